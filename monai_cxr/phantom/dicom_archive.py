@@ -1,0 +1,104 @@
+"""DICOM archive: phantom patients as files on disk, with labels and truth."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.phantom.dicom_film import draw_encoding, film_dataset
+from monai_cxr.phantom.film import PhantomFilm, render_film
+from monai_cxr.phantom.settings import PhantomSettings
+from monai_cxr.phantom.work import Progress, films_of, run_all
+
+LABEL_COLUMNS = ("path", "patient_id", "study_uid", "sop_uid", "view", "age", "sex", "follow_up",
+                 *FINDING_NAMES)  # fmt: skip
+TRUTH_COLUMNS = ("path", "finding", "severity", "x", "y", "width", "height")
+
+Row = tuple[str | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    directory: Path
+    settings: PhantomSettings
+    patient: int
+    follow_up: int
+    masks: bool
+
+
+def write_dicom_archive(
+    directory: Path,
+    settings: PhantomSettings,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    masks: bool = False,
+) -> Path:
+    """Write ``<patient>/<study>/<sop>.dcm`` for every film, ``labels.csv`` and ``truth.csv``.
+
+    Args:
+        directory: Where to write; created if absent.
+        settings: Patients, seed, size, prevalences, label noise.
+        workers: Number of processes, None for one a core; the files do not depend on it.
+        progress: Called with (films done, films in total), or None.
+        masks: Whether to write ``masks/<sop>.npz`` with one bool array a finding.
+
+    Returns:
+        Path of ``labels.csv``: paths, UIDs, view, age, sex and one 0/1 column a finding, as noisy
+        as the settings say. ``truth.csv`` beside it holds severity and box of what is drawn.
+
+    Raises:
+        SettingsError: If ``workers`` is less than 1.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    jobs = [_Job(directory, settings, patient, film, masks)
+            for patient, film in films_of(settings)]  # fmt: skip
+    done = run_all(_write_film, jobs, workers=workers, progress=progress)
+    _write_table(directory / "truth.csv", TRUTH_COLUMNS, (row for _, rows in done for row in rows))
+    labels = directory / "labels.csv"
+    _write_table(labels, LABEL_COLUMNS, (label for label, _ in done))
+    return labels
+
+
+def _write_film(job: _Job) -> tuple[Row, list[Row]]:
+    film = render_film(job.settings, patient=job.patient, follow_up=job.follow_up)
+    encoding = draw_encoding(job.settings, job.patient, job.follow_up)
+    dataset = film_dataset(film, job.settings, encoding)
+    study_uid, sop_uid = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
+    relative = Path(film.patient_id, study_uid, f"{sop_uid}.dcm")
+    path = job.directory / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    if job.masks:
+        _write_masks(job.directory / "masks" / f"{sop_uid}.npz", film)
+    name = relative.as_posix()
+    label: Row = (
+        name, film.patient_id, study_uid, sop_uid, film.view_position, film.age_years, film.sex,
+        film.follow_up, *(int(value) for value in film.labels),
+    )  # fmt: skip
+    return label, _truth(name, film)
+
+
+def _truth(name: str, film: PhantomFilm) -> list[Row]:
+    return [
+        (name, finding, round(severity, 4), *(int(value) for value in film.boxes[finding]))
+        for finding, severity in film.present.items()
+    ]
+
+
+def _write_masks(path: Path, film: PhantomFilm) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **{name: np.asarray(mask) for name, mask in film.masks.items()})
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

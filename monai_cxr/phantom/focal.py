@@ -1,0 +1,82 @@
+"""Focal: round things (mass, nodule, hiatal hernia) and the large heart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from monai_cxr.phantom.anatomy import Thorax, lung_point
+from monai_cxr.phantom.body import Body
+from monai_cxr.phantom.grid import smooth_step
+from monai_cxr.phantom.lesion import Lesion, ball, blob, draw_side, lung_of, noise, visible
+
+
+def draw_mass(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
+    """A lobulated or spiculated ball of more than 3 cm."""
+    sign = draw_side(rng)
+    centre = lung_point(thorax.body, sign, rng.uniform(0.25, 0.75), rng.uniform(0.2, 0.8))
+    size = 17.0 + 17.0 * severity
+    lobes = 0.12 * noise(thorax, rng, 0.8 * size)
+    axes = (size * rng.uniform(0.9, 1.15), size)
+    radius = blob(thorax, centre, axes, angle=rng.uniform(-1.5, 1.5), roughness=lobes)
+    cm = 0.2 * size * ball(radius) * np.float32(0.95)
+    if rng.random() < 0.5:
+        turn = np.arctan2(thorax.y - centre[1], thorax.x - centre[0])
+        rays = np.maximum(np.cos(turn * int(rng.integers(9, 14)) + rng.uniform(0, 6)), 0.0) ** 6
+        cm = cm + 0.9 * rays * smooth_step(radius, 1.5, 0.95) * smooth_step(radius, 0.8, 1.0)
+    seen = lung_of(thorax, sign).depth_cm > 0
+    return Lesion(
+        mask=np.asarray((radius < 1.0) & seen, dtype=np.bool_),
+        added_cm=np.asarray(cm * seen, dtype=np.float32),
+    )
+
+
+def draw_nodule(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
+    """One to four dense balls of less than 3 cm."""
+    cm = np.zeros_like(thorax.x)
+    mask = np.zeros(thorax.x.shape, dtype=np.bool_)
+    for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))):
+        sign = draw_side(rng)
+        centre = lung_point(thorax.body, sign, rng.uniform(0.2, 0.82), rng.uniform(0.15, 0.88))
+        size = (6.0 + 7.5 * severity) * rng.uniform(0.85, 1.0)
+        rough = 0.06 * noise(thorax, rng, size)
+        radius = blob(thorax, centre, (size, size * rng.uniform(0.88, 1.0)), roughness=rough)
+        density = 1.7 if rng.random() < 0.65 else 2.6  # the denser ones are calcified
+        cm = np.maximum(cm, 0.2 * size * density * ball(radius))
+        reach = max(1.0, 0.8 * thorax.spacing_mm / size)
+        mask |= (radius < reach) & (lung_of(thorax, sign).depth_cm > 0)
+    lungs = (thorax.right.depth_cm + thorax.left.depth_cm) > 0
+    return Lesion(mask=mask, added_cm=np.asarray(cm * lungs, dtype=np.float32))
+
+
+def draw_hernia(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
+    """Stomach behind the heart: a round wall, fluid below a level, gas above it."""
+    body = thorax.body
+    size = 26.0 + 18.0 * severity
+    centre = (float(rng.uniform(-16.0, 30.0)), body.height - 0.30 * size + rng.uniform(-4.0, 8.0))
+    radius = blob(
+        thorax, centre, (size * 1.12, size), roughness=0.04 * noise(thorax, rng, 20.0)
+    )  # fmt: skip
+    level = centre[1] + size * rng.uniform(-0.25, 0.25)
+    tilt = rng.normal(0.0, 0.02)
+    fluid = smooth_step(thorax.y - level + np.float32(tilt) * thorax.x, -1.0, 1.0)
+    inside = ball(radius)
+    rim = np.exp(-(((radius - 0.97) * size / 2.4) ** 2))
+    cm = inside * (2.6 * fluid - 4.6 * (1.0 - fluid)) + 1.4 * rim
+    return Lesion(
+        mask=np.asarray(radius < 1.04, dtype=np.bool_),
+        filling=np.asarray(smooth_step(radius, 1.03, 0.97), dtype=np.float32),
+        added_cm=np.asarray(cm, dtype=np.float32),
+    )
+
+
+def alter_for_cardiomegaly(body: Body, severity: float, rng: np.random.Generator) -> Body:
+    """Widen the heart beyond half of the thorax."""
+    return replace(body, cardiothoracic_ratio=0.54 + 0.13 * severity)
+
+
+def draw_cardiomegaly(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
+    """The heart is already large; mark its silhouette."""
+    above = (thorax.right.above_dome > -8.0) & (thorax.left.above_dome > -8.0)
+    return Lesion(mask=visible(thorax.heart_cm, thorax.heart & above, 0.01))
