@@ -1,0 +1,1 @@
+"""DICOM: radiographs in, results out; above this package nobody sees a data set."""

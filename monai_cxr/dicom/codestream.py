@@ -1,0 +1,55 @@
+"""Codestream: the size that a compressed image states itself, read before it is decoded."""
+
+from __future__ import annotations
+
+import struct
+
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_FRAME_HEADERS = frozenset(
+    {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+)  # SOF0-15 of ISO 10918-1 without DHT, JPG, DAC; SOF55 of JPEG-LS
+
+
+def codestream_size(data: bytes | memoryview) -> tuple[int, int, int] | None:
+    """Size of a JPEG, JPEG-LS or JPEG 2000 codestream.
+
+    Args:
+        data: The compressed frame; a JP2 box file is searched for its codestream.
+
+    Returns:
+        (rows, columns, components), or None when it states none.
+    """
+    head = bytes(data[:65536])
+    if head[:2] == b"\xff\xd8":
+        return _jpeg_size(head)
+    start = head.find(b"\xff\x4f\xff\x51")
+    return _jpeg2000_size(head[start:]) if start >= 0 else None
+
+
+def _jpeg_size(head: bytes) -> tuple[int, int, int] | None:
+    position = 2
+    while position + 10 <= len(head):
+        if head[position] != 0xFF:
+            position += 1
+            continue
+        marker = head[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker in _STANDALONE:
+            position += 2
+        elif marker in _FRAME_HEADERS:
+            rows, columns, components = struct.unpack_from(">HHB", head, position + 5)
+            return rows, columns, components
+        else:
+            (length,) = struct.unpack_from(">H", head, position + 2)
+            position += 2 + max(length, 2)
+    return None
+
+
+def _jpeg2000_size(head: bytes) -> tuple[int, int, int] | None:
+    """SIZ marker segment of ISO 15444-1 A.5.1."""
+    if len(head) < 42:
+        return None
+    x_size, y_size, x_offset, y_offset = struct.unpack_from(">4I", head, 8)
+    (components,) = struct.unpack_from(">H", head, 40)
+    return y_size - y_offset, x_size - x_offset, components

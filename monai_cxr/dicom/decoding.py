@@ -1,0 +1,233 @@
+"""Decoding: the pixel cells of one frame, from any transfer syntax, within bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from monai_cxr.dicom.attributes import HeaderFacts
+from monai_cxr.dicom.codestream import codestream_size
+from monai_cxr.dicom.elements import MALFORMED
+from monai_cxr.dicom.parsing import ParsedFile, quiet
+from monai_cxr.errors import UnreadableImage, UnsupportedImage
+
+MAX_PIXELS = 50_000_000
+"""Largest film: 7,000 x 7,000. The largest detectors have 4,300 x 3,600."""
+
+_NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
+_SIZED = frozenset(
+    {
+        "1.2.840.10008.1.2.4.50",
+        "1.2.840.10008.1.2.4.51",
+        "1.2.840.10008.1.2.4.57",
+        "1.2.840.10008.1.2.4.70",
+        "1.2.840.10008.1.2.4.80",
+        "1.2.840.10008.1.2.4.81",
+        "1.2.840.10008.1.2.4.90",
+        "1.2.840.10008.1.2.4.91",
+        "1.2.840.10008.1.2.4.201",
+        "1.2.840.10008.1.2.4.202",
+        "1.2.840.10008.1.2.4.203",
+    }
+)
+_GRAY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+_COLOR = frozenset(
+    {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
+)
+
+
+def decode(parsed: ParsedFile, facts: HeaderFacts, *, frame: int = 0) -> NDArray[np.generic]:
+    """Decode one frame to its pixel cells.
+
+    Args:
+        parsed: Header and place of the pixels.
+        facts: Facts of the same header.
+        frame: Which frame, counted from 0.
+
+    Returns:
+        uint8 or uint16 cells of shape (rows, columns), or (rows, columns, 3) for colour.
+
+    Raises:
+        UnreadableImage: ``"no_pixels"``, ``"damaged_pixels"``, ``"too_large"``,
+            ``"unknown_transfer_syntax"`` or ``"codec_missing"``.
+        UnsupportedImage: ``"bit_depth"`` or ``"photometric"``.
+    """
+    check_layout(parsed, facts)
+    pixels = parsed.pixels
+    assert pixels is not None  # check_layout refuses a file without pixels
+    if UID(parsed.transfer_syntax) in _NATIVE:
+        if facts.samples_per_pixel == 1 and not parsed.is_encapsulated:
+            return _native(pixels, facts, frame, little=parsed.little_endian)
+        return _by_pydicom(parsed, bytes(pixels), facts, frame)
+    return _encapsulated(parsed, pixels, facts, frame)
+
+
+def check_layout(parsed: ParsedFile, facts: HeaderFacts) -> None:
+    """Refuse what cannot be decoded, from the header alone and before memory is taken.
+
+    Raises:
+        UnreadableImage: See :func:`decode`.
+        UnsupportedImage: See :func:`decode`.
+    """
+    if parsed.has_float_pixels:
+        raise UnsupportedImage(
+            "The pixels are floating-point numbers (7FE0,0008); a radiograph has integers.",
+            reason="bit_depth",
+        )
+    if parsed.pixels is None or len(parsed.pixels) == 0:
+        raise UnreadableImage(
+            "The file holds a header but no Pixel Data (7FE0,0010). Send the image itself.",
+            reason="no_pixels",
+        )
+    if facts.rows < 1 or facts.columns < 1:
+        raise UnreadableImage(
+            f"Expected Rows and Columns of at least 1, but got {facts.rows} x {facts.columns}.",
+            reason="damaged_header",
+        )
+    if facts.rows * facts.columns > MAX_PIXELS:
+        raise UnreadableImage(
+            f"Expected at most {MAX_PIXELS:,} pixels, but the header claims {facts.rows} x "
+            f"{facts.columns}.",
+            reason="too_large",
+        )
+    _check_cells(facts)
+
+
+def _check_cells(facts: HeaderFacts) -> None:
+    photometric, samples = facts.photometric_interpretation, facts.samples_per_pixel
+    expected = 3 if photometric in _COLOR and photometric != "PALETTE COLOR" else 1
+    if photometric not in _GRAY | _COLOR or samples != expected:
+        raise UnsupportedImage(
+            f"PhotometricInterpretation is '{photometric[:16]}' with {samples} sample(s) a pixel; "
+            "a chest radiograph has MONOCHROME1 or MONOCHROME2 with one.",
+            reason="photometric",
+        )
+    if facts.bits_allocated not in (8, 16) or not 1 < facts.bits_stored <= facts.bits_allocated:
+        raise UnsupportedImage(
+            f"Expected 2 to 16 bits in cells of 8 or 16, but got BitsStored {facts.bits_stored} "
+            f"in BitsAllocated {facts.bits_allocated}.",
+            reason="bit_depth",
+        )
+
+
+def _native(
+    pixels: memoryview, facts: HeaderFacts, frame: int, *, little: bool
+) -> NDArray[np.generic]:
+    n_cells = facts.rows * facts.columns
+    n_bytes = n_cells * facts.bits_allocated // 8
+    cells = pixels[frame * n_bytes : (frame + 1) * n_bytes]
+    if len(cells) < n_bytes:
+        raise _damaged(f"{n_bytes} bytes of pixels are needed, {len(cells)} are there")
+    if facts.bits_allocated == 16:
+        array = np.frombuffer(cells, dtype="<u2" if little else ">u2")
+        array = array if little else array.astype("<u2")
+    else:
+        array = np.frombuffer(cells, dtype=np.uint8)
+        if not little and n_cells % 2 == 0:
+            array = array.reshape(-1, 2)[:, ::-1].reshape(-1)  # 8-bit cells in swapped OW words
+    return array.reshape(facts.rows, facts.columns)
+
+
+def _encapsulated(
+    parsed: ParsedFile, pixels: memoryview, facts: HeaderFacts, frame: int
+) -> NDArray[np.generic]:
+    if not parsed.is_encapsulated:
+        raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
+    data = bytes(pixels)
+    if parsed.transfer_syntax in _SIZED:
+        _check_codestream(data, facts, frame)
+    return _by_pydicom(parsed, data, facts, frame)
+
+
+def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> None:
+    """Compare the size that the codestream states with the header: it is what gets allocated."""
+    try:
+        with quiet():
+            stream = get_frame(data, frame, number_of_frames=facts.n_frames)
+    except MALFORMED as error:
+        raise _damaged(f"the fragments cannot be followed: {type(error).__name__}") from None
+    size = codestream_size(stream)
+    if size is None or size[:2] != (facts.rows, facts.columns):
+        stated = "no size" if size is None else f"{size[0]} x {size[1]}"
+        raise _damaged(
+            f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
+        )
+
+
+def _by_pydicom(
+    parsed: ParsedFile, data: bytes, facts: HeaderFacts, frame: int
+) -> NDArray[np.generic]:
+    syntax = UID(parsed.transfer_syntax)
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise UnreadableImage(
+            f"The transfer syntax {str(syntax)[:64]} is not one of an image. Send the image in "
+            "Explicit VR Little Endian.",
+            reason="unknown_transfer_syntax",
+        ) from None
+    _register_fast_codecs(syntax)
+    if not decoder.is_available:
+        raise UnreadableImage(
+            f"No decoder for {syntax.name} is installed. Install one with: "
+            "pip install 'monai-cxr[fast-codecs]'",
+            reason="codec_missing",
+        )
+    dataset = parsed.dataset
+    options: dict[str, object] = {
+        "rows": facts.rows,
+        "columns": facts.columns,
+        "samples_per_pixel": facts.samples_per_pixel,
+        "photometric_interpretation": facts.photometric_interpretation,
+        "bits_allocated": facts.bits_allocated,
+        "bits_stored": facts.bits_stored,
+        "pixel_representation": 1 if dataset.get("PixelRepresentation") == 1 else 0,
+        "number_of_frames": facts.n_frames,
+        "pixel_keyword": "PixelData",
+    }
+    if facts.samples_per_pixel > 1:
+        options["planar_configuration"] = 1 if dataset.get("PlanarConfiguration") == 1 else 0
+    raw = facts.samples_per_pixel == 1
+    with quiet():
+        try:
+            array, _ = decoder.as_array(data, index=frame, raw=raw, **options)  # type: ignore[arg-type]
+        except MALFORMED as error:
+            raise _damaged(f"{syntax.name} could not be decoded: {type(error).__name__}") from None
+    return _as_cells(array, facts)
+
+
+def _as_cells(array: NDArray[np.generic], facts: HeaderFacts) -> NDArray[np.generic]:
+    shape = (facts.rows, facts.columns, 3)[: 2 if facts.samples_per_pixel == 1 else 3]
+    if array.shape != shape or array.dtype.kind not in "ui" or array.dtype.itemsize > 2:
+        raise _damaged(f"decoded to {array.dtype} of shape {array.shape}, expected {shape}")
+    return array.view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
+
+
+def _damaged(what: str) -> UnreadableImage:
+    return UnreadableImage(
+        f"The pixel data are damaged: {what}. Send the image again.", reason="damaged_pixels"
+    )
+
+
+def _register_fast_codecs(syntax: UID) -> None:
+    return

@@ -1,0 +1,205 @@
+"""Parsing: bytes of a DICOM file to its header and the place of its pixels, within bounds.
+
+The header is parsed up to Pixel Data; pixels stay where they are until somebody asks for them.
+A deflated data set is inflated here, with a limit, because a parser that inflates whatever it is
+given turns one megabyte into a gigabyte.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import pydicom
+from pydicom import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from monai_cxr.dicom.elements import MALFORMED
+from monai_cxr.errors import UnreadableImage
+
+MAX_FILE_BYTES = 256 * 2**20
+"""Largest file, and largest inflated data set, that is read."""
+
+_PREAMBLE_BYTES = 132
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN"})
+_PIXEL_TAGS = {0x0008: "float", 0x0009: "float", 0x0010: "stored"}
+
+_quiet: ContextVar[bool] = ContextVar("monai_cxr_quiet", default=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParsedFile:
+    """A header and where its pixels lie.
+
+    Attributes:
+        dataset: Elements before Pixel Data.
+        transfer_syntax: UID of the syntax that the pixels are in.
+        pixels: Value of Pixel Data (7FE0,0010) as a view of the file; None when there is none.
+        is_encapsulated: Whether that value is a sequence of compressed fragments.
+        has_float_pixels: Whether the file holds Float or Double Float Pixel Data instead.
+    """
+
+    dataset: Dataset
+    transfer_syntax: str
+    pixels: memoryview | None
+    is_encapsulated: bool
+    has_float_pixels: bool = False
+
+    @property
+    def little_endian(self) -> bool:
+        """Byte order of the data set."""
+        return self.transfer_syntax != ExplicitVRBigEndian
+
+
+def parse(data: bytes) -> ParsedFile:
+    """Parse a DICOM file (PS3.10 7) up to its pixels.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        Header and place of the pixels.
+
+    Raises:
+        UnreadableImage: ``"not_dicom"``, ``"no_transfer_syntax"``, ``"too_large"`` or
+            ``"damaged_header"``.
+    """
+    if len(data) < _PREAMBLE_BYTES or data[128:132] != b"DICM":
+        raise UnreadableImage(
+            "Expected a DICOM file, but the prefix 'DICM' is missing at byte 128. "
+            "Send a DICOM Part 10 file.",
+            reason="not_dicom",
+        )
+    with quiet():
+        try:
+            return _parse(data)
+        except UnreadableImage:
+            raise
+        except MALFORMED as error:
+            raise UnreadableImage(
+                f"The DICOM header is damaged ({type(error).__name__}). Send the file again.",
+                reason="damaged_header",
+            ) from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the parser's warnings and log lines in: they can quote a header's values."""
+    token = _quiet.set(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _quiet.reset(token)
+
+
+def _parse(data: bytes) -> ParsedFile:
+    stream = io.BytesIO(data)
+    stream.seek(_PREAMBLE_BYTES)
+    meta = pydicom.filereader._read_file_meta_info(stream)
+    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
+    if not syntax:
+        raise UnreadableImage(
+            "The file meta information names no Transfer Syntax (0002,0010), so the bytes have no "
+            "meaning. Export the image again.",
+            reason="no_transfer_syntax",
+        )
+    if syntax == DeflatedExplicitVRLittleEndian:
+        stream = io.BytesIO(inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS))
+    implicit = syntax == ImplicitVRLittleEndian
+    little = syntax != ExplicitVRBigEndian
+    dataset = pydicom.filereader.read_dataset(
+        stream, implicit, little, stop_when=lambda tag, vr, length: tag >= 0x7FE00000
+    )
+    rest = memoryview(stream.getvalue())[stream.tell() :]
+    native = syntax == DeflatedExplicitVRLittleEndian
+    kind, pixels, encapsulated = _find_pixels(rest, implicit=implicit, little=little)
+    return ParsedFile(
+        dataset=dataset,
+        transfer_syntax=str(ExplicitVRLittleEndian) if native else syntax,
+        pixels=pixels if kind == "stored" else None,
+        is_encapsulated=encapsulated,
+        has_float_pixels=kind == "float",
+    )
+
+
+def _find_pixels(
+    rest: memoryview, *, implicit: bool, little: bool
+) -> tuple[str, memoryview | None, bool]:
+    """Walk the elements of group 7FE0 to the one that holds pixels: kind, value, encapsulated."""
+    order = "<" if little else ">"
+    position = 0
+    while position + 8 <= len(rest):
+        group, element = struct.unpack_from(order + "HH", rest, position)
+        vr = bytes(rest[position + 4 : position + 6])
+        if implicit:
+            (length,) = struct.unpack_from(order + "I", rest, position + 4)
+            value_at = position + 8
+        elif vr in _LONG_VRS:
+            if position + 12 > len(rest):
+                break
+            (length,) = struct.unpack_from(order + "I", rest, position + 8)
+            value_at = position + 12
+        else:
+            (length,) = struct.unpack_from(order + "H", rest, position + 6)
+            value_at = position + 8
+        if group != 0x7FE0:
+            break
+        undefined = length == _UNDEFINED_LENGTH
+        if element in _PIXEL_TAGS:
+            value = rest[value_at:] if undefined else rest[value_at : value_at + length]
+            return _PIXEL_TAGS[element], value, undefined
+        if undefined:
+            break
+        position = value_at + length
+    return "", None, False
+
+
+def inflate(data: bytes, *, wbits: int, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Inflate with a bound on the output.
+
+    Args:
+        data: A raw, zlib or gzip stream, as ``wbits`` says.
+        wbits: As for :func:`zlib.decompressobj`.
+        limit: Largest output in bytes.
+
+    Raises:
+        UnreadableImage: ``"too_large"`` if the output is larger, ``"damaged_header"`` if the
+            stream is damaged.
+    """
+    inflater = zlib.decompressobj(wbits=wbits)
+    try:
+        result = inflater.decompress(data, limit)
+    except zlib.error:
+        raise UnreadableImage(
+            "The deflated data are damaged. Send the file again.", reason="damaged_header"
+        ) from None
+    if inflater.unconsumed_tail:
+        raise UnreadableImage(
+            f"Expected at most {limit // 2**20} MiB of inflated data, but there are more. "
+            "Send the image uncompressed.",
+            reason="too_large",
+        )
+    return result
+
+
+def _let_out(record: logging.LogRecord) -> bool:
+    return not _quiet.get()
+
+
+# A filter of a logger does not see its children's records, pydicom has one logger for all.
+logging.getLogger("pydicom").addFilter(_let_out)

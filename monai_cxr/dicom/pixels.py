@@ -1,0 +1,300 @@
+"""Pixels: stored values to [0, 1], the grayscale chain of PS3.3 C.11 and PS3.4 N.2; pure.
+
+Order: padding mask on stored values, modality LUT or rescale, values of interest (VOI), polarity.
+Everything is a function of the stored value, so the chain is computed once a possible value and
+applied as one table look-up. The output range is nominal: it never depends on the data's maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.dicom.lut import LookupTable
+
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+
+_SAMPLE_SIDE = 512
+_ROWS_AT_ONCE = 256
+_FLAT_SPAN = 0.04
+_CLIPPED_TOO_MUCH = 0.75
+_CLIPPED_MUCH = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class GrayscalePolicy:
+    """Which values of interest are shown.
+
+    Attributes:
+        name: Recorded with results.
+        voi: ``"auto"``: VOI LUT, else window, else nominal range of an 8-bit image, else robust
+            percentiles; a VOI that flattens the film falls back to percentiles. ``"header"``: the
+            same without percentiles or fallback. ``"percentile"``: always robust percentiles.
+            ``"none"``: the nominal range of the stored values.
+        index: Which VOI LUT or window, counted from 0; the last when there are fewer.
+        explanation: Prefer the VOI LUT or window with this explanation (0028,1055), (0028,3003).
+        percentiles: Lower and upper percentile of the unmasked pixels.
+    """
+
+    name: str
+    voi: Literal["auto", "header", "percentile", "none"]
+    index: int = 0
+    explanation: str = ""
+    percentiles: tuple[float, float] = (0.5, 99.5)
+
+
+POLICIES: Mapping[str, GrayscalePolicy] = MappingProxyType(
+    {
+        "auto": GrayscalePolicy("auto", "auto"),
+        "header": GrayscalePolicy("header", "header"),
+        "percentile": GrayscalePolicy("percentile", "percentile"),
+        "none": GrayscalePolicy("none", "none"),
+    }
+)
+DEFAULT_POLICY = POLICIES["auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Window Center (0028,1050) and Width (0028,1051) with their explanation (0028,1055)."""
+
+    center: float
+    width: float
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grayscale:
+    """Everything that turns stored values into gray, free of any DICOM object.
+
+    Attributes:
+        bits_stored: 1 to 16.
+        high_bit: Position of the most significant stored bit.
+        signed: Whether stored values are two's complement.
+        padding: Inclusive range of stored values that are no image, or None.
+        modality_lut: Replaces slope and intercept when present.
+        slope: Rescale Slope (0028,1053).
+        intercept: Rescale Intercept (0028,1052).
+        voi_luts: Tables of the VOI LUT Sequence.
+        windows: Windows in the order of the header.
+        voi_function: LINEAR, LINEAR_EXACT or SIGMOID (0028,1056).
+        inverse: Whether low output values are bright.
+        logarithm: Whether the values are proportional to X-ray intensity (raw detector values).
+        flags: Cautions found in the header.
+    """
+
+    bits_stored: int = 8
+    high_bit: int = 7
+    signed: bool = False
+    padding: tuple[int, int] | None = None
+    modality_lut: LookupTable | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+    voi_luts: tuple[LookupTable, ...] = ()
+    windows: tuple[Window, ...] = ()
+    voi_function: str = "LINEAR"
+    inverse: bool = False
+    logarithm: bool = False
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendering:
+    """Gray pixels and what was noticed on the way.
+
+    Attributes:
+        pixels: float32, shape (rows, columns), range [0, 1].
+        flags: Cautions as stable codes.
+        voi: Which values of interest were shown: ``"lut"``, ``"window"``, ``"percentile"`` or
+            ``"nominal"``.
+        clipped_fraction: Share of unmasked pixels at exactly 0 or 1.
+        padding_fraction: Share of padding pixels, which are drawn as 0.
+    """
+
+    pixels: NDArray[np.float32]
+    flags: tuple[str, ...]
+    voi: str
+    clipped_fraction: float
+    padding_fraction: float
+
+
+def render(
+    codes: Codes, grayscale: Grayscale, policy: GrayscalePolicy = DEFAULT_POLICY
+) -> Rendering:
+    """Apply the grayscale chain.
+
+    Args:
+        codes: uint8 or uint16, shape (rows, columns): pixel cells as they lie in the file.
+        grayscale: How to read them.
+        policy: Which values of interest to show.
+
+    Returns:
+        float32 pixels in [0, 1], bright = dense when the header tells the truth.
+    """
+    stored = stored_values(codes.dtype.itemsize * 8, grayscale)
+    padding = np.zeros(stored.shape, dtype=np.bool_)
+    if grayscale.padding is not None:
+        padding = (stored >= grayscale.padding[0]) & (stored <= grayscale.padding[1])
+    modality = _modality(stored, grayscale)
+    sample = _sample(codes)
+    is_padding = padding[sample]
+    shown = sample[~is_padding]
+    voi, table, flags = _values_of_interest(modality, shown, grayscale, policy)
+    levels = table[shown]
+    clipped = float(np.mean((levels <= 0.0) | (levels >= 1.0))) if levels.size else 0.0
+    if voi in ("lut", "window") and clipped > _CLIPPED_MUCH:
+        flags = (*flags, "extreme_window")
+    if grayscale.inverse:
+        table = 1.0 - table
+    table = np.where(padding, 0.0, table).astype(np.float32)
+    return Rendering(
+        pixels=_look_up(table, codes),
+        flags=(*grayscale.flags, *flags),
+        voi=voi,
+        clipped_fraction=clipped,
+        padding_fraction=float(np.mean(is_padding)),
+    )
+
+
+def stored_values(bits_allocated: int, grayscale: Grayscale) -> NDArray[np.float64]:
+    """Stored value of each possible pixel cell.
+
+    Bits above High Bit are no part of the value (PS3.5 8.1.1; old files keep overlays there).
+
+    Returns:
+        float64, shape (2 ** bits_allocated,).
+    """
+    cells = np.arange(2**bits_allocated, dtype=np.int64)
+    bits = min(grayscale.bits_stored, bits_allocated)
+    shift = min(max(grayscale.high_bit + 1 - bits, 0), bits_allocated - bits)
+    values = (cells >> shift) & (2**bits - 1)
+    if grayscale.signed:
+        values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
+    return values.astype(np.float64)
+
+
+def _modality(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:
+    """Modality LUT, else rescale (PS3.3 C.11.1); attenuation where cells count photons."""
+    if grayscale.modality_lut is not None:
+        return grayscale.modality_lut(stored)
+    values = stored * grayscale.slope + grayscale.intercept
+    if grayscale.logarithm:
+        return np.asarray(np.log1p(np.maximum(values, 0.0)), dtype=np.float64)
+    return values
+
+
+def _values_of_interest(
+    modality: NDArray[np.float64],
+    shown: Codes,
+    grayscale: Grayscale,
+    policy: GrayscalePolicy,
+) -> tuple[str, NDArray[np.float64], tuple[str, ...]]:
+    """Choose and apply the VOI: its kind, output in [0, 1] for each cell, flags."""
+    flags: list[str] = []
+    if policy.voi in ("auto", "header"):
+        kind, table, flags = _from_header(modality, grayscale, policy)
+        if table is not None:
+            if policy.voi == "header" or not _flattens(table[shown]):
+                return kind, table, tuple(flags)
+            flags.append("window_fallback")
+        elif policy.voi == "header" or grayscale.bits_stored <= 8:
+            return "nominal", _nominal(modality, grayscale), tuple(flags)
+        else:
+            flags.append("no_window")
+    if policy.voi == "none":
+        return "nominal", _nominal(modality, grayscale), ()
+    values = modality[shown]
+    if values.size == 0:
+        return "percentile", np.zeros_like(modality), tuple(flags)
+    low, high = np.percentile(values, policy.percentiles)
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return "nominal", _nominal(modality, grayscale), (*flags, "flat")
+    return "percentile", np.clip((modality - low) / (high - low), 0.0, 1.0), tuple(flags)
+
+
+def _from_header(
+    modality: NDArray[np.float64], grayscale: Grayscale, policy: GrayscalePolicy
+) -> tuple[str, NDArray[np.float64] | None, list[str]]:
+    """VOI LUT before window (PS3.3 C.11.2: the choice is the application's)."""
+    wanted = policy.explanation.casefold()
+    luts, windows = grayscale.voi_luts, grayscale.windows
+    if wanted:
+        named_luts = tuple(v for v in luts if v.explanation.casefold() == wanted)
+        named_windows = tuple(w for w in windows if w.explanation.casefold() == wanted)
+        if named_luts or named_windows:
+            luts, windows = named_luts, named_windows
+    if luts:
+        lut = luts[min(policy.index, len(luts) - 1)]
+        return "lut", lut(modality) / lut.maximum, []
+    if not windows:
+        return "", None, []
+    window = windows[min(policy.index, len(windows) - 1)]
+    table = apply_window(modality, window, grayscale.voi_function)
+    return ("window", table, []) if table is not None else ("", None, ["invalid_window"])
+
+
+def apply_window(
+    values: NDArray[np.float64], window: Window, function: str = "LINEAR"
+) -> NDArray[np.float64] | None:
+    """VOI LUT Function (0028,1056) of PS3.3 C.11.2.1.2 and C.11.2.1.3, for an output of [0, 1].
+
+    Returns:
+        float64 of the same shape in [0, 1], or None when the width is not allowed: LINEAR needs at
+        least 1, the others more than 0.
+    """
+    center, width = window.center, window.width
+    if function == "SIGMOID":
+        if width <= 0:
+            return None
+        exponent = np.clip(-4.0 * (values - center) / width, -700.0, 700.0)
+        return np.asarray(1.0 / (1.0 + np.exp(exponent)), dtype=np.float64)
+    if function == "LINEAR_EXACT":
+        if width <= 0:
+            return None
+        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+    if width < 1:
+        return None
+    if width == 1:
+        return (values > center - 0.5).astype(np.float64)
+    return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
+
+
+def _nominal(modality: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:
+    """The whole range that stored values can have, as [0, 1]."""
+    low, high = float(modality.min()), float(modality.max())
+    if grayscale.modality_lut is not None:
+        low, high = 0.0, grayscale.modality_lut.maximum
+    if high <= low:
+        return np.zeros_like(modality)
+    return (modality - low) / (high - low)
+
+
+def _flattens(levels: NDArray[np.float64]) -> bool:
+    """Whether a VOI leaves nothing to see: the data lie outside it, or it clips nearly all."""
+    if levels.size == 0:
+        return False
+    low, high = np.percentile(levels, (2.0, 98.0))
+    clipped = float(np.mean((levels <= 0.0) | (levels >= 1.0)))
+    return bool(high - low < _FLAT_SPAN or clipped > _CLIPPED_TOO_MUCH)
+
+
+def _sample(codes: Codes) -> Codes:
+    """Every n-th pixel, about 512 a side: enough for fractions and percentiles."""
+    step = max(1, min(codes.shape) // _SAMPLE_SIDE)
+    return np.ascontiguousarray(codes[::step, ::step])
+
+
+def _look_up(table: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
+    """Table look-up by blocks of rows, so that the widened index stays in the cache."""
+    result = np.empty(codes.shape, dtype=np.float32)
+    for start in range(0, codes.shape[0], _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        np.take(table, codes[rows], out=result[rows], mode="clip")
+    return result

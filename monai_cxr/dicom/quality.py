@@ -1,0 +1,64 @@
+"""Quality: measures of a film as it was read, for the report and for drift."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SIDE = 256
+
+
+def measure(pixels: NDArray[np.float32]) -> dict[str, float]:
+    """Measure a film on a grid of about 256 pixels a side.
+
+    Args:
+        pixels: float32, shape (rows, columns), range [0, 1].
+
+    Returns:
+        ``clipped_fraction`` (exactly 0 or 1), ``padding_fraction`` (0 here, the reader knows),
+        ``border_fraction`` (constant rows and columns at the edges), ``entropy_bits`` (of 64 gray
+        levels, at most 6), ``corner_brightness`` (mean of four corners minus the mean of the
+        centre; positive means probably inverted), ``mean`` and ``standard_deviation``.
+    """
+    step = max(1, min(pixels.shape) // _SIDE)
+    grid = pixels[::step, ::step]
+    return {
+        "clipped_fraction": float(np.mean((grid <= 0.0) | (grid >= 1.0))),
+        "padding_fraction": 0.0,
+        "border_fraction": border_fraction(grid),
+        "entropy_bits": _entropy(grid),
+        "corner_brightness": _corner_brightness(grid),
+        "mean": float(grid.mean()),
+        "standard_deviation": float(grid.std()),
+    }
+
+
+def border_fraction(grid: NDArray[np.float32]) -> float:
+    """Share of the area taken by uniform rows and columns at the edges (collimation, padding)."""
+    rows = _inner(np.ptp(grid, axis=1))
+    columns = _inner(np.ptp(grid, axis=0))
+    return 1.0 - rows * columns / grid.size
+
+
+def _inner(ranges: NDArray[np.float32], *, tolerance: float = 0.06) -> int:
+    busy = np.flatnonzero(ranges > tolerance)
+    return int(busy[-1] - busy[0] + 1) if busy.size else 0
+
+
+def _entropy(grid: NDArray[np.float32]) -> float:
+    counts = np.bincount((grid * 63.0).astype(np.intp).ravel(), minlength=64)
+    shares = counts[counts > 0] / grid.size
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
+
+
+def _corner_brightness(grid: NDArray[np.float32]) -> float:
+    height, width = (max(1, n // 10) for n in grid.shape)
+    corners = [
+        grid[:height, :width],
+        grid[:height, -width:],
+        grid[-height:, :width],
+        grid[-height:, -width:],
+    ]
+    middle = grid[grid.shape[0] // 4 : -(grid.shape[0] // 4) or None, :]
+    middle = middle[:, grid.shape[1] // 4 : -(grid.shape[1] // 4) or None]
+    return float(np.mean([corner.mean() for corner in corners]) - middle.mean())

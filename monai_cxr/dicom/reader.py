@@ -1,0 +1,105 @@
+"""Reader: a DICOM file to a Radiograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.dicom import decoding, parsing, presentation
+from monai_cxr.dicom.attributes import HeaderFacts, header_facts
+from monai_cxr.dicom.color import gray_of_color, palette_to_rgb
+from monai_cxr.dicom.pixels import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
+from monai_cxr.dicom.quality import measure
+from monai_cxr.errors import UnsupportedImage
+from monai_cxr.radiograph import Radiograph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DicomFile:
+    """A parsed file whose pixels are not decoded yet.
+
+    Attributes:
+        parsed: Header and place of the pixels.
+        facts: Facts of the header.
+    """
+
+    parsed: parsing.ParsedFile
+    facts: HeaderFacts
+
+
+def open_dicom(data: bytes) -> DicomFile:
+    """Parse the header and leave the pixels.
+
+    Raises:
+        UnreadableImage: If it is no DICOM file, or its header is damaged.
+    """
+    parsed = parsing.parse(data)
+    with parsing.quiet():
+        return DicomFile(parsed, header_facts(parsed.dataset))
+
+
+def read_dicom(
+    data: bytes, policy: GrayscalePolicy = DEFAULT_POLICY, *, frame: int | None = None
+) -> Radiograph:
+    """Read a DICOM radiograph.
+
+    Args:
+        data: The whole file.
+        policy: Which values of interest to show.
+        frame: Which frame of a multi-frame image, counted from 0; a film has one.
+
+    Returns:
+        The film: float32 (rows, columns) in [0, 1], bright = dense; with flags and quality.
+
+    Raises:
+        UnreadableImage: If the bytes cannot be decoded.
+        UnsupportedImage: If they can, but are no single gray picture.
+    """
+    return read_opened(open_dicom(data), policy, frame=frame)
+
+
+def read_opened(
+    dicom: DicomFile, policy: GrayscalePolicy = DEFAULT_POLICY, *, frame: int | None = None
+) -> Radiograph:
+    """Decode and render an opened file; see :func:`read_dicom`."""
+    facts = dicom.facts
+    if frame is None and facts.n_frames > 1:
+        raise UnsupportedImage(
+            f"Expected a single image, but NumberOfFrames is {facts.n_frames}. Name the frame.",
+            reason="multi_frame",
+        )
+    if not 0 <= (frame or 0) < facts.n_frames:
+        raise UnsupportedImage(
+            f"Expected a frame below {facts.n_frames}, but got {frame}.", reason="multi_frame"
+        )
+    cells = decoding.decode(dicom.parsed, facts, frame=frame or 0)
+    rendering = _render(dicom, cells, policy)
+    quality = measure(rendering.pixels)
+    quality["clipped_fraction"] = rendering.clipped_fraction
+    quality["padding_fraction"] = rendering.padding_fraction
+    return Radiograph(
+        pixels=rendering.pixels,
+        key=facts.key,
+        view=facts.view,
+        pixel_spacing_mm=facts.pixel_spacing_mm,
+        patient_sex=facts.sex,
+        patient_age_years=facts.age_years,
+        manufacturer=facts.manufacturer,
+        flags=tuple(dict.fromkeys(rendering.flags)),
+        quality=quality,
+        source_format="dicom",
+    )
+
+
+def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolicy) -> Rendering:
+    parsed, facts = dicom.parsed, dicom.facts
+    with parsing.quiet():
+        if facts.photometric_interpretation == "PALETTE COLOR":
+            cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
+        elif cells.ndim == 2:
+            chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
+            return render(cells, chain, policy)  # type: ignore[arg-type]
+    gray = gray_of_color(cells)
+    return Rendering(gray, ("color_encoded",), "nominal", float(np.mean((gray <= 0) | (gray >= 1))), 0.0)

@@ -1,0 +1,84 @@
+"""Preprocessing: a film to the network's input; the one function that training and serving share."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.radiograph import Radiograph
+
+ResizePolicy = Literal["stretch", "pad", "center_crop"]
+RESIZE_POLICIES: tuple[str, ...] = get_args(ResizePolicy)
+"""``stretch``: both sides to the size, as NIH's own PNGs were made. ``pad``: keep the aspect ratio
+and fill with black. ``center_crop``: keep the aspect ratio and cut the longer side."""
+
+MEAN = 0.5
+"""Subtracted from pixels in [0, 1] before they enter the network."""
+
+STANDARD_DEVIATION = 0.25
+"""Divides after the mean is subtracted; NIH's films have 0.50 and 0.25, rounded."""
+
+
+def prepare(
+    film: Radiograph | NDArray[np.float32], size: int, *, resize: ResizePolicy = "stretch"
+) -> NDArray[np.float32]:
+    """Resize a film to a square with antialiasing.
+
+    Args:
+        film: A radiograph, or its float32 pixels of shape (rows, columns) in [0, 1].
+        size: Side of the output in pixels.
+        resize: One of :data:`RESIZE_POLICIES`; recorded in the bundle's metadata.
+
+    Returns:
+        float32, shape (size, size), range [0, 1].
+
+    Raises:
+        SettingsError: If the policy is unknown or the size is below 1.
+
+    Example:
+        >>> prepare(np.ones((4, 2), dtype=np.float32), 2).tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
+    """
+    if resize not in RESIZE_POLICIES:
+        raise SettingsError(f"Expected resize as one of {RESIZE_POLICIES}, but got '{resize}'.")
+    if size < 1:
+        raise SettingsError(f"Expected a size of at least 1, but got {size}.")
+    pixels = film.pixels if isinstance(film, Radiograph) else film
+    rows, columns = pixels.shape
+    if resize == "center_crop":
+        side = min(rows, columns)
+        top, left = (rows - side) // 2, (columns - side) // 2
+        return _resize(pixels[top : top + side, left : left + side], size, size)
+    if resize == "pad":
+        scale = size / max(rows, columns)
+        height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+        result = np.zeros((size, size), dtype=np.float32)
+        top, left = (size - height) // 2, (size - width) // 2
+        result[top : top + height, left : left + width] = _resize(pixels, height, width)
+        return result
+    return _resize(pixels, size, size)
+
+
+def normalise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shift and scale pixels in [0, 1] to about zero mean and unit variance.
+
+    Args:
+        pixels: float32, any shape, range [0, 1].
+
+    Returns:
+        float32 of the same shape, range [-2, 2].
+    """
+    return np.asarray((pixels - MEAN) / STANDARD_DEVIATION, dtype=np.float32)
+
+
+def _resize(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Bilinear with antialiasing: a triangle filter as wide as the reduction."""
+    if pixels.shape == (height, width):
+        return np.array(pixels, dtype=np.float32)
+    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(resized, dtype=np.float32), 0.0, 1.0)
