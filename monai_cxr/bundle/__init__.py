@@ -1,0 +1,1 @@
+"""Bundle: a trained model as one thing."""

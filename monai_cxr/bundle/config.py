@@ -1,0 +1,201 @@
+"""Config: a bundle's JSON configs, the classes they may name, and settings written into them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_cxr.errors import InvalidBundle, SettingsError
+from monai_cxr.tables import write_atomically
+
+ALLOWED_PREFIXES = (
+    "monai_cxr.bundle.",
+    "monai_cxr.data.",
+    "monai_cxr.training.",
+    "monai.",
+    "ignite.",
+    "torch.nn.",
+    "torch.optim.",
+    "torch.utils.data.",
+    "torchvision.models.",
+)
+"""Modules that ``_target_`` may name; a name without a dot is one of MONAI's own classes."""
+
+CONFIG_NAMES = ("metadata", "train", "evaluate", "inference", "multi_gpu_train")
+_SEARCHED = ("bundles", "_bundles")
+
+
+def find_bundle(name: Path | str) -> Path:
+    """The folder of a bundle, by path or by the name of one that ships with this package.
+
+    Raises:
+        InvalidBundle: If there is no such bundle.
+    """
+    package = Path(__file__).resolve().parents[1]
+    candidates = [Path(name), package.parent / _SEARCHED[0] / name, package / _SEARCHED[1] / name]
+    for candidate in candidates:
+        if (candidate / "configs" / "metadata.json").is_file():
+            return candidate.resolve()
+    raise InvalidBundle(
+        f"'{Path(name).name}' is not a bundle: expected a folder with configs/metadata.json, or "
+        "the name of a bundle that ships with monai_cxr, such as chest_xray_classification."
+    )
+
+
+def read_config(bundle: Path, name: str) -> dict[str, Any]:
+    """One JSON config of a bundle.
+
+    Raises:
+        InvalidBundle: If it is absent or not a JSON object.
+    """
+    path = bundle / "configs" / f"{name}.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidBundle(f"The bundle '{bundle.name}' lacks configs/{name}.json.") from None
+    except ValueError as error:
+        raise InvalidBundle(
+            f"configs/{name}.json of bundle '{bundle.name}' is not JSON: {error}."
+        ) from None
+    if not isinstance(config, dict):
+        raise InvalidBundle(f"configs/{name}.json of bundle '{bundle.name}' is not a JSON object.")
+    return config
+
+
+def write_config(bundle: Path, name: str, config: Mapping[str, Any]) -> None:
+    """Write one JSON config of a bundle, whole or not at all."""
+    text = json.dumps(config, indent=4, ensure_ascii=False) + "\n"
+    path = bundle / "configs" / f"{name}.json"
+    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def targets(node: object) -> Iterator[str]:
+    """Every ``_target_`` below a config node."""
+    if isinstance(node, dict):
+        target = node.get("_target_")
+        if isinstance(target, str):
+            yield target
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+def check_targets(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a config that names a class outside the allowed modules, or one that does not exist.
+
+    Args:
+        config: A parsed config.
+        where: Its file name, for the message.
+
+    Raises:
+        InvalidBundle: Naming the class.
+    """
+    for target in sorted(set(targets(config))):
+        if "." not in target:
+            if not _monai_has(target):
+                raise InvalidBundle(
+                    f"{where} names the class '{target}', which MONAI does not have. Check its "
+                    "spelling, or give its full dotted path."
+                )
+            continue
+        if target.startswith("$") or not target.startswith(ALLOWED_PREFIXES):
+            raise InvalidBundle(
+                f"{where} names the class '{target}', which is outside the allowed modules "
+                f"({', '.join(prefix.rstrip('.') for prefix in ALLOWED_PREFIXES)})."
+            )
+        module, _, attribute = target.rpartition(".")
+        if not _has(module, attribute):
+            raise InvalidBundle(
+                f"{where} names the class '{target}', which does not exist. Check its spelling and "
+                "the installed versions."
+            )
+
+
+def _has(module: str, attribute: str) -> bool:
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ImportError:
+        owner, _, name = module.rpartition(".")
+        return bool(owner) and _has(owner, name)
+
+
+def _monai_has(name: str) -> bool:
+    from monai.bundle import ComponentLocator  # heavy: only where a bundle is really used
+
+    return bool(ComponentLocator().get_component_module_name(name))
+
+
+def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None:
+    """Copy a bundle's configs and papers, with settings written into them.
+
+    A setting whose first id stands in several configs changes each of them, so that training and
+    inference never disagree; ``image_size`` also changes the metadata's input shape.
+
+    Args:
+        source: The bundle.
+        target: Folder to fill; configs there are replaced.
+        settings: Value by id, for example ``{"image_size": 96, "train::trainer::max_epochs": 3}``.
+
+    Raises:
+        SettingsError: If an id stands in no config.
+    """
+    shutil.copytree(source / "configs", target / "configs", dirs_exist_ok=True)
+    for name in ("docs", "LICENSE"):
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
+        elif (source / name).is_file():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target / name)
+    names = [name for name in CONFIG_NAMES if (target / "configs" / f"{name}.json").is_file()]
+    configs = {name: read_config(target, name) for name in names}
+    for key, value in settings.items():
+        changed = [_set(config, key, value) for name, config in configs.items() if name != "metadata"]
+        if not any(changed):
+            known = sorted({k for c in configs.values() for k in c if not k.startswith("_")})
+            raise SettingsError(
+                f"No config of this bundle has the setting '{key}'. The first ids are: "
+                f"{', '.join(known)}."
+            )
+        if key == "image_size":
+            image = configs["metadata"]["network_data_format"]["inputs"]["image"]
+            image["spatial_shape"] = [value, value]
+    for name, config in configs.items():
+        write_config(target, name, config)
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> bool:
+    *parents, last = key.replace("#", "::").split("::")
+    node: Any = config
+    for part in [*parents, last]:
+        holder = node
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif part == last and isinstance(node, dict) and "_target_" in node:
+            node = None  # a further argument of a class
+        else:
+            return False
+    holder[int(last) if isinstance(holder, list) else last] = value
+    return True
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Parse ``key=value``; the value is JSON where it parses as such, else text.
+
+    Raises:
+        SettingsError: If there is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"Expected key=value, but got '{text}'.")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

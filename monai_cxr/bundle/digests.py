@@ -1,0 +1,107 @@
+"""Digests: what a packaged bundle holds, so that a changed byte is noticed before it is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from monai_cxr.errors import InvalidBundle
+from monai_cxr.tables import write_atomically
+
+DIGESTS_NAME = "digests.json"
+_FOLDERS = ("configs", "models", "docs")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def bundle_files(bundle: Path) -> Iterator[Path]:
+    """The files that make a bundle what it is, sorted."""
+    for folder in _FOLDERS:
+        yield from sorted(
+            path for path in (bundle / folder).rglob("*") if path.is_file() and not _hidden(path)
+        )
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__pycache__")) for part in path.parts[-3:])
+
+
+def write_digests(bundle: Path) -> dict[str, str]:
+    """Record the SHA-256 of each file of a bundle in its ``digests.json``.
+
+    Returns:
+        Digest by path relative to the bundle.
+    """
+    digests = {
+        path.relative_to(bundle).as_posix(): file_digest(path) for path in bundle_files(bundle)
+    }
+    content = json.dumps({"algorithm": "sha256", "files": digests}, indent=2) + "\n"
+    write_atomically(bundle / DIGESTS_NAME, lambda path: path.write_text(content, encoding="utf-8"))
+    return digests
+
+
+def read_digests(bundle: Path) -> Mapping[str, str]:
+    """The recorded digests.
+
+    Raises:
+        InvalidBundle: If the bundle has no readable ``digests.json``.
+    """
+    try:
+        recorded = json.loads((bundle / DIGESTS_NAME).read_text(encoding="utf-8"))["files"]
+        return {str(name): str(digest) for name, digest in recorded.items()}
+    except FileNotFoundError:
+        raise InvalidBundle(
+            f"The bundle '{bundle.name}' has no {DIGESTS_NAME}: it is not packaged. Train it and "
+            "run: monai-cxr package RUN --out DIR."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InvalidBundle(
+            f"The {DIGESTS_NAME} of bundle '{bundle.name}' is damaged. Package it again."
+        ) from None
+
+
+def check_digests(bundle: Path) -> Mapping[str, str]:
+    """Compare every file with its recorded digest, before any of them is parsed.
+
+    Returns:
+        The recorded digests.
+
+    Raises:
+        InvalidBundle: Naming the file that is missing, changed or not recorded.
+    """
+    recorded = read_digests(bundle)
+    for name, digest in recorded.items():
+        path = bundle / name
+        if ".." in Path(name).parts or not path.is_file():
+            raise InvalidBundle(f"The bundle '{bundle.name}' lacks its file {name}.")
+        if file_digest(path) != digest:
+            raise InvalidBundle(
+                f"The file {name} of bundle '{bundle.name}' was changed since it was packaged "
+                f"(expected SHA-256 {digest[:12]}...). Restore it or package the run again."
+            )
+    unknown = {path.relative_to(bundle).as_posix() for path in bundle_files(bundle)} - set(recorded)
+    if unknown:
+        raise InvalidBundle(
+            f"The bundle '{bundle.name}' has files that were not packaged with it: "
+            f"{', '.join(sorted(unknown)[:3])}. Remove them or package the run again."
+        )
+    return recorded
+
+
+def model_digest(digests: Mapping[str, str]) -> str:
+    """One SHA-256 for what decides a prediction: weights, calibration, configs."""
+    relevant = sorted(
+        f"{name}:{digest}"
+        for name, digest in digests.items()
+        if name.startswith("models/") or name in ("configs/inference.json", "configs/metadata.json")
+    )
+    return hashlib.sha256("\n".join(relevant).encode()).hexdigest()

@@ -1,0 +1,173 @@
+"""Model: a bundle in memory; the one object with a life, because it holds a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.bundle.config import find_bundle, read_config
+from monai_cxr.bundle.digests import check_digests, file_digest, model_digest
+from monai_cxr.bundle.runtime import (
+    Runtime,
+    TorchRuntime,
+    build_network,
+    choose_device,
+    load_weights,
+)
+from monai_cxr.errors import InvalidBundle
+from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
+from monai_cxr.evaluation.operating_points import read_operating_points
+from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
+from monai_cxr.preprocessing import normalise, prepare
+from monai_cxr.radiograph import Radiograph
+
+CALIBRATION_NAME = "models/calibration.json"
+OPERATING_POINTS_NAME = "models/operating_points.json"
+WEIGHTS_NAME = "models/model.pt"
+RUN_NAME = "run.json"
+
+
+class BundleModel:
+    """A loaded bundle: films in, predictions out.
+
+    Example:
+        >>> model = BundleModel.load("demo/bundle")  # doctest: +SKIP
+        >>> model.predict([read_radiograph("film.dcm")])[0]["Effusion"].probability  # doctest: +SKIP
+        0.12
+
+    Args:
+        runtime: Holds the network.
+        identity: Which model this is.
+        findings: Names in the order of the logits.
+        image_size: Side of the network input in pixels.
+        resize: Resize policy.
+        calibrator: Logits to probabilities; None where the model is not calibrated.
+        operating_points: Thresholds by finding.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        identity: ModelIdentity,
+        *,
+        findings: Sequence[str],
+        image_size: int,
+        resize: str,
+        calibrator: Calibrator | None,
+        operating_points: Sequence[OperatingPoint] = (),
+    ) -> None:
+        self.runtime = runtime
+        self.identity = identity
+        self.findings = tuple(findings)
+        self.image_size = image_size
+        self.resize = resize
+        self.calibrator = calibrator
+        self.operating_points = {point.finding: point for point in operating_points}
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "auto") -> BundleModel:
+        """Load a packaged bundle, or the best epoch of a training run.
+
+        Args:
+            path: A folder made by ``monai-cxr package`` or ``monai-cxr train``. The files of a
+                packaged bundle are compared with their digests before any of them is parsed.
+            device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
+
+        Raises:
+            InvalidBundle: If a file is absent or changed, or a config names a forbidden class.
+        """
+        bundle = find_bundle(path)
+        if (bundle / RUN_NAME).is_file():
+            digest = file_digest(bundle / WEIGHTS_NAME) if (bundle / WEIGHTS_NAME).is_file() else ""
+        else:
+            digest = model_digest(check_digests(bundle))
+        config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
+        network = build_network(config)
+        load_weights(network, bundle / WEIGHTS_NAME)
+        runtime = TorchRuntime(network.eval(), choose_device(device))
+        findings = _field(config, "findings", list)
+        calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
+        return cls(
+            runtime,
+            ModelIdentity(
+                bundle.name, str(metadata.get("version", "")), digest, runtime=runtime.name
+            ),
+            findings=findings,
+            image_size=_field(config, "image_size", int),
+            resize=_field(config, "resize", str),
+            calibrator=(
+                read_calibrator(calibration).for_findings(findings)
+                if calibration.is_file()
+                else None
+            ),
+            operating_points=read_operating_points(points) if points.is_file() else (),
+        )
+
+    def prepare(self, radiograph: Radiograph) -> NDArray[np.float32]:
+        """One film as network input, float32, shape (1, size, size)."""
+        film = prepare(radiograph, self.image_size, resize=self.resize)  # type: ignore[arg-type]
+        return normalise(film)[None]
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Raw outputs, shape (B, F), of prepared films, shape (B, 1, size, size)."""
+        return self.runtime.logits(batch)
+
+    def predict(
+        self, radiographs: Sequence[Radiograph], *, batch_size: int = 8
+    ) -> list[Prediction]:
+        """Predict films.
+
+        Args:
+            radiographs: Frontal chest radiographs; see ``monai_cxr.files.read_for_model`` for the
+                check that they are.
+            batch_size: Films at a time.
+
+        Returns:
+            One prediction a film, in order. Probabilities are NaN without a calibration.
+        """
+        result: list[Prediction] = []
+        for start in range(0, len(radiographs), batch_size):
+            films = radiographs[start : start + batch_size]
+            logits = self.logits(np.stack([self.prepare(film) for film in films]))
+            result += [
+                self._prediction(film, row) for film, row in zip(films, logits, strict=True)
+            ]
+        return result
+
+    def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibrated probabilities, shape (B, F); NaN without a calibration."""
+        if self.calibrator is None:
+            return np.full(logits.shape, math.nan)
+        return self.calibrator.apply(logits)
+
+    def _prediction(self, film: Radiograph, logits: NDArray[np.float64]) -> Prediction:
+        scores = []
+        for name, logit, probability in zip(
+            self.findings, logits, self.probabilities(logits[None])[0], strict=True
+        ):
+            point = self.operating_points.get(name)
+            positive = None if point is None else bool(probability >= point.threshold)
+            scores.append(FindingScore(name, float(logit), float(probability), positive))
+        return Prediction(film.key, self.identity, tuple(scores), film.flags)
+
+    def __repr__(self) -> str:
+        """Name, version, digest and engine."""
+        identity = self.identity
+        return (
+            f"BundleModel({identity.name} {identity.version}, {identity.digest[:12]}, "
+            f"{identity.runtime}, {self.image_size} px)"
+        )
+
+
+def _field(config: dict[str, Any], name: str, kind: type) -> Any:
+    value = config.get(name)
+    if not isinstance(value, kind):
+        raise InvalidBundle(
+            f"inference.json needs '{name}' as {kind.__name__}, but it is {value!r}."
+        )
+    return value

@@ -1,0 +1,187 @@
+"""Packaging: a run and its calibration become a bundle that can be shared and verified."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_cxr.bundle.config import check_targets, copy_bundle, read_config, write_config
+from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, model_digest, write_digests
+from monai_cxr.bundle.inference import predict_table
+from monai_cxr.bundle.model import (
+    CALIBRATION_NAME,
+    OPERATING_POINTS_NAME,
+    RUN_NAME,
+    WEIGHTS_NAME,
+    BundleModel,
+)
+from monai_cxr.errors import InvalidBundle, SettingsError
+from monai_cxr.evaluation.calibration import Calibrator, fit_calibrator, read_calibrator
+from monai_cxr.evaluation.calibration import write_calibrator as write_calibrator_file
+from monai_cxr.evaluation.operating_points import choose_operating_points, write_operating_points
+from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
+from monai_cxr.tables import read_table, write_atomically
+
+DEFAULT_CRITERION = "sensitivity>=0.90"
+TRAINING_NAME = "models/training.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verified bundle says of itself.
+
+    Attributes:
+        name: Folder name.
+        version: Of its metadata.
+        digest: SHA-256 of weights, calibration and inference configs.
+        n_files: Files compared with their digests.
+        findings: Outputs in order.
+        methods: Calibration method by finding.
+    """
+
+    name: str
+    version: str
+    digest: str
+    n_files: int
+    findings: tuple[str, ...]
+    methods: Mapping[str, str]
+
+
+def package(
+    run: Path,
+    out: Path,
+    *,
+    calibration: Path | None = None,
+    criterion: str = DEFAULT_CRITERION,
+    predictions: Path | None = None,
+) -> Verified:
+    """Make a bundle of a run's best epoch.
+
+    Args:
+        run: A folder made by ``monai-cxr train``.
+        out: Folder of the bundle; it must not exist, or be one made before (it is replaced).
+        calibration: A file of ``monai-cxr calibrate``; None fits one on the run's val split.
+        criterion: Rule of the operating points.
+        predictions: The run's predictions of its val split; None computes them.
+
+    Returns:
+        What :func:`verify` says of the bundle.
+
+    Raises:
+        InvalidBundle: If ``run`` is not a finished run.
+        SettingsError: If ``out`` is a folder of something else.
+    """
+    if not ((run / RUN_NAME).is_file() and (run / WEIGHTS_NAME).is_file()):
+        raise InvalidBundle(
+            f"'{run.name}' is not a trained run: expected {RUN_NAME} and {WEIGHTS_NAME}. Make one "
+            "with: monai-cxr train."
+        )
+    if out.exists() and any(out.iterdir()) and not (out / DIGESTS_NAME).is_file():
+        raise SettingsError(f"The folder '{out.name}' is not empty and not a bundle.")
+    manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
+    scored = _validation(run, predictions)
+    calibrator = (
+        fit_calibrator(scored, split="val", training_priors=_priors(manifest))
+        if calibration is None
+        else read_calibrator(calibration)
+    )
+    staging = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    copy_bundle(run, staging, {"bundle_root": "."})
+    (staging / "models").mkdir(parents=True)
+    shutil.copy2(run / WEIGHTS_NAME, staging / WEIGHTS_NAME)
+    _write_calibration(staging, calibrator, scored, criterion)
+    text = json.dumps(manifest, indent=2) + "\n"
+    write_atomically(staging / TRAINING_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    _describe(staging, manifest)
+    write_digests(staging)
+    shutil.rmtree(out, ignore_errors=True)
+    staging.rename(out)
+    return verify(out)
+
+
+def _validation(run: Path, predictions: Path | None) -> PredictionSet:
+    if predictions is not None:
+        table = read_table(predictions)
+    else:
+        index = read_table(run / "index.parquet")
+        rows = index[index["split"] == "val"].reset_index(drop=True)
+        table = predict_table(BundleModel.load(run), rows)
+    if "split" in table:
+        table = table[table["split"].isin(["val", ""])]
+    return load_predictions(table)
+
+
+def _priors(manifest: Mapping[str, Any]) -> dict[str, float]:
+    return {name: p for name, p in manifest["training_priors"].items() if p is not None}
+
+
+def _write_calibration(
+    bundle: Path, calibrator: Calibrator, scored: PredictionSet, criterion: str
+) -> None:
+    calibrated = calibrator.apply_to(scored)
+    points = choose_operating_points(
+        calibrated.probabilities,
+        calibrated.labels,
+        calibrated.patient_ids,
+        criterion,
+        findings=calibrated.findings,
+    )
+    write_calibrator_file(calibrator, bundle / CALIBRATION_NAME)
+    write_operating_points(points, bundle / OPERATING_POINTS_NAME)
+
+
+def _describe(bundle: Path, manifest: Mapping[str, Any]) -> None:
+    """State in the metadata what the package holds; each fact stands in its own file."""
+    metadata = read_config(bundle, "metadata")
+    metadata["calibration"] = CALIBRATION_NAME
+    metadata["operating_points"] = OPERATING_POINTS_NAME
+    metadata["training"] = TRAINING_NAME
+    metadata["preprocessing"] = {
+        name: read_config(bundle, "inference")[name] for name in ("image_size", "resize")
+    }
+    metadata["training_data"] = manifest["data"]
+    write_config(bundle, "metadata", metadata)
+
+
+def verify(bundle: Path) -> Verified:
+    """Check a packaged bundle: digests, configs, classes, weights, calibration, one forward pass.
+
+    Raises:
+        InvalidBundle: Naming what is wrong.
+        NotCalibrated: If the calibration does not fit the findings.
+    """
+    digests = check_digests(bundle)
+    for name in ("metadata", "inference", "train"):
+        check_targets(read_config(bundle, name), f"configs/{name}.json")
+    model = BundleModel.load(bundle, device="cpu")
+    if model.calibrator is None:
+        raise InvalidBundle(f"The bundle '{bundle.name}' has no {CALIBRATION_NAME}.")
+    metadata = read_config(bundle, "metadata")
+    image = metadata["network_data_format"]["inputs"]["image"]
+    if image["spatial_shape"] != [model.image_size] * 2:
+        raise InvalidBundle(
+            f"metadata.json says an input of {image['spatial_shape']}, inference.json of "
+            f"{model.image_size} px. Package the run again."
+        )
+    batch = np.zeros((1, 1, model.image_size, model.image_size), dtype=np.float32)
+    logits = model.logits(batch)
+    if logits.shape != (1, len(model.findings)) or not np.isfinite(logits).all():
+        raise InvalidBundle(
+            f"The network gives {logits.shape} with findings {len(model.findings)}; expected one "
+            "finite logit a finding."
+        )
+    return Verified(
+        name=bundle.name,
+        version=str(metadata["version"]),
+        digest=model_digest(digests),
+        n_files=len(digests),
+        findings=model.findings,
+        methods={part.finding: part.method for part in model.calibrator.findings},
+    )

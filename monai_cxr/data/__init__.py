@@ -1,0 +1,1 @@
+"""Data: from a data set on disk to batches."""

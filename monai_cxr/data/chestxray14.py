@@ -1,0 +1,205 @@
+"""ChestX-ray14: NIH's images, official table, boxes and lists, as an index.
+
+The tables come from the torchxrayvision wheel, so only the images need downloading.
+
+Source: Wang et al., "ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on
+Weakly-Supervised Classification and Localization of Common Thorax Diseases", CVPR 2017.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from monai_cxr.errors import InvalidTable, MissingDependency, SettingsError
+from monai_cxr.findings import FINDING_NAMES, FINDINGS
+from monai_cxr.tables import normalise_index, read_table, require_columns
+
+_TABLES: Mapping[str, str] = {
+    "v2020": "Data_Entry_2017_v2020.csv.gz",
+    "boxes": "BBox_List_2017.csv.gz",
+    "google2019": "google2019_nih-chest-xray-labels.csv.gz",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSummary:
+    """What indexing a folder found.
+
+    Attributes:
+        n_images: Image files that are in the index.
+        n_listed: Rows of the metadata table.
+        n_missing: Rows of the metadata table without an image here.
+        n_unlisted: Image files without a row, left out.
+        n_duplicates: Image names found in more than one folder; the first is kept.
+        n_unreadable: Image files that are empty, left out.
+        n_patients: Patients in the index.
+    """
+
+    n_images: int
+    n_listed: int
+    n_missing: int
+    n_unlisted: int
+    n_duplicates: int
+    n_unreadable: int
+    n_patients: int
+
+
+def wheel_table(name: str) -> Path:
+    """A table that the torchxrayvision wheel carries, found without importing it.
+
+    Args:
+        name: ``"v2020"``, ``"boxes"`` or ``"google2019"``.
+
+    Raises:
+        MissingDependency: If torchxrayvision is not installed.
+        SettingsError: If the name is unknown.
+    """
+    if name not in _TABLES:
+        raise SettingsError(f"Unknown table '{name}'. Expected one of: {', '.join(_TABLES)}.")
+    spec = importlib.util.find_spec("torchxrayvision")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependency(
+            "torchxrayvision brings NIH's metadata but is not installed. "
+            "Install it with: pip install torchxrayvision"
+        )
+    return Path(spec.submodule_search_locations[0]) / "data" / _TABLES[name]
+
+
+def read_labels(source: Path | str = "v2020") -> pd.DataFrame:
+    """NIH's metadata as labels.
+
+    Args:
+        source: ``"v2020"`` (the official table), or the path of a Data_Entry CSV.
+
+    Returns:
+        Columns sop_uid (image name), patient_id, view, age, sex, follow_up, pixel spacing in mm
+        of the original, and one label column (0 or 1) a finding.
+
+    Raises:
+        InvalidTable: If the file is not a Data_Entry table.
+    """
+    path = wheel_table("v2020") if str(source) == "v2020" else Path(source)
+    table = read_table(path)
+    require_columns(table, ("Image Index", "Finding Labels", "Patient ID"), what="NIH metadata")
+    found = table["Finding Labels"].str.split("|")
+    columns: dict[str, object] = {
+        "sop_uid": table["Image Index"],
+        # v2017 writes 1, lists and image names write 00000001.
+        "patient_id": table["Patient ID"].astype(str).str.zfill(8),
+        "view": table.get("View Position", ""),
+        "sex": table.get("Patient Gender", table.get("Patient Sex", "")),
+        "age": _age_years(table.get("Patient Age")),
+        "follow_up": table.get("Follow-up #", np.nan),
+    }
+    exploded = pd.get_dummies(found.explode()).groupby(level=0).max()
+    for name in FINDING_NAMES:
+        columns[name] = exploded[name].astype("float64") if name in exploded else 0.0
+    unknown = sorted(set(exploded.columns) - set(FINDING_NAMES) - {"No Finding"})
+    if unknown:
+        raise InvalidTable(
+            f"The NIH metadata names the finding(s) {', '.join(unknown)}. Expected ChestX-ray14's "
+            "14 findings and 'No Finding'."
+        )
+    return pd.DataFrame(columns)
+
+
+def _age_years(ages: pd.Series | None) -> object:
+    if ages is None:
+        return np.nan
+    # v2017 writes 058Y; months and days occur ("013M").
+    parts = ages.astype(str).str.extract(r"^0*(\d+)\s*([YMD]?)$")
+    years = pd.to_numeric(parts[0], errors="coerce")
+    scale = parts[1].map({"": 1.0, "Y": 1.0, "M": 1 / 12, "D": 1 / 365.25})
+    return years * scale
+
+
+def read_boxes(path: Path | None = None) -> pd.DataFrame:
+    """NIH's 984 reference boxes.
+
+    Args:
+        path: A BBox_List CSV; None for the wheel's.
+
+    Returns:
+        Columns sop_uid, finding (our spelling), x, y, width, height in pixels of the 1024-px
+        original, x along columns.
+    """
+    # The header's "Bbox [x,y,w,h]" holds commas, so it is read as four columns by position.
+    names = ["sop_uid", "finding", "x", "y", "width", "height"]
+    table = pd.read_csv(
+        path or wheel_table("boxes"), skiprows=1, header=None, usecols=range(6), names=names
+    )
+    table["finding"] = [FINDINGS[name].name for name in table["finding"]]  # "Infiltrate" occurs
+    return table
+
+
+def read_adjudicated() -> pd.DataFrame:
+    """Adjudicated labels of 4,376 NIH films (Majkowska et al., Radiology 2020), where they map.
+
+    Returns:
+        Columns sop_uid, patient_id and one label column a finding: Pneumothorax as read; the
+        others unknown (NaN), because the readers' classes are not NIH's.
+    """
+    table = read_table(wheel_table("google2019"))
+    columns: dict[str, object] = {
+        "sop_uid": table["Image Index"],
+        "patient_id": table["Patient ID"].astype(str).str.zfill(8),
+    }
+    for name in FINDING_NAMES:
+        columns[name] = np.nan
+    columns["Pneumothorax"] = (table["Pneumothorax"] == "YES").astype("float64")
+    return pd.DataFrame(columns).drop_duplicates("sop_uid")
+
+
+def index_nih(directory: Path, metadata: Path | str = "v2020") -> tuple[pd.DataFrame, IndexSummary]:
+    """Index a folder of ChestX-ray14 images.
+
+    Args:
+        directory: NIH's layout (``images_001/images/*.png`` ...) or any folder of its PNGs.
+        metadata: ``"v2020"`` or the path of a Data_Entry CSV.
+
+    Returns:
+        The index, in the metadata's order, and what was found.
+
+    Raises:
+        InvalidTable: If the folder is absent or holds none of the listed images.
+    """
+    if not directory.is_dir():
+        raise InvalidTable(
+            f"Expected a folder of ChestX-ray14 images, but '{directory.name}' is not a folder.",
+            reason="missing_file",
+        )
+    labels = read_labels(metadata)
+    by_name: dict[str, Path] = {}
+    n_duplicates = n_unreadable = 0
+    for path in sorted(directory.rglob("*.png")):
+        if path.stat().st_size == 0:
+            n_unreadable += 1
+        elif path.name in by_name:
+            n_duplicates += 1
+        else:
+            by_name[path.name] = path.resolve()
+    here = labels["sop_uid"].isin(list(by_name))
+    if not here.any():
+        raise InvalidTable(
+            f"None of the {len(by_name)} PNG files here is listed in the metadata. Expected names "
+            "such as 00000001_000.png.",
+            reason="no_images",
+        )
+    table = labels[here].copy()
+    table["path"] = [str(by_name[name]) for name in table["sop_uid"]]
+    index = normalise_index(table)
+    return index, IndexSummary(
+        n_images=len(index),
+        n_listed=len(labels),
+        n_missing=int((~here).sum()),
+        n_unlisted=len(by_name) - len(index),
+        n_duplicates=n_duplicates,
+        n_unreadable=n_unreadable,
+        n_patients=index["patient_id"].nunique(),
+    )

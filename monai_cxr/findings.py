@@ -1,0 +1,215 @@
+"""Findings: the 14 labels of ChestX-ray14, with their names elsewhere and their sourced codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from monai_cxr.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A concept of a terminology.
+
+    Attributes:
+        value: Code value, for example ``"60046008"``.
+        scheme: Coding scheme designator of DICOM PS3.16: ``"SCT"``, ``"RADLEX"``, ``"DCM"`` or
+            a private ``"99..."``.
+        meaning: Code meaning.
+        source: Where the row was verified.
+    """
+
+    value: str
+    scheme: str
+    meaning: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One label.
+
+    Attributes:
+        name: NIH's spelling, also the name of its columns.
+        code: SNOMED CT code where one is verified, else a private code.
+        radlex: RadLex code, or None where RadLex 4.3 has none.
+        site: SNOMED CT body structure.
+        chexpert: Name in CheXpert's label set, or None.
+        torchxrayvision: Name in torchxrayvision's pathologies.
+        urgency: 1 (act now) to 3 (routine); after the ACR Actionable Findings categories.
+        aliases: Other spellings met in tables, compared case- and punctuation-insensitively.
+    """
+
+    name: str
+    code: Code
+    radlex: Code | None
+    site: Code
+    chexpert: str | None
+    torchxrayvision: str
+    urgency: int
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name for people: no underscore, sentence case."""
+        return self.name.replace("_", " ").capitalize()
+
+
+_REVIEWED = "terminology review of November 2026, check digit verified"
+_LUNG = Code("39607008", "SCT", "Lung", _REVIEWED)
+_HEART = Code("80891009", "SCT", "Heart", _REVIEWED)
+_PLEURA = Code("3120008", "SCT", "Pleura", _REVIEWED)
+_DIAPHRAGM = Code("5798000", "SCT", "Diaphragm", _REVIEWED)
+
+
+def _sct(value: str, meaning: str, source: str) -> Code:
+    return Code(value, "SCT", meaning, source)
+
+
+def _radlex(value: str, meaning: str, source: str) -> Code:
+    return Code(value, "RADLEX", meaning, source)
+
+
+_EXACT = "RadLex 4.3, exact match"
+
+# fmt: off
+ATELECTASIS = Finding(
+    "Atelectasis", _sct("46621007", "Atelectasis", "MedDRA 10003598 to SNOMED CT FHIR concept map"),
+    _radlex("RID28493", "atelectasis", _EXACT), _LUNG, "Atelectasis", "Atelectasis", 3)
+CARDIOMEGALY = Finding(
+    "Cardiomegaly", _sct("8186001", "Cardiomegaly", "six public maps agree"),
+    None, _HEART, "Cardiomegaly", "Cardiomegaly", 3, ("enlarged heart",))
+EFFUSION = Finding(
+    "Effusion", _sct("60046008", "Pleural effusion", "DICOM PS3.16 CID 645 and 8134"),
+    _radlex("RID34539", "pleural effusion", _EXACT), _PLEURA, "Pleural Effusion", "Effusion", 2,
+    ("Pleural Effusion",))
+INFILTRATION = Finding(
+    "Infiltration", _sct("409609008", "Radiologic infiltrate of lung", "UMLS 2016AA"),
+    None, _LUNG, None, "Infiltration", 3, ("Infiltrate",))
+MASS = Finding(
+    "Mass", _sct("309529002", "Lung mass", "HL7 FHIR genomics examples; OHDSI 4203096"),
+    _radlex("RID39056", "lung mass", _EXACT), _LUNG, "Lung Lesion", "Mass", 2)
+NODULE = Finding(
+    "Nodule", _sct("786838002", "Nodule of lung", "SNOMED CT AU edition 2023-07-31"),
+    _radlex("RID50149", "pulmonary nodule", _EXACT), _LUNG, "Lung Lesion", "Nodule", 2)
+PNEUMONIA = Finding(
+    "Pneumonia", _sct("233604007", "Pneumonia", "more than four public maps agree"),
+    _radlex("RID5350", "pneumonia", _EXACT), _LUNG, "Pneumonia", "Pneumonia", 2)
+PNEUMOTHORAX = Finding(
+    "Pneumothorax", _sct("36118008", "Pneumothorax", "DICOM PS3.16 CID 6102 and 6105"),
+    _radlex("RID5352", "pneumothorax", _EXACT), _PLEURA, "Pneumothorax", "Pneumothorax", 1)
+CONSOLIDATION = Finding(
+    "Consolidation", _sct("95436008", "Lung consolidation", "OHDSI 4318404"),
+    _radlex("RID43255", "consolidation", _EXACT), _LUNG, "Consolidation", "Consolidation", 2)
+EDEMA = Finding(
+    "Edema", _sct("19242006", "Pulmonary edema", "DICOM PS3.16 CID 3700"),
+    _radlex("RID4866", "pulmonary edema", _EXACT), _LUNG, "Edema", "Edema", 2,
+    ("Pulmonary Edema",))
+EMPHYSEMA = Finding(
+    "Emphysema", _sct("87433001", "Pulmonary emphysema", "several public maps (ICD-10 J43.9)"),
+    _radlex("RID4799", "emphysema", "RadLex 4.3"), _LUNG, None, "Emphysema", 3)
+FIBROSIS = Finding(
+    "Fibrosis", _sct("51615001", "Fibrosis of lung", "several public maps"),
+    _radlex("RID3820", "fibrosis", "UMIE map (one source, generic concept)"), _LUNG, None,
+    "Fibrosis", 3)
+PLEURAL_THICKENING = Finding(
+    "Pleural_Thickening",
+    Code("PLTHICK", "99MONAICXR", "Pleural thickening", "private: no SNOMED CT code verified"),
+    None, _PLEURA, "Pleural Other", "Pleural_Thickening", 3, ("Pleural Thickening",))
+HERNIA = Finding(
+    "Hernia", _sct("84089009", "Hiatal hernia", "four public maps (ICD-10 K44.9)"),
+    _radlex("RID4895", "hernia", "UMIE map (one source, generic concept)"), _DIAPHRAGM, None,
+    "Hernia", 3, ("Hiatal Hernia",))
+# fmt: on
+
+
+class FindingSet:
+    """An ordered set of findings; the order is the order of a model's outputs.
+
+    Args:
+        findings: The findings, without repeats.
+
+    Raises:
+        SettingsError: If a finding is repeated or none is given.
+    """
+
+    __slots__ = ("_by_alias", "_findings")
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        """Keep the order and index every spelling."""
+        self._findings = tuple(findings)
+        names = [finding.name for finding in self._findings]
+        if not names or len(set(names)) != len(names):
+            raise SettingsError(f"Expected one or more distinct findings, but got {names}.")
+        self._by_alias = {
+            _folded(alias): finding
+            for finding in self._findings
+            for alias in (finding.name, finding.torchxrayvision, *finding.aliases)
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in order."""
+        return tuple(finding.name for finding in self._findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """The findings in order."""
+        return iter(self._findings)
+
+    def __len__(self) -> int:
+        """How many findings there are."""
+        return len(self._findings)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a name or a known alias belongs to this set."""
+        return isinstance(name, str) and _folded(name) in self._by_alias
+
+    def __getitem__(self, name: str) -> Finding:
+        """The finding of a name or alias.
+
+        Raises:
+            SettingsError: If the name is unknown.
+        """
+        try:
+            return self._by_alias[_folded(name)]
+        except KeyError:
+            raise SettingsError(
+                f"Unknown finding '{name}'. Expected one of: {', '.join(self.names)}."
+            ) from None
+
+    def index(self, name: str) -> int:
+        """Position of a finding in the model's output."""
+        return self._findings.index(self[name])
+
+    def __repr__(self) -> str:
+        """Show the names."""
+        return f"FindingSet({list(self.names)})"
+
+
+def _folded(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+FINDINGS = FindingSet(
+    (
+        ATELECTASIS,
+        CARDIOMEGALY,
+        EFFUSION,
+        INFILTRATION,
+        MASS,
+        NODULE,
+        PNEUMONIA,
+        PNEUMOTHORAX,
+        CONSOLIDATION,
+        EDEMA,
+        EMPHYSEMA,
+        FIBROSIS,
+        PLEURAL_THICKENING,
+        HERNIA,
+    )
+)
+"""The 14 findings of ChestX-ray14 in NIH's order."""
+
+FINDING_NAMES: tuple[str, ...] = FINDINGS.names
+"""Their names, for column headers."""

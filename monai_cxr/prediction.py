@@ -1,0 +1,149 @@
+"""Prediction: what a model says of one image, and how images of a study are put together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.findings import FINDINGS
+from monai_cxr.radiograph import InstanceKey
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval.
+
+    Attributes:
+        estimate: The point estimate; NaN when it cannot be computed.
+        low: Lower bound.
+        high: Upper bound.
+    """
+
+    estimate: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def __str__(self) -> str:
+        """Three decimals, in the way papers print it."""
+        if math.isnan(self.estimate):
+            return "not estimable"
+        if math.isnan(self.low):
+            return f"{self.estimate:.3f}"
+        return f"{self.estimate:.3f} ({self.low:.3f}-{self.high:.3f})"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold on a calibrated probability, with what it does on the data that chose it.
+
+    Attributes:
+        finding: Name of the finding.
+        threshold: ``positive`` means probability >= threshold; in [0, 1].
+        criterion: The rule that chose it, for example ``"sensitivity >= 0.90"`` or ``"youden"``.
+        sensitivity: With a 95 % interval.
+        specificity: With a 95 % interval.
+        n: Labelled images that chose it.
+        n_positive: Of these, the positive ones.
+    """
+
+    finding: str
+    threshold: float
+    criterion: str
+    sensitivity: Interval
+    specificity: Interval
+    n: int
+    n_positive: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model spoke.
+
+    Attributes:
+        name: Bundle name.
+        version: Bundle version.
+        digest: SHA-256 over weights and calibration, hexadecimal.
+        runtime: Engine and precision, for example ``"torch-cpu-fp32"``.
+    """
+
+    name: str
+    version: str
+    digest: str
+    runtime: str = "torch"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingScore:
+    """One finding of one image.
+
+    Attributes:
+        finding: Name of the finding.
+        logit: The network's raw output.
+        probability: Calibrated probability in [0, 1]; NaN if the bundle is not calibrated.
+        positive: Whether probability >= the operating point's threshold; None without one.
+    """
+
+    finding: str
+    logit: float
+    probability: float
+    positive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one image, or of a study.
+
+    Attributes:
+        key: Identity of the image.
+        model: Identity of the model.
+        scores: One score a finding, in the model's order.
+        flags: Cautions that came with the image, as stable codes.
+    """
+
+    key: InstanceKey
+    model: ModelIdentity
+    scores: tuple[FindingScore, ...]
+    flags: tuple[str, ...] = ()
+
+    def __getitem__(self, finding: str) -> FindingScore:
+        """The score of a finding by its name or a known alias.
+
+        Raises:
+            SettingsError: If this prediction has no such finding.
+        """
+        name = FINDINGS[finding].name if finding in FINDINGS else finding
+        for score in self.scores:
+            if score.finding == name:
+                return score
+        known = ", ".join(score.finding for score in self.scores)
+        raise SettingsError(f"No score for '{finding}'. Expected one of: {known}.")
+
+
+def study_prediction(predictions: Sequence[Prediction]) -> Prediction:
+    """Put the images of one study together: per finding, the score of the most positive image.
+
+    Args:
+        predictions: Predictions of one study by one model.
+
+    Returns:
+        One prediction with the key of the first image and an empty SOP Instance UID.
+
+    Raises:
+        SettingsError: If there are none, or they mix studies or models.
+    """
+    if not predictions:
+        raise SettingsError("Expected at least one prediction of a study, but got none.")
+    first = predictions[0]
+    if any(other.key.study_uid != first.key.study_uid for other in predictions):
+        raise SettingsError("Expected predictions of one study, but got several studies.")
+    if any(other.model.digest != first.model.digest for other in predictions):
+        raise SettingsError("Expected predictions of one model, but got several digests.")
+    scores = tuple(
+        max((other.scores[i] for other in predictions), key=lambda score: score.logit)
+        for i in range(len(first.scores))
+    )
+    flags = tuple(dict.fromkeys(flag for other in predictions for flag in other.flags))
+    key = InstanceKey(first.key.patient_id, first.key.study_uid, "", "")
+    return Prediction(key, first.model, scores, flags)

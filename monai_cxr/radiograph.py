@@ -1,0 +1,109 @@
+"""Radiograph: one film as the model sees it, with the facts of its acquisition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.errors import UnsupportedImage
+
+_NO_QUALITY: Mapping[str, float] = MappingProxyType({})
+
+
+class ViewPosition(str, Enum):
+    """Projection of the film, after DICOM ViewPosition (0018,5101)."""
+
+    PA = "PA"
+    AP = "AP"
+    LATERAL = "LATERAL"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKey:
+    """Who and which image; the only place where identity travels.
+
+    Its repr shows the SOP Instance UID alone, so that a key can stand in a message or a log.
+
+    Attributes:
+        patient_id: DICOM PatientID (0010,0020), or the data set's own patient number.
+        study_uid: StudyInstanceUID, empty when unknown.
+        series_uid: SeriesInstanceUID, empty when unknown.
+        sop_uid: SOPInstanceUID, or an image name that is unique in its data set.
+    """
+
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+
+    def __repr__(self) -> str:
+        """Show the SOP Instance UID alone: no patient, no study."""
+        return f"InstanceKey(sop_uid={self.sop_uid!r})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """One film in the one form that this package knows.
+
+    Attributes:
+        pixels: float32, shape (rows, columns), range [0, 1]; bright = dense (bone is white).
+        key: Identity of the image.
+        view: Projection.
+        pixel_spacing_mm: (between rows, between columns) in mm in the detector or patient plane;
+            None when unknown.
+        patient_sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
+        patient_age_years: Age, or None.
+        manufacturer: DICOM Manufacturer (0008,0070), or ``""``.
+        flags: Cautions found while reading, as stable codes, for example ``"window_fallback"``.
+        quality: Measures of the picture by name, dimensionless; for reports and drift.
+        source_format: ``"dicom"``, ``"image"`` or ``"nifti"``.
+    """
+
+    pixels: NDArray[np.float32]
+    key: InstanceKey
+    view: ViewPosition = ViewPosition.UNKNOWN
+    pixel_spacing_mm: tuple[float, float] | None = None
+    patient_sex: str = ""
+    patient_age_years: float | None = None
+    manufacturer: str = ""
+    flags: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=lambda: _NO_QUALITY)
+    source_format: str = "image"
+
+    def __post_init__(self) -> None:
+        """Refuse anything that is not the one image form, and freeze the pixels."""
+        pixels = self.pixels
+        if pixels.ndim != 2 or pixels.dtype != np.float32 or pixels.size == 0:
+            raise UnsupportedImage(
+                "Expected pixels as float32 of shape (rows, columns), but got "
+                f"{pixels.dtype} of shape {pixels.shape}. Read films with read_radiograph().",
+                reason="bad_shape",
+            )
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+            raise UnsupportedImage(
+                f"Expected pixels in [0, 1], but got a range of [{low:.4g}, {high:.4g}]. "
+                "Read films with read_radiograph().",
+                reason="bad_range",
+            )
+        view = pixels.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "pixels", view)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    def __repr__(self) -> str:
+        """Name the image by its SOP Instance UID; no pixels, no patient."""
+        return (
+            f"Radiograph({self.shape[0]}x{self.shape[1]}, view={self.view.value}, "
+            f"sop_uid={self.key.sop_uid!r}, flags={list(self.flags)})"
+        )

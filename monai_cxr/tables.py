@@ -1,0 +1,207 @@
+"""Tables: the index and the predictions, their columns, checks, and safe reading and writing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.findings import FINDING_NAMES
+
+KEY_COLUMNS = ("patient_id", "study_uid", "series_uid", "sop_uid")
+"""Identity of an image."""
+
+FACT_COLUMNS = ("view", "age", "sex", "follow_up", "manufacturer")
+"""What subgroups are made of; each may be empty."""
+
+INDEX_COLUMNS = ("path", *KEY_COLUMNS, *FACT_COLUMNS, "split")
+"""Columns of an index, before one label column a finding (0, 1 or NaN = unknown)."""
+
+SPLITS = ("train", "val", "test")
+
+
+def label_column(finding: str) -> str:
+    """Name of a finding's label in the predictions table."""
+    return f"label_{finding}"
+
+
+def logit_column(finding: str) -> str:
+    """Name of a finding's raw network output in the predictions table."""
+    return f"logit_{finding}"
+
+
+def probability_column(finding: str) -> str:
+    """Name of a finding's probability in the predictions table."""
+    return f"probability_{finding}"
+
+
+def empty_index() -> pd.DataFrame:
+    """An index without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in INDEX_COLUMNS})
+
+
+def normalise_index(table: pd.DataFrame, findings: Sequence[str] = FINDING_NAMES) -> pd.DataFrame:
+    """Bring an index to its columns and dtypes.
+
+    Args:
+        table: At least ``path``, ``patient_id`` and ``sop_uid``; others are filled when absent.
+        findings: Label columns to keep; absent ones become unknown.
+
+    Returns:
+        A table of :data:`INDEX_COLUMNS` and one float label column a finding.
+
+    Raises:
+        InvalidTable: If a required column is missing, a patient is unknown, a key is repeated,
+            or a label is neither 0, 1 nor empty.
+    """
+    require_columns(table, ("path", "patient_id", "sop_uid"), what="index")
+    columns: dict[str, object] = {}
+    for name in INDEX_COLUMNS:
+        if name in ("age", "follow_up"):
+            columns[name] = (
+                pd.to_numeric(table[name], errors="coerce").astype("float64")
+                if name in table
+                else np.full(len(table), np.nan)
+            )
+        else:
+            source = table[name] if name in table else pd.Series("", index=table.index)
+            columns[name] = source.fillna("").astype(str)
+    for finding in findings:
+        columns[finding] = (
+            pd.to_numeric(table[finding], errors="coerce").astype("float64")
+            if finding in table
+            else np.full(len(table), np.nan)
+        )
+    result = pd.DataFrame(columns, index=table.index).reset_index(drop=True)
+    _check_index(result, findings)
+    return result
+
+
+def _check_index(table: pd.DataFrame, findings: Sequence[str]) -> None:
+    n_without = int((table["patient_id"] == "").sum())
+    if n_without:
+        raise InvalidTable(
+            f"{n_without} of {len(table)} rows have no patient_id. Splits and intervals are by "
+            "patient: give every image its patient.",
+            reason="no_patients",
+        )
+    repeated = table["sop_uid"][table["sop_uid"].duplicated()]
+    if len(repeated):
+        raise InvalidTable(
+            f"{len(repeated)} images are listed more than once, the first is "
+            f"'{repeated.iloc[0]}'. Expected each sop_uid once.",
+            reason="duplicated_images",
+        )
+    labels = table.loc[:, list(findings)].to_numpy(dtype=np.float64)
+    wrong = ~(np.isnan(labels) | (labels == 0.0) | (labels == 1.0))
+    if wrong.any():
+        raise InvalidTable(
+            f"{int(wrong.sum())} labels are neither 0, 1 nor empty (the first is "
+            f"{labels[wrong][0]:g}). Map uncertain labels by a named policy first.",
+            reason="bad_labels",
+        )
+
+
+def require_columns(table: pd.DataFrame, names: Iterable[str], *, what: str) -> None:
+    """Refuse a table that lacks columns.
+
+    Raises:
+        InvalidTable: Naming the absent columns and those present.
+    """
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        present = ", ".join(map(str, list(table.columns)[:12]))
+        raise InvalidTable(
+            f"The {what} lacks the column(s) {', '.join(missing)}. It has: {present}.",
+            reason="missing_columns",
+        )
+
+
+def findings_in(table: pd.DataFrame, prefix: str) -> tuple[str, ...]:
+    """Findings for which a predictions table has a column of this prefix, in column order."""
+    return tuple(
+        str(name).removeprefix(prefix) for name in table.columns if str(name).startswith(prefix)
+    )
+
+
+def columns_array(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
+    """Columns as one float64 array of shape (rows, len(names))."""
+    return table.loc[:, list(names)].to_numpy(dtype=np.float64)
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read a parquet or CSV table; keys and codes stay text.
+
+    Raises:
+        InvalidTable: If the file is absent, empty or not a table.
+        SettingsError: If the suffix is neither ``.parquet`` nor ``.csv``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidTable(
+            f"Expected a table, but '{path.name}' does not exist here.", reason="missing_file"
+        )
+    text = dict.fromkeys((*KEY_COLUMNS, "Image Index", "image", "Patient ID"), str)
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix in (".csv", ".gz"):
+            return pd.read_csv(path, dtype=text)  # type: ignore[arg-type]
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
+        raise InvalidTable(
+            f"'{path.name}' is not a readable {path.suffix.lstrip('.')} table "
+            f"({type(error).__name__}). Write it again.",
+            reason="unreadable_table",
+        ) from error
+    raise SettingsError(f"Expected a .parquet or .csv table, but got '{path.name}'.")
+
+
+def write_table(table: pd.DataFrame, path: Path | str) -> None:
+    """Write a parquet or CSV table whole or not at all; an older file survives a failure.
+
+    Raises:
+        SettingsError: If the suffix is neither ``.parquet`` nor ``.csv``, or writing fails.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        write_atomically(path, lambda target: table.to_parquet(target, index=False))
+    elif path.suffix == ".csv":
+        write_atomically(path, lambda target: table.to_csv(target, index=False))
+    else:
+        raise SettingsError(f"Expected an output ending in .parquet or .csv, got '{path.name}'.")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, sync it, then put it in place.
+
+    Args:
+        path: The file to make or replace.
+        write: Receives the temporary path.
+
+    Raises:
+        SettingsError: If the folder cannot be written or the disk is full; ``path`` is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"Could not write '{path.name}' ({error.strerror or type(error).__name__}). "
+            "Free some space or choose another folder; nothing was changed."
+        ) from error

@@ -1,0 +1,137 @@
+"""Progress: a bar while an epoch runs, a line and a table row when it ends, a stop on NaN."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import pandas as pd
+from ignite.engine import Engine, Events
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.tables import write_table
+
+
+class EpochProgress:
+    """Show how training goes, and keep it in ``metrics.csv``.
+
+    Args:
+        evaluator: The engine whose metrics are shown.
+        metric: Name of the key metric.
+        table: Path of the CSV; one row an epoch, a resumed run continues it.
+        optimizer: Its learning rate is recorded.
+    """
+
+    def __init__(
+        self, evaluator: Engine, metric: str, table: str, optimizer: Any | None = None
+    ) -> None:
+        self.evaluator = evaluator
+        self.metric = metric
+        self.table = Path(table)
+        self.optimizer = optimizer
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._rows: list[dict[str, float]] = []
+        self._losses: list[float] = []
+        self._n_images = 0
+        self._began = self._train_seconds = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach before the validation handler for the timing to be of training alone."""
+        if idist.get_rank() != 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._pause)
+
+    def _start(self, engine: Engine) -> None:
+        if self.table.is_file():
+            kept = pd.read_csv(self.table)
+            self._rows = kept[kept["epoch"] <= engine.state.epoch].to_dict("records")  # type: ignore[assignment]
+
+    def _start_epoch(self, engine: Engine) -> None:
+        self._losses, self._n_images, self._began = [], 0, time.perf_counter()
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            self._bar = Progress(
+                *columns, TimeRemainingColumn(), console=self._console, transient=True
+            )
+            self._bar.add_task(f"epoch {engine.state.epoch}", total=engine.state.epoch_length)
+            self._bar.start()
+
+    def _advance(self, engine: Engine) -> None:
+        self._losses.append(float(engine.state.output["loss"]))
+        self._n_images += len(engine.state.output["label"])
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+
+    def _pause(self, engine: Engine) -> None:
+        self._train_seconds = time.perf_counter() - self._began
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def report(self, engine: Engine) -> None:
+        """Write the line and the row of an epoch; call after validation."""
+        state, metrics = engine.state, self.evaluator.state.metrics
+        row = {
+            "epoch": state.epoch,
+            "loss": sum(self._losses) / max(len(self._losses), 1),
+            "learning_rate": self.optimizer.param_groups[0]["lr"] if self.optimizer else math.nan,
+            "images_per_second": self._n_images / max(self._train_seconds, 1e-9),
+            **{name: float(value) for name, value in metrics.items()},
+        }
+        self._rows.append(row)
+        write_table(pd.DataFrame(self._rows), self.table)
+        seconds = (time.perf_counter() - self._began) * (state.max_epochs - state.epoch)
+        value = float(metrics.get(self.metric, math.nan))
+        self._console.print(
+            f"epoch {state.epoch:>3}/{state.max_epochs}  loss {row['loss']:.4f}  "
+            f"macro AUROC {value:.3f}  {row['images_per_second']:.0f} images/s  "
+            f"{seconds / 60:.1f} min left",
+            highlight=False,
+        )
+
+
+class EpochReport:
+    """Attach :meth:`EpochProgress.report` after the validation handler.
+
+    Args:
+        progress: The progress to report.
+    """
+
+    def __init__(self, progress: EpochProgress) -> None:
+        self.progress = progress
+
+    def attach(self, engine: Engine) -> None:
+        """Run when an epoch and its validation have ended."""
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.progress.report)
+
+
+class StopOnNaN:
+    """Stop when the loss is not a number; the last good checkpoint stays."""
+
+    def attach(self, engine: Engine) -> None:
+        """Check every iteration."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Raise on NaN or infinity.
+
+        Raises:
+            SettingsError: With the iteration and what to do.
+        """
+        loss = float(engine.state.output["loss"])
+        if not math.isfinite(loss):
+            raise SettingsError(
+                f"The loss became {loss} at epoch {engine.state.epoch}, iteration "
+                f"{engine.state.iteration}. Lower learning_rate; the weights of the last good epoch "
+                "are kept."
+            )

@@ -1,0 +1,179 @@
+"""Workflow: make a run from a bundle, run MONAI's plain command on it, and resume it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_cxr.bundle.config import check_targets, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.digests import file_digest
+from monai_cxr.bundle.model import RUN_NAME
+from monai_cxr.bundle.runtime import load_weights
+from monai_cxr.data.splits import assert_no_leakage
+from monai_cxr.errors import CXRError, InvalidTable, SettingsError
+from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
+
+_PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
+
+
+class TrainingFailed(CXRError):
+    """MONAI's command ended with an error; its output says which."""
+
+
+def load_initial_weights(network: torch.nn.Module, path: str) -> None:
+    """Start from a state dictionary on disk, or from random weights when the path is empty.
+
+    Raises:
+        InvalidBundle: If the file is absent, damaged or of another network.
+    """
+    if path:
+        load_weights(network, Path(path))
+
+
+def prepare_run(
+    bundle: Path | str, index: Path, run: Path, settings: Mapping[str, Any]
+) -> list[str]:
+    """Make the folder of a run: configs with their settings, index, manifest.
+
+    A run that exists is continued: its configs are compared, and must be the same but for
+    ``max_epochs``.
+
+    Args:
+        bundle: Folder or name of the bundle.
+        index: Index with a ``split`` column that has train and val.
+        run: Folder of the run; it is laid out as a bundle.
+        settings: Value by config id.
+
+    Returns:
+        The plain MONAI command that trains the run.
+
+    Raises:
+        SettingsError: If a setting is unknown, or the folder holds another run.
+        InvalidTable: If the index has no train or val split, or leaks.
+        InvalidBundle: If a config names a forbidden or unknown class.
+    """
+    source = find_bundle(bundle)
+    for name in ("train", "inference"):
+        check_targets(read_config(source, name), f"configs/{name}.json")
+    table = normalise_index(read_table(index), read_config(source, "train")["findings"])
+    assert_no_leakage(table)
+    for split in ("train", "val"):
+        if not (table["split"] == split).any():
+            raise InvalidTable(
+                f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
+                reason="no_split",
+            )
+    manifest = _manifest(source, table, settings)
+    _refuse_other_run(run, manifest)
+    copy_bundle(source, run, {**settings, "bundle_root": str(run.resolve())})
+    for name in ("train", "inference"):
+        check_targets(read_config(run, name), f"configs/{name}.json")
+    write_table(table, run / "index.parquet")
+    text = json.dumps(manifest, indent=2) + "\n"
+    write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    return monai_command(run)
+
+
+def monai_command(run: Path) -> list[str]:
+    """The command that any MONAI user would type to train this run."""
+    configs = run.resolve() / "configs"
+    return [
+        *(sys.executable, "-m", "monai.bundle", "run"),
+        *("--config_file", str(configs / "train.json")),
+        *("--meta_file", str(configs / "metadata.json")),
+        *("--logging_file", str(configs / "logging.conf")),
+        *("--bundle_root", str(run.resolve())),
+    ]
+
+
+def train(command: list[str]) -> None:
+    """Run the command and wait.
+
+    Raises:
+        TrainingFailed: If it ends with an error.
+        KeyboardInterrupt: If the user stops it; the last epoch's checkpoint stays.
+    """
+    environment = {"PYTHONWARNINGS": "ignore", **os.environ}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    if status != 0:
+        raise TrainingFailed(
+            f"Training ended with status {status}; the message above says why. The last complete "
+            "epoch is kept: the same command continues from it."
+        )
+
+
+def _manifest(source: Path, table: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    findings = read_config(source, "train")["findings"]
+    training = table[table["split"] == "train"]
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES if _installed(name)}
+    return {
+        "bundle": source.name,
+        "bundle_configs": {
+            name: file_digest(source / "configs" / f"{name}.json")
+            for name in ("metadata", "train", "inference")
+        },
+        "settings": dict(settings),
+        "data": {
+            "n_images": {split: int((table["split"] == split).sum()) for split in _splits(table)},
+            "digest": _table_digest(table),
+        },
+        "training_priors": {name: _mean(training[name]) for name in findings},
+        "n_positive": {name: int((training[name] == 1).sum()) for name in findings},
+        "python": platform.python_version(),
+        "versions": versions,
+        "hardware": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _splits(table: Any) -> list[str]:
+    return sorted(set(table["split"]) - {""})
+
+
+def _mean(column: Any) -> float | None:
+    return float(column.mean()) if column.notna().any() else None
+
+
+def _table_digest(table: Any) -> str:
+    import hashlib
+
+    text = table.drop(columns="path").to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
+    if not (run / RUN_NAME).is_file():
+        return
+    before = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
+    for what in ("bundle_configs", "data", "settings"):
+        old, new = dict(before[what]), dict(manifest[what])
+        if what == "settings":
+            old.pop("max_epochs", None)
+            new.pop("max_epochs", None)
+        if old != new:
+            raise SettingsError(
+                f"The folder '{run.name}' holds a run with other {what.replace('_', ' ')}. Repeat "
+                "its command to continue it, or choose another --out."
+            )
