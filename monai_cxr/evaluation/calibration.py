@@ -1,0 +1,336 @@
+"""Calibration: one method a finding, with the provenance of its fit, to and from JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monai_cxr.errors import InvalidTable, NotCalibrated, SettingsError
+from monai_cxr.evaluation.calibration_methods import METHODS, FindingCalibration, fit_finding, patient_folds
+from monai_cxr.evaluation.intervals import patient_codes
+from monai_cxr.evaluation.patient_sketch import PatientSketch
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.reliability import to_logits
+from monai_cxr.tables import write_atomically
+
+Floats = NDArray[np.float64]
+
+FORMAT_VERSION = "1.0"
+_KINDS = ("logits", "probabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a calibration comes from.
+
+    Attributes:
+        source: ``logits``, or ``probabilities`` of another program (their logits were used).
+        split: Which split fitted it, for example ``"val"``; empty when not stated.
+        fitted_on: Date, stated by the caller, ISO 8601; empty when not stated.
+        n_images: Images.
+        n_patients: Patients.
+        n_folds: Patient-wise folds of the cross-validation.
+        seed: Of the folds.
+        data_digest: SHA-256 over images and labels.
+        training_priors: Prevalence in the training split by finding, where known.
+        patients: A sketch that recognises the patients without naming them.
+    """
+
+    source: str = "logits"
+    split: str = ""
+    fitted_on: str = ""
+    n_images: int = 0
+    n_patients: int = 0
+    n_folds: int = 5
+    seed: int = 0
+    data_digest: str = ""
+    training_priors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    patients: PatientSketch | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrator:
+    """Logits of F findings to probabilities.
+
+    Attributes:
+        findings: One calibration a finding, in the order of the model's outputs.
+        provenance: Of the fit.
+    """
+
+    findings: tuple[FindingCalibration, ...]
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the findings in order."""
+        return tuple(calibration.finding for calibration in self.findings)
+
+    def for_findings(self, names: Sequence[str]) -> Calibrator:
+        """The same calibration with its findings in the order of a model's outputs.
+
+        Raises:
+            NotCalibrated: If a finding has no calibration here.
+        """
+        by_name = {calibration.finding: calibration for calibration in self.findings}
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise NotCalibrated(
+                f"The calibration has no {', '.join(missing)}; it has {', '.join(by_name)}."
+            )
+        return Calibrator(tuple(by_name[name] for name in names), self.provenance)
+
+    def apply(self, logits: ArrayLike) -> Floats:
+        """Calibrate.
+
+        Args:
+            logits: Shape (N, F) in the order of :attr:`names`.
+
+        Returns:
+            float64, shape (N, F), in [0, 1].
+
+        Raises:
+            InvalidTable: If there are not F columns.
+        """
+        z = np.asarray(logits, dtype=np.float64)
+        if z.ndim != 2 or z.shape[1] != len(self.findings):
+            raise InvalidTable(
+                f"Expected logits of shape (N, {len(self.findings)}), but got {z.shape}."
+            )
+        columns = [self.findings[i].apply(z[:, i]) for i in range(len(self.findings))]
+        return np.column_stack(columns)
+
+    def apply_to(self, predictions: PredictionSet) -> PredictionSet:
+        """Replace the probabilities of a prediction set, finding by finding.
+
+        Raises:
+            NotCalibrated: If a finding of the predictions has no calibration here.
+        """
+        by_name = {calibration.finding: calibration for calibration in self.findings}
+        missing = [name for name in predictions.findings if name not in by_name]
+        if missing:
+            raise NotCalibrated(
+                f"The calibration has no {', '.join(missing)}; it has {', '.join(by_name)}. Fit it "
+                "on predictions with the same findings."
+            )
+        z = logits_of(predictions)
+        columns = [by_name[name].apply(z[:, i]) for i, name in enumerate(predictions.findings)]
+        return predictions.with_probabilities(np.column_stack(columns))
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON value; the same calibrator gives the same text."""
+        p = self.provenance
+        return {
+            "format": "monai_cxr calibration",
+            "format_version": FORMAT_VERSION,
+            "provenance": {
+                "source": p.source,
+                "split": p.split,
+                "fitted_on": p.fitted_on,
+                "n_images": p.n_images,
+                "n_patients": p.n_patients,
+                "n_folds": p.n_folds,
+                "seed": p.seed,
+                "data_digest": p.data_digest,
+                "training_priors": dict(p.training_priors),
+                "patients": None if p.patients is None else p.patients.to_json(),
+            },
+            "findings": {
+                calibration.finding: {
+                    "method": calibration.method,
+                    "parameters": {k: list(v) for k, v in calibration.parameters.items()},
+                    "n": calibration.n,
+                    "n_positive": calibration.n_positive,
+                    "log_loss_by_method": dict(calibration.log_loss_by_method),
+                    "reason": calibration.reason,
+                }
+                for calibration in self.findings
+            },
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> Calibrator:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            NotCalibrated: If the value is not a calibration of this version.
+        """
+        try:
+            if str(value["format_version"]).split(".")[0] != FORMAT_VERSION.split(".")[0]:
+                raise NotCalibrated(
+                    f"Expected a calibration of format {FORMAT_VERSION}, but got "
+                    f"{value['format_version']}."
+                )
+            findings = tuple(
+                _finding_from_json(name, entry)
+                for name, entry in value["findings"].items()  # type: ignore[attr-defined]
+            )
+            return cls(findings, _provenance_from_json(value["provenance"]))  # type: ignore[arg-type]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise NotCalibrated(
+                f"Not a calibration: {type(error).__name__} {error}. Write it again with "
+                "monai-cxr calibrate."
+            ) from error
+
+
+def fit_calibrator(
+    predictions: PredictionSet,
+    *,
+    method: str | Mapping[str, str] | None = None,
+    n_folds: int = 5,
+    seed: int = 0,
+    split: str = "",
+    fitted_on: str = "",
+    training_priors: Mapping[str, float] | None = None,
+    positive_weights: Mapping[str, float] | None = None,
+) -> Calibrator:
+    """Fit one method a finding, chosen by patient-wise cross-validated log loss.
+
+    Args:
+        predictions: Of a split that trained nothing and will test nothing.
+        method: Force one method for all, or by finding; None lets the log loss choose.
+        n_folds: Patient-wise folds, at least 2.
+        seed: Of the folds.
+        split: Its name, for the provenance.
+        fitted_on: Date for the provenance, stated so that the file stays reproducible.
+        training_priors: Prevalence in training by finding, kept in the provenance.
+        positive_weights: Weight of the positives in the training loss by finding; its logarithm is
+            the logit shift of findings without positives here.
+
+    Returns:
+        The calibrator.
+
+    Raises:
+        SettingsError: If a method is unknown or there are fewer than two folds.
+    """
+    if n_folds < 2:
+        raise SettingsError(f"Expected at least 2 folds, but got {n_folds}.")
+    methods = _methods(method, predictions.findings)
+    codes, n_patients = patient_codes(predictions.patient_ids)
+    folds = patient_folds(codes, n_folds, seed)
+    z = logits_of(predictions)
+    offsets = {name: -math.log(weight) for name, weight in (positive_weights or {}).items()}
+    findings = tuple(
+        fit_finding(
+            name,
+            z[:, i],
+            predictions.labels[:, i],
+            folds,
+            method=methods.get(name),
+            offset=offsets.get(name),
+        )
+        for i, name in enumerate(predictions.findings)
+    )
+    provenance = Provenance(
+        source=_KINDS[predictions.logits is None],
+        split=split,
+        fitted_on=fitted_on,
+        n_images=len(predictions),
+        n_patients=n_patients,
+        n_folds=n_folds,
+        seed=seed,
+        data_digest=predictions.digest,
+        training_priors=MappingProxyType(dict(training_priors or {})),
+        patients=PatientSketch.of(predictions.patient_ids),
+    )
+    return Calibrator(findings, provenance)
+
+
+def training_weights_calibrator(positive_weights: Mapping[str, float]) -> Calibrator:
+    """Undo the positive weights of a training loss, analytically: no data are needed.
+
+    A loss that counts positives w times trains log odds that are log(w) too high.
+
+    Args:
+        positive_weights: w > 0 by finding, in the model's order.
+
+    Returns:
+        A prior shift of -log(w) for each finding.
+    """
+    wrong = {name: w for name, w in positive_weights.items() if not w > 0.0}
+    if wrong:
+        raise SettingsError(f"Expected positive weights above 0, but got {wrong}.")
+    return Calibrator(
+        tuple(
+            FindingCalibration(
+                name, "prior_shift", {"shift": (-math.log(w),)}, reason="Weights of the loss."
+            )
+            for name, w in positive_weights.items()
+        )
+    )
+
+
+def logits_of(predictions: PredictionSet) -> Floats:
+    """The model's logits, or those of its probabilities; float64, shape (N, F)."""
+    if predictions.logits is not None:
+        return predictions.logits
+    return to_logits(predictions.probabilities)
+
+
+def read_calibrator(path: Path | str) -> Calibrator:
+    """Read a calibration file.
+
+    Raises:
+        NotCalibrated: If the file is absent or not a calibration.
+    """
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotCalibrated(
+            f"'{path.name}' cannot be read as a calibration ({type(error).__name__})."
+        ) from error
+    if not isinstance(value, dict):
+        raise NotCalibrated(f"'{path.name}' holds no calibration. Expected a JSON object.")
+    return Calibrator.from_json(value)
+
+
+def write_calibrator(calibrator: Calibrator, path: Path | str) -> None:
+    """Write a calibration file whole or not at all."""
+    text = json.dumps(calibrator.to_json(), indent=2, allow_nan=False) + "\n"
+    write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def _methods(
+    method: str | Mapping[str, str] | None, findings: Sequence[str]
+) -> Mapping[str, str]:
+    chosen = dict.fromkeys(findings, method) if isinstance(method, str) else dict(method or {})
+    unknown = sorted(set(chosen.values()) - set(METHODS))
+    if unknown:
+        raise SettingsError(f"Expected one of {', '.join(METHODS)}, but got {', '.join(unknown)}.")
+    return chosen
+
+
+def _finding_from_json(name: str, entry: Mapping[str, object]) -> FindingCalibration:
+    method = str(entry["method"])
+    if method not in METHODS:
+        raise NotCalibrated(f"Unknown calibration method '{method}' of {name}.")
+    parameters = {
+        str(key): tuple(float(x) for x in values)
+        for key, values in entry["parameters"].items()  # type: ignore[attr-defined]
+    }
+    calibration = FindingCalibration(
+        name,
+        method,
+        parameters,
+        int(entry.get("n", 0)),  # type: ignore[call-overload]
+        int(entry.get("n_positive", 0)),  # type: ignore[call-overload]
+        MappingProxyType(dict(entry.get("log_loss_by_method", {}))),  # type: ignore[call-overload]
+        str(entry.get("reason", "")),
+    )
+    calibration.apply(np.zeros(1))  # a missing parameter shows here, not in the clinic
+    return calibration
+
+
+def _provenance_from_json(value: Mapping[str, object]) -> Provenance:
+    known = {name: value[name] for name in Provenance.__dataclass_fields__ if name in value}
+    sketch = known.pop("patients", None)
+    known["training_priors"] = MappingProxyType(dict(known.get("training_priors", {})))  # type: ignore[call-overload]
+    patients = None if sketch is None else PatientSketch.from_json(sketch)  # type: ignore[arg-type]
+    return Provenance(patients=patients, **known)  # type: ignore[arg-type]

@@ -1,0 +1,290 @@
+"""Calibration methods: from one finding's logits to probabilities that mean what they say.
+
+Methods, all of the logit z (a probability p brings its logit):
+
+- ``none``: sigmoid(z).
+- ``prior_shift``: sigmoid(z + b); what class weights in the loss, or another prevalence, move.
+- ``temperature``: sigmoid(z / T); offered on request, never chosen: it cannot move the intercept.
+- ``platt``: sigmoid(a z + b), a > 0, with Platt's smoothed targets (Platt 1999).
+- ``beta``: sigmoid(a ln p - b ln(1 - p) + c), a, b >= 0 (Kull, Silva Filho and Flach 2017).
+- ``isotonic``: pooled adjacent violators, linear between them (Zadrozny and Elkan 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.evaluation.logistic import fit_logistic
+from monai_cxr.evaluation.predictions import sigmoid
+from monai_cxr.evaluation.reliability import CLIP, log_loss
+
+Floats = NDArray[np.float64]
+Parameters = Mapping[str, tuple[float, ...]]
+
+METHODS = ("none", "prior_shift", "temperature", "platt", "beta", "isotonic")
+FEW_POSITIVES = 50
+"""Below: only the intercept, or a smoothed slope and intercept, may be learned."""
+ENOUGH_FOR_ISOTONIC = 500
+"""Positives from which a step function may be learned."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindingCalibration:
+    """How one finding's logit becomes a probability.
+
+    Attributes:
+        finding: Name.
+        method: One of :data:`METHODS`.
+        parameters: Numbers of the method by name.
+        n: Labelled images that fitted it.
+        n_positive: Of these, the positive ones.
+        log_loss_by_method: Patient-wise cross-validated log loss in nats of each method tried.
+        reason: Why this method, in a sentence.
+    """
+
+    finding: str
+    method: str
+    parameters: Parameters
+    n: int = 0
+    n_positive: int = 0
+    log_loss_by_method: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+    def apply(self, logits: ArrayLike) -> Floats:
+        """Probabilities of logits, any shape, float64 in [0, 1]; NaN stays NaN."""
+        return _APPLY[self.method](np.asarray(logits, dtype=np.float64), self.parameters)
+
+
+def fit_method(method: str, logits: Floats, labels: Floats) -> Parameters:
+    """Fit one method to one finding.
+
+    Args:
+        method: One of :data:`METHODS`.
+        logits: Shape (N,), finite.
+        labels: Shape (N,), 0 or 1, both present.
+
+    Returns:
+        The method's numbers.
+
+    Raises:
+        SettingsError: If the method is unknown.
+    """
+    if method not in _FIT:
+        raise SettingsError(f"Expected one of {', '.join(METHODS)}, but got '{method}'.")
+    return _FIT[method](logits, labels)
+
+
+def shift_prior(probabilities: ArrayLike, *, from_prevalence: float, to_prevalence: float) -> Floats:
+    """What the probabilities would be at another, stated prevalence, all else equal.
+
+    The odds are multiplied by the ratio of the prior odds (Saerens, Latinne and Decaestecker 2002).
+    Nothing here estimates a prevalence: both are stated by the caller.
+
+    Args:
+        probabilities: Calibrated at ``from_prevalence``; in [0, 1].
+        from_prevalence: In (0, 1).
+        to_prevalence: In (0, 1).
+
+    Returns:
+        float64, same shape, in [0, 1].
+    """
+    for prevalence in (from_prevalence, to_prevalence):
+        if not 0.0 < prevalence < 1.0:
+            raise SettingsError(f"Expected a prevalence between 0 and 1, but got {prevalence}.")
+    odds = to_prevalence / (1 - to_prevalence) / (from_prevalence / (1 - from_prevalence))
+    p = np.asarray(probabilities, dtype=np.float64)
+    result: Floats = p * odds / (p * odds + 1.0 - p)
+    return result
+
+
+def fit_finding(
+    finding: str,
+    logits: Floats,
+    labels: Floats,
+    folds: NDArray[np.intp],
+    *,
+    method: str | None = None,
+    offset: float | None = None,
+) -> FindingCalibration:
+    """Choose and fit the method of one finding.
+
+    Args:
+        finding: Name.
+        logits: Shape (N,), finite.
+        labels: Shape (N,), 0, 1 or NaN.
+        folds: Shape (N,), fold of the image's patient.
+        method: Force a method; None chooses by cross-validated log loss.
+        offset: Logit shift known from training (minus log of the loss's positive weight), used
+            where there are no positives to learn from.
+
+    Returns:
+        The fitted method with the log loss of every one tried.
+    """
+    keep = ~np.isnan(labels)
+    z, y, fold = logits[keep], labels[keep], folds[keep]
+    n, n_positive = len(y), int(y.sum())
+    if n_positive == 0 or n_positive == n or float(np.ptp(z)) == 0.0:
+        return _without_data(finding, n, n_positive, offset)
+    losses = {
+        name: _cross_validated(name, z, y, fold) for name in _candidates(n_positive, n - n_positive)
+    }
+    chosen, reason = (method, "Asked for.") if method else _best(losses, n_positive)
+    parameters = fit_method(chosen, z, y)
+    return FindingCalibration(
+        finding, chosen, parameters, n, n_positive, MappingProxyType(losses), reason
+    )
+
+
+def patient_folds(patients: NDArray[np.intp], n_folds: int, seed: int) -> NDArray[np.intp]:
+    """Fold of each image, all images of a patient in one; shape (N,), in [0, n_folds)."""
+    n_patients = int(patients.max(initial=-1)) + 1
+    order = np.random.default_rng(seed).permutation(n_patients)
+    return (order % n_folds)[patients]
+
+
+def _candidates(n_positive: int, n_negative: int) -> tuple[str, ...]:
+    fewest = min(n_positive, n_negative)
+    if fewest < FEW_POSITIVES:
+        return ("none", "prior_shift", "temperature", "platt")
+    if fewest < ENOUGH_FOR_ISOTONIC:
+        return ("none", "prior_shift", "temperature", "platt", "beta")
+    return METHODS
+
+
+def _best(losses: Mapping[str, float], n_positive: int) -> tuple[str, str]:
+    """Smallest log loss; temperature and none never win over an intercept."""
+    allowed = [name for name in losses if name not in ("none", "temperature")]
+    best = min(allowed, key=lambda name: (losses[name], METHODS.index(name)))
+    if n_positive < FEW_POSITIVES:
+        return best, (
+            f"Smallest cross-validated log loss among the methods allowed for fewer than "
+            f"{FEW_POSITIVES} positives."
+        )
+    return best, "Smallest patient-wise cross-validated log loss."
+
+
+def _cross_validated(method: str, z: Floats, y: Floats, folds: NDArray[np.intp]) -> float:
+    out = np.full(len(y), np.nan)
+    for fold in np.unique(folds):
+        test = folds == fold
+        if not 0.0 < y[~test].sum() < (~test).sum():
+            # All positives sit in this fold: nothing can be learned without it.
+            out[test] = sigmoid(z[test])
+            continue
+        out[test] = _APPLY[method](z[test], fit_method(method, z[~test], y[~test]))
+    return log_loss(out, y)
+
+
+def _without_data(
+    finding: str, n: int, n_positive: int, offset: float | None
+) -> FindingCalibration:
+    why = f"{n_positive} positives among {n} labelled images: nothing can be learned"
+    if offset is not None:
+        parameters = {"shift": (offset,)}
+        return FindingCalibration(
+            finding, "prior_shift", parameters, n, n_positive, reason=f"{why}; training weights."
+        )
+    return FindingCalibration(finding, "none", {}, n, n_positive, reason=f"{why}; not calibrated.")
+
+
+def _fit_none(z: Floats, y: Floats) -> Parameters:
+    return {}
+
+
+def _fit_prior_shift(z: Floats, y: Floats) -> Parameters:
+    return {"shift": (float(fit_logistic(np.empty((len(y), 0)), y, offset=z)[0]),)}
+
+
+def _fit_temperature(z: Floats, y: Floats) -> Parameters:
+    slope = _slope_through_zero(z, y)
+    return {"temperature": (1.0 / max(slope, 1e-6),)}
+
+
+def _slope_through_zero(z: Floats, y: Floats) -> float:
+    """Newton's method in one dimension for P(y) = sigmoid(slope z)."""
+    slope = 1.0
+    for _ in range(100):
+        p = sigmoid(slope * z)
+        curvature = float((z * z) @ (p * (1 - p)))
+        step = float(z @ (y - p)) / max(curvature, 1e-300)
+        step = float(np.clip(step, -0.5 * abs(slope) - 0.05, 0.5 * abs(slope) + 0.05))
+        slope += step
+        if abs(step) < 1e-13 * (1.0 + abs(slope)):
+            break
+    return slope
+
+
+def _smoothed(y: Floats) -> Floats:
+    """Platt's targets: (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that few cases stay finite."""
+    positives = float(y.sum())
+    negatives = len(y) - positives
+    return np.where(y == 1.0, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
+
+
+def _fit_platt(z: Floats, y: Floats) -> Parameters:
+    intercept, slope = fit_logistic(z[:, None], _smoothed(y))
+    if slope <= 0.0:
+        # A model that ranks the wrong way round keeps its ranks; only its level is corrected.
+        return {"slope": (1.0,), "intercept": _fit_prior_shift(z, y)["shift"]}
+    return {"slope": (float(slope),), "intercept": (float(intercept),)}
+
+
+def _beta_features(z: Floats) -> Floats:
+    """ln p and -ln(1 - p) of p = sigmoid(z), without overflow; shape (N, 2)."""
+    return np.column_stack([-np.logaddexp(0.0, -z), np.logaddexp(0.0, z)])
+
+
+def _fit_beta(z: Floats, y: Floats) -> Parameters:
+    features = _beta_features(z)
+    c, a, b = fit_logistic(features, y)
+    if a < 0.0 or b < 0.0:
+        kept = 1 if a < 0.0 else 0
+        c, slope = fit_logistic(features[:, [kept]], y)
+        a, b = (0.0, slope) if kept else (slope, 0.0)
+    if min(a, b) < 0.0 or a + b <= 0.0:
+        return {"a": (1.0,), "b": (1.0,), "c": _fit_prior_shift(z, y)["shift"]}
+    return {"a": (float(a),), "b": (float(b),), "c": (float(c),)}
+
+
+def _fit_isotonic(z: Floats, y: Floats) -> Parameters:
+    scores, inverse, counts = np.unique(z, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse.reshape(-1), weights=y) / counts
+    fitted = isotonic_regression(means, weights=counts).x
+    inner = np.append(np.diff(fitted) != 0.0, True) | np.append(True, np.diff(fitted) != 0.0)
+    return {"scores": tuple(scores[inner].tolist()), "values": tuple(fitted[inner].tolist())}
+
+
+def _apply_isotonic(z: Floats, parameters: Parameters) -> Floats:
+    p = np.interp(z, parameters["scores"], parameters["values"])
+    return np.clip(p, CLIP, 1.0 - CLIP)
+
+
+def _apply_beta(z: Floats, parameters: Parameters) -> Floats:
+    (a,), (b,), (c,) = parameters["a"], parameters["b"], parameters["c"]
+    return sigmoid(-a * np.logaddexp(0.0, -z) + b * np.logaddexp(0.0, z) + c)
+
+
+_FIT: Mapping[str, Callable[[Floats, Floats], Parameters]] = {
+    "none": _fit_none,
+    "prior_shift": _fit_prior_shift,
+    "temperature": _fit_temperature,
+    "platt": _fit_platt,
+    "beta": _fit_beta,
+    "isotonic": _fit_isotonic,
+}
+
+_APPLY: Mapping[str, Callable[[Floats, Parameters], Floats]] = {
+    "none": lambda z, _: sigmoid(z),
+    "prior_shift": lambda z, p: sigmoid(z + p["shift"][0]),
+    "temperature": lambda z, p: sigmoid(z / p["temperature"][0]),
+    "platt": lambda z, p: sigmoid(p["slope"][0] * z + p["intercept"][0]),
+    "beta": _apply_beta,
+    "isotonic": _apply_isotonic,
+}

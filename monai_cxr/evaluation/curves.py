@@ -1,0 +1,100 @@
+"""Curves: ROC, precision-recall, reliability and decision curves of a finding, thinned to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.evaluation.decision_curve import decision_curve
+from monai_cxr.evaluation.discrimination import precision_recall_curve, roc_curve
+from monai_cxr.evaluation.json_values import numbers
+from monai_cxr.evaluation.reliability import ReliabilityCurve, reliability_curve
+
+Floats = NDArray[np.float64]
+
+POINTS = 120
+DECISION_THRESHOLDS: Floats = np.round(np.arange(0.01, 0.51, 0.01), 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FindingCurves:
+    """What is drawn of one finding; each pair has one shape, empty where a class is absent.
+
+    Attributes:
+        fpr: False positive rate, increasing.
+        tpr: True positive rate.
+        recall: Increasing.
+        precision: At this recall.
+        reliability: Adaptive bins.
+        net_benefit: Of the model, at :data:`DECISION_THRESHOLDS`.
+        net_benefit_all: Of flagging every image.
+    """
+
+    fpr: Floats
+    tpr: Floats
+    recall: Floats
+    precision: Floats
+    reliability: ReliabilityCurve
+    net_benefit: Floats
+    net_benefit_all: Floats
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``performance.json``, rounded to six decimals."""
+        return {
+            "roc": {"fpr": numbers(self.fpr), "tpr": numbers(self.tpr)},
+            "precision_recall": {
+                "recall": numbers(self.recall),
+                "precision": numbers(self.precision),
+            },
+            "reliability": {
+                "counts": numbers(self.reliability.counts),
+                "predicted": numbers(self.reliability.predicted),
+                "observed": numbers(self.reliability.observed),
+            },
+            "decision": {
+                "threshold": numbers(DECISION_THRESHOLDS),
+                "net_benefit": numbers(self.net_benefit),
+                "net_benefit_all": numbers(self.net_benefit_all),
+            },
+        }
+
+
+def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
+    """All curves of one finding.
+
+    Args:
+        probabilities: Shape (N,), in [0, 1].
+        labels: Shape (N,), 0, 1 or NaN.
+
+    Returns:
+        The curves with at most about 120 points each.
+    """
+    present = labels[~np.isnan(labels)]
+    reliability = reliability_curve(probabilities, labels)
+    benefit, benefit_all = decision_curve(probabilities, labels, DECISION_THRESHOLDS)
+    if not 0.0 < present.sum() < len(present):
+        nothing = np.empty(0)
+        return FindingCurves(
+            nothing, nothing, nothing, nothing, reliability, benefit, benefit_all
+        )
+    fpr, tpr, _ = roc_curve(probabilities, labels)
+    precision, recall, _ = precision_recall_curve(probabilities, labels)
+    on_roc, on_pr = thinned(fpr, tpr), thinned(recall, precision)
+    return FindingCurves(
+        fpr[on_roc],
+        tpr[on_roc],
+        recall[on_pr],
+        precision[on_pr],
+        reliability,
+        benefit,
+        benefit_all,
+    )
+
+
+def thinned(x: Floats, y: Floats, n_points: int = POINTS) -> NDArray[np.intp]:
+    """Indices of points spread evenly along a curve in the unit square; both ends are kept."""
+    length = np.append(0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
+    wanted = np.linspace(0.0, float(length[-1]), n_points)
+    return np.unique(np.append(np.searchsorted(length, wanted), len(x) - 1).clip(0, len(x) - 1))

@@ -1,0 +1,374 @@
+"""Operating points: thresholds chosen by a stated criterion on one split, checked on another."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.evaluation.discrimination import (
+    CumulativeCounts,
+    Rates,
+    cumulative_counts,
+    rates_at,
+)
+from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
+from monai_cxr.evaluation.json_values import interval_from_json, interval_to_json, number
+from monai_cxr.evaluation.replicates import compile_rates, replicate
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.prediction import Interval, OperatingPoint
+from monai_cxr.tables import write_atomically
+
+Floats = NDArray[np.float64]
+
+_GRAMMAR = re.compile(
+    r"^(?:(?P<rate>sensitivity|specificity)>=(?P<least>[0-9.]+)"
+    r"|(?P<value>ppv|npv)>=(?P<wanted>[0-9.]+)at(?:prevalence)?(?P<prevalence>[0-9.]+)"
+    r"|(?P<youden>youden)"
+    r"|(?P<benefit>net_benefit)@(?P<odds>[0-9.]+))$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """A rule that chooses a threshold.
+
+    Attributes:
+        kind: ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``youden`` or ``net_benefit``.
+        target: The rate to reach, or the threshold probability of net benefit; in (0, 1).
+        prevalence: Of the site, for PPV and NPV.
+    """
+
+    kind: str
+    target: float = math.nan
+    prevalence: float = math.nan
+
+    def __str__(self) -> str:
+        """The rule as people write it."""
+        if self.kind == "youden":
+            return "youden"
+        if self.kind == "net_benefit":
+            return f"net_benefit@{self.target:.2f}"
+        rule = f"{self.kind} >= {self.target:.2f}"
+        return rule if math.isnan(self.prevalence) else f"{rule} at prevalence {self.prevalence:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOperatingPoint:
+    """An operating point as it performs on other data than chose it.
+
+    Attributes:
+        point: The operating point, with the rates of the data that chose it.
+        rates: Counts on these data.
+        sensitivity: With a patient bootstrap interval, on these data.
+        specificity: Likewise.
+        ppv: Likewise, at the prevalence of these data.
+        npv: Likewise, at the prevalence of these data.
+        n: Labelled images.
+        n_positive: Of these, the positive ones.
+    """
+
+    point: OperatingPoint
+    rates: Rates
+    sensitivity: Interval
+    specificity: Interval
+    ppv: Interval
+    npv: Interval
+    n: int
+    n_positive: int
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``performance.json``."""
+        rates = self.rates
+        return {
+            "finding": self.point.finding,
+            "threshold": self.point.threshold,
+            "criterion": self.point.criterion,
+            "chosen_on": point_to_json(self.point),
+            "n": self.n,
+            "n_positive": self.n_positive,
+            "true_positives": int(rates.true_positives),
+            "false_positives": int(rates.false_positives),
+            "true_negatives": int(rates.true_negatives),
+            "false_negatives": int(rates.false_negatives),
+            "sensitivity": interval_to_json(self.sensitivity),
+            "specificity": interval_to_json(self.specificity),
+            "ppv": interval_to_json(self.ppv),
+            "npv": interval_to_json(self.npv),
+            "likelihood_ratio_positive": number(rates.likelihood_ratio_positive),
+            "likelihood_ratio_negative": number(rates.likelihood_ratio_negative),
+        }
+
+
+def parse_criterion(text: str) -> Criterion:
+    """Read a criterion.
+
+    Args:
+        text: ``sensitivity>=0.90``, ``specificity>=0.95``, ``ppv>=0.3 at 0.02``,
+            ``npv>=0.99 at 0.02`` (at the site's prevalence), ``youden`` or ``net_benefit@0.1``.
+
+    Returns:
+        The criterion.
+
+    Raises:
+        SettingsError: If it is none of these, or a number is not between 0 and 1.
+    """
+    match = _GRAMMAR.match(text.lower().replace(" ", ""))
+    if match is None:
+        raise SettingsError(
+            f"Unknown criterion '{text}'. Expected for example sensitivity>=0.90, "
+            "specificity>=0.95, 'ppv>=0.3 at 0.02', 'npv>=0.99 at 0.02', youden or net_benefit@0.1."
+        )
+    kind = next(filter(None, match.group("rate", "value", "youden", "benefit")))
+    target = next(filter(None, match.group("least", "wanted", "odds")), "nan")
+    criterion = Criterion(kind, float(target), float(match.group("prevalence") or "nan"))
+    for number in (criterion.target, criterion.prevalence):
+        if not (math.isnan(number) or 0.0 < number < 1.0):
+            raise SettingsError(f"Expected numbers between 0 and 1 in '{text}', but got {number}.")
+    return criterion
+
+
+def choose_threshold(scores: ArrayLike, labels: ArrayLike, criterion: Criterion) -> float | None:
+    """Choose the threshold of one finding.
+
+    A threshold lies half way between two neighbouring scores, so that rounding changes no decision.
+
+    Args:
+        scores: Calibrated probabilities, shape (N,), in [0, 1].
+        labels: Shape (N,), 0, 1 or NaN.
+        criterion: The rule. Of the thresholds that meet a stated sensitivity or NPV the highest is
+            taken, of those that meet a specificity or PPV the lowest.
+
+    Returns:
+        The threshold, or None where no threshold meets the rule or a class is absent.
+    """
+    counts = cumulative_counts(scores, labels)
+    if not (counts.n_positive > 0.0 and counts.n_negative > 0.0):
+        return None
+    step = _chosen_step(counts, criterion)
+    if step is None:
+        return None
+    score = float(counts.thresholds[step])
+    below = float(counts.thresholds[step + 1]) if step + 1 < len(counts.thresholds) else 0.0
+    middle = 0.5 * (score + below)
+    return middle if below < middle <= score else score
+
+
+def choose_operating_points(
+    probabilities: Floats,
+    labels: Floats,
+    patient_ids: ArrayLike,
+    criterion: str | Criterion = "sensitivity>=0.90",
+    *,
+    findings: Sequence[str] = FINDING_NAMES,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> tuple[OperatingPoint, ...]:
+    """Choose a threshold for each finding, with patient bootstrap intervals.
+
+    Args:
+        probabilities: Calibrated, shape (N, F), in [0, 1].
+        labels: Shape (N, F), 0, 1 or NaN.
+        patient_ids: Shape (N,).
+        criterion: The rule, see :func:`parse_criterion`.
+        findings: F names.
+        n_bootstrap: Replicates.
+        seed: Of the bootstrap.
+
+    Returns:
+        One point for each finding that has one; a finding without positives, or whose scores cannot
+        meet the rule, has none.
+    """
+    rule = parse_criterion(criterion) if isinstance(criterion, str) else criterion
+    if probabilities.shape != labels.shape or probabilities.shape[1] != len(findings):
+        raise InvalidTable(
+            f"Expected probabilities and labels of shape (N, {len(findings)}), but got "
+            f"{probabilities.shape} and {labels.shape}."
+        )
+    thresholds = {
+        name: threshold
+        for i, name in enumerate(findings)
+        if (threshold := choose_threshold(probabilities[:, i], labels[:, i], rule)) is not None
+    }
+    unchecked = Interval(math.nan)
+    points = [
+        OperatingPoint(name, threshold, str(rule), unchecked, unchecked, 0, 0)
+        for name, threshold in thresholds.items()
+    ]
+    checked = check_operating_points(
+        points,
+        probabilities,
+        labels,
+        patient_ids,
+        findings=findings,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    return tuple(
+        replace(
+            check.point,
+            sensitivity=check.sensitivity,
+            specificity=check.specificity,
+            n=check.n,
+            n_positive=check.n_positive,
+        )
+        for check in checked
+    )
+
+
+def check_operating_points(
+    points: Sequence[OperatingPoint],
+    probabilities: Floats,
+    labels: Floats,
+    patient_ids: ArrayLike,
+    *,
+    findings: Sequence[str] = FINDING_NAMES,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> tuple[CheckedOperatingPoint, ...]:
+    """What thresholds chosen elsewhere do on these data.
+
+    Args:
+        points: Operating points; those of other findings are left out.
+        probabilities: Calibrated, shape (N, F), in [0, 1].
+        labels: Shape (N, F), 0, 1 or NaN.
+        patient_ids: Shape (N,).
+        findings: F names.
+        n_bootstrap: Replicates.
+        seed: Of the bootstrap.
+
+    Returns:
+        One check a point, with patient bootstrap intervals.
+    """
+    codes, n_patients = patient_codes(patient_ids)
+    here = [point for point in points if point.finding in findings]
+    columns = [list(findings).index(point.finding) for point in here]
+    compiled = [
+        compile_rates(probabilities[:, i] >= point.threshold, labels[:, i], codes, n_patients)
+        for point, i in zip(here, columns, strict=True)
+    ]
+    replicates = replicate(compiled, BootstrapPlan(n_patients, n_bootstrap, seed))
+    return tuple(
+        _checked(point, rates_at(probabilities[:, i], labels[:, i], point.threshold), values)
+        for point, i, values in zip(here, columns, replicates, strict=True)
+    )
+
+
+def operating_points_to_json(points: Sequence[OperatingPoint]) -> dict[str, object]:
+    """A JSON value of operating points; NaN becomes null."""
+    return {
+        "format": "monai_cxr operating points",
+        "format_version": "1.0",
+        "points": [point_to_json(point) for point in points],
+    }
+
+
+def point_to_json(point: OperatingPoint) -> dict[str, object]:
+    """One operating point, with the rates of the data that chose it."""
+    return {
+        "finding": point.finding,
+        "threshold": point.threshold,
+        "criterion": point.criterion,
+        "sensitivity": interval_to_json(point.sensitivity),
+        "specificity": interval_to_json(point.specificity),
+        "n": point.n,
+        "n_positive": point.n_positive,
+    }
+
+
+def operating_points_from_json(value: Mapping[str, object]) -> tuple[OperatingPoint, ...]:
+    """The inverse of :func:`operating_points_to_json`.
+
+    Raises:
+        SettingsError: If the value holds no operating points.
+    """
+    try:
+        return tuple(
+            OperatingPoint(
+                finding=str(entry["finding"]),
+                threshold=float(entry["threshold"]),
+                criterion=str(entry["criterion"]),
+                sensitivity=interval_from_json(entry["sensitivity"]),
+                specificity=interval_from_json(entry["specificity"]),
+                n=int(entry["n"]),
+                n_positive=int(entry["n_positive"]),
+            )
+            for entry in value["points"]  # type: ignore[attr-defined]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SettingsError(
+            f"Not operating points: {type(error).__name__} {error}. Write them again with "
+            "monai-cxr thresholds."
+        ) from error
+
+
+def read_operating_points(path: Path | str) -> tuple[OperatingPoint, ...]:
+    """Read operating points from a JSON file.
+
+    Raises:
+        SettingsError: If the file is absent or holds none.
+    """
+    path = Path(path)
+    try:
+        return operating_points_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, json.JSONDecodeError) as error:
+        raise SettingsError(
+            f"'{path.name}' cannot be read as operating points ({type(error).__name__})."
+        ) from error
+
+
+def write_operating_points(points: Sequence[OperatingPoint], path: Path | str) -> None:
+    """Write operating points whole or not at all."""
+    text = json.dumps(operating_points_to_json(points), indent=2, allow_nan=False) + "\n"
+    write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def _chosen_step(counts: CumulativeCounts, criterion: Criterion) -> int | None:
+    sensitivity = counts.true_positives / counts.n_positive
+    specificity = 1.0 - counts.false_positives / counts.n_negative
+    target = criterion.target
+    if criterion.kind == "youden":
+        return int(np.argmax(sensitivity + specificity))
+    if criterion.kind == "net_benefit":
+        odds = target / (1.0 - target)
+        return int(np.argmax(counts.true_positives - odds * counts.false_positives))
+    if criterion.kind == "sensitivity":
+        return _first(sensitivity >= target - 1e-12)
+    if criterion.kind == "specificity":
+        return _last(specificity >= target - 1e-12)
+    prevalence = criterion.prevalence
+    hits = sensitivity * prevalence
+    if criterion.kind == "ppv":
+        with np.errstate(invalid="ignore"):
+            ppv = hits / (hits + (1.0 - specificity) * (1.0 - prevalence))
+        return _last((ppv >= target) & (sensitivity > 0.0))
+    left = specificity * (1.0 - prevalence)
+    missed = (1.0 - sensitivity) * prevalence
+    with np.errstate(invalid="ignore"):
+        return _first(left / (left + missed) >= target)
+
+
+def _first(met: NDArray[np.bool_]) -> int | None:
+    return int(np.argmax(met)) if met.any() else None
+
+
+def _last(met: NDArray[np.bool_]) -> int | None:
+    return len(met) - 1 - int(np.argmax(met[::-1])) if met.any() else None
+
+
+def _checked(point: OperatingPoint, rates: Rates, replicates: Floats) -> CheckedOperatingPoint:
+    n_positive = int(rates.true_positives + rates.false_negatives)
+    n = n_positive + int(rates.true_negatives + rates.false_positives)
+    estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv)
+    intervals = [
+        percentile_interval(estimate, values)
+        for estimate, values in zip(estimates, replicates, strict=True)
+    ]
+    return CheckedOperatingPoint(point, rates, *intervals, n, n_positive)

@@ -1,0 +1,289 @@
+"""Performance: every number about a model's predictions, with its interval and its n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation import discrimination, reliability
+from monai_cxr.evaluation.calibration import Calibrator
+from monai_cxr.evaluation.curves import finding_curves
+from monai_cxr.evaluation.intervals import (
+    BootstrapPlan,
+    centred_interval,
+    delong,
+    patient_codes,
+    percentile_interval,
+)
+from monai_cxr.evaluation.operating_points import check_operating_points
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.replicates import (
+    Statistic,
+    compile_calibration_errors,
+    compile_ranking,
+    replicate,
+)
+from monai_cxr.evaluation.results import (
+    Aggregate,
+    AnyFinding,
+    EvaluationIdentity,
+    FindingPerformance,
+    Performance,
+)
+from monai_cxr.evaluation.subgroups import (
+    DEFAULT_DIMENSIONS,
+    mean_over_findings,
+    plan_subgroups,
+    subgroups_of,
+)
+from monai_cxr.prediction import Interval, OperatingPoint
+
+Floats = NDArray[np.float64]
+
+MAX_FPR = 0.1
+"""Partial AUROC is taken up to this false positive rate."""
+
+
+def evaluate(
+    predictions: PredictionSet,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    calibrator: Calibrator | None = None,
+    allow_overlap: bool = False,
+    operating_points: Sequence[OperatingPoint] = (),
+    subgroups: bool | Sequence[tuple[str, ...]] = True,
+    identity: EvaluationIdentity | None = None,
+    n_threads: int | None = None,
+) -> Performance:
+    """Evaluate predictions.
+
+    Args:
+        predictions: Scores and truth of the same images.
+        n_bootstrap: Patient bootstrap replicates; 0 gives no intervals.
+        seed: Of the bootstrap.
+        calibrator: Applied to the logits first.
+        allow_overlap: Go on, with a warning in every output, when patients of these data also
+            fitted the calibrator.
+        operating_points: Thresholds to check.
+        subgroups: Whether, or which tuples of facts, to look at.
+        identity: Names of data, split, labels and model; counts and digests are filled in here.
+        n_threads: Of the bootstrap; the numbers do not depend on it.
+
+    Returns:
+        The performance.
+
+    Raises:
+        InvalidTable: If patients also fitted the calibrator, and that is not allowed.
+    """
+    warnings = list(predictions.notes)
+    if calibrator is not None:
+        warnings += _overlap(predictions, calibrator, allow_overlap)
+        predictions = calibrator.apply_to(predictions)
+    patients, n_patients = patient_codes(predictions.patient_ids)
+    plan = BootstrapPlan(n_patients, n_bootstrap, seed)
+    dimensions = DEFAULT_DIMENSIONS if subgroups is True else subgroups or ()
+    groups = plan_subgroups(predictions, patients, n_patients, dimensions)
+    statistics = _statistics(predictions, patients, n_patients)
+    flat: list[Statistic] = [*statistics, *(r for group in groups for r in group.rankings)]
+    replicates = replicate(flat, plan, n_threads=n_threads)
+    findings, macro = _findings(predictions, patients, replicates)
+    warnings += [f"{item.finding}: {gap}" for item in findings for gap in item.gaps]
+    return Performance(
+        identity=_identity(identity, predictions, plan, calibrator),
+        findings=findings,
+        macro=macro,
+        any_finding=_any_finding(predictions, replicates[len(statistics) - 1]),
+        operating_points=check_operating_points(
+            operating_points,
+            predictions.probabilities,
+            predictions.labels,
+            predictions.patient_ids,
+            findings=predictions.findings,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
+        ),
+        subgroups=subgroups_of(
+            groups,
+            _by_group([len(g.rankings) for g in groups], replicates[len(statistics) :], plan),
+            predictions,
+        ),
+        curves={
+            name: finding_curves(predictions.probabilities[:, i], predictions.labels[:, i])
+            for i, name in enumerate(predictions.findings)
+        },
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _overlap(predictions: PredictionSet, calibrator: Calibrator, allowed: bool) -> list[str]:
+    sketch = calibrator.provenance.patients
+    if sketch is None:
+        return []
+    seen = sketch.seen(predictions.patient_ids)
+    if not seen.any():
+        return []
+    n_seen = len(np.unique(predictions.patient_ids[seen]))
+    text = (
+        f"{n_seen} of {predictions.n_patients} patients also fitted the calibration, so the "
+        "calibration errors shown are too small."
+    )
+    if not allowed:
+        raise InvalidTable(
+            f"{text} Evaluate on other patients, or allow the overlap and have it marked.",
+            reason="patient_overlap",
+        )
+    return [f"OVERLAP: {text}"]
+
+
+def _statistics(
+    predictions: PredictionSet, patients: NDArray[np.intp], n_patients: int
+) -> list[Statistic]:
+    """Two statistics a finding, ranking and calibration errors, then the ranking of any finding."""
+    compiled: list[Statistic] = []
+    for i in range(len(predictions.findings)):
+        scores, labels = predictions.probabilities[:, i], predictions.labels[:, i]
+        compiled += [
+            compile_ranking(scores, labels, patients, n_patients, with_precision=True),
+            compile_calibration_errors(scores, labels, patients, n_patients),
+        ]
+    scores, labels = discrimination.any_finding(predictions.probabilities, predictions.labels)
+    return [*compiled, compile_ranking(scores, labels, patients, n_patients)]
+
+
+def _findings(
+    predictions: PredictionSet, patients: NDArray[np.intp], replicates: Sequence[Floats]
+) -> tuple[tuple[FindingPerformance, ...], Aggregate]:
+    n = len(predictions.findings)
+    ranked, errors = replicates[0 : 2 * n : 2], replicates[1 : 2 * n : 2]
+    findings = tuple(
+        _finding(
+            name,
+            (predictions.probabilities[:, i], predictions.labels[:, i]),
+            patients,
+            np.concatenate([ranked[i], errors[i]]),
+        )
+        for i, name in enumerate(predictions.findings)
+    )
+    return findings, _aggregate(findings, np.stack(ranked), np.stack(errors))
+
+
+def _finding(
+    name: str,
+    data: tuple[Floats, Floats],
+    patients: NDArray[np.intp],
+    replicates: Floats,
+) -> FindingPerformance:
+    p, y = data
+    areas, precisions, adaptive, equal, brier = replicates
+    ece = reliability.expected_calibration_error
+    slope, intercept = reliability.calibration_slope_and_intercept(p, y)
+    auroc = percentile_interval(discrimination.auroc(p, y), areas)
+    return FindingPerformance(
+        finding=name,
+        n=int((~np.isnan(y)).sum()),
+        n_positive=int((y == 1.0).sum()),
+        n_positive_patients=len(np.unique(patients[y == 1.0])),
+        auroc=auroc,
+        auroc_delong=delong(p, y),
+        partial_auroc=discrimination.partial_auroc(p, y, max_fpr=MAX_FPR),
+        average_precision=percentile_interval(discrimination.average_precision(p, y), precisions),
+        brier=percentile_interval(reliability.brier_score(p, y), brier),
+        ece=centred_interval(ece(p, y), adaptive),
+        ece_equal_width=centred_interval(ece(p, y, binning="equal_width"), equal),
+        ece_floor=reliability.calibration_error_floor(p, y),
+        log_loss=reliability.log_loss(p, y),
+        calibration_slope=slope,
+        calibration_intercept=intercept,
+        brier_parts=reliability.brier_decomposition(p, y),
+        gaps=_gaps(p, y, auroc, wanted=replicates.shape[1] > 0),
+    )
+
+
+def _gaps(p: Floats, y: Floats, auroc: Interval, *, wanted: bool) -> tuple[str, ...]:
+    labelled = y[~np.isnan(y)]
+    if not len(labelled):
+        return ("no labels, so it cannot be evaluated.",)
+    if not labelled.any():
+        return ("no positive images, so discrimination cannot be estimated.",)
+    if labelled.all():
+        return ("no negative images, so discrimination cannot be estimated.",)
+    gaps = []
+    if float(np.ptp(p[~np.isnan(y)])) == 0.0:
+        gaps.append("all scores are equal, so it ranks nothing.")
+    if wanted and math.isnan(auroc.low):
+        gaps.append("too few patients of one class for an interval.")
+    return tuple(gaps)
+
+
+def _aggregate(
+    findings: Sequence[FindingPerformance], ranked: Floats, errors: Floats
+) -> Aggregate:
+    """Means over findings; ``ranked`` is (F, 2, B), ``errors`` (F, 3, B)."""
+    rows = [i for i, item in enumerate(findings) if not math.isnan(item.auroc.estimate)]
+    labelled = [i for i, item in enumerate(findings) if item.n]
+    share = np.array([findings[i].n_positive for i in rows], dtype=np.float64)
+    share /= max(share.sum(), 1.0)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.mean(values)) if len(values) else math.nan
+
+    areas = [findings[i].auroc.estimate for i in rows]
+    weighted = float(share @ areas) if rows else math.nan
+    return Aggregate(
+        findings=tuple(findings[i].finding for i in rows),
+        auroc=percentile_interval(mean(areas), mean_over_findings(ranked[rows, 0])),
+        auroc_weighted=percentile_interval(weighted, mean_over_findings(ranked[rows, 0], share)),
+        average_precision=percentile_interval(
+            mean([findings[i].average_precision.estimate for i in rows]),
+            mean_over_findings(ranked[rows, 1]),
+        ),
+        brier=percentile_interval(
+            mean([findings[i].brier.estimate for i in labelled]),
+            mean_over_findings(errors[labelled, 2]),
+        ),
+        ece=centred_interval(
+            mean([findings[i].ece.estimate for i in labelled]),
+            mean_over_findings(errors[labelled, 0]),
+        ),
+    )
+
+
+def _any_finding(predictions: PredictionSet, replicates: Floats) -> AnyFinding:
+    scores, labels = discrimination.any_finding(predictions.probabilities, predictions.labels)
+    return AnyFinding(
+        int((~np.isnan(labels)).sum()),
+        int((labels == 1.0).sum()),
+        percentile_interval(discrimination.auroc(scores, labels), replicates[0]),
+    )
+
+
+def _by_group(
+    sizes: Sequence[int], replicates: Sequence[Floats], plan: BootstrapPlan
+) -> list[Floats]:
+    """Cut the flat list of (1, B) replicates into one (findings, B) array a group."""
+    rows = iter(replicates)
+    empty = np.empty((0, plan.n_replicates))
+    return [np.concatenate([empty, *(next(rows) for _ in range(size))]) for size in sizes]
+
+
+def _identity(
+    stated: EvaluationIdentity | None,
+    predictions: PredictionSet,
+    plan: BootstrapPlan,
+    calibrator: Calibrator | None,
+) -> EvaluationIdentity:
+    return replace(
+        stated or EvaluationIdentity(),
+        n_images=len(predictions),
+        n_patients=plan.n_patients,
+        data_digest=predictions.digest,
+        n_bootstrap=plan.n_replicates,
+        seed=plan.seed,
+        calibration={c.finding: c.method for c in calibrator.findings} if calibrator else {},
+    )

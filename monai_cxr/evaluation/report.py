@@ -1,0 +1,104 @@
+"""Report: an evaluation as files: JSON, CSV, LaTeX, SVG plots and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from monai_cxr.evaluation.report_page import WorstError, render_page
+from monai_cxr.evaluation.results import Performance
+from monai_cxr.prediction import Interval
+from monai_cxr.tables import write_atomically, write_table
+
+REPORT_FILES = ("performance.json", "performance.csv", "performance.tex", "report.html")
+
+
+def write_report(
+    performance: Performance,
+    directory: Path | str,
+    *,
+    worst_errors: Sequence[WorstError] = (),
+) -> tuple[Path, ...]:
+    """Write every form of an evaluation; each file is written whole or not at all.
+
+    Args:
+        performance: The numbers.
+        directory: Made where it does not exist.
+        worst_errors: Films that the model got most wrong, with thumbnails, chosen by the caller.
+
+    Returns:
+        The files written, the page last.
+    """
+    folder = Path(directory)
+    text = json.dumps(performance.to_json(), indent=1, allow_nan=False) + "\n"
+    _write(folder / "performance.json", text)
+    write_table(performance_table(performance), folder / "performance.csv")
+    _write(folder / "performance.tex", latex_table(performance))
+    _write(folder / "report.html", render_page(performance, worst_errors=worst_errors))
+    return tuple(folder / name for name in REPORT_FILES)
+
+
+def performance_table(performance: Performance) -> pd.DataFrame:
+    """One row a finding and one for the mean; missing numbers are empty."""
+    rows = []
+    for item in performance:
+        row: dict[str, object] = {
+            "finding": item.finding,
+            "n": item.n,
+            "n_positive": item.n_positive,
+        }
+        for name in ("auroc", "average_precision", "brier", "ece"):
+            row |= _interval_cells(name, getattr(item, name))
+        row |= {"calibration_slope": item.calibration_slope}
+        row |= {"calibration_intercept": item.calibration_intercept}
+        rows.append(row)
+    macro: dict[str, object] = {"finding": "macro", "n": performance.identity.n_images}
+    for name in ("auroc", "average_precision", "brier", "ece"):
+        macro |= _interval_cells(name, getattr(performance.macro, name))
+    table = pd.DataFrame([*rows, macro])
+    return table.astype({"n": "Int64", "n_positive": "Int64"})
+
+
+def latex_table(performance: Performance) -> str:
+    """The findings table for a paper, with booktabs rules; intervals are 95 %."""
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{tabular}{lrrccc}",
+        r"\toprule",
+        r"Finding & $n$ & $n_+$ & AUROC (95\,\% CI) & AP (95\,\% CI) & ECE \\",
+        r"\midrule",
+    ]
+    for item in performance:
+        name = item.finding.replace("_", " ")
+        cells = (_latex(item.auroc), _latex(item.average_precision), f"{item.ece.estimate:.3f}")
+        row = f"{name} & {item.n} & {item.n_positive} & {' & '.join(cells)}"
+        lines.append(row.replace("nan", "--") + r" \\")
+    macro = performance.macro
+    mean = (_latex(macro.auroc), _latex(macro.average_precision), f"{macro.ece.estimate:.3f}")
+    lines += [
+        r"\midrule",
+        f"Mean & {performance.identity.n_images} & & {' & '.join(mean)}".replace("nan", "--")
+        + r" \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+
+def _interval_cells(name: str, interval: Interval) -> dict[str, object]:
+    return {
+        name: interval.estimate,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+    }
+
+
+def _latex(interval: Interval) -> str:
+    return str(interval).replace("-", "--").replace("not estimable", "--")

@@ -1,0 +1,259 @@
+"""Subgroups: discrimination by age, sex, view, maker and follow-up, by intersections, with gaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.evaluation.discrimination import auroc
+from monai_cxr.evaluation.intervals import percentile_interval
+from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.replicates import Ranking, compile_ranking
+from monai_cxr.prediction import Interval
+from monai_cxr.tables import FACT_COLUMNS
+
+Floats = NDArray[np.float64]
+
+DEFAULT_DIMENSIONS: tuple[tuple[str, ...], ...] = (
+    ("age",),
+    ("sex",),
+    ("view",),
+    ("manufacturer",),
+    ("follow_up",),
+    ("view", "sex"),
+    ("age", "sex"),
+)
+"""What is looked at: facts, and intersections of facts."""
+
+AGE_STARTS = (0, 18, 40, 60, 80)
+"""First year of each age band."""
+
+LEAST_PATIENTS = 10
+"""With fewer positive, or fewer negative, patients in a group, a number is suppressed."""
+
+MOST_LEVELS = 12
+"""Of a fact with more values, the most frequent are shown and the others put together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """One group of images.
+
+    Attributes:
+        dimension: Facts that define it, for example ``("view", "sex")``.
+        level: Their values, for example ``("AP", "F")``.
+        n: Images.
+        n_patients: Patients.
+        auroc: By finding; a suppressed one is absent.
+        macro_auroc: Mean over the findings that are not suppressed.
+        reference: Level that the gap is measured against: the largest of the dimension.
+        gap: Macro AUROC minus the reference's, over the findings that both have.
+        n_findings: Findings in the macro AUROC.
+    """
+
+    dimension: tuple[str, ...]
+    level: tuple[str, ...]
+    n: int
+    n_patients: int
+    auroc: dict[str, Interval]
+    macro_auroc: Interval
+    reference: tuple[str, ...]
+    gap: Interval
+    n_findings: int
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``performance.json``."""
+        return {
+            "dimension": list(self.dimension),
+            "level": list(self.level),
+            "n": self.n,
+            "n_patients": self.n_patients,
+            "n_findings": self.n_findings,
+            "macro_auroc": interval_to_json(self.macro_auroc),
+            "reference": list(self.reference),
+            "gap": interval_to_json(self.gap),
+            "auroc": {name: interval_to_json(value) for name, value in self.auroc.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubgroupPlan:
+    """A group with its compiled statistics, one a finding that is not suppressed."""
+
+    dimension: tuple[str, ...]
+    level: tuple[str, ...]
+    chosen: NDArray[np.bool_]
+    columns: tuple[int, ...]
+    estimates: Floats
+    rankings: tuple[Ranking, ...]
+
+
+def plan_subgroups(
+    predictions: PredictionSet,
+    patients: NDArray[np.intp],
+    n_patients: int,
+    dimensions: Sequence[tuple[str, ...]] = DEFAULT_DIMENSIONS,
+) -> list[SubgroupPlan]:
+    """Find the groups and compile their AUROCs.
+
+    Args:
+        predictions: N images.
+        patients: Shape (N,), codes in [0, n_patients).
+        n_patients: P.
+        dimensions: Tuples of facts.
+
+    Returns:
+        The groups of each dimension with at least two levels, largest level first.
+
+    Raises:
+        SettingsError: If a fact is unknown.
+    """
+    unknown = {fact for dimension in dimensions for fact in dimension} - set(FACT_COLUMNS)
+    if unknown:
+        raise SettingsError(
+            f"Expected facts among {', '.join(FACT_COLUMNS)}, but got {', '.join(sorted(unknown))}."
+        )
+    levels = {fact: fact_levels(predictions.facts[fact], fact) for fact in FACT_COLUMNS}
+    plans: list[SubgroupPlan] = []
+    for dimension in dimensions:
+        keys = pd.DataFrame({fact: levels[fact] for fact in dimension})
+        present = (keys != "").all(axis=1)
+        sizes = keys[present].value_counts()
+        if len(sizes) < 2 or any(keys[present][fact].nunique() < 2 for fact in dimension):
+            continue
+        plans += [
+            _compiled(predictions, patients, n_patients, (dimension, _as_level(level), keys))
+            for level in sizes.index
+        ]
+    return plans
+
+
+def fact_levels(values: pd.Series[str] | pd.Series[float], fact: str) -> NDArray[np.object_]:
+    """Levels of a fact: bands of age, first film or follow-up, or the value; '' = unknown."""
+    if fact == "age":
+        years = values.to_numpy(dtype=np.float64)
+        bands = np.searchsorted(AGE_STARTS, np.nan_to_num(years, nan=-1.0), side="right") - 1
+        names = [f"{a}-{b - 1}" for a, b in zip(AGE_STARTS, AGE_STARTS[1:], strict=False)]
+        table = np.array(["", *names, f"{AGE_STARTS[-1]}+"], dtype=object)
+        return table[bands + 1]
+    if fact == "follow_up":
+        visit = values.to_numpy(dtype=np.float64)
+        text = np.where(visit > 0, "follow-up", "first film").astype(object)
+        text[np.isnan(visit)] = ""
+        return text
+    text = values.astype(str).to_numpy(dtype=object)
+    frequent = pd.Series(text[text != ""]).value_counts()
+    rare = set(frequent.index[MOST_LEVELS:])
+    return np.array(["other" if value in rare else value for value in text], dtype=object)
+
+
+def subgroups_of(
+    plans: Sequence[SubgroupPlan],
+    replicates: Sequence[Floats],
+    predictions: PredictionSet,
+) -> tuple[Subgroup, ...]:
+    """Put estimates and replicates together.
+
+    Args:
+        plans: G groups.
+        replicates: For each group, AUROCs of shape (its findings, B), on shared replicates.
+        predictions: The images.
+
+    Returns:
+        The groups with intervals and gaps.
+    """
+    references: dict[tuple[str, ...], int] = {}
+    result = []
+    for i, plan in enumerate(plans):
+        reference = references.setdefault(plan.dimension, i)
+        names = [predictions.findings[column] for column in plan.columns]
+        result.append(
+            Subgroup(
+                dimension=plan.dimension,
+                level=plan.level,
+                n=int(plan.chosen.sum()),
+                n_patients=len(np.unique(predictions.patient_ids[plan.chosen])),
+                auroc={
+                    name: percentile_interval(float(plan.estimates[j]), replicates[i][j])
+                    for j, name in enumerate(names)
+                },
+                macro_auroc=_macro(plan.estimates, replicates[i]),
+                reference=plans[reference].level,
+                gap=Interval(math.nan)
+                if reference == i
+                else _gap((plan, plans[reference]), (replicates[i], replicates[reference])),
+                n_findings=len(names),
+            )
+        )
+    return tuple(result)
+
+
+def _as_level(index: object) -> tuple[str, ...]:
+    return tuple(map(str, index)) if isinstance(index, tuple) else (str(index),)
+
+
+def _compiled(
+    predictions: PredictionSet,
+    patients: NDArray[np.intp],
+    n_patients: int,
+    group: tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame],
+) -> SubgroupPlan:
+    dimension, level, keys = group
+    chosen = (keys == list(level)).all(axis=1).to_numpy()
+    labels, scores = predictions.labels[chosen], predictions.probabilities[chosen]
+    inside = patients[chosen]
+    columns = tuple(
+        i
+        for i in range(len(predictions.findings))
+        if all(
+            len(np.unique(inside[labels[:, i] == value])) >= LEAST_PATIENTS for value in (0.0, 1.0)
+        )
+    )
+    return SubgroupPlan(
+        dimension,
+        level,
+        chosen,
+        columns,
+        np.array([auroc(scores[:, i], labels[:, i]) for i in columns]),
+        tuple(compile_ranking(scores[:, i], labels[:, i], inside, n_patients) for i in columns),
+    )
+
+
+def _macro(estimates: Floats, replicates: Floats) -> Interval:
+    if not len(estimates):
+        return Interval(math.nan)
+    return percentile_interval(float(estimates.mean()), mean_over_findings(replicates))
+
+
+def mean_over_findings(replicates: Floats, shares: Floats | None = None) -> Floats:
+    """Mean over findings, leaving one out where a replicate lacks it.
+
+    Args:
+        replicates: Shape (F, B); NaN where a finding cannot be computed.
+        shares: Shape (F,), weights of the findings; equal by default.
+
+    Returns:
+        float64, shape (B,).
+    """
+    there = ~np.isnan(replicates)
+    weights = there * (np.ones(len(replicates)) if shares is None else shares)[:, None]
+    count = weights.sum(axis=0)
+    total = (np.where(there, replicates, 0.0) * weights).sum(axis=0)
+    return np.divide(total, count, out=np.full(replicates.shape[1], np.nan), where=count > 0)
+
+
+def _gap(plans: tuple[SubgroupPlan, SubgroupPlan], replicates: tuple[Floats, Floats]) -> Interval:
+    common = [column for column in plans[0].columns if column in plans[1].columns]
+    if not common:
+        return Interval(math.nan)
+    rows = [[plan.columns.index(column) for column in common] for plan in plans]
+    estimate = float((plans[0].estimates[rows[0]] - plans[1].estimates[rows[1]]).mean())
+    differences = replicates[0][rows[0]] - replicates[1][rows[1]]
+    return percentile_interval(estimate, mean_over_findings(differences))
