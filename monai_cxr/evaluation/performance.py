@@ -21,7 +21,7 @@ from monai_cxr.evaluation.intervals import (
     percentile_interval,
 )
 from monai_cxr.evaluation.operating_points import check_operating_points
-from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.predictions import PredictionSet, sigmoid
 from monai_cxr.evaluation.replicates import (
     Statistic,
     compile_calibration_errors,
@@ -82,6 +82,7 @@ def evaluate(
         InvalidTable: If patients also fitted the calibrator, and that is not allowed.
     """
     warnings = list(predictions.notes)
+    raw = _uncalibrated(predictions, calibrator)
     if calibrator is not None:
         warnings += _overlap(predictions, calibrator, allow_overlap)
         predictions = calibrator.apply_to(predictions)
@@ -92,7 +93,7 @@ def evaluate(
     statistics = _statistics(predictions, patients, n_patients)
     flat: list[Statistic] = [*statistics, *(r for group in groups for r in group.rankings)]
     replicates = replicate(flat, plan, n_threads=n_threads)
-    findings, macro = _findings(predictions, patients, replicates)
+    findings, macro = _findings(predictions, raw, patients, replicates)
     warnings += [f"{item.finding}: {gap}" for item in findings for gap in item.gaps]
     return Performance(
         identity=_identity(identity, predictions, plan, calibrator),
@@ -156,15 +157,29 @@ def _statistics(
     return [*compiled, compile_ranking(scores, labels, patients, n_patients)]
 
 
+def _uncalibrated(predictions: PredictionSet, calibrator: Calibrator | None) -> Floats | None:
+    """The model's own outputs as probabilities, shape (N, F), or None where they are unknown."""
+    if predictions.logits is not None:
+        return sigmoid(predictions.logits)
+    return predictions.probabilities if calibrator is not None else None
+
+
 def _findings(
-    predictions: PredictionSet, patients: NDArray[np.intp], replicates: Sequence[Floats]
+    predictions: PredictionSet,
+    raw: Floats | None,
+    patients: NDArray[np.intp],
+    replicates: Sequence[Floats],
 ) -> tuple[tuple[FindingPerformance, ...], Aggregate]:
     n = len(predictions.findings)
     ranked, errors = replicates[0 : 2 * n : 2], replicates[1 : 2 * n : 2]
     findings = tuple(
         _finding(
             name,
-            (predictions.probabilities[:, i], predictions.labels[:, i]),
+            (
+                predictions.probabilities[:, i],
+                predictions.labels[:, i],
+                None if raw is None else raw[:, i],
+            ),
             patients,
             np.concatenate([ranked[i], errors[i]]),
         )
@@ -175,11 +190,11 @@ def _findings(
 
 def _finding(
     name: str,
-    data: tuple[Floats, Floats],
+    data: tuple[Floats, Floats, Floats | None],
     patients: NDArray[np.intp],
     replicates: Floats,
 ) -> FindingPerformance:
-    p, y = data
+    p, y, raw = data
     areas, precisions, adaptive, equal, brier = replicates
     ece = reliability.expected_calibration_error
     slope, intercept = reliability.calibration_slope_and_intercept(p, y)
@@ -201,6 +216,7 @@ def _finding(
         calibration_slope=slope,
         calibration_intercept=intercept,
         brier_parts=reliability.brier_decomposition(p, y),
+        ece_uncalibrated=math.nan if raw is None else ece(raw, y),
         gaps=_gaps(p, y, auroc, wanted=replicates.shape[1] > 0),
     )
 
@@ -251,6 +267,7 @@ def _aggregate(
             mean([findings[i].ece.estimate for i in labelled]),
             mean_over_findings(errors[labelled, 0]),
         ),
+        ece_uncalibrated=mean([findings[i].ece_uncalibrated for i in labelled]),
     )
 
 

@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from monai_cxr.evaluation.report_page import WorstError, render_page
+from monai_cxr.evaluation.page_sections import panels
+from monai_cxr.evaluation.plots import panel_grid
+from monai_cxr.evaluation.report_page import ReportExtras, render_page
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import write_atomically, write_table
 
-REPORT_FILES = ("performance.json", "performance.csv", "performance.tex", "report.html")
-
 
 def write_report(
-    performance: Performance,
-    directory: Path | str,
-    *,
-    worst_errors: Sequence[WorstError] = (),
+    performance: Performance, directory: Path | str, *, extras: ReportExtras | None = None
 ) -> tuple[Path, ...]:
     """Write every form of an evaluation; each file is written whole or not at all.
 
     Args:
         performance: The numbers.
         directory: Made where it does not exist.
-        worst_errors: Films that the model got most wrong, with thumbnails, chosen by the caller.
+        extras: Worst errors with thumbnails, localization and robustness, where there are any.
 
     Returns:
-        The files written, the page last.
+        The files written: ``performance.json``, ``.csv`` and ``.tex``, one SVG a figure, and
+        ``report.html`` last.
     """
     folder = Path(directory)
     text = json.dumps(performance.to_json(), indent=1, allow_nan=False) + "\n"
     _write(folder / "performance.json", text)
     write_table(performance_table(performance), folder / "performance.csv")
     _write(folder / "performance.tex", latex_table(performance))
-    _write(folder / "report.html", render_page(performance, worst_errors=worst_errors))
-    return tuple(folder / name for name in REPORT_FILES)
+    figures = {name: panel_grid(drawn, title=name) for name, drawn in panels(performance).items()}
+    for name, svg in figures.items():
+        _write(folder / f"{name}.svg", svg)
+    _write(folder / "report.html", render_page(performance, extras))
+    names = ("performance.json", "performance.csv", "performance.tex")
+    return tuple(folder / n for n in (*names, *(f"{n}.svg" for n in figures), "report.html"))
 
 
 def performance_table(performance: Performance) -> pd.DataFrame:

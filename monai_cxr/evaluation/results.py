@@ -37,6 +37,7 @@ class FindingPerformance:
         calibration_slope: 1 is right.
         calibration_intercept: 0 is right.
         brier_parts: Murphy's decomposition.
+        ece_uncalibrated: Adaptive ECE of the model's own outputs, where these are known apart.
         gaps: Why numbers are missing, in sentences.
     """
 
@@ -56,6 +57,7 @@ class FindingPerformance:
     calibration_slope: float
     calibration_intercept: float
     brier_parts: BrierParts
+    ece_uncalibrated: float = math.nan
     gaps: tuple[str, ...] = ()
 
     @property
@@ -86,6 +88,7 @@ class FindingPerformance:
             "ece_equal_width": number(self.ece_equal_width.estimate),
             "ece_equal_width_interval": interval_to_json(self.ece_equal_width),
             "ece_floor": number(self.ece_floor),
+            "ece_uncalibrated": number(self.ece_uncalibrated),
             "log_loss": number(self.log_loss),
             "calibration_slope": number(self.calibration_slope),
             "calibration_intercept": number(self.calibration_intercept),
@@ -104,6 +107,7 @@ class Aggregate:
         average_precision: Mean average precision.
         brier: Mean Brier score over all findings with labels.
         ece: Mean adaptive ECE over all findings with labels.
+        ece_uncalibrated: The same of the model's own outputs, where these are known apart.
     """
 
     findings: tuple[str, ...]
@@ -112,6 +116,7 @@ class Aggregate:
     average_precision: Interval
     brier: Interval
     ece: Interval
+    ece_uncalibrated: float = math.nan
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``."""
@@ -125,6 +130,7 @@ class Aggregate:
             "brier_interval": interval_to_json(self.brier),
             "ece": number(self.ece.estimate),
             "ece_interval": interval_to_json(self.ece),
+            "ece_uncalibrated": number(self.ece_uncalibrated),
         }
 
 

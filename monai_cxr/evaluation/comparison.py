@@ -1,0 +1,336 @@
+"""Comparison: two models on the same images, finding by finding, corrected for 14 looks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.discrimination import auroc, known
+from monai_cxr.evaluation.intervals import (
+    BootstrapPlan,
+    delong_covariance,
+    patient_codes,
+    percentile_interval,
+)
+from monai_cxr.evaluation.json_values import interval_to_json, number
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.replicates import compile_ranking, replicate
+from monai_cxr.evaluation.subgroups import mean_over_findings
+from monai_cxr.prediction import Interval
+from monai_cxr.tables import write_atomically, write_table
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingComparison:
+    """Model B against model A for one finding.
+
+    Attributes:
+        finding: Name.
+        n: Images with a known label.
+        n_positive: Of these, the positive ones.
+        auroc_a: Of model A.
+        auroc_b: Of model B.
+        difference: B minus A, with the paired patient bootstrap interval.
+        p_patient: Two-sided p from the paired patient bootstrap.
+        p_delong: Two-sided p of DeLong's paired test, which takes images for independent.
+        p_adjusted: ``p_patient`` after Holm's correction over the findings.
+    """
+
+    finding: str
+    n: int
+    n_positive: int
+    auroc_a: Interval
+    auroc_b: Interval
+    difference: Interval
+    p_patient: float
+    p_delong: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same images.
+
+    Attributes:
+        names: Of model A and model B.
+        findings: One a finding.
+        macro: Difference of the macro AUROCs, B minus A.
+        macro_p: Two-sided p of that difference.
+        n_images: Images that both scored.
+        n_patients: Their patients.
+        n_bootstrap: Replicates.
+        seed: Of the bootstrap.
+        warnings: What a reader must know, in sentences.
+    """
+
+    names: tuple[str, str]
+    findings: tuple[FindingComparison, ...]
+    macro: Interval
+    macro_p: float
+    n_images: int
+    n_patients: int
+    n_bootstrap: int
+    seed: int
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The value of ``comparison.json``; what is not known is null."""
+        return {
+            "format": "monai_cxr comparison",
+            "schema_version": "1.0",
+            "a": self.names[0],
+            "b": self.names[1],
+            "n_images": self.n_images,
+            "n_patients": self.n_patients,
+            "method": {
+                "interval": "paired patient bootstrap, percentile, 95 %",
+                "correction": "Holm over findings",
+                "n_bootstrap": self.n_bootstrap,
+                "seed": self.seed,
+            },
+            "macro": {"difference": interval_to_json(self.macro), "p": number(self.macro_p)},
+            "findings": {item.finding: _finding_json(item) for item in self.findings},
+            "warnings": list(self.warnings),
+        }
+
+    def table(self) -> pd.DataFrame:
+        """One row a finding, then the macro difference."""
+        rows = [
+            {
+                "finding": item.finding,
+                "n": item.n,
+                "n_positive": item.n_positive,
+                "auroc_a": item.auroc_a.estimate,
+                "auroc_b": item.auroc_b.estimate,
+                "difference": item.difference.estimate,
+                "difference_low": item.difference.low,
+                "difference_high": item.difference.high,
+                "p_patient": item.p_patient,
+                "p_delong": item.p_delong,
+                "p_adjusted": item.p_adjusted,
+            }
+            for item in self.findings
+        ]
+        macro = {
+            "finding": "macro",
+            "n": self.n_images,
+            "difference": self.macro.estimate,
+            "difference_low": self.macro.low,
+            "difference_high": self.macro.high,
+            "p_patient": self.macro_p,
+        }
+        return pd.DataFrame([*rows, macro]).astype({"n": "Int64", "n_positive": "Int64"})
+
+
+def compare(
+    a: PredictionSet,
+    b: PredictionSet,
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two models on the images that both scored.
+
+    Args:
+        a: Predictions of model A.
+        b: Predictions of model B.
+        names: What to call them.
+        n_bootstrap: Patient replicates, the same for both models.
+        seed: Of the bootstrap.
+
+    Returns:
+        Differences B minus A.
+
+    Raises:
+        InvalidTable: If they share no image or finding, or disagree about labels or patients.
+    """
+    a, b, warnings = _paired(a, b)
+    codes, n_patients = patient_codes(a.patient_ids)
+    compiled = [
+        compile_ranking(model.probabilities[:, i], a.labels[:, i], codes, n_patients)
+        for model in (a, b)
+        for i in range(len(a.findings))
+    ]
+    areas = np.concatenate(replicate(compiled, BootstrapPlan(n_patients, n_bootstrap, seed)))
+    areas_a, areas_b = areas[: len(a.findings)], areas[len(a.findings) :]
+    estimates = [
+        (auroc(a.probabilities[:, i], a.labels[:, i]), auroc(b.probabilities[:, i], a.labels[:, i]))
+        for i in range(len(a.findings))
+    ]
+    p_values = [
+        bootstrap_p(theirs[1] - theirs[0], areas_b[i] - areas_a[i])
+        for i, theirs in enumerate(estimates)
+    ]
+    adjusted = holm(p_values)
+    findings = tuple(
+        FindingComparison(
+            finding=name,
+            n=int((~np.isnan(a.labels[:, i])).sum()),
+            n_positive=int((a.labels[:, i] == 1.0).sum()),
+            auroc_a=percentile_interval(estimates[i][0], areas_a[i]),
+            auroc_b=percentile_interval(estimates[i][1], areas_b[i]),
+            difference=percentile_interval(
+                estimates[i][1] - estimates[i][0], areas_b[i] - areas_a[i]
+            ),
+            p_patient=p_values[i],
+            p_delong=delong_p(a.probabilities[:, i], b.probabilities[:, i], a.labels[:, i]),
+            p_adjusted=float(adjusted[i]),
+        )
+        for i, name in enumerate(a.findings)
+    )
+    macro, macro_p = _macro(findings, areas_b - areas_a)
+    return Comparison(
+        names, findings, macro, macro_p, len(a), n_patients, n_bootstrap, seed, tuple(warnings)
+    )
+
+
+def delong_p(scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike) -> float:
+    """Two-sided p of DeLong's test for two AUROCs on the same images (DeLong 1988).
+
+    Args:
+        scores_a: Shape (N,), finite.
+        scores_b: Shape (N,), finite.
+        labels: Shape (N,), 0, 1 or NaN.
+
+    Returns:
+        In [0, 1]; NaN with fewer than two of a class; 1 where the models rank alike.
+    """
+    a, label, _ = known(scores_a, labels)
+    b, _, _ = known(scores_b, labels)
+    if min(label.sum(), len(label) - label.sum()) < 2:
+        return math.nan
+    areas, covariance = delong_covariance(np.stack([a, b]), label)
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
+    difference = float(areas[1] - areas[0])
+    if variance <= 1e-18:
+        return 1.0 if abs(difference) < 1e-12 else 0.0
+    return 2.0 * NormalDist().cdf(-abs(difference) / math.sqrt(variance))
+
+
+def bootstrap_p(estimate: float, replicates: ArrayLike) -> float:
+    """Two-sided p that a difference is 0, from the standard error of its replicates.
+
+    Args:
+        estimate: Of the data.
+        replicates: Shape (B,); NaN where a class was absent.
+
+    Returns:
+        In [0, 1]; NaN where fewer than 95 % of the replicates are there, 1 for no difference at all.
+    """
+    values = np.asarray(replicates, dtype=np.float64)
+    valid = values[~np.isnan(values)]
+    if math.isnan(estimate) or len(valid) < max(2.0, 0.95 * len(values)):
+        return math.nan
+    error = float(valid.std(ddof=1))
+    if error <= 1e-12:
+        return 1.0 if abs(estimate) < 1e-12 else 0.0
+    return 2.0 * NormalDist().cdf(-abs(estimate) / error)
+
+
+def holm(p_values: Sequence[float]) -> Floats:
+    """Holm's step-down correction (Holm 1979); NaN stays NaN and is not counted.
+
+    Args:
+        p_values: F values in [0, 1] or NaN.
+
+    Returns:
+        Adjusted, float64, shape (F,), in [0, 1].
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full_like(p, np.nan)
+    order = [i for i in np.argsort(p, kind="stable") if not math.isnan(p[i])]
+    largest = 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, float(p[i]) * (len(order) - rank)))
+        adjusted[i] = largest
+    return adjusted
+
+
+def write_comparison(comparison: Comparison, directory: Path | str) -> tuple[Path, Path]:
+    """Write ``comparison.json`` and ``comparison.csv``; each whole or not at all."""
+    folder = Path(directory)
+    text = json.dumps(comparison.to_json(), indent=1, allow_nan=False) + "\n"
+    target = folder / "comparison.json"
+    write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+    write_table(comparison.table(), folder / "comparison.csv")
+    return target, folder / "comparison.csv"
+
+
+def _paired(a: PredictionSet, b: PredictionSet) -> tuple[PredictionSet, PredictionSet, list[str]]:
+    rows = pd.Index(b.image_ids).get_indexer(pd.Index(a.image_ids))
+    both = rows >= 0
+    names = [name for name in a.findings if name in b.findings]
+    if not both.any() or not names:
+        raise InvalidTable(
+            f"The models share {int(both.sum())} images and {len(names)} findings. Predict the "
+            "same images with both.",
+            reason="no_overlap",
+        )
+    left_out = len(a) + len(b) - 2 * int(both.sum())
+    first = _reordered(a, np.flatnonzero(both), names)
+    second = _reordered(b, rows[both], names)
+    if not (first.patient_ids == second.patient_ids).all():
+        raise InvalidTable(
+            "The two predictions disagree about the patients of some images. Take patients from "
+            "one labels table for both.",
+            reason="patients_differ",
+        )
+    if not np.array_equal(first.labels, second.labels, equal_nan=True):
+        raise InvalidTable(
+            "The two predictions come with different labels for the same images. Give one labels "
+            "table for both.",
+            reason="labels_differ",
+        )
+    warnings = [*a.notes, *b.notes]
+    if left_out:
+        warnings.append(f"{left_out} images were scored by one model only and are left out.")
+    return first, second, list(dict.fromkeys(warnings))
+
+
+def _reordered(
+    predictions: PredictionSet, rows: NDArray[np.intp], names: Sequence[str]
+) -> PredictionSet:
+    columns = [predictions.findings.index(name) for name in names]
+    return PredictionSet(
+        image_ids=predictions.image_ids[rows],
+        patient_ids=predictions.patient_ids[rows],
+        findings=tuple(names),
+        logits=None,
+        probabilities=predictions.probabilities[np.ix_(rows, columns)],
+        labels=predictions.labels[np.ix_(rows, columns)],
+        facts=predictions.facts.iloc[rows].reset_index(drop=True),
+    )
+
+
+def _macro(findings: Sequence[FindingComparison], differences: Floats) -> tuple[Interval, float]:
+    rows = [i for i, item in enumerate(findings) if not math.isnan(item.difference.estimate)]
+    if not rows:
+        return Interval(math.nan), math.nan
+    estimate = float(np.mean([findings[i].difference.estimate for i in rows]))
+    replicates = mean_over_findings(differences[rows])
+    return percentile_interval(estimate, replicates), bootstrap_p(estimate, replicates)
+
+
+def _finding_json(item: FindingComparison) -> Mapping[str, object]:
+    return {
+        "n": item.n,
+        "n_positive": item.n_positive,
+        "auroc_a": interval_to_json(item.auroc_a),
+        "auroc_b": interval_to_json(item.auroc_b),
+        "difference": interval_to_json(item.difference),
+        "p_patient": number(item.p_patient),
+        "p_delong": number(item.p_delong),
+        "p_adjusted": number(item.p_adjusted),
+    }

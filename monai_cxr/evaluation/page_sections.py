@@ -1,0 +1,338 @@
+"""Page sections: the tables and small multiples of the report, each from the same numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+import numpy as np
+
+from monai_cxr.evaluation import plots
+from monai_cxr.evaluation.localization import FindingLocalization
+from monai_cxr.evaluation.operating_points import CheckedOperatingPoint
+from monai_cxr.evaluation.perturbation import PERTURBATIONS
+from monai_cxr.evaluation.published import SPLITS, published_results
+from monai_cxr.evaluation.results import FindingPerformance, Performance
+from monai_cxr.evaluation.robustness import RobustnessPoint
+from monai_cxr.evaluation.subgroups import LEAST_PATIENTS, Subgroup
+from monai_cxr.prediction import Interval
+
+_AREA = (0.5, 1.0)
+_AREA_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_FACTS = {
+    "age": "Age in years",
+    "sex": "Sex",
+    "view": "View",
+    "manufacturer": "Maker or site",
+    "follow_up": "Film of the patient",
+}
+
+
+def title_of(finding: str) -> str:
+    """A finding for people: no underscore, sentence case."""
+    return finding.replace("_", " ").capitalize()
+
+
+def findings_table(performance: Performance) -> str:
+    """The main table: one row a finding, AUROC as number and forest plot."""
+    macro = performance.macro
+    axis = plots.forest_axis(_AREA, _AREA_TICKS)
+    mean = (
+        f'<tr class="mean"><td>Mean</td><td></td><td></td>'
+        f'<td class="plot">{plots.forest(macro.auroc, _AREA, mean=True)}</td>'
+        f"<td>{_cell(macro.auroc)}</td><td>{_cell(macro.average_precision)}</td>"
+        f"<td>{_value(macro.brier.estimate)}</td><td>{_value(macro.ece.estimate)}</td>"
+        "<td></td><td></td></tr>"
+    )
+    return (
+        "<h2>Findings</h2>"
+        '<p class="hint">The dashed line is chance. ECE is the mean gap between probability and '
+        "outcome; beside it, what perfect calibration would show on so few films. A slope of 1 is "
+        "right; below 1 the model is too sure of itself.</p>"
+        '<div class="scroll"><table><thead><tr><th>Finding</th><th>Positive</th><th>Share</th>'
+        f'<th class="plot">AUROC{axis}</th><th>AUROC<br>(95 % interval)</th>'
+        "<th>Average precision<br>(95 % interval)</th><th>Brier</th><th>ECE</th>"
+        "<th>by chance</th><th>Slope</th></tr></thead><tbody>"
+        + "".join(map(_finding_row, performance))
+        + mean
+        + "</tbody></table></div>"
+    )
+
+
+def finding_panels(performance: Performance) -> str:
+    """Reliability, ROC, precision-recall and decision curves as small multiples."""
+    figures = panels(performance)
+    return "".join(
+        f'<h2>{heading}</h2><p class="hint">{hint}</p><div class="panels">'
+        f"{''.join(figures[name])}</div>"
+        for name, heading, hint in (
+            (
+                "reliability",
+                "Reliability",
+                "Observed share of positives (up) over mean probability (right), in 15 bins of "
+                "equally many films with 95 % bars. Grey: where the films are. On the dashed line "
+                "a probability means what it says. The axes end at the highest bin.",
+            ),
+            ("roc", "ROC curves", "Sensitivity (up) over 1 - specificity (right)."),
+            (
+                "precision_recall",
+                "Precision and recall",
+                "Precision (up) over recall (right); dashed: the share of positives, which is "
+                "chance.",
+            ),
+            (
+                "decision",
+                "Decision curves",
+                "Net benefit (up) over the probability at which one would act (right). "
+                '<span class="key"></span>model &ensp;<span class="key other"></span>act on all '
+                '&ensp;<span class="key chance"></span>act on none.',
+            ),
+        )
+    )
+
+
+def panels(performance: Performance) -> dict[str, list[str]]:
+    """The SVG panels of each figure, one a finding."""
+    rows = [(title_of(item.finding), item) for item in performance]
+    curves = performance.curves
+    return {
+        "reliability": [
+            plots.reliability_panel(title, curves[item.finding], item.ece) for title, item in rows
+        ],
+        "roc": [plots.roc_panel(title, curves[item.finding], item.auroc) for title, item in rows],
+        "precision_recall": [
+            plots.precision_recall_panel(
+                title, curves[item.finding], item.average_precision, item.prevalence
+            )
+            for title, item in rows
+        ],
+        "decision": [
+            plots.decision_panel(title, curves[item.finding], item.prevalence)
+            for title, item in rows
+        ],
+    }
+
+
+def operating_points_table(performance: Performance) -> str:
+    """Thresholds with their rates on these data."""
+    points = performance.operating_points
+    if not points:
+        return ""
+    missing = [
+        title_of(item.finding)
+        for item in performance
+        if item.finding not in {point.point.finding for point in points}
+    ]
+    gap = (
+        f'<p class="hint">No threshold: {escape(", ".join(missing))} (no positives, or the '
+        "criterion cannot be met).</p>"
+        if missing
+        else ""
+    )
+    return (
+        "<h2>Operating points</h2>"
+        '<p class="hint">Chosen on other data by the criterion shown; the rates are those on these '
+        "films. PPV and NPV hold at the share of positives here, not elsewhere.</p>"
+        '<div class="scroll"><table><thead><tr><th>Finding</th><th class="text">Criterion</th>'
+        "<th>Threshold</th><th>Sensitivity<br>(95 % interval)</th>"
+        "<th>Specificity<br>(95 % interval)</th><th>PPV</th><th>NPV</th><th>LR+</th><th>LR-</th>"
+        f"</tr></thead><tbody>{''.join(map(_point_row, points))}</tbody></table></div>{gap}"
+    )
+
+
+def subgroups_table(performance: Performance) -> str:
+    """Mean AUROC by subgroup, with the gap to the largest group."""
+    groups = performance.subgroups
+    if not groups:
+        return ""
+    rows = []
+    for dimension, members in groupby(groups, key=lambda group: group.dimension):
+        name = " and ".join(_FACTS.get(fact, fact) for fact in dimension)
+        rows.append(f'<tr class="head"><td colspan="7">{escape(name.capitalize())}</td></tr>')
+        rows += [_group_row(group) for group in members]
+    axis = plots.forest_axis(_AREA, _AREA_TICKS)
+    return (
+        "<h2>Subgroups</h2>"
+        '<p class="hint">Mean AUROC over the findings with at least '
+        f"{LEAST_PATIENTS} positive and {LEAST_PATIENTS} negative patients in the group; smaller "
+        "ones are suppressed. The gap is to the largest group, over the findings that both have. "
+        "Many looks: a gap or two outside zero is expected by chance.</p>"
+        '<div class="scroll"><table><thead><tr><th>Group</th><th>Films</th><th>Patients</th>'
+        f'<th>Findings</th><th class="plot">Mean AUROC{axis}</th><th>Mean AUROC<br>(95 % interval)'
+        f"</th><th>Gap<br>(95 % interval)</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        "</div>"
+    )
+
+
+def localization_section(results: Sequence[FindingLocalization]) -> str:
+    """Pointing game and IoU by finding."""
+    if not results:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n}</td>"
+        f'<td class="plot">{plots.forest(item.pointing, (0.0, 1.0))}</td>'
+        f"<td>{_cell(item.pointing)}</td><td>{item.by_chance:.3f}</td>"
+        f"<td>{_cell(item.mean_iou)}</td></tr>"
+        for item in results
+    )
+    axis = plots.forest_axis((0.0, 1.0), (0.0, 0.5, 1.0))
+    return (
+        "<h2>Localization</h2>"
+        '<p class="hint">Pointing game: does the hottest pixel lie in the reference? By chance: the '
+        "share of the film that the reference covers.</p>"
+        '<div class="scroll"><table><thead><tr><th>Finding</th><th>Films</th>'
+        f'<th class="plot">Hits{axis}</th><th>Hits<br>(95 % interval)</th><th>by chance</th>'
+        f"<th>Mean IoU<br>(95 % interval)</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def robustness_section(points: Sequence[RobustnessPoint]) -> str:
+    """Change of the mean AUROC under each perturbation."""
+    macro = [point for point in points if point.finding == "macro"]
+    if not macro:
+        return ""
+    drawn = []
+    for name in dict.fromkeys(point.perturbation for point in macro):
+        mine = [point for point in macro if point.perturbation == name]
+        unit = PERTURBATIONS[name].unit if name in PERTURBATIONS else "amount"
+        amounts = np.array([point.amount for point in mine])
+        changes = [point.auroc_change for point in mine]
+        drawn.append(plots.change_panel(name.capitalize(), amounts, changes, unit))
+    return (
+        "<h2>Robustness</h2>"
+        '<p class="hint">Change of the mean AUROC (up) when the films are perturbed by the amount '
+        f'shown (right).</p><div class="panels">{"".join(drawn)}</div>'
+    )
+
+
+def published_table(performance: Performance) -> str:
+    """Results on the same split, if this is a split with published results; else nothing."""
+    split = performance.identity.split
+    if split not in SPLITS or "chestx-ray14" not in performance.identity.data.casefold():
+        return ""
+    rows = "".join(
+        f'<tr><td>{escape(result.name)}</td><td>{result.macro:.3f}</td><td class="text">'
+        f'{escape(result.source)}</td><td class="text">{escape(result.note)}</td></tr>'
+        for result in published_results(split)
+    )
+    mine = (
+        f'<tr class="mean"><td>This model</td><td>{_value(performance.macro.auroc.estimate)}</td>'
+        f'<td class="text">{performance.identity.n_images:,} films</td><td></td></tr>'
+    )
+    return (
+        "<h2>Published results on the same split</h2>"
+        f'<p class="hint">Split: {escape(split)}. Results on another split are not comparable and '
+        'are not shown.</p><div class="scroll"><table><thead><tr><th>Model</th><th>Mean AUROC</th>'
+        '<th class="text">Source</th><th class="text">Note</th></tr></thead><tbody>'
+        f"{rows}{mine}</tbody></table></div>"
+    )
+
+
+def identity_list(performance: Performance) -> str:
+    """What was evaluated, on what, and how."""
+    who = performance.identity
+    methods = sorted(set(who.calibration.values()))
+    calibration = (
+        ", ".join(f"{m.replace('_', ' ')} ({list(who.calibration.values()).count(m)})" for m in methods)
+        if methods
+        else "none applied by this evaluation"
+    )
+    rows = [
+        *((f"Model {key}", value) for key, value in who.model.items()),
+        ("Data", who.data or "not stated"),
+        ("Split", who.split or "not stated"),
+        ("Labels", who.labels or "not stated"),
+        ("Films, patients", f"{who.n_images:,}, {who.n_patients:,}"),
+        ("Digest of films and labels", who.data_digest),
+        ("Calibration", calibration),
+        ("Intervals", f"patient bootstrap, {who.n_bootstrap:,} replicates, seed {who.seed}"),
+    ]
+    entries = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in rows)
+    return f"<h2>Model, data and method</h2><dl>{entries}</dl>"
+
+
+def limitations(performance: Performance) -> str:
+    """What these numbers do not say."""
+    who = performance.identity
+    items = [
+        "Intervals cover the choice of patients only, not the training of the model or errors in "
+        "the labels.",
+        "AUROC ranks films; it does not say that a threshold works at another site. PPV, NPV and "
+        "calibration move with the share of positives.",
+    ]
+    if "nih" in who.labels.casefold() or "chestx-ray14" in who.data.casefold():
+        items.append(
+            "The labels were mined from reports. Against radiologists who read 4,376 of these films "
+            "again, the label pneumothorax was right in 46 % and found 46 % (an enriched sample)."
+        )
+    if who.split not in SPLITS:
+        items.append("The split is not one with published results, so none are shown beside it.")
+    rare = [title_of(f.finding) for f in performance if 0 < f.n_positive_patients < 30]
+    if rare:
+        items.append(f"Fewer than 30 positive patients: {', '.join(rare)}. Read with caution.")
+    body = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f'<h2>Limitations</h2><ul class="limits">{body}</ul>'
+
+
+def _finding_row(item: FindingPerformance) -> str:
+    floor = "" if math.isnan(item.ece_floor) else f"<small>{item.ece_floor:.3f}</small>"
+    return (
+        f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n_positive:,}</td>"
+        f"<td>{_percent(item.prevalence)}</td>"
+        f'<td class="plot">{plots.forest(item.auroc, _AREA)}</td>'
+        f"<td>{_cell(item.auroc)}</td><td>{_cell(item.average_precision)}</td>"
+        f"<td>{_value(item.brier.estimate)}</td><td>{_value(item.ece.estimate)}</td>"
+        f"<td>{floor}</td><td>{_value(item.calibration_slope, 2)}</td></tr>"
+    )
+
+
+def _point_row(point: CheckedOperatingPoint) -> str:
+    rates = point.rates
+    return (
+        f"<tr><td>{escape(title_of(point.point.finding))}</td>"
+        f'<td class="text">{escape(point.point.criterion)}</td><td>{point.point.threshold:.4f}</td>'
+        f"<td>{_cell(point.sensitivity, 2)}</td><td>{_cell(point.specificity, 2)}</td>"
+        f"<td>{_value(point.ppv.estimate, 2)}</td><td>{_value(point.npv.estimate, 3)}</td>"
+        f"<td>{_value(rates.likelihood_ratio_positive, 1)}</td>"
+        f"<td>{_value(rates.likelihood_ratio_negative, 2)}</td></tr>"
+    )
+
+
+def _group_row(group: Subgroup) -> str:
+    same = group.level == group.reference
+    gap = '<span class="hint">reference</span>' if same else _signed(group.gap)
+    return (
+        f"<tr><td>{escape(', '.join(group.level))}</td><td>{group.n:,}</td>"
+        f"<td>{group.n_patients:,}</td><td>{group.n_findings}</td>"
+        f'<td class="plot">{plots.forest(group.macro_auroc, _AREA)}</td>'
+        f"<td>{_cell(group.macro_auroc)}</td><td>{gap}</td></tr>"
+    )
+
+
+def _cell(interval: Interval, digits: int = 3) -> str:
+    if math.isnan(interval.estimate):
+        return '<span class="none">not estimable</span>'
+    if math.isnan(interval.low):
+        return f"{interval.estimate:.{digits}f} <small>(no interval)</small>"
+    return (
+        f"{interval.estimate:.{digits}f} <small>({interval.low:.{digits}f} to "
+        f"{interval.high:.{digits}f})</small>"
+    )
+
+
+def _signed(interval: Interval) -> str:
+    if math.isnan(interval.estimate):
+        return "–"
+    if math.isnan(interval.low):
+        return f"{interval.estimate:+.3f}"
+    return f"{interval.estimate:+.3f} <small>({interval.low:+.3f} to {interval.high:+.3f})</small>"
+
+
+def _value(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f} %"

@@ -1,0 +1,157 @@
+"""Robustness: how a model's findings change when its films do, as a curve a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.discrimination import auroc
+from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
+from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.replicates import compile_ranking, replicate
+from monai_cxr.evaluation.subgroups import mean_over_findings
+from monai_cxr.prediction import Interval, OperatingPoint
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessPoint:
+    """One finding under one amount of one perturbation.
+
+    Attributes:
+        perturbation: Name.
+        amount: In the perturbation's unit.
+        finding: Name, or ``"macro"``.
+        auroc_change: AUROC minus that of the untouched films, with a paired patient interval.
+        mean_change: Mean of |probability - untouched probability|, in [0, 1].
+        flipped: Share of images whose decision changes at the operating point; NaN without one.
+    """
+
+    perturbation: str
+    amount: float
+    finding: str
+    auroc_change: Interval
+    mean_change: float
+    flipped: float
+
+
+def robustness_curve(
+    untouched: PredictionSet,
+    perturbed: Mapping[float, PredictionSet],
+    *,
+    perturbation: str,
+    operating_points: Sequence[OperatingPoint] = (),
+    n_bootstrap: int = 500,
+    seed: int = 0,
+) -> tuple[RobustnessPoint, ...]:
+    """Hold predictions of perturbed films against those of the untouched ones.
+
+    Args:
+        untouched: Predictions of the films as they are.
+        perturbed: Amount to predictions of the same images, in the same order.
+        perturbation: Name.
+        operating_points: Thresholds whose decisions are watched.
+        n_bootstrap: Patient replicates.
+        seed: Of the bootstrap.
+
+    Returns:
+        For each amount, in increasing order, one point a finding and one for the macro AUROC.
+
+    Raises:
+        InvalidTable: If images or findings differ.
+    """
+    codes, n_patients = patient_codes(untouched.patient_ids)
+    plan = BootstrapPlan(n_patients, n_bootstrap, seed)
+    before = _areas(untouched, untouched.labels, codes, plan)
+    thresholds = {point.finding: point.threshold for point in operating_points}
+    points: list[RobustnessPoint] = []
+    for amount in sorted(perturbed):
+        changed = perturbed[amount]
+        if changed.findings != untouched.findings or not np.array_equal(
+            changed.image_ids, untouched.image_ids
+        ):
+            raise InvalidTable(
+                f"The predictions under {perturbation} {amount:g} are of other images or findings. "
+                "Predict the same films in the same order."
+            )
+        after = _areas(changed, untouched.labels, codes, plan)
+        points += _points((perturbation, amount), (untouched, changed), (before, after), thresholds)
+    return tuple(points)
+
+
+def robustness_table(points: Sequence[RobustnessPoint]) -> pd.DataFrame:
+    """One row a point."""
+    return pd.DataFrame(
+        [
+            {
+                "perturbation": point.perturbation,
+                "amount": point.amount,
+                "finding": point.finding,
+                "auroc_change": point.auroc_change.estimate,
+                "auroc_change_low": point.auroc_change.low,
+                "auroc_change_high": point.auroc_change.high,
+                "mean_change": point.mean_change,
+                "flipped": point.flipped,
+            }
+            for point in points
+        ]
+    )
+
+
+def robustness_to_json(points: Sequence[RobustnessPoint]) -> list[dict[str, object]]:
+    """Entries of ``robustness`` in JSON; NaN becomes null."""
+    return [
+        {
+            "perturbation": point.perturbation,
+            "amount": point.amount,
+            "finding": point.finding,
+            "auroc_change": interval_to_json(point.auroc_change),
+            "mean_change": point.mean_change,
+            "flipped": None if np.isnan(point.flipped) else point.flipped,
+        }
+        for point in points
+    ]
+
+
+def _areas(
+    predictions: PredictionSet, labels: Floats, codes: NDArray[np.intp], plan: BootstrapPlan
+) -> tuple[Floats, Floats]:
+    """AUROCs, shape (F,), and their replicates, shape (F, B)."""
+    columns = range(len(predictions.findings))
+    scores = predictions.probabilities
+    estimates = np.array([auroc(scores[:, i], labels[:, i]) for i in columns])
+    compiled = [
+        compile_ranking(scores[:, i], labels[:, i], codes, plan.n_patients) for i in columns
+    ]
+    return estimates, np.concatenate(replicate(compiled, plan))
+
+
+def _points(
+    where: tuple[str, float],
+    predictions: tuple[PredictionSet, PredictionSet],
+    areas: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
+    thresholds: Mapping[str, float],
+) -> list[RobustnessPoint]:
+    (before, before_replicates), (after, after_replicates) = areas
+    first, second = (item.probabilities for item in predictions)
+    change, replicates = after - before, after_replicates - before_replicates
+    moved = np.abs(second - first)
+    points = []
+    for i, name in enumerate(predictions[0].findings):
+        limit = thresholds.get(name, np.nan)
+        flipped = np.nan if np.isnan(limit) else np.mean((first >= limit) != (second >= limit), 0)[i]
+        interval = percentile_interval(float(change[i]), replicates[i])
+        points.append(
+            RobustnessPoint(*where, name, interval, float(moved[:, i].mean()), float(flipped))
+        )
+    there = ~np.isnan(change)
+    macro = float(change[there].mean()) if there.any() else np.nan
+    interval = percentile_interval(macro, mean_over_findings(replicates[there]))
+    return [*points, RobustnessPoint(*where, "macro", interval, float(moved.mean()), np.nan)]
