@@ -13,7 +13,7 @@ def draw_infiltration(thorax: Thorax, severity: float, rng: np.random.Generator)
     """Several faint, ill-defined, mottled patches in one lung or both."""
     sign = draw_side(rng)
     sides = (sign, -sign) if rng.random() < 0.45 else (sign,)
-    mottle = noise(thorax, rng, 6.0)
+    mottle = noise(thorax, rng, 8.0)
     filling = np.zeros_like(thorax.x)
     for side in sides:
         zone = rng.uniform(0.3, 0.8)
@@ -28,7 +28,7 @@ def draw_infiltration(thorax: Thorax, severity: float, rng: np.random.Generator)
             radius = blob(thorax, centre, (size * 1.2, size))
             patch = np.exp(-(radius**2)) * np.float32(rng.uniform(0.6, 1.0))
             filling = np.maximum(filling, patch)
-    filling = filling * np.float32(0.34 + 0.30 * severity) * (1.0 + 0.42 * mottle)
+    filling = filling * np.float32(0.30 + 0.24 * severity) * (1.0 + 0.20 * mottle)
     filling = np.clip(filling, 0.0, 0.85)
     where = thorax.right.region | thorax.left.region
     return Lesion(mask=visible(filling, where, 0.3), filling=np.asarray(filling, np.float32))
@@ -39,13 +39,13 @@ def draw_pneumonia(thorax: Thorax, severity: float, rng: np.random.Generator) ->
     sign = draw_side(rng, 0.55)
     centre = lung_point(thorax.body, sign, rng.uniform(0.25, 0.7), rng.uniform(0.3, 0.85))
     size = 26.0 + 20.0 * severity
-    rough = 0.30 * noise(thorax, rng, 16.0) + 0.10 * noise(thorax, rng, 5.0)
+    rough = 0.24 * noise(thorax, rng, 22.0) + 0.08 * noise(thorax, rng, 8.0)
     radius = blob(
         thorax, centre, (size * rng.uniform(0.9, 1.3), size * rng.uniform(0.7, 1.0)),
         angle=rng.uniform(-1.0, 1.0), roughness=rough,
     )  # fmt: skip
-    core = smooth_step(radius, 1.15, 0.55)
-    filling = core * np.float32(0.60 + 0.22 * severity)
+    core = smooth_step(radius, 1.25, 0.45)
+    filling = core * np.float32(0.36 + 0.20 * severity)
     lung = lung_of(thorax, sign)
     return Lesion(
         mask=visible(filling, lung.region, 0.35),
@@ -59,17 +59,18 @@ def draw_consolidation(thorax: Thorax, severity: float, rng: np.random.Generator
     sign = draw_side(rng, 0.55)
     height = thorax.body.height
     upper = rng.random() < 0.5
-    tilt = rng.uniform(-0.12, 0.12)
+    tilt, bend = rng.uniform(-0.12, 0.12), rng.uniform(-4.0, 7.0)
     fissure = height * (rng.uniform(0.44, 0.54) if upper else rng.uniform(0.50, 0.60))
     lateral = sign * thorax.x
     line = thorax.y - np.float32(fissure) - np.float32(tilt) * (lateral - 70.0)
+    line = line + np.float32(bend) * ((lateral - 70.0) / 50.0) ** 2
     beyond = -line if upper else line
     extent = (0.26 + 0.24 * severity) * height
     wobble = 9.0 * noise(thorax, rng, 22.0)
     core = smooth_step(beyond, -1.0, 1.5) * smooth_step(beyond + wobble, extent + 14.0, extent - 14)
     inner = rng.uniform(20.0, 40.0)
-    core = core * smooth_step(lateral, inner - 10.0, inner + 4.0)
-    filling = core * np.float32(0.82 + 0.12 * severity)
+    core = core * smooth_step(lateral, inner - 14.0, inner + 10.0)
+    filling = core * np.float32(0.46 + 0.20 * severity)
     lung = lung_of(thorax, sign)
     return Lesion(
         mask=visible(filling, lung.region, 0.4),
@@ -88,8 +89,8 @@ def draw_edema(thorax: Thorax, severity: float, rng: np.random.Generator) -> Les
         ((np.abs(thorax.x) - centre) / spread) ** 2
         + ((thorax.y - hilum - 8.0) / (0.30 * body.height)) ** 2
     )
-    haze = np.exp(-(radius**3)) * (1.0 + 0.22 * noise(thorax, rng, 9.0))
-    haze = haze * np.float32(0.42 + 0.30 * severity)
+    haze = np.exp(-(radius**3)) * (1.0 + 0.20 * noise(thorax, rng, 10.0))
+    haze = haze * np.float32(0.20 + 0.24 * severity)
     lines = _kerley_lines(thorax, rng)
     filling = np.clip(np.maximum(haze, 0.0), 0.0, 0.9).astype(np.float32)
     upper = smooth_step(thorax.y, 0.5 * body.height, 0.25 * body.height)

@@ -9,7 +9,7 @@ import numpy as np
 from monai_cxr.phantom.body import Body, Pose
 from monai_cxr.phantom.grid import Field, Region, profile, round_edge, smooth_step
 
-_APEX_POWER = 2.2
+_APEX_POWER = 2.4
 _LUNG_DEPTH_CM = 15.0
 _HEART_DEPTH_CM = 11.0
 
@@ -91,7 +91,7 @@ def build_thorax(body: Body, pose: Pose) -> Thorax:
 
 def wall_at(body: Body, y: Field | float) -> Field:
     """Half the inner width of the rib cage in mm at height ``y``."""
-    t = np.clip(np.asarray(y, dtype=np.float32) / np.float32(0.85 * body.height), 0.0, 1.0)
+    t = np.clip(np.asarray(y, dtype=np.float32) / np.float32(0.86 * body.height), 0.0, 1.0)
     taper = 1.0 - 0.05 * np.clip((np.asarray(y) - body.height) / 60.0, 0.0, 1.0)
     shape = np.sqrt(np.maximum(1.0 - (1.0 - t) ** _APEX_POWER, 0.0))
     return np.asarray(body.half_width * shape * taper, dtype=np.float32)
@@ -124,7 +124,7 @@ def heart_centre(body: Body) -> tuple[float, float]:
     """(x, y) of the heart in mm."""
     width = 2.0 * body.half_width * body.cardiothoracic_ratio
     top_left = body.height + body.dome_drop
-    return 0.13 * width, top_left + 12.0 - 0.34 * width
+    return 0.13 * width, top_left + 4.0 - 0.37 * width
 
 
 def lung_point(body: Body, sign: int, across: float, down: float) -> tuple[float, float]:
@@ -168,9 +168,11 @@ def _lung(body: Body, sign: int, x: Field, y: Field, heart_cm: Field) -> Lung:
     from_wall = (wall - lateral) / np.sqrt(1.0 + np.minimum(slope, 4.0) ** 2)
     from_midline = lateral - border_at(body, sign, y)
     above = dome_at(body, sign, x) - y
-    depth = round_edge(from_wall, 62.0) * round_edge(from_midline, 20.0)
+    depth = round_edge(from_wall, 46.0) * round_edge(from_midline, 20.0)
     # Behind the dome the lung reaches deep into the posterior recess.
-    behind = np.where(above > 0, 1.0, 0.42 * np.exp(np.minimum(above, 0.0) / 16.0))
+    recess = 0.42 * np.exp(np.minimum(above, 0.0) / 16.0)
+    over = smooth_step(above, -1.5, 1.5)
+    behind = over + (1.0 - over) * recess
     depth = np.where((y > 0) & (from_wall > 0) & (from_midline > 0), depth * behind, 0.0)
     region = (depth > 0) & (above > 0) & (heart_cm < 1.5)
     return Lung(
@@ -186,18 +188,32 @@ def _lung(body: Body, sign: int, x: Field, y: Field, heart_cm: Field) -> Lung:
 def _heart(body: Body, x: Field, y: Field) -> tuple[Field, Region]:
     width = 2.0 * body.half_width * body.cardiothoracic_ratio
     centre_x, centre_y = heart_centre(body)
-    ventricle = ellipse(x, y, (centre_x + 0.03 * width, centre_y),
-                        (0.49 * width, 0.37 * width), 0.60)  # fmt: skip
-    atrium = ellipse(x, y, (-0.10 * width, centre_y + 2.0), (0.265 * width, 0.37 * width), -0.15)
     shift = body.tracheal_shift * 0.7
-    knob = ellipse(x, y, (22.0 + shift, 0.27 * body.height), (body.knob, body.knob * 1.1), 0.0)
-    trunk = ellipse(x, y, (20.0 + shift, 0.405 * body.height), (19.0, 24.0), 0.0)
-    ascending = ellipse(x, y, (-15.0 + shift, 0.40 * body.height), (18.0, 46.0), 0.0)
-    silhouette = np.minimum(ventricle, atrium)
-    vessels = np.minimum(np.minimum(knob, trunk), ascending)
-    cm = _HEART_DEPTH_CM * np.sqrt(np.maximum(1.0 - silhouette, 0.0))
-    vessels_cm = 7.0 * np.sqrt(np.maximum(1.0 - vessels, 0.0))
-    return np.asarray(np.maximum(cm, vessels_cm), dtype=np.float32), silhouette < 1.0
+    ventricle = ellipse(
+        x, y, (centre_x + 0.02 * width, centre_y), (0.52 * width, 0.34 * width), 0.72
+    )
+    atrium = ellipse(x, y, (-0.12 * width, centre_y + 4.0), (0.25 * width, 0.38 * width), -0.12)
+    outflow = ellipse(
+        x, y, (0.07 * width, centre_y - 0.26 * width), (0.30 * width, 0.34 * width), -0.25
+    )
+    trunk = ellipse(x, y, (17.0 + shift, 0.44 * body.height), (21.0, 34.0), -0.12)
+    ascending = ellipse(x, y, (-13.0 + shift, 0.42 * body.height), (19.0, 50.0), 0.0)
+    knob = ellipse(x, y, (21.0 + shift, 0.27 * body.height), (body.knob, body.knob * 1.15), 0.0)
+    # A soft union: chambers and vessels meet in smooth borders.
+    sharpness = np.float32(5.0)
+    union = (
+        -np.log(
+            sum(
+                np.exp(-sharpness * part) for part in (ventricle, atrium, outflow, trunk, ascending)
+            )
+            + 1e-20
+        )
+        / sharpness
+    )
+    cm = _HEART_DEPTH_CM * np.sqrt(np.maximum(1.0 - union, 0.0))
+    knob_cm = 8.0 * np.sqrt(np.maximum(1.0 - knob, 0.0))
+    silhouette = np.minimum(ventricle, atrium) < 1.0
+    return np.asarray(np.maximum(cm, knob_cm), dtype=np.float32), silhouette
 
 
 def ellipse(
@@ -245,6 +261,18 @@ def _soft_tissue(body: Body, x: Field, y: Field) -> Field:
         pectoral = smooth_step(y, 0.62 * body.height, 0.45 * body.height)
         cm = cm + 0.8 * pectoral * smooth_step(np.abs(x), 45.0, 80.0) * (cm > 0)
     return np.asarray(cm, dtype=np.float32)
+
+
+def stomach_cm(thorax: Thorax) -> Field:
+    """Gas in the stomach along the beam in cm, under the left hemidiaphragm."""
+    body = thorax.body
+    if not body.stomach_bubble:
+        return np.zeros_like(thorax.x)
+    place = 0.50 * body.half_width
+    top = float(dome_at(body, 1, place)) + 9.0
+    radius = ellipse(thorax.x, thorax.y, (place, top + 20.0), (34.0, 20.0), 0.1)
+    gas = np.sqrt(np.maximum(1.0 - radius, 0.0)) * smooth_step(thorax.y, top + 28.0, top + 26.0)
+    return np.asarray(4.5 * gas, dtype=np.float32)
 
 
 def _capsule(

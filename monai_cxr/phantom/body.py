@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def draw_body(visit: Visit, rng: np.random.Generator, breath: float) -> Body:
     body = Body(
         sex=visit.sex,
         half_width=float(rng.normal(138.0 if male else 124.0, 6.0)),
-        height=float(rng.normal(225.0 if male else 205.0, 10.0)),
+        height=float(rng.normal(238.0 if male else 216.0, 10.0)),
         dome=float(rng.uniform(34.0, 50.0)),
         dome_drop=float(rng.uniform(4.0, 18.0)),
         cardiothoracic_ratio=ratio / breath**0.5,
@@ -101,7 +101,7 @@ def draw_body(visit: Visit, rng: np.random.Generator, breath: float) -> Body:
         lung_air=float(rng.uniform(0.72, 0.78)),
         rib_spacing=float(rng.uniform(21.5, 25.5)),
         rib_slope=float(rng.uniform(56.0, 84.0)),
-        breast=0.0 if male else float(rng.uniform(1.0, 4.5)),
+        breast=0.0 if male else float(rng.uniform(1.5, 6.0)),
         stomach_bubble=bool(rng.random() < 0.6),
     )
     return _inhale(body, breath)
@@ -118,7 +118,7 @@ def draw_pose(size: int, rng: np.random.Generator) -> Pose:
         The pose; rows and columns are even.
     """
     shape = rng.choice(3, p=[0.6, 0.3, 0.1])
-    short = 2 * int(round(size * rng.uniform(0.82, 0.92) / 2))
+    short = 2 * round(size * rng.uniform(0.82, 0.92) / 2)
     size = 2 * (size // 2)
     rows, columns = ((size, size), (size, short), (short, size))[int(shape)]
     field_mm = float(rng.uniform(335.0, 405.0)) * (1.0 if shape != 1 else 1.04)
@@ -137,6 +137,4 @@ def draw_pose(size: int, rng: np.random.Generator) -> Pose:
 
 
 def _inhale(body: Body, breath: float) -> Body:
-    from dataclasses import replace
-
     return replace(body, height=body.height * breath)

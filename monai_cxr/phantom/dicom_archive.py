@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,8 @@ def _truth(name: str, film: PhantomFilm) -> list[Row]:
 
 def _write_masks(path: Path, film: PhantomFilm) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **{name: np.asarray(mask) for name, mask in film.masks.items()})
+    arrays: dict[str, Any] = dict(film.masks)
+    np.savez_compressed(path, **arrays)
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:

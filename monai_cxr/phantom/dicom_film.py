@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -204,7 +205,7 @@ def _add_pixels(dataset: Dataset, film: PhantomFilm, encoding: Encoding) -> None
 def _encoded(dataset: Dataset, encoding: Encoding) -> Dataset:
     native = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     if encoding.transfer_syntax in native:
-        dataset.file_meta.TransferSyntaxUID = encoding.transfer_syntax
+        dataset.file_meta.TransferSyntaxUID = UID(encoding.transfer_syntax)
         return dataset
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.phantom.anatomy import Thorax, build_thorax
+from monai_cxr.phantom.anatomy import Thorax, build_thorax, stomach_cm
 from monai_cxr.phantom.body import Body, draw_body, draw_pose
 from monai_cxr.phantom.grid import Field, blur
 from monai_cxr.phantom.lesion import Lesion
@@ -196,7 +196,14 @@ def _attenuation(thorax: Thorax, trees: tuple[Branches, ...], lesions: tuple[Les
         if lesion.bronchogram is not None:
             bronchi = np.maximum(bronchi, lesion.bronchogram * air_tree * seen)
     water = thorax.body_cm - np.float32(thorax.body.lung_air) * airy + 0.9 * vessels
-    water = water + draw_skeleton(thorax) + added - 2.2 * bronchi - airway_cm(thorax)
+    water = (
+        water
+        + draw_skeleton(thorax)
+        + added
+        - 2.2 * bronchi
+        - airway_cm(thorax)
+        - stomach_cm(thorax)
+    )
     return np.asarray(np.maximum(water, 0.0), dtype=np.float32)
 
 

@@ -17,7 +17,7 @@ def draw_mass(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesi
     sign = draw_side(rng)
     centre = lung_point(thorax.body, sign, rng.uniform(0.25, 0.75), rng.uniform(0.2, 0.8))
     size = 17.0 + 17.0 * severity
-    lobes = 0.12 * noise(thorax, rng, 0.8 * size)
+    lobes = 0.07 * noise(thorax, rng, 0.9 * size)
     axes = (size * rng.uniform(0.9, 1.15), size)
     radius = blob(thorax, centre, axes, angle=rng.uniform(-1.5, 1.5), roughness=lobes)
     cm = 0.2 * size * ball(radius) * np.float32(0.95)
@@ -63,7 +63,7 @@ def draw_hernia(thorax: Thorax, severity: float, rng: np.random.Generator) -> Le
     fluid = smooth_step(thorax.y - level + np.float32(tilt) * thorax.x, -1.0, 1.0)
     inside = ball(radius)
     rim = np.exp(-(((radius - 0.97) * size / 2.4) ** 2))
-    cm = inside * (2.6 * fluid - 4.6 * (1.0 - fluid)) + 1.4 * rim
+    cm = inside * (1.8 * fluid - 4.0 * (1.0 - fluid)) + 1.0 * rim
     return Lesion(
         mask=np.asarray(radius < 1.04, dtype=np.bool_),
         filling=np.asarray(smooth_step(radius, 1.03, 0.97), dtype=np.float32),

@@ -33,7 +33,7 @@ def round_edge(distance: Field, radius: float) -> Field:
         float32 in [0, 1]: 0 outside, a quarter circle, then 1.
     """
     t = 1.0 - np.clip(distance / np.float32(radius), 0.0, 1.0)
-    return np.sqrt(1.0 - t * t, dtype=np.float32)
+    return np.asarray(np.sqrt(1.0 - t * t), dtype=np.float32)
 
 
 def profile(at: Field, knots: Sequence[float], values: Sequence[float]) -> Field:
@@ -76,6 +76,8 @@ def soft_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) ->
     Returns:
         float32, shape ``shape``.
     """
-    coarse = (int(shape[0] / max(cell, 1.0)) + 3, int(shape[1] / max(cell, 1.0)) + 3)
-    noise = rng.standard_normal(coarse, dtype=np.float32)
-    return np.asarray(resize(noise, shape) * np.float32(1.25), dtype=np.float32)
+    half = max(0.5 * cell, 1.0)
+    coarse = (int(shape[0] / half) + 3, int(shape[1] / half) + 3)
+    noise = gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), 1.0, mode="wrap")
+    # The blur and the interpolation keep about a quarter of the deviation.
+    return np.asarray(resize(noise, shape) * np.float32(3.7), dtype=np.float32)

@@ -71,7 +71,8 @@ def blob(
 
 def ball(radius: Field) -> Field:
     """Relative chord of a ball at relative radii: 1 in the middle, 0 from radius 1 on."""
-    return np.sqrt(np.maximum(1.0 - np.maximum(radius, 0.0) ** 2, 0.0), dtype=np.float32)
+    chord = np.sqrt(np.maximum(1.0 - np.maximum(radius, 0.0) ** 2, 0.0))
+    return np.asarray(chord, dtype=np.float32)
 
 
 def visible(amount: Field, where: Region, share: float = 0.4) -> Region:

@@ -41,6 +41,6 @@ def stamp_marker(film: Field, pose: Pose, acquisition: Acquisition) -> Field:
     left = acquisition.marker_place[1] * pose.columns - 0.28 * height
     for stroke in _STROKES[acquisition.marker]:
         points = [(left + x * height, top + y * height) for x, y in stroke]
-        draw.line(points, fill=1.0, width=max(int(round(0.15 * height)), 1), joint="curve")
+        draw.line(points, fill=1.0, width=max(round(0.15 * height), 1), joint="curve")
     lead = np.asarray(image, dtype=np.float32)
     return np.asarray(film * (1.0 - lead) + np.float32(1.02) * lead, dtype=np.float32)

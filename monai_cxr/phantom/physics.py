@@ -50,12 +50,12 @@ def draw_acquisition(rng: np.random.Generator) -> Acquisition:
     marker = "L" if rng.random() < 0.7 else "R"
     row, column = rng.uniform(0.07, 0.16), rng.uniform(0.06, 0.13)
     return Acquisition(
-        photons=float(np.exp(rng.uniform(np.log(6e3), np.log(4e4)))),
+        photons=float(np.exp(rng.uniform(np.log(1.2e4), np.log(8e4)))),
         scatter=float(rng.uniform(0.25, 1.1)),
         equalisation=float(rng.uniform(0.0, 0.55)),
-        sharpening=float(rng.uniform(0.0, 0.8)),
-        window_low=float(rng.uniform(0.001, 0.05)),
-        window_high=float(rng.uniform(0.90, 0.999)),
+        sharpening=float(rng.uniform(0.2, 1.1)),
+        window_low=float(rng.uniform(0.004, 0.07)),
+        window_high=float(rng.uniform(0.88, 0.995)),
         gamma=float(np.exp(rng.normal(0.0, 0.22))),
         collimation=(float(shutters[0]), float(shutters[1]),
                      float(shutters[2]), float(shutters[3])),
@@ -120,7 +120,8 @@ def process(signal: Field, body: Field, pose: Pose, acquisition: Acquisition) ->
 
 def _curve(shown: Field, gamma: float) -> Field:
     """Bend the range [0, 1] by ``gamma``; go on straight outside it."""
-    bent = np.clip(shown, 0.0, 1.0) ** np.float32(gamma)
+    toe = 1.0 - (1.0 - np.clip(shown, 0.0, 1.0)) ** np.float32(1.5)
+    bent = toe ** np.float32(gamma)
     beyond = shown - np.clip(shown, 0.0, 1.0)
     return np.asarray(bent + 0.5 * beyond, dtype=np.float32)
 

@@ -19,9 +19,9 @@ def draw_effusion(thorax: Thorax, severity: float, rng: np.random.Generator) -> 
     for side in sides:
         lung = lung_of(thorax, side)
         height = (24.0 + 104.0 * severity) * (1.0 if side == sign else rng.uniform(0.5, 1.0))
-        fluid = _fluid(thorax, lung, height)
+        fluid = _fluid(thorax, lung, height) * (lung.depth_cm > 0)
         filling = np.maximum(filling, fluid)
-        added += 1.0 * fluid * lung.region
+        added += 0.6 * fluid * lung.region
         mask |= (
             (fluid > 0.5)
             & (lung.from_wall > 0)
@@ -74,10 +74,10 @@ def draw_pleural_thickening(thorax: Thorax, severity: float, rng: np.random.Gene
     band = smooth_step(lung.from_wall - thick, 1.5, -1.5) * (thick > 1.5) * (lung.depth_cm > 0)
     chalk = np.exp(-(((lung.from_wall - 0.8 * thick) / 2.2) ** 2)) * band
     chalk = chalk * (noise(thorax, rng, 9.0) > 0.1) * np.float32(rng.random() < 0.5)
-    added = 1.5 * band + 2.6 * chalk
+    added = 1.2 * band + 1.8 * chalk
     return Lesion(
         mask=_own(band, lung),
-        filling=np.asarray(0.92 * band, dtype=np.float32),
+        filling=np.asarray((0.34 + 0.14 * severity) * band, dtype=np.float32),
         added_cm=np.asarray(added, dtype=np.float32),
     )
 

@@ -43,7 +43,8 @@ def airway_cm(thorax: Thorax) -> Field:
 
 
 def _tube(distance: Field, radius: float) -> Field:
-    return np.sqrt(np.maximum(1.0 - (distance / np.float32(radius)) ** 2, 0.0), dtype=np.float32)
+    chord = np.sqrt(np.maximum(1.0 - (distance / np.float32(radius)) ** 2, 0.0))
+    return np.asarray(chord, dtype=np.float32)
 
 
 def _hollow(distance: Field, radius: float, marrow: float) -> Field:
@@ -74,12 +75,13 @@ def _hoop(x: Field, y: Field, width: float, half_drop: float) -> Field:
     u, v = x / np.float32(width), y / np.float32(half_drop)
     squared = u * u + v * v
     gradient = np.sqrt((u / width) ** 2 + (v / half_drop) ** 2) * 2.0 + 1e-6
-    distance = (squared - 1.0) / gradient
+    distance = np.asarray((squared - 1.0) / gradient, dtype=np.float32)
     back = _hollow(distance, 5.2, 0.78) * smooth_step(y, 0.35 * half_drop, 0.0)
     front = _hollow(distance, 6.6, 0.85) * smooth_step(y, 0.0, 0.35 * half_drop)
     # The bony rib ends where its cartilage begins, two hands from the sternum.
     front = front * smooth_step(u, 0.42, 0.55)
-    return np.asarray(2.1 * back + 1.5 * front, dtype=np.float32)
+    back = back * smooth_step(np.abs(x), 10.0, 22.0)
+    return np.asarray(1.7 * back + 1.2 * front, dtype=np.float32)
 
 
 def _rows(y: Field, top: float, bottom: float) -> slice | None:
@@ -96,13 +98,11 @@ def _spine(thorax: Thorax) -> Field:
     width = np.float32(15.0) + np.clip(y, -80.0, 300.0) * np.float32(0.018)
     phase = (y + np.float32(0.3 * body.rib_spacing)) / size
     phase = phase - np.floor(phase)
-    column = (
-        smooth_step(np.abs(x), 1.0, 0.0) if False else smooth_step(np.abs(x) - width, 2.0, -3.0)
-    )
+    column = smooth_step(np.abs(x) - width, 2.0, -3.0)
     disc = smooth_step(np.abs(phase - 0.5), 0.36, 0.46)
     pedicle = np.exp(-(((np.abs(x) - 0.62 * width) / 3.6) ** 2) - ((phase - 0.32) / 0.16) ** 2)
     process = np.exp(-((x / 2.6) ** 2) - ((phase - 0.75) / 0.2) ** 2)
-    bone = column * (3.0 - 1.4 * disc + 0.9 * pedicle + 0.7 * process)
+    bone = column * (2.0 - 0.9 * disc + 0.6 * pedicle + 0.5 * process)
     return np.asarray(bone, dtype=np.float32)
 
 

@@ -48,7 +48,7 @@ def grow_tree(body: Body, sign: int, rng: np.random.Generator) -> Branches:
     angle = np.array([0.12, 0.42, 0.75, 1.15, 1.6, 2.05, 2.5, 2.85])
     angle = angle + rng.normal(0.0, 0.1, angle.size)
     length = body.height * np.array([0.17, 0.18, 0.17, 0.15, 0.13, 0.13, 0.13, 0.13])
-    radius = np.array([5.6, 5.0, 4.2, 3.6, 3.2, 3.2, 3.4, 3.4])
+    radius = np.array([7.4, 6.8, 5.6, 4.8, 4.2, 4.4, 4.6, 4.6])
     x = sign * (body.half_width * 0.21 + rng.uniform(-2, 4, angle.size))
     y = hilum_y + rng.normal(0.0, 6.0, angle.size) - 10.0 * np.cos(np.linspace(np.pi, 0, 8))
     start = np.stack([x, y], axis=1)
@@ -98,7 +98,7 @@ def draw_tree(thorax: Thorax, trees: tuple[Branches, ...], *, largest: int = _GE
             # A line is at least one pixel wide; a thinner vessel is fainter instead.
             draw.line(
                 (start[index, 0], start[index, 1], end[index, 0], end[index, 1]),
-                fill=0.2 * radius * min(wide, 1.0), width=max(int(round(wide)), 1),
+                fill=0.2 * radius * min(wide, 1.0), width=max(round(wide), 1),
             )  # fmt: skip
     fine = np.asarray(image, dtype=np.float32)
     coarse = 0.25 * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2])

@@ -32,15 +32,17 @@ def draw_atelectasis(thorax: Thorax, severity: float, rng: np.random.Generator) 
         filling = _plates(thorax, sign, severity, rng)
         return Lesion(
             mask=visible(filling, lung.region, 0.45),
-            filling=np.asarray(filling * 0.8, dtype=np.float32),
-            added_cm=np.asarray(1.6 * filling * lung.region, dtype=np.float32),
+            filling=np.asarray(filling * 0.55 * (lung.depth_cm > 0), dtype=np.float32),
+            added_cm=np.asarray(0.8 * filling * lung.region, dtype=np.float32),
         )
     wedge = _collapsed_lobe(thorax, sign, kind, severity)
     seen = (lung.region | (thorax.heart & (sign * thorax.x > 0))) & (lung.from_midline > 0)
     return Lesion(
         mask=visible(wedge, seen & (lung.above_dome > 0), 0.5),
-        filling=np.asarray(0.93 * wedge, dtype=np.float32),
-        added_cm=np.asarray(2.2 * wedge * seen * (lung.above_dome > 0), dtype=np.float32),
+        filling=np.asarray(
+            (0.55 + 0.15 * severity) * wedge * (lung.depth_cm > 0), dtype=np.float32
+        ),
+        added_cm=np.asarray(1.2 * wedge * seen * (lung.above_dome > 0), dtype=np.float32),
     )
 
 
@@ -70,7 +72,7 @@ def draw_emphysema(thorax: Thorax, severity: float, rng: np.random.Generator) ->
         )  # fmt: skip
         rim = np.exp(-(((radius - 1.0) * size / 1.7) ** 2))
         inside = smooth_step(radius, 1.0, 0.8)
-        added += (0.75 * rim - 0.9 * inside) * lung_of(thorax, sign).region
+        added += (0.5 * rim - 1.1 * inside) * lung_of(thorax, sign).region
         vessels *= 1.0 - inside
     return Lesion(
         mask=thorax.right.region | thorax.left.region,
@@ -95,12 +97,13 @@ def draw_fibrosis(thorax: Thorax, severity: float, rng: np.random.Generator) -> 
         depth = 32.0 + 32.0 * severity
         rind = smooth_step(np.minimum(lung.from_wall, lung.above_dome + 14.0), depth, 0.3 * depth)
         zone += low * rind * lung.region
-    walls = _honeycomb(thorax, zone > 0.05, rng.uniform(9.0, 12.5), rng)
-    filling = np.clip(zone * (0.16 + (0.62 + 0.2 * severity) * walls), 0.0, 0.95)
+    zone = zone * np.clip(0.75 + 0.3 * noise(thorax, rng, 30.0), 0.2, 1.0)
+    walls = _honeycomb(thorax, zone > 0.05, rng.uniform(8.5, 12.5), rng)
+    filling = np.clip(zone * (0.10 + (0.34 + 0.18 * severity) * walls), 0.0, 0.95)
     return Lesion(
         mask=visible(zone, thorax.right.region | thorax.left.region, 0.4),
         filling=np.asarray(filling, dtype=np.float32),
-        added_cm=np.asarray(0.9 * zone * walls, dtype=np.float32),
+        added_cm=np.asarray(0.5 * zone * walls, dtype=np.float32),
     )
 
 
@@ -149,8 +152,9 @@ def _honeycomb(thorax: Thorax, where: Region, cell: float, rng: np.random.Genera
     lattice = lattice + rng.uniform(-0.42, 0.42, lattice.shape) * cell
     rows, columns = np.nonzero(where)
     if rows.size:
-        points = np.stack([thorax.x[rows, columns], thorax.y[rows, columns]], axis=1)
+        warp = 4.0 * noise(thorax, rng, 26.0)[rows, columns]  # cells of uneven size
+        points = np.stack([thorax.x[rows, columns] + warp, thorax.y[rows, columns]], axis=1)
         distance, _ = cKDTree(lattice).query(points, k=2)
-        gap = distance[:, 1] - distance[:, 0]
-        walls[rows, columns] = np.exp(-((gap / (0.26 * cell)) ** 2))
+        gap = np.diff(np.asarray(distance), axis=1)[:, 0]
+        walls[rows, columns] = np.exp(-((gap / (0.30 * cell)) ** 2))
     return walls
