@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-
 from monai_cxr.dicom import parsing, scope
 from monai_cxr.dicom.pixels import DEFAULT_POLICY, GrayscalePolicy
 from monai_cxr.dicom.reader import open_dicom, read_opened

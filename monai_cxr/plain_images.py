@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from monai_cxr.dicom import parsing
-from monai_cxr.dicom.color import gray_of_color
+from monai_cxr.dicom.color import as_unit, gray_of_color
 from monai_cxr.dicom.decoding import MAX_PIXELS
 from monai_cxr.dicom.elements import MALFORMED
 from monai_cxr.dicom.quality import measure
@@ -25,6 +25,7 @@ from monai_cxr.radiograph import InstanceKey, Radiograph
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _FORMATS = ("PNG", "JPEG", "TIFF")
+_DAMAGED: tuple[type[Exception], ...] = (*MALFORMED, Image.DecompressionBombError, SyntaxError)
 _GZIP = b"\x1f\x8b"
 
 
@@ -60,7 +61,7 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
                 pixels = _gray(image)
         except (UnreadableImage, UnsupportedImage):
             raise
-        except (*MALFORMED, Image.DecompressionBombError, zlib.error, SyntaxError) as error:
+        except _DAMAGED as error:
             raise UnreadableImage(
                 f"The picture is damaged ({type(error).__name__}). Send the file again.",
                 reason="damaged_pixels",
@@ -86,17 +87,17 @@ def _gray(image: Image.Image) -> NDArray[np.float32]:
     """Decode to float32 in [0, 1]; an alpha channel is dropped (NIH's is opaque)."""
     inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
     if image.mode.startswith("I;16"):
-        pixels = np.divide(np.asarray(image), 65535.0, dtype=np.float32)
+        pixels = as_unit(np.asarray(image), 65535.0)
         # Pillow inverts 8-bit WhiteIsZero pictures itself, and leaves 16-bit ones as stored.
         return 1.0 - pixels if inverted else pixels
     if image.mode == "I":  # 16-bit PNG, in Pillow's signed 32-bit form
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise UnsupportedImage("Expected at most 16 bits a pixel.", reason="bit_depth")
-        return np.divide(values, 65535.0, dtype=np.float32)
+        return as_unit(values, 65535.0)
     if image.mode in ("1", "L", "LA", "La"):
         cells = np.asarray(image.convert("L"))
-        return np.divide(cells, 255.0, dtype=np.float32)
+        return as_unit(cells, 255.0)
     if image.mode == "F":
         return _unit_range(np.asarray(image))
     return gray_of_color(np.asarray(image.convert("RGB")))
@@ -184,7 +185,7 @@ def _nominal(values: NDArray[np.generic]) -> NDArray[np.float32]:
     if values.dtype.kind == "i" and int(values.min()) < 0:
         raise UnsupportedImage("Expected no negative values.", reason="bad_range")
     unsigned = np.dtype(f"u{values.dtype.itemsize}")
-    return np.divide(values, float(np.iinfo(unsigned).max), dtype=np.float32)
+    return as_unit(values, float(np.iinfo(unsigned).max))
 
 
 def _as_film(values: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float32]:

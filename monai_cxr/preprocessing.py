@@ -1,4 +1,4 @@
-"""Preprocessing: a film to the network's input; the one function that training and serving share."""
+"""Preprocessing: a film to the network's input, one function for training and serving."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.config import PathLike
-from monai.data import ImageReader
+from monai.config.type_definitions import PathLike
+from monai.data.image_reader import ImageReader
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.pixels import POLICIES

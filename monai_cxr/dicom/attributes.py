@@ -106,9 +106,7 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         bits_stored=elements.integer(dataset, "BitsStored") or 0,
         pixel_spacing_mm=spacing,
         spacing_source=source,
-        patient_orientation=tuple(
-            v.upper() for v in elements.texts(dataset, "PatientOrientation")
-        ),
+        patient_orientation=tuple(v.upper() for v in elements.texts(dataset, "PatientOrientation")),
         rotation_degrees=(elements.number(dataset, "FieldOfViewRotation") or 0.0) % 360.0,
         horizontal_flip=elements.text(dataset, "FieldOfViewHorizontalFlip").upper() == "YES",
         age_years=age_years(dataset),

@@ -26,7 +26,7 @@ def gray_of_color(cells: NDArray[np.generic]) -> NDArray[np.float32]:
         UnsupportedImage: ``"color"`` if more than 1 % of the pixels are coloured: a photograph of
             a screen, a screenshot with markings, another modality.
     """
-    maximum = float(np.iinfo(cells.dtype).max)  # type: ignore[arg-type]
+    maximum = 2.0 ** (8 * cells.dtype.itemsize) - 1.0
     step = max(1, min(cells.shape[:2]) // 512)
     sample = cells[::step, ::step].astype(np.int32)
     spread = (sample.max(axis=2) - sample.min(axis=2)) / maximum
@@ -37,7 +37,16 @@ def gray_of_color(cells: NDArray[np.generic]) -> NDArray[np.float32]:
             "original image, not a photograph or a screenshot.",
             reason="color",
         )
-    return np.divide(cells[..., 1], maximum, dtype=np.float32)
+    return as_unit(cells[..., 1], maximum)
+
+
+def as_unit(cells: NDArray[np.generic], maximum: float) -> NDArray[np.float32]:
+    """Divide integers by the nominal maximum of their format.
+
+    Returns:
+        float32 of the same shape; in [0, 1] for cells from 0 to ``maximum``.
+    """
+    return np.asarray(cells.astype(np.float32) / np.float32(maximum), dtype=np.float32)
 
 
 def palette_to_rgb(

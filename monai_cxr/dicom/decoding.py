@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
-from pydicom.uid import (
-    UID,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    ImplicitVRLittleEndian,
-    JPEG2000,
-    JPEG2000Lossless,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from monai_cxr.dicom import elements, fast_codecs
 from monai_cxr.dicom.attributes import HeaderFacts
 from monai_cxr.dicom.codestream import codestream_size
 from monai_cxr.dicom.elements import MALFORMED
@@ -35,21 +22,7 @@ MAX_PIXELS = 50_000_000
 """Largest film: 7,000 x 7,000. The largest detectors have 4,300 x 3,600."""
 
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_SIZED = frozenset(
-    {
-        "1.2.840.10008.1.2.4.50",
-        "1.2.840.10008.1.2.4.51",
-        "1.2.840.10008.1.2.4.57",
-        "1.2.840.10008.1.2.4.70",
-        "1.2.840.10008.1.2.4.80",
-        "1.2.840.10008.1.2.4.81",
-        "1.2.840.10008.1.2.4.90",
-        "1.2.840.10008.1.2.4.91",
-        "1.2.840.10008.1.2.4.201",
-        "1.2.840.10008.1.2.4.202",
-        "1.2.840.10008.1.2.4.203",
-    }
-)
+_WITHOUT_SIZE = frozenset({"1.2.840.10008.1.2.5"})  # RLE states no size; its output is bounded
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOR = frozenset(
     {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
@@ -154,7 +127,7 @@ def _encapsulated(
     if not parsed.is_encapsulated:
         raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
     data = bytes(pixels)
-    if parsed.transfer_syntax in _SIZED:
+    if parsed.transfer_syntax not in _WITHOUT_SIZE:
         _check_codestream(data, facts, frame)
     return _by_pydicom(parsed, data, facts, frame)
 
@@ -186,7 +159,7 @@ def _by_pydicom(
             "Explicit VR Little Endian.",
             reason="unknown_transfer_syntax",
         ) from None
-    _register_fast_codecs(syntax)
+    plugin = fast_codecs.choose(syntax) if syntax.is_encapsulated else ""
     if not decoder.is_available:
         raise UnreadableImage(
             f"No decoder for {syntax.name} is installed. Install one with: "
@@ -194,26 +167,35 @@ def _by_pydicom(
             reason="codec_missing",
         )
     dataset = parsed.dataset
-    options: dict[str, object] = {
+    options = _options(facts, dataset)
+    raw = facts.samples_per_pixel == 1
+    with quiet():
+        try:
+            array, _ = decoder.as_array(
+                data, index=frame, raw=raw, decoding_plugin=plugin, **options
+            )
+        except MALFORMED as error:
+            raise _damaged(f"{syntax.name} could not be decoded: {type(error).__name__}") from None
+    return _as_cells(array, facts)
+
+
+def _options(facts: HeaderFacts, dataset: Dataset) -> dict[str, Any]:
+    """What a pydicom decoder needs to know of the header."""
+    options: dict[str, Any] = {
         "rows": facts.rows,
         "columns": facts.columns,
         "samples_per_pixel": facts.samples_per_pixel,
         "photometric_interpretation": facts.photometric_interpretation,
         "bits_allocated": facts.bits_allocated,
         "bits_stored": facts.bits_stored,
-        "pixel_representation": 1 if dataset.get("PixelRepresentation") == 1 else 0,
+        "pixel_representation": int(elements.integer(dataset, "PixelRepresentation") == 1),
         "number_of_frames": facts.n_frames,
         "pixel_keyword": "PixelData",
     }
     if facts.samples_per_pixel > 1:
-        options["planar_configuration"] = 1 if dataset.get("PlanarConfiguration") == 1 else 0
-    raw = facts.samples_per_pixel == 1
-    with quiet():
-        try:
-            array, _ = decoder.as_array(data, index=frame, raw=raw, **options)  # type: ignore[arg-type]
-        except MALFORMED as error:
-            raise _damaged(f"{syntax.name} could not be decoded: {type(error).__name__}") from None
-    return _as_cells(array, facts)
+        planar = elements.integer(dataset, "PlanarConfiguration") == 1
+        options["planar_configuration"] = int(planar)
+    return options
 
 
 def _as_cells(array: NDArray[np.generic], facts: HeaderFacts) -> NDArray[np.generic]:
@@ -227,7 +209,3 @@ def _damaged(what: str) -> UnreadableImage:
     return UnreadableImage(
         f"The pixel data are damaged: {what}. Send the image again.", reason="damaged_pixels"
     )
-
-
-def _register_fast_codecs(syntax: UID) -> None:
-    return

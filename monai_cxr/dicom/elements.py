@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 MALFORMED: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -26,6 +28,9 @@ MALFORMED: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
 )
 """What pydicom and its decoders raise on malformed bytes; found by fuzzing, caught at this boundary
 only. Values are converted lazily, so any access to an element can raise any of them."""
@@ -79,8 +84,8 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
         value = dataset.get(keyword)
         if value is None or (isinstance(value, str | bytes) and not value):
             return ()
-        values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        converted = tuple(float(v) for v in values[:64])
+        is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        converted = tuple(float(v) for v in (list(value)[:64] if is_list else [value]))
     except MALFORMED:
         return ()
     return converted if all(math.isfinite(v) for v in converted) else ()
@@ -107,9 +112,7 @@ def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
         return ()
 
 
-def words(
-    dataset: Dataset, keyword: str, *, little_endian: bool
-) -> NDArray[np.uint16] | None:
+def words(dataset: Dataset, keyword: str, *, little_endian: bool) -> NDArray[np.uint16] | None:
     """Value of an OW, US or SS element as unsigned 16-bit words.
 
     Args:

@@ -32,7 +32,7 @@ class LookupTable:
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Look values up; those outside the table take its first or last entry (C.11.1.1.1)."""
         index = np.clip(np.rint(values) - self.first, 0, len(self.data) - 1)
-        return self.data[index.astype(np.intp)]
+        return np.asarray(self.data[index.astype(np.intp)], dtype=np.float64)
 
     @property
     def maximum(self) -> float:

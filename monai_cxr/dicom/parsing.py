@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-import pydicom
 from pydicom import Dataset
+from pydicom.filereader import read_dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -110,7 +110,8 @@ def quiet() -> Iterator[None]:
 def _parse(data: bytes) -> ParsedFile:
     stream = io.BytesIO(data)
     stream.seek(_PREAMBLE_BYTES)
-    meta = pydicom.filereader._read_file_meta_info(stream)
+    # The file meta group is always Explicit VR Little Endian (PS3.10 7.1).
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
     if not syntax:
         raise UnreadableImage(
@@ -122,7 +123,7 @@ def _parse(data: bytes) -> ParsedFile:
         stream = io.BytesIO(inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS))
     implicit = syntax == ImplicitVRLittleEndian
     little = syntax != ExplicitVRBigEndian
-    dataset = pydicom.filereader.read_dataset(
+    dataset = read_dataset(
         stream, implicit, little, stop_when=lambda tag, vr, length: tag >= 0x7FE00000
     )
     rest = memoryview(stream.getvalue())[stream.tell() :]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from monai_cxr.dicom.lut import LookupTable
 
-Codes = NDArray[np.uint8] | NDArray[np.uint16]
+Codes = NDArray[np.unsignedinteger]
 
 _SAMPLE_SIDE = 512
 _ROWS_AT_ONCE = 256
@@ -151,9 +151,9 @@ def render(
         flags = (*flags, "extreme_window")
     if grayscale.inverse:
         table = 1.0 - table
-    table = np.where(padding, 0.0, table).astype(np.float32)
+    drawn = np.where(padding, 0.0, table).astype(np.float32)
     return Rendering(
-        pixels=_look_up(table, codes),
+        pixels=_look_up(drawn, codes),
         flags=(*grayscale.flags, *flags),
         voi=voi,
         clipped_fraction=clipped,
@@ -175,7 +175,7 @@ def stored_values(bits_allocated: int, grayscale: Grayscale) -> NDArray[np.float
     values = (cells >> shift) & (2**bits - 1)
     if grayscale.signed:
         values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
-    return values.astype(np.float64)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _modality(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SIDE = 256
+_UNIFORM_RANGE = 0.06
 
 
 def measure(pixels: NDArray[np.float32]) -> dict[str, float]:
@@ -35,14 +36,20 @@ def measure(pixels: NDArray[np.float32]) -> dict[str, float]:
 
 def border_fraction(grid: NDArray[np.float32]) -> float:
     """Share of the area taken by uniform rows and columns at the edges (collimation, padding)."""
-    rows = _inner(np.ptp(grid, axis=1))
-    columns = _inner(np.ptp(grid, axis=0))
-    return 1.0 - rows * columns / grid.size
+    top, bottom, left, right = inner_box(grid)
+    return 1.0 - (bottom - top) * (right - left) / grid.size
 
 
-def _inner(ranges: NDArray[np.float32], *, tolerance: float = 0.06) -> int:
-    busy = np.flatnonzero(ranges > tolerance)
-    return int(busy[-1] - busy[0] + 1) if busy.size else 0
+def inner_box(grid: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of the film without uniform rows and columns at its edges."""
+    top, bottom = _inner(np.ptp(grid, axis=1))
+    left, right = _inner(np.ptp(grid, axis=0))
+    return top, bottom, left, right
+
+
+def _inner(ranges: NDArray[np.float32]) -> tuple[int, int]:
+    busy = np.flatnonzero(ranges > _UNIFORM_RANGE)
+    return (int(busy[0]), int(busy[-1]) + 1) if busy.size else (0, 0)
 
 
 def _entropy(grid: NDArray[np.float32]) -> float:

@@ -102,4 +102,5 @@ def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolic
             chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
             return render(cells, chain, policy)  # type: ignore[arg-type]
     gray = gray_of_color(cells)
-    return Rendering(gray, ("color_encoded",), "nominal", float(np.mean((gray <= 0) | (gray >= 1))), 0.0)
+    clipped = float(np.mean((gray <= 0.0) | (gray >= 1.0)))
+    return Rendering(gray, ("color_encoded",), "nominal", clipped, 0.0)

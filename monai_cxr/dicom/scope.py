@@ -1,14 +1,85 @@
-"""Scope: is this a frontal chest radiograph that the model may read? A reason code if not."""
+"""Scope: is this a frontal chest radiograph that the model may read? A reason code if not.
+
+The header decides first, because it costs nothing; then the pixels, which no header can talk away.
+Each refusal has a stable code and a sentence; what can be read with caution gets flags. The rules
+are written down in ``docs/explanation/scope.md`` with their measured error rates.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from monai_cxr.dicom import chest_likeness
 from monai_cxr.dicom.attributes import HeaderFacts
 from monai_cxr.errors import UnsupportedImage
 from monai_cxr.radiograph import Radiograph, ViewPosition
 
-_MODALITIES = frozenset({"CR", "DX", "RG", "XR", ""})
+ADULT_AGE_YEARS = 18.0
+"""Younger patients are refused: the model learned from adults."""
+
+SMALLEST_SIDE = 64
+LOW_RESOLUTION_SIDE = 224
+
+_MODALITIES = frozenset({"CR", "DX", "RG", "XR"})
+_RADIOGRAPHS = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+        "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray - For Presentation
+        "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray - For Processing
+    }
+)
+_SECONDARY_CAPTURES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+        "1.2.840.10008.5.1.4.1.1.7.2",  # Multi-frame Grayscale Byte Secondary Capture
+        "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
+    }
+)
+_CHEST = re.compile(r"CHEST|THORA|TORAX|TORACE|LUNG|PULM|POUMON|PULMAO|BRUSTKORB|胸")
+_NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK")
+_OTHER_PARTS = tuple(
+    [
+        "ABDOMEN",
+        "ANKLE",
+        "BREAST",
+        "CSPINE",
+        "ELBOW",
+        "EXTREMITY",
+        "FEMUR",
+        "FINGER",
+        "FOOT",
+        "FOREARM",
+        "ARM",
+        "HAND",
+        "HEAD",
+        "HIP",
+        "HUMERUS",
+        "KNEE",
+        "LEG",
+        "LSPINE",
+        "MANDIBLE",
+        "NECK",
+        "PELVIS",
+        "SHOULDER",
+        "SKULL",
+        "TSPINE",
+        "SPINE",
+        "TOE",
+        "WRIST",
+    ]
+)
+_BLANK_DEVIATION = 0.015
+_BLANK_ENTROPY_BITS = 1.0
+_HARD_COLLIMATION = 0.45
+_ANISOTROPY = 1.02
+_POSE_FLAGS = {
+    "upside_down": "probably_upside_down",
+    "rotated": "probably_rotated",
+    "rotated_other": "probably_rotated",
+    "inverted": "probably_inverted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +100,186 @@ class ScopeDecision:
 
 
 def check_header(facts: HeaderFacts) -> ScopeDecision:
-    """Decide from the header alone."""
-    if facts.modality not in _MODALITIES:
-        return _refuse("modality", f"Modality is '{facts.modality[:16]}'; expected CR or DX.")
-    if facts.view is ViewPosition.LATERAL:
-        return _refuse("lateral", "The projection is lateral; the model reads frontal films.")
-    if facts.body_part and "CHEST" not in facts.body_part and "THORAX" not in facts.body_part:
-        if facts.body_part in ("RIBCAGE", "RIB", "RIBS", "LUNG"):
-            return ScopeDecision(True, flags=("body_part_near_chest",))
-        return _refuse("body_part", f"BodyPartExamined is '{facts.body_part[:16]}', not CHEST.")
-    return ScopeDecision(True)
+    """Decide from the header alone.
+
+    Args:
+        facts: Facts of a DICOM header.
+
+    Returns:
+        A refusal, or an acceptance that the pixels may still overturn.
+    """
+    refusal = _kind_refusal(facts) or _patient_refusal(facts)
+    return refusal or ScopeDecision(True, flags=_header_flags(facts))
 
 
-def check_scope(radiograph: Radiograph, facts: HeaderFacts | None = None) -> ScopeDecision:
-    """Decide from header and pixels."""
-    return check_header(facts) if facts is not None else ScopeDecision(True)
+def check_pixels(film: Radiograph, *, header_says_chest: bool = False) -> ScopeDecision:
+    """Decide from the picture alone.
+
+    Args:
+        film: A film with its quality measures.
+        header_says_chest: Whether a header vouches for it; one that names no body part does not,
+            and a doubtful picture is then refused instead of flagged. Plain image files have no
+            header that could vouch and are treated as if it did.
+
+    Returns:
+        A refusal, or an acceptance with flags.
+    """
+    rows, columns = film.shape
+    if min(rows, columns) < SMALLEST_SIDE:
+        return _refuse(
+            "too_small",
+            f"The image has {rows} x {columns} pixels; at least {SMALLEST_SIDE} a side are needed.",
+        )
+    quality = film.quality
+    if (
+        quality.get("standard_deviation", 1.0) < _BLANK_DEVIATION
+        or quality.get("entropy_bits", 6.0) < _BLANK_ENTROPY_BITS
+    ):
+        return _refuse("blank", "The image is blank or nearly so.")
+    flags = _picture_flags(film)
+    model = chest_likeness.model()
+    values = dict(chest_likeness.likeness(film.pixels))
+    upright = values.pop("upright")
+    if upright >= model.doubt_below:
+        return ScopeDecision(True, flags=flags)
+    pose = max(values, key=values.__getitem__)
+    if values[pose] > max(model.doubt_below, upright + model.pose_margin):
+        return ScopeDecision(True, flags=(*flags, _POSE_FLAGS[pose]))
+    if upright < model.refuse_below or not header_says_chest:
+        return _refuse(
+            "not_chest",
+            f"The picture does not look like a frontal chest film (log-odds {upright:.1f}).",
+        )
+    return ScopeDecision(True, flags=(*flags, "doubtful_content"))
+
+
+def check_scope(film: Radiograph, facts: HeaderFacts | None = None) -> ScopeDecision:
+    """Decide from header and pixels.
+
+    Args:
+        film: The film.
+        facts: Facts of its header; None for a plain image file.
+
+    Returns:
+        One decision with the flags of both.
+    """
+    if facts is None:
+        return check_pixels(film, header_says_chest=True)
+    header = check_header(facts)
+    if not header.accepted:
+        return header
+    picture = check_pixels(film, header_says_chest=bool(_CHEST.search(facts.body_part)))
+    return replace(picture, flags=(*header.flags, *picture.flags))
 
 
 def require_header_in_scope(facts: HeaderFacts) -> None:
-    """Raise if the header alone refuses."""
-    decision = check_header(facts)
-    if not decision.accepted:
-        raise UnsupportedImage(decision.sentence, reason=decision.reason)
+    """Refuse by the header, before any pixel is decoded.
+
+    Raises:
+        UnsupportedImage: With the reason of the refusal.
+    """
+    _require(check_header(facts))
 
 
-def require_in_scope(radiograph: Radiograph, facts: HeaderFacts | None) -> Radiograph:
-    """Return the film with the flags of its scope, or raise."""
-    decision = check_scope(radiograph, facts)
+def require_in_scope(film: Radiograph, facts: HeaderFacts | None) -> Radiograph:
+    """Return the film with the flags of its scope.
+
+    Raises:
+        UnsupportedImage: With the reason of the refusal.
+    """
+    decision = check_scope(film, facts)
+    _require(decision)
+    return replace(film, flags=tuple(dict.fromkeys((*film.flags, *decision.flags))))
+
+
+def for_presentation(images: Sequence[HeaderFacts]) -> tuple[HeaderFacts, ...]:
+    """Leave out raw images of a study that also has them FOR PRESENTATION.
+
+    Args:
+        images: Facts of the images of any number of studies.
+
+    Returns:
+        The same in the same order, without the FOR PROCESSING images whose study shows the same
+        view (or an unknown one) FOR PRESENTATION.
+    """
+    shown = {(f.key.study_uid, f.view) for f in images if not f.for_processing}
+    unknown = ViewPosition.UNKNOWN
+    studies = {study for study, _ in shown}
+
+    def is_needless(facts: HeaderFacts) -> bool:
+        study = facts.key.study_uid
+        same_view = (study, facts.view) in shown or (study, unknown) in shown
+        return facts.for_processing and study in studies and (same_view or facts.view is unknown)
+
+    return tuple(facts for facts in images if not is_needless(facts))
+
+
+def _require(decision: ScopeDecision) -> None:
     if not decision.accepted:
         raise UnsupportedImage(decision.sentence, reason=decision.reason)
-    flags = tuple(dict.fromkeys((*radiograph.flags, *decision.flags)))
-    return replace(radiograph, flags=flags)
 
 
 def _refuse(reason: str, sentence: str) -> ScopeDecision:
     return ScopeDecision(False, reason, sentence)
+
+
+def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
+    """Modality, SOP class, body part, projection, frames."""
+    if facts.modality and facts.modality not in _MODALITIES:
+        shown = facts.modality if re.fullmatch(r"[A-Z0-9]{2,10}", facts.modality) else "unknown"
+        return _refuse("modality", f"Modality is {shown}; a radiograph has CR or DX.")
+    is_known = facts.sop_class_uid in _RADIOGRAPHS | _SECONDARY_CAPTURES
+    if facts.sop_class_uid.startswith("1.2.840.10008.") and not is_known:
+        return _refuse("sop_class", "The SOP Class is not that of a radiograph.")
+    if facts.view is ViewPosition.LATERAL:
+        return _refuse("lateral", "The projection is lateral; the model reads frontal films.")
+    part = facts.body_part
+    if part and not _CHEST.search(part) and not _NEAR_CHEST.search(part):
+        known = next((name for name in _OTHER_PARTS if name in part.replace(" ", "")), "not known")
+        return _refuse("body_part", f"BodyPartExamined is {known}; expected CHEST.")
+    if facts.n_frames > 1:
+        return _refuse("multi_frame", f"The image has {facts.n_frames} frames; a film has one.")
+    return None
+
+
+def _patient_refusal(facts: HeaderFacts) -> ScopeDecision | None:
+    if facts.not_human:
+        return _refuse("not_human", "The header names an animal.")
+    if facts.age_years is not None and facts.age_years < ADULT_AGE_YEARS:
+        return _refuse(
+            "pediatric",
+            f"The patient is younger than {ADULT_AGE_YEARS:g} years; the model learned adults.",
+        )
+    return None
+
+
+def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
+    orientation = tuple(v for v in facts.patient_orientation if v)[:2]
+    spacing = facts.pixel_spacing_mm
+    aspect = max(spacing) / min(spacing) if spacing else 1.0
+    words = set(re.findall(r"[A-Z]+", facts.description))
+    part = facts.body_part
+    flags = {
+        "modality_unknown": not facts.modality,
+        "secondary_capture": facts.sop_class_uid in _SECONDARY_CAPTURES,
+        "body_part_unknown": not part,
+        "body_part_near_chest": bool(part) and not _CHEST.search(part),
+        "projection_unknown": facts.view is ViewPosition.UNKNOWN,
+        "age_unknown": facts.age_years is None,
+        "description_disagrees": bool(words & {*_OTHER_PARTS, "LATERAL", "LAT"}),
+        "mirrored_by_header": orientation == ("R", "F"),
+        "orientation_by_header": len(orientation) == 2
+        and orientation not in (("L", "F"), ("R", "F")),
+        "field_of_view_transformed": facts.rotation_degrees != 0.0 or facts.horizontal_flip,
+        "anisotropic_pixels": aspect > _ANISOTROPY,
+        "burned_in_annotation": facts.burned_in_annotation,
+    }
+    return tuple(name for name, is_set in flags.items() if is_set)
+
+
+def _picture_flags(film: Radiograph) -> tuple[str, ...]:
+    flags = {
+        "low_resolution": min(film.shape) < LOW_RESOLUTION_SIDE,
+        "hard_collimation": film.quality.get("border_fraction", 0.0) > _HARD_COLLIMATION,
+    }
+    return tuple(name for name, is_set in flags.items() if is_set)
