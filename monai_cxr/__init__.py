@@ -50,7 +50,9 @@ _HOMES = {
         "errors",
     ),
     **dict.fromkeys(("FINDINGS", "FINDING_NAMES", "Finding", "FindingSet"), "findings"),
-    **dict.fromkeys(("FindingScore", "ModelIdentity", "OperatingPoint", "Prediction"), "prediction"),
+    **dict.fromkeys(
+        ("FindingScore", "ModelIdentity", "OperatingPoint", "Prediction"), "prediction"
+    ),
     **dict.fromkeys(("InstanceKey", "Radiograph", "ViewPosition"), "radiograph"),
     **dict.fromkeys(("read_for_model", "read_radiograph"), "files"),
 }

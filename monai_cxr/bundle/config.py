@@ -155,7 +155,9 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
     names = [name for name in CONFIG_NAMES if (target / "configs" / f"{name}.json").is_file()]
     configs = {name: read_config(target, name) for name in names}
     for key, value in settings.items():
-        changed = [_set(config, key, value) for name, config in configs.items() if name != "metadata"]
+        changed = [
+            _set(config, key, value) for name, config in configs.items() if name != "metadata"
+        ]
         if not any(changed):
             known = sorted({k for c in configs.values() for k in c if not k.startswith("_")})
             raise SettingsError(

@@ -27,12 +27,14 @@ def bundle_files(bundle: Path) -> Iterator[Path]:
     """The files that make a bundle what it is, sorted."""
     for folder in _FOLDERS:
         yield from sorted(
-            path for path in (bundle / folder).rglob("*") if path.is_file() and not _hidden(path)
+            path
+            for path in (bundle / folder).rglob("*")
+            if path.is_file() and not _hidden(path.relative_to(bundle))
         )
 
 
 def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__pycache__")) for part in path.parts[-3:])
+    return any(part.startswith((".", "__pycache__")) for part in path.parts)
 
 
 def write_digests(bundle: Path) -> dict[str, str]:

@@ -134,7 +134,9 @@ def _facts(film: Radiograph) -> dict[str, object]:
     }
 
 
-def _scores(model: BundleModel, logits: np.ndarray[tuple[int], np.dtype[np.float64]]) -> dict[str, object]:
+def _scores(
+    model: BundleModel, logits: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> dict[str, object]:
     names = [logit_column(finding) for finding in model.findings]
     row: dict[str, object] = dict(zip(names, logits.tolist(), strict=True))
     if model.calibrator is not None:
@@ -158,7 +160,7 @@ def _assemble(model: BundleModel, inputs: pd.DataFrame, found: pd.DataFrame) -> 
     for column in kinds:
         for finding in model.findings:
             name = column(finding)
-            columns[name] = found[name] if name in found else np.nan
+            columns[name] = found.get(name, np.nan)
     for finding in model.findings:
         if finding in inputs and inputs[finding].notna().any():
             columns[label_column(finding)] = inputs[finding]

@@ -36,9 +36,8 @@ class BundleModel:
     """A loaded bundle: films in, predictions out.
 
     Example:
-        >>> model = BundleModel.load("demo/bundle")  # doctest: +SKIP
-        >>> model.predict([read_radiograph("film.dcm")])[0]["Effusion"].probability  # doctest: +SKIP
-        0.12
+        model = BundleModel.load("demo/bundle")
+        model.predict([read_radiograph("film.dcm")])[0]["Effusion"].probability
 
     Args:
         runtime: Holds the network.
@@ -134,9 +133,7 @@ class BundleModel:
         for start in range(0, len(radiographs), batch_size):
             films = radiographs[start : start + batch_size]
             logits = self.logits(np.stack([self.prepare(film) for film in films]))
-            result += [
-                self._prediction(film, row) for film, row in zip(films, logits, strict=True)
-            ]
+            result += [self._prediction(film, row) for film, row in zip(films, logits, strict=True)]
         return result
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -77,14 +77,14 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
         network.load_state_dict(state)
     except FileNotFoundError:
         raise InvalidBundle(
-            f"There are no weights: expected '{path.name}'. Train the bundle first: monai-cxr train."
+            f"There are no weights: expected '{path.name}'. Train first: monai-cxr train."
         ) from None
     except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
         raise InvalidBundle(
             f"The weights '{path.name}' do not fit the network ({type(error).__name__}). Use the "
             "configs they were trained with."
         ) from error
-    except Exception as error:  # noqa: BLE001 - pickle.UnpicklingError and zip errors alike
+    except Exception as error:
         raise InvalidBundle(
             f"The weights '{path.name}' are damaged ({type(error).__name__}). Restore the file."
         ) from error

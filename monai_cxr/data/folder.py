@@ -11,8 +11,8 @@ import pandas as pd
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, InvalidTable
 from monai_cxr.files import read_bytes
-from monai_cxr.plain_images import is_nifti, is_plain_image
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
+from monai_cxr.plain_images import is_nifti, is_plain_image
 from monai_cxr.tables import FACT_COLUMNS, KEY_COLUMNS, normalise_index, read_table
 
 IMAGE_SUFFIXES = frozenset(
@@ -157,7 +157,9 @@ def _with_labels(table: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _expected(key: str) -> str:
-    return "paths relative to the folder" if key == "relative_path" else "SOP Instance UIDs or names"
+    return (
+        "paths relative to the folder" if key == "relative_path" else "SOP Instance UIDs or names"
+    )
 
 
 def _prefer_labels(merged: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def _stratify(
     shares: np.ndarray[tuple[int], np.dtype[np.float64]],
     rng: np.random.Generator,
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    n_patients, n_findings = labels.shape
+    n_patients = len(labels)
     order = rng.permutation(n_patients)
     assigned = np.full(n_patients, -1, dtype=np.int64)
     room = shares * n_patients
@@ -89,7 +89,7 @@ def _stratify(
     for finding, group in zip(wanted, groups, strict=True):
         for patient in group[assigned[group] < 0]:
             lack = room if finding is None else room_by_finding[:, finding]
-            best = max(range(3), key=lambda k: (lack[k], room[k]) if shares[k] > 0 else (-np.inf, 0))
+            best = int(np.lexsort((room, lack, shares > 0))[-1])
             assigned[patient] = best
             room[best] -= 1
             room_by_finding[best] -= labels[patient]

@@ -132,6 +132,6 @@ class StopOnNaN:
         if not math.isfinite(loss):
             raise SettingsError(
                 f"The loss became {loss} at epoch {engine.state.epoch}, iteration "
-                f"{engine.state.iteration}. Lower learning_rate; the weights of the last good epoch "
-                "are kept."
+                f"{engine.state.iteration}. Lower learning_rate; the last good epoch's weights are "
+                "kept."
             )

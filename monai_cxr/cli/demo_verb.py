@@ -1,0 +1,50 @@
+"""Demo verb: the main job, end to end, on the embedded phantom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb."""
+    app.command()(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder of everything it makes.")] = Path(
+        "demo"
+    ),
+    patients: Annotated[int | None, typer.Option(help="Phantom patients; fewer is faster.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of training.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the archive and the training.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Run the main job on a digital phantom: archive, train, calibrate, evaluate, package, predict.
+
+    Example: monai-cxr demo --out demo
+    """
+    from dataclasses import replace
+
+    from monai_cxr.demo import DemoSettings, run_demo
+
+    chosen = {"patients": patients, "epochs": epochs, "seed": seed}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    result = run_demo(out, replace(DemoSettings(), **given), say=note, progress=progress)
+    if json:
+        emit(result.to_json())
+        return
+    show(
+        f"{result.performance.n_images} held-out films of {result.performance.n_patients} patients",
+        ("finding", "positive", "AUROC (95 % patient interval)", "ECE before", "ECE after"),
+        result.rows(),
+    )
+    say(f"Macro AUROC {result.performance.macro.auroc}")
+    say(f"Mean ECE {result.ece_before:.3f} before calibration, {result.ece_after:.3f} after")
+    show("Five films", ("film", *result.film_columns), result.films)
+    say(f"Bundle: {result.bundle}")
+    say(f"Report: {result.report}")

@@ -1,0 +1,157 @@
+"""Model verbs: train, predict, package, verify."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="Folder of a bundle or run, or a bundle's name.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    app.command()(train)
+    app.command()(predict)
+    app.command()(package)
+    app.command()(verify)
+
+
+def train(
+    bundle: BundleArgument,
+    index: Annotated[Path, typer.Option(help="Index with train and val splits.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a config id, e.g. image_size=224, max_epochs=30, weighting=chexnet, "
+            "initial_weights=model.pt, train::augmentation::rotate_degrees=10. Repeatable.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a bundle: write its configs into RUN, print the plain MONAI command, run it.
+
+    Stopped, it continues from the last complete epoch when the same command is given again.
+
+    Example: monai-cxr train chest_xray_classification --index split.parquet --out run
+    """
+    import shlex
+
+    from monai_cxr.bundle.config import parse_setting
+    from monai_cxr.training import workflow
+
+    settings = dict(parse_setting(text) for text in setting or ())
+    command = workflow.prepare_run(bundle, index, out, settings)
+    note(shlex.join(command))
+    if not dry_run:
+        workflow.train(command)
+    if json:
+        emit({"run": out, "command": command, "weights": out / "models" / "model.pt"})
+    else:
+        say(f"Run: {out}")
+
+
+def predict(
+    bundle: BundleArgument,
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Films, folders, or an index.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Predictions: .parquet or .csv.")],
+    split: Annotated[
+        str | None, typer.Option(help="Only the rows of an index that are of this split.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Films at a time.")] = 8,
+    json: JsonOption = False,
+) -> None:
+    """Predict films; what cannot be read gets a reason code, the rest is done.
+
+    Example: monai-cxr predict demo/bundle film.dcm folder/ --out predictions.parquet
+    """
+    from monai_cxr.bundle.inference import input_table, predict_table
+    from monai_cxr.bundle.model import BundleModel
+    from monai_cxr.errors import InvalidTable
+    from monai_cxr.tables import write_table
+
+    model = BundleModel.load(bundle, device=device)
+    table = input_table(inputs, model.findings)
+    if split is not None:
+        table = table[table["split"] == split] if "split" in table else table.head(0)
+        if table.empty:
+            raise InvalidTable(f"No input is of split '{split}'.", reason="no_split")
+        table = table.reset_index(drop=True)
+    with progress("films") as report:
+        predictions = predict_table(model, table, batch_size=batch_size, progress=report)
+    write_table(predictions, out)
+    refused = predictions["reason"].loc[predictions["reason"] != ""].value_counts()
+    n_scored = int((predictions["reason"] == "").sum())
+    if json:
+        emit(
+            {
+                "n_scored": n_scored,
+                "not_scored": {str(k): int(v) for k, v in refused.items()},
+                "model": asdict(model.identity),
+                "out": out,
+            }
+        )
+        return
+    rows = [("scored", n_scored), *((str(k), int(v)) for k, v in refused.items())]
+    show("Predictions", ("result", "films"), rows)
+    say(f"Predictions: {out}")
+
+
+def package(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder made by train.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the bundle.")],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A file of calibrate. Default: fitted here on the val split."),
+    ] = None,
+    criterion: Annotated[
+        str, typer.Option(help="Rule of the operating points, e.g. youden, specificity>=0.90.")
+    ] = "sensitivity>=0.90",
+    json: JsonOption = False,
+) -> None:
+    """Make a bundle of a run: weights, calibration, operating points, priors, digests.
+
+    Example: monai-cxr package run --out bundle
+    """
+    from monai_cxr.bundle import packaging
+
+    verified = packaging.package(run, out, calibration=calibration, criterion=criterion)
+    _tell(verified, out, json)
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a packaged bundle.")],
+    json: JsonOption = False,
+) -> None:
+    """Check a bundle: digests first, then configs, classes, weights, calibration, a forward pass.
+
+    Example: monai-cxr verify bundle
+    """
+    from monai_cxr.bundle import packaging
+
+    _tell(packaging.verify(bundle), bundle, json)
+
+
+def _tell(verified: object, folder: Path, json: bool) -> None:
+    facts = asdict(verified)  # type: ignore[call-overload]
+    if json:
+        emit({**facts, "bundle": folder})
+        return
+    say(f"Bundle {facts['name']} {facts['version']}: {facts['n_files']} files as packaged.")
+    say(f"Model digest: {facts['digest']}")
+    say(f"Bundle: {folder}")
