@@ -1,0 +1,1 @@
+"""Evaluation: numbers about predictions, from arrays and tables; never torch."""

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable, NotCalibrated, SettingsError
-from monai_cxr.evaluation.calibration_methods import METHODS, FindingCalibration, fit_finding, patient_folds
+from monai_cxr.evaluation.calibration_methods import (
+    METHODS,
+    FindingCalibration,
+    fit_finding,
+    patient_folds,
+)
 from monai_cxr.evaluation.intervals import patient_codes
 from monai_cxr.evaluation.patient_sketch import PatientSketch
 from monai_cxr.evaluation.predictions import PredictionSet
@@ -297,9 +302,7 @@ def write_calibrator(calibrator: Calibrator, path: Path | str) -> None:
     write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
 
 
-def _methods(
-    method: str | Mapping[str, str] | None, findings: Sequence[str]
-) -> Mapping[str, str]:
+def _methods(method: str | Mapping[str, str] | None, findings: Sequence[str]) -> Mapping[str, str]:
     chosen = dict.fromkeys(findings, method) if isinstance(method, str) else dict(method or {})
     unknown = sorted(set(chosen.values()) - set(METHODS))
     if unknown:

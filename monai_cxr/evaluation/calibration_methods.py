@@ -81,7 +81,9 @@ def fit_method(method: str, logits: Floats, labels: Floats) -> Parameters:
     return _FIT[method](logits, labels)
 
 
-def shift_prior(probabilities: ArrayLike, *, from_prevalence: float, to_prevalence: float) -> Floats:
+def shift_prior(
+    probabilities: ArrayLike, *, from_prevalence: float, to_prevalence: float
+) -> Floats:
     """What the probabilities would be at another, stated prevalence, all else equal.
 
     The odds are multiplied by the ratio of the prior odds (Saerens, Latinne and Decaestecker 2002).
@@ -237,7 +239,7 @@ def _fit_platt(z: Floats, y: Floats) -> Parameters:
 
 
 def _beta_features(z: Floats) -> Floats:
-    """ln p and -ln(1 - p) of p = sigmoid(z), without overflow; shape (N, 2)."""
+    """Ln p and -ln(1 - p) of p = sigmoid(z), without overflow; shape (N, 2)."""
     return np.column_stack([-np.logaddexp(0.0, -z), np.logaddexp(0.0, z)])
 
 

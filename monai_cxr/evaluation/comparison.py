@@ -227,7 +227,7 @@ def bootstrap_p(estimate: float, replicates: ArrayLike) -> float:
         replicates: Shape (B,); NaN where a class was absent.
 
     Returns:
-        In [0, 1]; NaN where fewer than 95 % of the replicates are there, 1 for no difference at all.
+        In [0, 1]; NaN with fewer than 95 % of the replicates, 1 for no difference at all.
     """
     values = np.asarray(replicates, dtype=np.float64)
     valid = values[~np.isnan(values)]
@@ -302,7 +302,7 @@ def _paired(a: PredictionSet, b: PredictionSet) -> tuple[PredictionSet, Predicti
 def _reordered(
     predictions: PredictionSet, rows: NDArray[np.intp], names: Sequence[str]
 ) -> PredictionSet:
-    columns = [predictions.findings.index(name) for name in names]
+    columns = np.array([predictions.findings.index(name) for name in names])
     return PredictionSet(
         image_ids=predictions.image_ids[rows],
         patient_ids=predictions.patient_ids[rows],

@@ -77,7 +77,12 @@ class ConformalCheck:
 
 
 def fit_conformal(
-    finding: str, probabilities: ArrayLike, labels: ArrayLike, *, alpha: float = 0.1, group: str = ""
+    finding: str,
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    *,
+    alpha: float = 0.1,
+    group: str = "",
 ) -> ConformalRule:
     """Calibrate the flags of one finding.
 
@@ -168,9 +173,7 @@ def check_conformal(
     return tuple(checks)
 
 
-def risk_coverage_curve(
-    probabilities: ArrayLike, labels: ArrayLike
-) -> tuple[Floats, Floats]:
+def risk_coverage_curve(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
     """Error among the images that the model is most sure of (El-Yaniv and Wiener 2010).
 
     Sureness is the distance of a calibrated probability from one half; equal distances enter

@@ -15,7 +15,7 @@ from monai_cxr.evaluation.reliability import ReliabilityCurve, reliability_curve
 Floats = NDArray[np.float64]
 
 POINTS = 120
-DECISION_THRESHOLDS: Floats = np.round(np.arange(0.01, 0.51, 0.01), 2)
+DECISION_POINTS = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,8 @@ class FindingCurves:
         recall: Increasing.
         precision: At this recall.
         reliability: Adaptive bins.
-        net_benefit: Of the model, at :data:`DECISION_THRESHOLDS`.
+        decision_thresholds: Threshold probabilities, increasing, up to six times the prevalence.
+        net_benefit: Of the model, at these.
         net_benefit_all: Of flagging every image.
     """
 
@@ -37,6 +38,7 @@ class FindingCurves:
     recall: Floats
     precision: Floats
     reliability: ReliabilityCurve
+    decision_thresholds: Floats
     net_benefit: Floats
     net_benefit_all: Floats
 
@@ -54,7 +56,7 @@ class FindingCurves:
                 "observed": numbers(self.reliability.observed),
             },
             "decision": {
-                "threshold": numbers(DECISION_THRESHOLDS),
+                "threshold": numbers(self.decision_thresholds),
                 "net_benefit": numbers(self.net_benefit),
                 "net_benefit_all": numbers(self.net_benefit_all),
             },
@@ -73,12 +75,11 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
     """
     present = labels[~np.isnan(labels)]
     reliability = reliability_curve(probabilities, labels)
-    benefit, benefit_all = decision_curve(probabilities, labels, DECISION_THRESHOLDS)
+    thresholds = decision_thresholds(float(present.mean()) if len(present) else 0.0)
+    decisions = (thresholds, *decision_curve(probabilities, labels, thresholds))
     if not 0.0 < present.sum() < len(present):
         nothing = np.empty(0)
-        return FindingCurves(
-            nothing, nothing, nothing, nothing, reliability, benefit, benefit_all
-        )
+        return FindingCurves(nothing, nothing, nothing, nothing, reliability, *decisions)
     fpr, tpr, _ = roc_curve(probabilities, labels)
     precision, recall, _ = precision_recall_curve(probabilities, labels)
     on_roc, on_pr = thinned(fpr, tpr), thinned(recall, precision)
@@ -88,9 +89,14 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
         recall[on_pr],
         precision[on_pr],
         reliability,
-        benefit,
-        benefit_all,
+        *decisions,
     )
+
+
+def decision_thresholds(prevalence: float) -> Floats:
+    """Threshold probabilities at which one may act: up to six times the prevalence, at most 0.5."""
+    end = float(f"{min(0.5, max(0.02, 6.0 * prevalence)):.1g}")
+    return np.linspace(end / DECISION_POINTS, end, DECISION_POINTS)
 
 
 def thinned(x: Floats, y: Floats, n_points: int = POINTS) -> NDArray[np.intp]:

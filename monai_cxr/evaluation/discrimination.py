@@ -152,7 +152,8 @@ def cumulative_counts(
     score, label, weight = known(scores, labels, weights)
     order = np.argsort(-score, kind="stable")
     score, label, weight = score[order], label[order], weight[order]
-    last_of_group = np.flatnonzero(np.append(np.diff(score) != 0.0, True)) if len(score) else []
+    changes = np.append(np.diff(score) != 0.0, np.ones(min(1, len(score)), dtype=bool))
+    last_of_group = np.flatnonzero(changes)
     return CumulativeCounts(
         thresholds=score[last_of_group],
         true_positives=np.cumsum(weight * label)[last_of_group],

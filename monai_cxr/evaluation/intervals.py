@@ -1,4 +1,4 @@
-"""Intervals: patient-cluster bootstrap (the default), DeLong (image level), Wilson (one proportion)."""
+"""Intervals: patient-cluster bootstrap (the default), DeLong (image level), Wilson (a share)."""
 
 from __future__ import annotations
 

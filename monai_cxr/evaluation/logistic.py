@@ -13,7 +13,11 @@ LARGEST_STEP = 5.0
 
 
 def fit_logistic(
-    features: Floats, targets: Floats, *, offset: Floats | None = None, weights: Floats | None = None
+    features: Floats,
+    targets: Floats,
+    *,
+    offset: Floats | None = None,
+    weights: Floats | None = None,
 ) -> Floats:
     """Coefficients that maximise the likelihood of ``targets``.
 

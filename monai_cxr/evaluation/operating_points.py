@@ -129,9 +129,9 @@ def parse_criterion(text: str) -> Criterion:
     kind = next(filter(None, match.group("rate", "value", "youden", "benefit")))
     target = next(filter(None, match.group("least", "wanted", "odds")), "nan")
     criterion = Criterion(kind, float(target), float(match.group("prevalence") or "nan"))
-    for number in (criterion.target, criterion.prevalence):
-        if not (math.isnan(number) or 0.0 < number < 1.0):
-            raise SettingsError(f"Expected numbers between 0 and 1 in '{text}', but got {number}.")
+    for value in (criterion.target, criterion.prevalence):
+        if not (math.isnan(value) or 0.0 < value < 1.0):
+            raise SettingsError(f"Expected numbers between 0 and 1 in '{text}', but got {value}.")
     return criterion
 
 
@@ -367,8 +367,10 @@ def _checked(point: OperatingPoint, rates: Rates, replicates: Floats) -> Checked
     n_positive = int(rates.true_positives + rates.false_negatives)
     n = n_positive + int(rates.true_negatives + rates.false_positives)
     estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv)
-    intervals = [
+    sensitivity, specificity, ppv, npv = (
         percentile_interval(estimate, values)
         for estimate, values in zip(estimates, replicates, strict=True)
-    ]
-    return CheckedOperatingPoint(point, rates, *intervals, n, n_positive)
+    )
+    return CheckedOperatingPoint(
+        point, rates, sensitivity, specificity, ppv, npv, n=n, n_positive=n_positive
+    )

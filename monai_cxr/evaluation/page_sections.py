@@ -21,6 +21,7 @@ from monai_cxr.prediction import Interval
 
 _AREA = (0.5, 1.0)
 _AREA_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_NONE = "\N{EN DASH}"
 _FACTS = {
     "age": "Age in years",
     "sex": "Sex",
@@ -41,7 +42,7 @@ def findings_table(performance: Performance) -> str:
     axis = plots.forest_axis(_AREA, _AREA_TICKS)
     mean = (
         f'<tr class="mean"><td>Mean</td><td></td><td></td>'
-        f'<td class="plot">{plots.forest(macro.auroc, _AREA, mean=True)}</td>'
+        f'<td class="plot">{plots.forest(macro.auroc, _AREA, _AREA_TICKS, mean=True)}</td>'
         f"<td>{_cell(macro.auroc)}</td><td>{_cell(macro.average_precision)}</td>"
         f"<td>{_value(macro.brier.estimate)}</td><td>{_value(macro.ece.estimate)}</td>"
         "<td></td><td></td></tr>"
@@ -54,7 +55,7 @@ def findings_table(performance: Performance) -> str:
         '<div class="scroll"><table><thead><tr><th>Finding</th><th>Positive</th><th>Share</th>'
         f'<th class="plot">AUROC{axis}</th><th>AUROC<br>(95 % interval)</th>'
         "<th>Average precision<br>(95 % interval)</th><th>Brier</th><th>ECE</th>"
-        "<th>by chance</th><th>Slope</th></tr></thead><tbody>"
+        "<th>ECE by<br>chance</th><th>Slope</th></tr></thead><tbody>"
         + "".join(map(_finding_row, performance))
         + mean
         + "</tbody></table></div>"
@@ -65,15 +66,15 @@ def finding_panels(performance: Performance) -> str:
     """Reliability, ROC, precision-recall and decision curves as small multiples."""
     figures = panels(performance)
     return "".join(
-        f'<h2>{heading}</h2><p class="hint">{hint}</p><div class="panels">'
-        f"{''.join(figures[name])}</div>"
+        f'<section class="figure"><h2>{heading}</h2><p class="hint">{hint}</p><div class="panels">'
+        f"{''.join(figures[name])}</div></section>"
         for name, heading, hint in (
             (
                 "reliability",
                 "Reliability",
                 "Observed share of positives (up) over mean probability (right), in 15 bins of "
-                "equally many films with 95 % bars. Grey: where the films are. On the dashed line "
-                "a probability means what it says. The axes end at the highest bin.",
+                "equally many films, with 95 % bars. On the dashed line a probability means what "
+                "it says. The axes have a square-root scale, so that rare findings can be read.",
             ),
             ("roc", "ROC curves", "Sensitivity (up) over 1 - specificity (right)."),
             (
@@ -85,7 +86,7 @@ def finding_panels(performance: Performance) -> str:
             (
                 "decision",
                 "Decision curves",
-                "Net benefit (up) over the probability at which one would act (right). "
+                "Net benefit (up) over the probability at which one would act (right).<br>"
                 '<span class="key"></span>model &ensp;<span class="key other"></span>act on all '
                 '&ensp;<span class="key chance"></span>act on none.',
             ),
@@ -131,15 +132,22 @@ def operating_points_table(performance: Performance) -> str:
         if missing
         else ""
     )
+    rules = ", ".join(sorted({rule_of(point) for point in points}))
     return (
-        "<h2>Operating points</h2>"
-        '<p class="hint">Chosen on other data by the criterion shown; the rates are those on these '
-        "films. PPV and NPV hold at the share of positives here, not elsewhere.</p>"
-        '<div class="scroll"><table><thead><tr><th>Finding</th><th class="text">Criterion</th>'
-        "<th>Threshold</th><th>Sensitivity<br>(95 % interval)</th>"
+        '<section class="figure"><h2>Operating points</h2>'
+        f'<p class="hint">Chosen for {escape(rules)} on the data that came with the thresholds; '
+        "the rates are those on these films. PPV and NPV hold at the share of positives here, not "
+        "elsewhere.</p>"
+        '<div class="scroll"><table><thead><tr><th>Finding</th>'
+        "<th>Threshold</th><th>Flagged</th><th>Sensitivity<br>(95 % interval)</th>"
         "<th>Specificity<br>(95 % interval)</th><th>PPV</th><th>NPV</th><th>LR+</th><th>LR-</th>"
-        f"</tr></thead><tbody>{''.join(map(_point_row, points))}</tbody></table></div>{gap}"
+        f"</tr></thead><tbody>{''.join(map(_point_row, points))}</tbody></table></div>{gap}</section>"
     )
+
+
+def rule_of(point: CheckedOperatingPoint) -> str:
+    """The criterion as a department reads it."""
+    return point.point.criterion.replace(">=", "of at least").replace("_", " ")
 
 
 def subgroups_table(performance: Performance) -> str:
@@ -172,7 +180,7 @@ def localization_section(results: Sequence[FindingLocalization]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n}</td>"
-        f'<td class="plot">{plots.forest(item.pointing, (0.0, 1.0))}</td>'
+        f'<td class="plot">{plots.forest(item.pointing, (0.0, 1.0), (0.0, 0.5, 1.0))}</td>'
         f"<td>{_cell(item.pointing)}</td><td>{item.by_chance:.3f}</td>"
         f"<td>{_cell(item.mean_iou)}</td></tr>"
         for item in results
@@ -180,8 +188,8 @@ def localization_section(results: Sequence[FindingLocalization]) -> str:
     axis = plots.forest_axis((0.0, 1.0), (0.0, 0.5, 1.0))
     return (
         "<h2>Localization</h2>"
-        '<p class="hint">Pointing game: does the hottest pixel lie in the reference? By chance: the '
-        "share of the film that the reference covers.</p>"
+        '<p class="hint">Pointing game: does the hottest pixel lie in the reference? By chance: '
+        "the share of the film that the reference covers.</p>"
         '<div class="scroll"><table><thead><tr><th>Finding</th><th>Films</th>'
         f'<th class="plot">Hits{axis}</th><th>Hits<br>(95 % interval)</th><th>by chance</th>'
         f"<th>Mean IoU<br>(95 % interval)</th></tr></thead><tbody>{rows}</tbody></table></div>"
@@ -201,9 +209,9 @@ def robustness_section(points: Sequence[RobustnessPoint]) -> str:
         changes = [point.auroc_change for point in mine]
         drawn.append(plots.change_panel(name.capitalize(), amounts, changes, unit))
     return (
-        "<h2>Robustness</h2>"
+        '<section class="figure"><h2>Robustness</h2>'
         '<p class="hint">Change of the mean AUROC (up) when the films are perturbed by the amount '
-        f'shown (right).</p><div class="panels">{"".join(drawn)}</div>'
+        f'shown (right).</p><div class="panels">{"".join(drawn)}</div></section>'
     )
 
 
@@ -235,7 +243,9 @@ def identity_list(performance: Performance) -> str:
     who = performance.identity
     methods = sorted(set(who.calibration.values()))
     calibration = (
-        ", ".join(f"{m.replace('_', ' ')} ({list(who.calibration.values()).count(m)})" for m in methods)
+        ", ".join(
+            f"{m.replace('_', ' ')} ({list(who.calibration.values()).count(m)})" for m in methods
+        )
         if methods
         else "none applied by this evaluation"
     )
@@ -264,8 +274,9 @@ def limitations(performance: Performance) -> str:
     ]
     if "nih" in who.labels.casefold() or "chestx-ray14" in who.data.casefold():
         items.append(
-            "The labels were mined from reports. Against radiologists who read 4,376 of these films "
-            "again, the label pneumothorax was right in 46 % and found 46 % (an enriched sample)."
+            "The labels were mined from reports. Against radiologists who read 4,376 of these "
+            "films again, the label pneumothorax was right in 46 % and found 46 % of the cases "
+            "(an enriched sample)."
         )
     if who.split not in SPLITS:
         items.append("The split is not one with published results, so none are shown beside it.")
@@ -281,7 +292,7 @@ def _finding_row(item: FindingPerformance) -> str:
     return (
         f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n_positive:,}</td>"
         f"<td>{_percent(item.prevalence)}</td>"
-        f'<td class="plot">{plots.forest(item.auroc, _AREA)}</td>'
+        f'<td class="plot">{plots.forest(item.auroc, _AREA, _AREA_TICKS)}</td>'
         f"<td>{_cell(item.auroc)}</td><td>{_cell(item.average_precision)}</td>"
         f"<td>{_value(item.brier.estimate)}</td><td>{_value(item.ece.estimate)}</td>"
         f"<td>{floor}</td><td>{_value(item.calibration_slope, 2)}</td></tr>"
@@ -292,7 +303,8 @@ def _point_row(point: CheckedOperatingPoint) -> str:
     rates = point.rates
     return (
         f"<tr><td>{escape(title_of(point.point.finding))}</td>"
-        f'<td class="text">{escape(point.point.criterion)}</td><td>{point.point.threshold:.4f}</td>'
+        f"<td>{point.point.threshold:.4f}</td>"
+        f"<td>{_percent((rates.true_positives + rates.false_positives) / max(point.n, 1))}</td>"
         f"<td>{_cell(point.sensitivity, 2)}</td><td>{_cell(point.specificity, 2)}</td>"
         f"<td>{_value(point.ppv.estimate, 2)}</td><td>{_value(point.npv.estimate, 3)}</td>"
         f"<td>{_value(rates.likelihood_ratio_positive, 1)}</td>"
@@ -302,12 +314,13 @@ def _point_row(point: CheckedOperatingPoint) -> str:
 
 def _group_row(group: Subgroup) -> str:
     same = group.level == group.reference
-    gap = '<span class="hint">reference</span>' if same else _signed(group.gap)
+    gap = "<small>reference</small>" if same else _signed(group.gap)
+    area = _cell(group.macro_auroc) if group.n_findings else "<small>too few to show</small>"
     return (
         f"<tr><td>{escape(', '.join(group.level))}</td><td>{group.n:,}</td>"
         f"<td>{group.n_patients:,}</td><td>{group.n_findings}</td>"
-        f'<td class="plot">{plots.forest(group.macro_auroc, _AREA)}</td>'
-        f"<td>{_cell(group.macro_auroc)}</td><td>{gap}</td></tr>"
+        f'<td class="plot">{plots.forest(group.macro_auroc, _AREA, _AREA_TICKS)}</td>'
+        f"<td>{area}</td><td>{gap}</td></tr>"
     )
 
 
@@ -316,23 +329,28 @@ def _cell(interval: Interval, digits: int = 3) -> str:
         return '<span class="none">not estimable</span>'
     if math.isnan(interval.low):
         return f"{interval.estimate:.{digits}f} <small>(no interval)</small>"
-    return (
-        f"{interval.estimate:.{digits}f} <small>({interval.low:.{digits}f} to "
-        f"{interval.high:.{digits}f})</small>"
-    )
+    low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
+    return f"{interval.estimate:.{digits}f} <small>({low}\N{EN DASH}{high})</small>"
 
 
 def _signed(interval: Interval) -> str:
     if math.isnan(interval.estimate):
-        return "–"
+        return _NONE
     if math.isnan(interval.low):
-        return f"{interval.estimate:+.3f}"
-    return f"{interval.estimate:+.3f} <small>({interval.low:+.3f} to {interval.high:+.3f})</small>"
+        return _plus(interval.estimate)
+    low, high = _plus(interval.low), _plus(interval.high)
+    return f"{_plus(interval.estimate)} <small>({low} to {high})</small>"
+
+
+def _plus(value: float) -> str:
+    """A signed number with a real minus sign, and no sign before 0.000."""
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0.0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def _value(value: float, digits: int = 3) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    return _NONE if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.1f} %"
+    return _NONE if math.isnan(value) else f"{100 * value:.1f} %"

@@ -13,7 +13,7 @@ html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--wash);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
 font-variant-numeric:tabular-nums}
-main{max-width:1120px;margin:32px auto;padding:44px 52px 56px;background:var(--paper);
+main{max-width:1120px;margin:32px auto;padding:44px 48px 56px;background:var(--paper);
 border:1px solid var(--rule);border-radius:10px}
 header p{margin:0}
 .kicker{color:var(--blue);font-weight:600;font-size:13px;letter-spacing:.02em}
@@ -34,26 +34,24 @@ padding:10px 18px;margin:18px 0;color:var(--warn);font-size:14px}
 .warnings ul{margin:4px 0;padding-left:18px}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
 th{font-weight:600;color:var(--soft);font-size:12.5px;text-align:right;vertical-align:bottom;
-padding:6px 8px;border-bottom:1.5px solid var(--ink);line-height:1.25}
-td{padding:3px 8px;text-align:right;border-bottom:1px solid #eaeef2;white-space:nowrap}
+padding:6px 7px;border-bottom:1.5px solid var(--ink);line-height:1.25}
+td{padding:0 7px;height:25px;text-align:right;border-bottom:1px solid #eaeef2;white-space:nowrap}
 th:first-child,td:first-child,th.text,td.text{text-align:left}
 td:first-child,th:first-child{padding-left:0}
-td.plot,th.plot{padding:0 4px;width:158px;text-align:center}
+td.text{white-space:normal}
+td.plot,th.plot{padding:0 4px;width:170px;text-align:center}
 td.plot svg,th.plot svg{display:block;margin:0 auto}
 td small{color:var(--soft);font-size:12px}
 tr.mean td{border-top:1.5px solid var(--ink);border-bottom:0;font-weight:600;padding-top:6px}
-tr.head td{padding-top:16px;font-weight:600;border-bottom:1px solid var(--rule)}
+tr.head td{padding-top:16px;padding-bottom:3px;font-weight:600;border-bottom:1px solid var(--rule)}
 td.none{color:var(--soft);font-style:italic}
-.scroll{overflow-x:auto}
 .panels{display:grid;grid-template-columns:repeat(7,1fr);gap:14px 4px;margin:8px 0 0 -6px}
 .panels svg{width:100%;height:auto;display:block}
-.films{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:18px}
+.films{display:flex;flex-wrap:wrap;gap:22px}
 .films figure{margin:0;break-inside:avoid}
-.films div{display:grid;grid-template-columns:1fr;gap:4px}
-.films div.two{grid-template-columns:1fr 1fr}
-.films img,.films i{width:100%;aspect-ratio:1;object-fit:cover;background:#0d1117;border-radius:4px;
-display:block}
-.films figcaption{font-size:12.5px;line-height:1.4;margin-top:5px;color:var(--soft);
+.films div{display:flex;gap:4px}
+.films img,.films i{width:158px;height:158px;object-fit:cover;background:#0d1117;border-radius:4px}
+.films figcaption{max-width:320px;font-size:12.5px;line-height:1.4;margin-top:5px;color:var(--soft);
 overflow-wrap:anywhere}
 .films figcaption b{color:var(--ink);font-weight:600}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 22px;font-size:13.5px;margin:8px 0}
@@ -63,27 +61,33 @@ dd{margin:0;overflow-wrap:anywhere}
 .limits li{margin:5px 0}
 footer{margin-top:36px;padding-top:12px;border-top:1px solid var(--rule);color:var(--soft);
 font-size:13px}
-.key{display:inline-block;width:22px;height:0;border-top:2px solid var(--blue);vertical-align:middle;
+.key{display:inline-block;width:22px;height:0;border-top:2px solid var(--blue);
+vertical-align:middle;
 margin-right:5px}
 .key.other{border-top:2px dashed #D55E00}
 .key.chance{border-top:1.5px dashed #8c959f}
-@media (max-width:900px){main{margin:0;padding:24px 18px;border:0;border-radius:0}
+@media screen and (max-width:1080px){.scroll{overflow-x:auto}}
+@media screen and (max-width:900px){main{margin:0;padding:24px 18px;border:0;border-radius:0}
 .tiles{grid-template-columns:repeat(2,1fr)}.tile:nth-child(3){border-left:0}
 .tile:nth-child(n+3){border-top:1px solid var(--rule)}
 .panels{grid-template-columns:repeat(auto-fill,minmax(140px,1fr))}h1{font-size:25px}}
-@page{size:A4;margin:14mm 13mm}
+@page{size:A4;margin:12mm 13mm}
 @media print{body{background:#fff;font-size:9.5pt;-webkit-print-color-adjust:exact;
 print-color-adjust:exact}
 main{max-width:none;margin:0;padding:0;border:0}
-h1{font-size:19pt}h2{font-size:12.5pt;margin:20pt 0 2pt;break-after:avoid}
-.hint{font-size:8.5pt;break-after:avoid;margin-bottom:7pt}
-table{font-size:8.2pt}th{font-size:7.8pt;padding:3pt 4pt}td{padding:1pt 4pt}
-td.plot,th.plot{width:112px;padding:0}td.plot svg,th.plot svg{width:112px;height:auto}
+h1{font-size:19pt}h2{font-size:12.5pt;margin:15pt 0 1pt;break-after:avoid}
+.hint{font-size:8.5pt;line-height:1.35;break-after:avoid;margin-bottom:4pt;max-width:none}
+table{font-size:8pt}th{font-size:7.4pt;padding:3pt 3pt}td{padding:1pt 3pt}td small{font-size:7pt}
+td.plot,th.plot{width:104px;padding:0}td.plot svg,th.plot svg{width:104px;height:auto}
+td{height:auto}.figure{break-inside:avoid}
 .tile{padding:8pt 10pt}.tile b{font-size:16pt}.tile span{font-size:8pt}
-.scroll{overflow:visible}tr,.panels svg{break-inside:avoid}thead{display:table-header-group}
-.panels{grid-template-columns:repeat(5,1fr);gap:8px 2px}
-.films{grid-template-columns:repeat(4,1fr)}.warnings,.tiles,dl{break-inside:avoid}
-dl,.limits{font-size:8.5pt}}
+tr,.panels svg{break-inside:avoid}thead{display:table-header-group}
+.panels{grid-template-columns:repeat(5,1fr);gap:3px 2px;max-width:172mm}
+.films img,.films i{width:29mm;height:29mm}
+.films{gap:10px}
+.films figcaption{max-width:59mm;font-size:7.5pt}.warnings,.tiles,dl{break-inside:avoid}
+dl,.limits{font-size:8pt;line-height:1.35}.limits{break-inside:avoid;margin:3pt 0}
+.limits li{margin:2pt 0}dl{gap:1pt 14pt}}
 """
     + PLOT_STYLE
 )

@@ -39,8 +39,9 @@ class PatientSketch:
         """Whether each identifier, shape (N,), was sketched; wrong once in a million at most."""
         names, inverse = np.unique(np.asarray(patient_ids, dtype=np.str_), return_inverse=True)
         flags = np.unpackbits(self.bits).astype(bool)
-        found: NDArray[np.bool_] = flags[_positions(names, len(flags))].all(axis=1)
-        return found[inverse.reshape(-1)]
+        found: NDArray[np.bool_] = np.all(flags[_positions(names, len(flags))], axis=1)
+        answers: NDArray[np.bool_] = found[inverse.reshape(-1)]
+        return answers
 
     def to_json(self) -> dict[str, object]:
         """Base 64."""

@@ -237,9 +237,7 @@ def _gaps(p: Floats, y: Floats, auroc: Interval, *, wanted: bool) -> tuple[str, 
     return tuple(gaps)
 
 
-def _aggregate(
-    findings: Sequence[FindingPerformance], ranked: Floats, errors: Floats
-) -> Aggregate:
+def _aggregate(findings: Sequence[FindingPerformance], ranked: Floats, errors: Floats) -> Aggregate:
     """Means over findings; ``ranked`` is (F, 2, B), ``errors`` (F, 3, B)."""
     rows = [i for i, item in enumerate(findings) if not math.isnan(item.auroc.estimate)]
     labelled = [i for i, item in enumerate(findings) if item.n]

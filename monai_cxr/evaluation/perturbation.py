@@ -118,4 +118,5 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 
 
 def _film(values: NDArray[np.floating]) -> Film:
-    return np.clip(values, 0.0, 1.0).astype(np.float32)
+    film: Film = np.clip(values, 0.0, 1.0).astype(np.float32)
+    return film

@@ -13,7 +13,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation.curves import DECISION_THRESHOLDS, FindingCurves
+from monai_cxr.evaluation.curves import FindingCurves
+from monai_cxr.evaluation.intervals import wilson
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -27,10 +28,10 @@ svg .line{fill:none;stroke:#0072B2;stroke-width:1.6;stroke-linejoin:round}
 svg .area{fill:#0072B2;fill-opacity:.08;stroke:none}
 svg .other{fill:none;stroke:#D55E00;stroke-width:1.2;stroke-dasharray:5 2}
 svg .dot{fill:#0072B2;stroke:#fff;stroke-width:.8}
-svg .bar{fill:#b8c4ce}
+svg .bar{stroke:#0072B2;stroke-width:1;stroke-opacity:.75}
 svg .whisker{stroke:#0072B2;stroke-width:2;stroke-linecap:round}
 svg .mean{fill:#1f2328}
-svg .meanline{stroke:#1f2328;stroke-width:2;stroke-linecap:round}
+svg .hollow{fill:#fff;stroke:#0072B2;stroke-width:1.5}
 svg .tick{fill:#59636e;font-size:9px}
 svg .title{fill:#1f2328;font-size:11px;font-weight:600}
 svg .note{fill:#59636e;font-size:9.5px}
@@ -38,69 +39,79 @@ svg .gap{fill:#59636e;font-size:10px;font-style:italic}
 """
 
 SIDE = 104.0
-LEFT, TOP, RIGHT, BOTTOM = 26.0, 32.0, 8.0, 24.0
+LEFT, TOP, RIGHT, BOTTOM = 26.0, 32.0, 8.0, 18.0
+FOREST, FOREST_SPAN = (162.0, 24.0), (8.0, 154.0)
 PANEL = (LEFT + SIDE + RIGHT, TOP + SIDE + BOTTOM)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear scale from data to pixels, clipped to its ends.
+    """A scale from data to pixels, clipped to its ends.
 
     Attributes:
         domain: Two data values.
         span: The pixels they become.
+        root: Whether the square root is linear in pixels, which spreads small values.
     """
 
     domain: tuple[float, float]
     span: tuple[float, float]
+    root: bool = False
 
     def __call__(self, value: float) -> float:
         """The pixel of a value."""
+        if math.isnan(value):
+            return self.span[0]
         low, high = self.domain
         share = min(1.0, max(0.0, (value - low) / (high - low)))
+        share = math.sqrt(share) if self.root else share
         return round(self.span[0] + share * (self.span[1] - self.span[0]), 2)
 
 
-def forest(interval: Interval, domain: tuple[float, float], *, mean: bool = False) -> str:
-    """An interval as a dot with a whisker, 150 pixels wide, for a row of a table.
+def forest(
+    interval: Interval,
+    domain: tuple[float, float],
+    ticks: Sequence[float] = (),
+    *,
+    mean: bool = False,
+) -> str:
+    """An interval as a dot with a whisker, for a row of a table.
 
     Args:
         interval: What to draw.
-        domain: Values of the left and right end; 0.5, if inside, is dashed as chance.
-        mean: Draw a diamond, as for a mean over rows.
+        domain: Values of the left and right end; the left one, chance, is dashed.
+        ticks: Values with a faint line.
+        mean: Draw a diamond as wide as the interval, as for a mean over rows.
 
     Returns:
         An SVG element.
     """
-    x = Scale(domain, (4.0, 146.0))
-    zero = 0.5 if domain[0] > 0.0 else 0.0
-    parts = [f'<line class="chance" x1="{x(zero)}" x2="{x(zero)}" y1="0" y2="20"/>']
+    x = Scale(domain, FOREST_SPAN)
+    lines = "".join(f"M{x(tick)} 0V24" for tick in ticks)
+    parts = [f'<path class="grid" d="{lines}"/>'] if lines else []
+    parts.append(f'<path class="chance" d="M{x(domain[0])} 0V24"/>')
+    at, low, high = x(interval.estimate), x(interval.low), x(interval.high)
     if math.isnan(interval.estimate):
-        parts.append('<text class="gap" x="75" y="14" text-anchor="middle">not estimable</text>')
-        return _svg((150.0, 20.0), "".join(parts), "not estimable")
-    if not math.isnan(interval.low):
-        kind = "meanline" if mean else "whisker"
-        parts.append(
-            f'<line class="{kind}" x1="{x(interval.low)}" x2="{x(interval.high)}" y1="10" y2="10"/>'
-        )
-    at = x(interval.estimate)
-    parts.append(
-        f'<path class="mean" d="M{at - 6} 10L{at} 4.5L{at + 6} 10L{at} 15.5Z"/>'
-        if mean
-        else f'<circle class="dot" cx="{at}" cy="10" r="4.2"/>'
-    )
-    return _svg((150.0, 20.0), "".join(parts), str(interval))
+        return _svg(FOREST, "".join(parts), "not estimable")
+    if math.isnan(interval.low):
+        parts.append(f'<circle class="hollow" cx="{at}" cy="12" r="3.6"/>')
+    elif mean:
+        low, high = min(low, at - 4), max(high, at + 4)
+        parts.append(f'<path class="mean" d="M{low} 12L{at} 6L{high} 12L{at} 18Z"/>')
+    else:
+        parts.append(f'<path class="whisker" d="M{low} 12H{high}"/>')
+        parts.append(f'<circle class="dot" cx="{at}" cy="12" r="4"/>')
+    return _svg(FOREST, "".join(parts), str(interval))
 
 
 def forest_axis(domain: tuple[float, float], ticks: Sequence[float]) -> str:
     """The axis above a column of :func:`forest`."""
-    x = Scale(domain, (4.0, 146.0))
+    x = Scale(domain, FOREST_SPAN)
     marks = "".join(
-        f'<text class="tick" x="{min(max(x(tick), 8.0), 142.0)}" y="10" text-anchor="middle">'
-        f"{_short(tick)}</text>"
+        f'<text class="tick" x="{x(tick)}" y="10" text-anchor="middle">{_short(tick)}</text>'
         for tick in ticks
     )
-    return _svg((150.0, 13.0), marks, "axis")
+    return _svg((FOREST[0], 13.0), marks, "axis")
 
 
 def roc_panel(title: str, curves: FindingCurves, area: Interval) -> str:
@@ -134,84 +145,63 @@ def precision_recall_panel(
 
 
 def reliability_panel(title: str, curves: FindingCurves, ece: Interval) -> str:
-    """Observed share over mean probability by bin, with the bins' counts as bars below.
+    """Observed share over mean probability by bin, with 95 % bars; larger dots are more films.
 
-    Both axes end at the largest bin, rounded up, because the probabilities of rare findings crowd
-    near 0; the axis says where.
+    Both axes have a square-root scale and end at the largest bin, rounded up: the probabilities of
+    rare findings crowd near 0. The diagonal stays the diagonal.
     """
     bins = curves.reliability
     if not len(bins.counts):
         frame = _Frame((0.0, 1.0), (0.0, 1.0))
         return frame.panel(title, "no labels", frame.missing())
     end = _nice_end(max(float(bins.predicted.max()), float(bins.observed.max())))
-    frame = _Frame((0.0, end), (0.0, end))
-    edges = np.concatenate(
-        [[0.0], (bins.predicted[1:] + bins.predicted[:-1]) / 2.0, [float(bins.predicted[-1])]]
-    )
-    # Bars of width and height in data: density of images along the axis, on a root scale.
-    density = np.sqrt(bins.counts / np.maximum(np.diff(edges), end / 200.0))
-    heights = 16.0 * density / density.max()
-    bars = "".join(
-        f'<rect class="bar" x="{frame.x(left)}" y="{round(TOP + SIDE - height, 2)}" '
-        f'width="{max(0.8, round(frame.x(right) - frame.x(left) - 0.4, 2))}" '
-        f'height="{round(height, 2)}"/>'
-        for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True)
-    )
-    errors = 1.96 * np.sqrt(np.maximum(bins.observed * (1 - bins.observed), 1e-9) / bins.counts)
-    whiskers = "".join(
-        f'<line class="whisker" style="stroke-width:1" x1="{frame.x(x)}" x2="{frame.x(x)}" '
-        f'y1="{frame.y(y - e)}" y2="{frame.y(y + e)}"/>'
-        for x, y, e in zip(bins.predicted, bins.observed, errors, strict=True)
-    )
-    dots = "".join(
-        f'<circle class="dot" cx="{frame.x(x)}" cy="{frame.y(y)}" r="2.8"/>'
-        for x, y in zip(bins.predicted, bins.observed, strict=True)
+    frame = _Frame((0.0, end), (0.0, end), root=True)
+    radii = 1.2 + 1.9 * np.sqrt(bins.counts / bins.counts.max())
+    marks = "".join(
+        frame.whisker(x, wilson(y * n, n))
+        + f'<circle class="dot" cx="{frame.x(x)}" cy="{frame.y(y)}" r="{radius:.1f}"/>'
+        for x, y, n, radius in zip(bins.predicted, bins.observed, bins.counts, radii, strict=True)
     )
     chance = f'<path class="chance" d="{frame.path([0.0, end], [0.0, end])}"/>'
-    body = frame.grid() + bars + chance + whiskers + dots
-    return frame.panel(title, f"ECE {ece.estimate:.3f}", body)
+    note = f"ECE {ece.estimate:.3f}, {_count(bins.counts)} a bin"
+    return frame.panel(title, note, frame.grid() + chance + marks)
 
 
 def decision_panel(title: str, curves: FindingCurves, prevalence: float) -> str:
-    """Net benefit over threshold probability: the model, flagging all, flagging none."""
-    top = _nice_end(max(prevalence, 1e-3))
-    frame = _Frame((0.0, float(DECISION_THRESHOLDS[-1])), (-0.25 * top, top))
+    """Net benefit over threshold probability: the model, acting on all, acting on none."""
+    top = _nice_end(max(prevalence, 1e-3)) if not math.isnan(prevalence) else 1.0
+    thresholds = curves.decision_thresholds
+    frame = _Frame((0.0, float(thresholds[-1])), (-0.2 * top, top))
     if math.isnan(prevalence):
         return frame.panel(title, "no labels", frame.missing())
-    inside = curves.net_benefit_all >= -0.25 * top
-    zero = f'<path class="chance" d="{frame.path([0.0, 0.5], [0.0, 0.0])}"/>'
+    inside = curves.net_benefit_all >= -0.2 * top
+    zero = f'<path class="chance" d="{frame.path(frame.x.domain, (0.0, 0.0))}"/>'
+    everyone = frame.path(thresholds[inside], curves.net_benefit_all[inside])
     body = (
         zero
-        + f'<path class="other" d="'
-        + frame.path(DECISION_THRESHOLDS[inside], curves.net_benefit_all[inside])
-        + '"/>'
-        + f'<path class="line" d="{frame.path(DECISION_THRESHOLDS, curves.net_benefit)}"/>'
+        + (f'<path class="other" d="{everyone}"/>' if inside.any() else "")
+        + f'<path class="line" d="{frame.path(thresholds, curves.net_benefit)}"/>'
     )
-    return frame.panel(title, f"prevalence {prevalence:.3f}", body)
+    return frame.panel(title, f"{100 * prevalence:.1f} % positive", body, low_y=0.0)
 
 
 def change_panel(title: str, amounts: Floats, changes: Sequence[Interval], unit: str) -> str:
     """AUROC change over the amount of a perturbation, with intervals."""
-    low = min([-0.02, *(c.low for c in changes if not math.isnan(c.low))])
-    frame = _Frame(
-        (min(0.0, float(amounts.min())), max(0.0, float(amounts.max()))), (low * 1.1, 0.03)
-    )
+    lows = [c.low if not math.isnan(c.low) else c.estimate for c in changes]
+    bottom = -_nice_end(-min([-0.02, *(low for low in lows if not math.isnan(low))]))
+    ends = (min(0.0, float(amounts.min())), max(0.0, float(amounts.max())))
+    frame = _Frame(ends, (bottom, -0.25 * bottom))
     order = np.argsort(amounts)
     xs = [float(amounts[i]) for i in order]
     ys = [changes[i].estimate for i in order]
-    whiskers = "".join(
-        f'<line class="whisker" style="stroke-width:1" x1="{frame.x(x)}" x2="{frame.x(x)}" '
-        f'y1="{frame.y(changes[i].low)}" y2="{frame.y(changes[i].high)}"/>'
+    marks = "".join(
+        frame.whisker(x, changes[i])
+        + f'<circle class="dot" cx="{frame.x(x)}" cy="{frame.y(changes[i].estimate)}" r="2.8"/>'
         for x, i in zip(xs, order, strict=True)
-        if not math.isnan(changes[i].low)
     )
-    dots = "".join(
-        f'<circle class="dot" cx="{frame.x(x)}" cy="{frame.y(y)}" r="2.8"/>'
-        for x, y in zip(xs, ys, strict=True)
-    )
-    zero = f'<path class="chance" d="{frame.path(list(frame.x.domain), [0.0, 0.0])}"/>'
+    zero = f'<path class="chance" d="{frame.path(ends, (0.0, 0.0))}"/>'
     line = f'<path class="line" d="{frame.path(xs, ys)}"/>'
-    return frame.panel(title, unit, zero + line + whiskers + dots)
+    return frame.panel(title, unit, zero + line + marks)
 
 
 def panel_grid(panels: Sequence[str], *, columns: int = 7, title: str = "") -> str:
@@ -231,33 +221,41 @@ def panel_grid(panels: Sequence[str], *, columns: int = 7, title: str = "") -> s
 class _Frame:
     """The square that a panel is drawn in, with its two scales."""
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self.x = Scale(x, (LEFT, LEFT + SIDE))
-        self.y = Scale(y, (TOP + SIDE, TOP))
+    def __init__(
+        self, x: tuple[float, float], y: tuple[float, float], *, root: bool = False
+    ) -> None:
+        self.x = Scale(x, (LEFT, LEFT + SIDE), root)
+        self.y = Scale(y, (TOP + SIDE, TOP), root)
 
     def path(self, xs: Sequence[float] | Floats, ys: Sequence[float] | Floats) -> str:
         points = (f"{self.x(a):g} {self.y(b):g}" for a, b in zip(xs, ys, strict=True))
         return "M" + "L".join(points)
 
+    def whisker(self, x: float, interval: Interval) -> str:
+        if math.isnan(interval.low):
+            return ""
+        at, top, bottom = self.x(x), self.y(interval.high), self.y(interval.low)
+        return f'<line class="bar" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>'
+
     def grid(self) -> str:
-        middle_x, middle_y = LEFT + SIDE / 2, TOP + SIDE / 2
-        return (
-            f'<path class="grid" d="M{middle_x} {TOP}V{TOP + SIDE}M{LEFT} {middle_y}H{LEFT + SIDE}"/>'
-        )
+        across, down = LEFT + SIDE / 2, TOP + SIDE / 2
+        return f'<path class="grid" d="M{across} {TOP}V{TOP + SIDE}M{LEFT} {down}H{LEFT + SIDE}"/>'
 
     def missing(self) -> str:
-        return (
-            f'<text class="gap" x="{LEFT + SIDE / 2}" y="{TOP + SIDE / 2}" text-anchor="middle">'
-            "not estimable</text>"
-        )
+        middle = f'x="{LEFT + SIDE / 2}" y="{TOP + SIDE / 2}"'
+        return f'<text class="gap" {middle} text-anchor="middle">not estimable</text>'
 
-    def panel(self, title: str, note: str, body: str) -> str:
+    def panel(self, title: str, note: str, body: str, *, low_y: float | None = None) -> str:
+        """Frame, axis ends and text; ``low_y`` is the value to label instead of the lower end."""
+        low = self.y.domain[0] if low_y is None else low_y
         ends = (
             _tick(LEFT, TOP + SIDE + 11, _short(self.x.domain[0]), "start")
             + _tick(LEFT + SIDE, TOP + SIDE + 11, _short(self.x.domain[1]), "end")
-            + _tick(LEFT - 4, TOP + SIDE, _short(self.y.domain[0]), "end")
+            + _tick(LEFT - 4, min(self.y(low) + 3, TOP + SIDE), _short(low), "end")
             + _tick(LEFT - 4, TOP + 7, _short(self.y.domain[1]), "end")
         )
+        if self.x.root:
+            ends += _tick(LEFT + SIDE / 2, TOP + SIDE + 11, _short(self.x.domain[1] / 4), "middle")
         text = (
             f'<text class="title" x="{LEFT}" y="12">{escape(title)}</text>'
             f'<text class="note" x="{LEFT}" y="25">{escape(note)}</text>'
@@ -273,6 +271,11 @@ def _tick(x: float, y: float, text: str, anchor: str) -> str:
 def _short(value: float) -> str:
     text = f"{value:.3g}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _count(counts: Floats) -> str:
+    """Films in the middle bin."""
+    return f"{int(np.median(counts)):,}"
 
 
 def _plain(interval: Interval) -> str:
@@ -292,5 +295,3 @@ def _svg(size: tuple[float, float], body: str, label: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
     )
-
-

@@ -1,4 +1,4 @@
-"""Prediction sets: probabilities, labels and patients of the same images, aligned and checked once."""
+"""Prediction sets: probabilities, labels and patients of the same images, checked once."""
 
 from __future__ import annotations
 
@@ -130,6 +130,7 @@ def load_predictions(
             patients are known, or no image has labels.
     """
     table = source if isinstance(source, pd.DataFrame) else read_table(source)
+    table, refusals = _scored_rows(table)
     image_ids = _image_ids(table, what="predictions")
     scored = _scored_findings(table)
     truth = table if labels is None else labels
@@ -140,7 +141,7 @@ def load_predictions(
     kept = table.iloc[rows]
     logits, probabilities, score_notes = _scores(kept, [scored[name] for name in names])
     label_values = _labels(truth, [label_columns[name] for name in names])
-    notes += score_notes + _disagreement(kept, names, label_values, labels is not None)
+    notes += refusals + score_notes + _disagreement(kept, names, label_values, labels is not None)
     return PredictionSet(
         image_ids=image_ids[rows],
         patient_ids=_patients(truth, kept, image_ids[rows], one_image_a_patient),
@@ -151,6 +152,16 @@ def load_predictions(
         facts=_facts(truth, kept),
         notes=tuple(notes),
     )
+
+
+def _scored_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the images that predict refused; its ``reason`` column says which."""
+    if "reason" not in table.columns:
+        return table, []
+    scored = table["reason"].fillna("") == ""
+    n_refused = int((~scored).sum())
+    notes = [f"{n_refused} of {len(table)} images were not scored and are left out."]
+    return table[scored].reset_index(drop=True), notes if n_refused else []
 
 
 def _image_ids(table: pd.DataFrame, *, what: str) -> NDArray[np.str_]:

@@ -111,7 +111,7 @@ def reliability_curve(
     edges = bin_edges(probability, binning, n_bins)
     bins = assign_bins(probability, edges)
     counts, predicted, observed = (
-        np.bincount(bins, weights=values, minlength=len(edges) + 1)
+        np.bincount(bins, weights=values, minlength=len(edges) + 1).astype(np.float64)
         for values in (weight, weight * probability, weight * label)
     )
     held = counts > 0.0

@@ -64,7 +64,8 @@ class Ranking:
             won = (positives * (below + np.float32(0.5) * ties)).sum(axis=0, dtype=np.float64)
             area = won / (n_positive * n_negative)
             if not self.with_precision:
-                return area[None]
+                only: Floats = area[None]
+                return only
             true = np.cumsum(positives[::-1], axis=0)[::-1]
             flagged = true + (n_negative.astype(np.float32) - below)
             flagged[flagged == 0.0] = 1.0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from monai_cxr.evaluation.localization import FindingLocalization
 from monai_cxr.evaluation.page_sections import (
     finding_panels,
     findings_table,
@@ -20,7 +21,6 @@ from monai_cxr.evaluation.page_sections import (
     title_of,
 )
 from monai_cxr.evaluation.page_style import PAGE_STYLE
-from monai_cxr.evaluation.localization import FindingLocalization
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.evaluation.robustness import RobustnessPoint
 from monai_cxr.prediction import Interval
@@ -114,26 +114,26 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
 def _header(performance: Performance, name: str) -> str:
     who = performance.identity
     where = ", ".join(escape(part) for part in (who.data, who.split) if part)
+    when = f", {escape(who.created)}" if who.created else ""
     version = who.model.get("version", "")
     return (
-        '<header><p class="kicker">Performance report</p>'
+        f'<header><p class="kicker">Performance report{when}</p>'
         f"<h1>{escape(name)}{escape(f' {version}') if version else ''}</h1>"
         f'<p class="lead">{len(performance.findings)} findings on {who.n_images:,} frontal chest '
-        f"radiographs of {who.n_patients:,} patients{f' ({where})' if where else ''}. Intervals are "
-        f"95 %, from {who.n_bootstrap:,} resamplings of whole patients"
-        f"{f'. {escape(who.created)}' if who.created else ''}.</p></header>"
+        f"radiographs of {who.n_patients:,} patients{f' ({where})' if where else ''}. Intervals "
+        f"are 95 %, from {who.n_bootstrap:,} resamplings of whole patients.</p></header>"
     )
 
 
 def _tiles(performance: Performance) -> str:
     macro = performance.macro
     raw = macro.ece_uncalibrated
-    before = "" if math.isnan(raw) else f"; {raw:.3f} uncalibrated"
+    before = "adaptive ECE" if math.isnan(raw) else f"ECE; {raw:.3f} uncalibrated"
     tiles = (
         ("Mean AUROC", *_large(macro.auroc), f"of {len(macro.findings)} findings"),
         ("Any finding, AUROC", *_large(performance.any_finding.auroc), "is the film abnormal?"),
         ("Mean average precision", *_large(macro.average_precision), "chance is the prevalence"),
-        ("Mean calibration error", *_large(macro.ece), f"adaptive ECE{before}"),
+        ("Mean calibration error", *_large(macro.ece), before),
     )
     return (
         '<div class="tiles">'
@@ -180,8 +180,7 @@ def _film(film: WorstError) -> str:
     ]
     label = "labelled present" if film.label else "labelled absent"
     return (
-        f'<figure><div class="{"two" if len(pictures) == 2 else ""}">'
-        f"{''.join(pictures) or '<i></i>'}</div>"
+        f"<figure><div>{''.join(pictures) or '<i></i>'}</div>"
         f"<figcaption><b>{escape(title_of(film.finding))}</b>, {label}, probability "
         f"{film.probability:.3f}<br>{escape(film.image_id)}</figcaption></figure>"
     )

@@ -146,7 +146,9 @@ def _points(
     points = []
     for i, name in enumerate(predictions[0].findings):
         limit = thresholds.get(name, np.nan)
-        flipped = np.nan if np.isnan(limit) else np.mean((first >= limit) != (second >= limit), 0)[i]
+        flipped = (
+            np.nan if np.isnan(limit) else np.mean((first >= limit) != (second >= limit), 0)[i]
+        )
         interval = percentile_interval(float(change[i]), replicates[i])
         points.append(
             RobustnessPoint(*where, name, interval, float(moved[:, i].mean()), float(flipped))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def plan_subgroups(
         dimensions: Tuples of facts.
 
     Returns:
-        The groups of each dimension with at least two levels, largest level first.
+        The groups of each dimension with at least two levels, in reading order.
 
     Raises:
         SettingsError: If a fact is unknown.
@@ -125,12 +126,12 @@ def plan_subgroups(
     for dimension in dimensions:
         keys = pd.DataFrame({fact: levels[fact] for fact in dimension})
         present = (keys != "").all(axis=1)
-        sizes = keys[present].value_counts()
-        if len(sizes) < 2 or any(keys[present][fact].nunique() < 2 for fact in dimension):
+        found = {tuple(map(str, level)) for level in keys[present].to_numpy()}
+        if len(found) < 2 or any(keys[present][fact].nunique() < 2 for fact in dimension):
             continue
         plans += [
-            _compiled(predictions, patients, n_patients, (dimension, _as_level(level), keys))
-            for level in sizes.index
+            _compiled(predictions, patients, n_patients, (dimension, level, keys))
+            for level in sorted(found, key=_reading_order)
         ]
     return plans
 
@@ -140,7 +141,7 @@ def fact_levels(values: pd.Series[str] | pd.Series[float], fact: str) -> NDArray
     if fact == "age":
         years = values.to_numpy(dtype=np.float64)
         bands = np.searchsorted(AGE_STARTS, np.nan_to_num(years, nan=-1.0), side="right") - 1
-        names = [f"{a}-{b - 1}" for a, b in zip(AGE_STARTS, AGE_STARTS[1:], strict=False)]
+        names = [f"{a}-{b - 1}" for a, b in pairwise(AGE_STARTS)]
         table = np.array(["", *names, f"{AGE_STARTS[-1]}+"], dtype=object)
         return table[bands + 1]
     if fact == "follow_up":
@@ -169,16 +170,17 @@ def subgroups_of(
     Returns:
         The groups with intervals and gaps.
     """
-    references: dict[tuple[str, ...], int] = {}
+    sizes = [int(plan.chosen.sum()) for plan in plans]
     result = []
     for i, plan in enumerate(plans):
-        reference = references.setdefault(plan.dimension, i)
+        peers = [j for j, other in enumerate(plans) if other.dimension == plan.dimension]
+        reference = max(peers, key=sizes.__getitem__)
         names = [predictions.findings[column] for column in plan.columns]
         result.append(
             Subgroup(
                 dimension=plan.dimension,
                 level=plan.level,
-                n=int(plan.chosen.sum()),
+                n=sizes[i],
                 n_patients=len(np.unique(predictions.patient_ids[plan.chosen])),
                 auroc={
                     name: percentile_interval(float(plan.estimates[j]), replicates[i][j])
@@ -195,8 +197,13 @@ def subgroups_of(
     return tuple(result)
 
 
-def _as_level(index: object) -> tuple[str, ...]:
-    return tuple(map(str, index)) if isinstance(index, tuple) else (str(index),)
+def _reading_order(level: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    """Ages by their first year, the rest by the alphabet."""
+    return tuple(
+        (int(part) if part.isdigit() else 0, name)
+        for name in level
+        for part in [name.split("-")[0].rstrip("+")]
+    )
 
 
 def _compiled(
@@ -246,7 +253,9 @@ def mean_over_findings(replicates: Floats, shares: Floats | None = None) -> Floa
     weights = there * (np.ones(len(replicates)) if shares is None else shares)[:, None]
     count = weights.sum(axis=0)
     total = (np.where(there, replicates, 0.0) * weights).sum(axis=0)
-    return np.divide(total, count, out=np.full(replicates.shape[1], np.nan), where=count > 0)
+    mean: Floats = np.full(replicates.shape[1], np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
 
 
 def _gap(plans: tuple[SubgroupPlan, SubgroupPlan], replicates: tuple[Floats, Floats]) -> Interval:
