@@ -141,7 +141,8 @@ def operating_points_table(performance: Performance) -> str:
         '<div class="scroll"><table><thead><tr><th>Finding</th>'
         "<th>Threshold</th><th>Flagged</th><th>Sensitivity<br>(95 % interval)</th>"
         "<th>Specificity<br>(95 % interval)</th><th>PPV</th><th>NPV</th><th>LR+</th><th>LR-</th>"
-        f"</tr></thead><tbody>{''.join(map(_point_row, points))}</tbody></table></div>{gap}</section>"
+        f"</tr></thead><tbody>{''.join(map(_point_row, points))}</tbody></table></div>"
+        f"{gap}</section>"
     )
 
 

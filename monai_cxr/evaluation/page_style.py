@@ -80,7 +80,8 @@ h1{font-size:19pt}h2{font-size:12.5pt;margin:15pt 0 1pt;break-after:avoid}
 table{font-size:8pt}th{font-size:7.4pt;padding:3pt 3pt}td{padding:1pt 3pt}td small{font-size:7pt}
 td.plot,th.plot{width:104px;padding:0}td.plot svg,th.plot svg{width:104px;height:auto}
 td{height:auto}.figure{break-inside:avoid}
-.tile{padding:8pt 10pt}.tile b{font-size:16pt}.tile span{font-size:8pt}
+.tiles{margin:9pt 0 4pt}.warnings{margin:8pt 0;padding:5pt 12pt;font-size:8.5pt}
+.tile{padding:6pt 10pt}.tile b{font-size:16pt}.tile span{font-size:8pt}
 tr,.panels svg{break-inside:avoid}thead{display:table-header-group}
 .panels{grid-template-columns:repeat(5,1fr);gap:3px 2px;max-width:172mm}
 .films img,.films i{width:29mm;height:29mm}

@@ -95,6 +95,8 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
         _tiles(performance),
         _warnings(performance.warnings),
         findings_table(performance),
+        limitations(performance),
+        identity_list(performance),
         finding_panels(performance),
         operating_points_table(performance),
         subgroups_table(performance),
@@ -102,8 +104,6 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
         localization_section(more.localization),
         robustness_section(more.robustness),
         published_table(performance),
-        identity_list(performance),
-        limitations(performance),
         "<footer>Research use, not a medical device.</footer>",
     ]
     return _PAGE.format(
