@@ -135,14 +135,14 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
         UnsupportedImage: ``"not_a_film"`` for volumes, ``"bad_range"``, ``"bit_depth"``.
     """
     nibabel = require("nibabel", extra="nifti")
+    parsing.keep_quiet("nibabel")
     if data.startswith(_GZIP):
         data = parsing.inflate(data, wbits=zlib.MAX_WBITS | 16)
     if not is_nifti(data) or data.startswith(_GZIP):
         raise UnreadableImage("The gzip file holds no NIfTI image.", reason="not_an_image")
     kind = nibabel.Nifti1Image if data[344:348] == b"n+1\x00" else nibabel.Nifti2Image
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with parsing.quiet():
             image = kind.from_bytes(data)
             shape = tuple(int(n) for n in image.shape)
             _check_film(shape)

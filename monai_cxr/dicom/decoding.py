@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.config import IGNORE
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
 from monai_cxr.dicom import elements, fast_codecs
 from monai_cxr.dicom.attributes import HeaderFacts
@@ -23,6 +30,8 @@ MAX_PIXELS = 50_000_000
 
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 _WITHOUT_SIZE = frozenset({"1.2.840.10008.1.2.5"})  # RLE states no size; its output is bounded
+_END_OF_IMAGE = b"\xff\xd9"
+_TRAILING_BYTES = 64
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOR = frozenset(
     {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
@@ -48,9 +57,9 @@ def decode(parsed: ParsedFile, facts: HeaderFacts, *, frame: int = 0) -> NDArray
     check_layout(parsed, facts)
     pixels = parsed.pixels
     assert pixels is not None  # check_layout refuses a file without pixels
-    if UID(parsed.transfer_syntax) in _NATIVE:
+    if UID(parsed.transfer_syntax, IGNORE) in _NATIVE:
         if facts.samples_per_pixel == 1 and not parsed.is_encapsulated:
-            return _native(pixels, facts, frame, little=parsed.little_endian)
+            return _native(pixels, facts, frame, parsed=parsed)
         return _by_pydicom(parsed, bytes(pixels), facts, frame)
     return _encapsulated(parsed, pixels, facts, frame)
 
@@ -104,8 +113,10 @@ def _check_cells(facts: HeaderFacts) -> None:
 
 
 def _native(
-    pixels: memoryview, facts: HeaderFacts, frame: int, *, little: bool
+    pixels: memoryview, facts: HeaderFacts, frame: int, *, parsed: ParsedFile
 ) -> NDArray[np.generic]:
+    little = parsed.little_endian
+    is_swapped = not little and parsed.value_representation == "OW"
     n_cells = facts.rows * facts.columns
     n_bytes = n_cells * facts.bits_allocated // 8
     cells = pixels[frame * n_bytes : (frame + 1) * n_bytes]
@@ -116,7 +127,7 @@ def _native(
         array = array if little else array.astype("<u2")
     else:
         array = np.frombuffer(cells, dtype=np.uint8)
-        if not little and n_cells % 2 == 0:
+        if is_swapped and n_cells % 2 == 0:
             array = array.reshape(-1, 2)[:, ::-1].reshape(-1)  # 8-bit cells in swapped OW words
     return array.reshape(facts.rows, facts.columns)
 
@@ -145,12 +156,15 @@ def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> None:
         raise _damaged(
             f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
         )
+    if _END_OF_IMAGE not in stream[-_TRAILING_BYTES:]:
+        # Most decoders fill up what is missing with gray, and say nothing.
+        raise _damaged("the compressed data end early")
 
 
 def _by_pydicom(
     parsed: ParsedFile, data: bytes, facts: HeaderFacts, frame: int
 ) -> NDArray[np.generic]:
-    syntax = UID(parsed.transfer_syntax)
+    syntax = UID(parsed.transfer_syntax, IGNORE)
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -160,7 +174,8 @@ def _by_pydicom(
             reason="unknown_transfer_syntax",
         ) from None
     plugin = fast_codecs.choose(syntax) if syntax.is_encapsulated else ""
-    if not decoder.is_available:
+    needs_12_bits = syntax == JPEGExtended12Bit and facts.bits_stored > 8
+    if not decoder.is_available or (needs_12_bits and plugin == ""):
         raise UnreadableImage(
             f"No decoder for {syntax.name} is installed. Install one with: "
             "pip install 'monai-cxr[fast-codecs]'",
@@ -176,6 +191,11 @@ def _by_pydicom(
             )
         except MALFORMED as error:
             raise _damaged(f"{syntax.name} could not be decoded: {type(error).__name__}") from None
+        except BaseException as error:
+            # A panic of a decoder written in Rust is no Exception, and cannot be imported.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise _damaged(f"{syntax.name} could not be decoded") from None
     return _as_cells(array, facts)
 
 

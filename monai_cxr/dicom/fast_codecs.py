@@ -1,7 +1,9 @@
 """Fast codecs: imagecodecs (BSD-3) as a decoder of pydicom, when it is installed.
 
 It is the only permissively licensed decoder here for JPEG Extended with 12 bits, and the fastest
-for lossless JPEG and High-Throughput JPEG 2000. pydicom asks a plug-in module for these names.
+for lossless JPEG. pydicom asks a plug-in module for these names. Speed is not all: imagecodecs'
+HTJ2K decoder loses its errors, and CharLS (pyjpegls, imagecodecs) takes many seconds on some damaged
+JPEG-LS streams, so OpenJPEG and GDCM come first there.
 """
 
 from __future__ import annotations
@@ -17,22 +19,18 @@ from pydicom.uid import UID
 
 _NAME = "imagecodecs"
 _JPEG = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
-_JPEG_2000 = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 
-DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_2000), ("numpy", _NAME))
+DECODER_DEPENDENCIES = dict.fromkeys(_JPEG, ("numpy", _NAME))
 """Transfer syntaxes and what each needs (pydicom's plug-in interface)."""
 
 _PREFERRED = {
     uid.JPEGExtended12Bit: (_NAME,),
     uid.JPEGLossless: (_NAME, "gdcm"),
     uid.JPEGLosslessSV1: (_NAME, "gdcm"),
-    uid.HTJ2KLossless: (_NAME, "pylibjpeg"),
-    uid.HTJ2KLosslessRPCL: (_NAME, "pylibjpeg"),
-    uid.HTJ2K: (_NAME, "pylibjpeg"),
     uid.JPEG2000Lossless: ("pylibjpeg", "gdcm"),
     uid.JPEG2000: ("pylibjpeg", "gdcm"),
-    uid.JPEGLSLossless: ("pyjpegls",),
-    uid.JPEGLSNearLossless: ("pyjpegls",),
+    uid.JPEGLSLossless: ("gdcm", "pyjpegls"),
+    uid.JPEGLSNearLossless: ("gdcm", "pyjpegls"),
     uid.RLELossless: ("pylibjpeg", "pydicom"),
     uid.JPEGBaseline8Bit: ("pillow", "gdcm"),
 }
@@ -65,8 +63,7 @@ def choose(syntax: UID) -> str:
 def _decode_frame(src: bytes, runner: Any) -> bytearray:
     """Decode one frame (pydicom's plug-in interface)."""
     codecs: ModuleType = __import__(_NAME)
-    syntax = runner.transfer_syntax
-    array = codecs.htj2k_decode(src) if syntax in _JPEG_2000 else codecs.jpeg8_decode(src)
+    array = codecs.jpeg8_decode(src)
     runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
     runner.set_option("planar_configuration", 0)
     return bytearray(np.ascontiguousarray(array))

@@ -49,6 +49,7 @@ class ParsedFile:
         transfer_syntax: UID of the syntax that the pixels are in.
         pixels: Value of Pixel Data (7FE0,0010) as a view of the file; None when there is none.
         is_encapsulated: Whether that value is a sequence of compressed fragments.
+        value_representation: VR of Pixel Data, ``""`` when implicit.
         has_float_pixels: Whether the file holds Float or Double Float Pixel Data instead.
     """
 
@@ -56,6 +57,7 @@ class ParsedFile:
     transfer_syntax: str
     pixels: memoryview | None
     is_encapsulated: bool
+    value_representation: str = ""
     has_float_pixels: bool = False
 
     @property
@@ -128,20 +130,27 @@ def _parse(data: bytes) -> ParsedFile:
     )
     rest = memoryview(stream.getvalue())[stream.tell() :]
     native = syntax == DeflatedExplicitVRLittleEndian
-    kind, pixels, encapsulated = _find_pixels(rest, implicit=implicit, little=little)
+    place = _find_pixels(rest, implicit=implicit, little=little)
     return ParsedFile(
         dataset=dataset,
         transfer_syntax=str(ExplicitVRLittleEndian) if native else syntax,
-        pixels=pixels if kind == "stored" else None,
-        is_encapsulated=encapsulated,
-        has_float_pixels=kind == "float",
+        pixels=place.value if place.kind == "stored" else None,
+        is_encapsulated=place.is_encapsulated,
+        value_representation="" if implicit else place.value_representation,
+        has_float_pixels=place.kind == "float",
     )
 
 
-def _find_pixels(
-    rest: memoryview, *, implicit: bool, little: bool
-) -> tuple[str, memoryview | None, bool]:
-    """Walk the elements of group 7FE0 to the one that holds pixels: kind, value, encapsulated."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    kind: str = ""
+    value: memoryview | None = None
+    is_encapsulated: bool = False
+    value_representation: str = ""
+
+
+def _find_pixels(rest: memoryview, *, implicit: bool, little: bool) -> _Place:
+    """Walk the elements of group 7FE0 to the one that holds pixels."""
     order = "<" if little else ">"
     position = 0
     while position + 8 <= len(rest):
@@ -163,11 +172,11 @@ def _find_pixels(
         undefined = length == _UNDEFINED_LENGTH
         if element in _PIXEL_TAGS:
             value = rest[value_at:] if undefined else rest[value_at : value_at + length]
-            return _PIXEL_TAGS[element], value, undefined
+            return _Place(_PIXEL_TAGS[element], value, undefined, vr.decode("latin-1"))
         if undefined:
             break
         position = value_at + length
-    return "", None, False
+    return _Place()
 
 
 def inflate(data: bytes, *, wbits: int, limit: int = MAX_FILE_BYTES) -> bytes:
@@ -202,5 +211,18 @@ def _let_out(record: logging.LogRecord) -> bool:
     return not _quiet.get()
 
 
-# A filter of a logger does not see its children's records, pydicom has one logger for all.
-logging.getLogger("pydicom").addFilter(_let_out)
+def keep_quiet(prefix: str) -> None:
+    """Filter the loggers of a library while :func:`quiet` is in force.
+
+    A filter of a logger does not see the records of its children: each gets its own.
+
+    Args:
+        prefix: Name of the library, whose modules have been imported.
+    """
+    for name in [prefix, *logging.root.manager.loggerDict]:
+        logger = logging.getLogger(name)
+        if name.partition(".")[0] == prefix and _let_out not in logger.filters:
+            logger.addFilter(_let_out)
+
+
+keep_quiet("pydicom")

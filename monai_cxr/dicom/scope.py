@@ -39,37 +39,12 @@ _SECONDARY_CAPTURES = frozenset(
 )
 _CHEST = re.compile(r"CHEST|THORA|TORAX|TORACE|LUNG|PULM|POUMON|PULMAO|BRUSTKORB|胸")
 _NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK")
-_OTHER_PARTS = tuple(
-    [
-        "ABDOMEN",
-        "ANKLE",
-        "BREAST",
-        "CSPINE",
-        "ELBOW",
-        "EXTREMITY",
-        "FEMUR",
-        "FINGER",
-        "FOOT",
-        "FOREARM",
-        "ARM",
-        "HAND",
-        "HEAD",
-        "HIP",
-        "HUMERUS",
-        "KNEE",
-        "LEG",
-        "LSPINE",
-        "MANDIBLE",
-        "NECK",
-        "PELVIS",
-        "SHOULDER",
-        "SKULL",
-        "TSPINE",
-        "SPINE",
-        "TOE",
-        "WRIST",
-    ]
+_OTHER_PART = re.compile(
+    r"ABDOMEN|ANKLE|BREAST|CSPINE|ELBOW|EXTREMITY|FEMUR|FINGER|FOOT|FOREARM|ARM|HAND|HEAD|HIP|"
+    r"HUMERUS|KNEE|LEG|LSPINE|MANDIBLE|NECK|PELVIS|SHOULDER|SKULL|TSPINE|SPINE|TOE|WRIST"
 )
+_OTHER_VIEW = re.compile(r"LAT|LATERAL")
+_FRONTAL = (("L", "F"), ("R", "F"))
 _BLANK_DEVIATION = 0.015
 _BLANK_ENTROPY_BITS = 1.0
 _HARD_COLLIMATION = 0.45
@@ -235,8 +210,9 @@ def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
         return _refuse("lateral", "The projection is lateral; the model reads frontal films.")
     part = facts.body_part
     if part and not _CHEST.search(part) and not _NEAR_CHEST.search(part):
-        known = next((name for name in _OTHER_PARTS if name in part.replace(" ", "")), "not known")
-        return _refuse("body_part", f"BodyPartExamined is {known}; expected CHEST.")
+        known = _OTHER_PART.search(part)  # only a known word is quoted: the field is free text
+        named = known[0] if known else "not known"
+        return _refuse("body_part", f"BodyPartExamined is {named}; expected CHEST.")
     if facts.n_frames > 1:
         return _refuse("multi_frame", f"The image has {facts.n_frames} frames; a film has one.")
     return None
@@ -257,7 +233,8 @@ def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
     orientation = tuple(v for v in facts.patient_orientation if v)[:2]
     spacing = facts.pixel_spacing_mm
     aspect = max(spacing) / min(spacing) if spacing else 1.0
-    words = set(re.findall(r"[A-Z]+", facts.description))
+    words = re.findall(r"[A-Z]+", facts.description)
+    disagrees = any(_OTHER_PART.fullmatch(w) or _OTHER_VIEW.fullmatch(w) for w in words)
     part = facts.body_part
     flags = {
         "modality_unknown": not facts.modality,
@@ -266,7 +243,7 @@ def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
         "body_part_near_chest": bool(part) and not _CHEST.search(part),
         "projection_unknown": facts.view is ViewPosition.UNKNOWN,
         "age_unknown": facts.age_years is None,
-        "description_disagrees": bool(words & {*_OTHER_PARTS, "LATERAL", "LAT"}),
+        "description_disagrees": disagrees,
         "mirrored_by_header": orientation == ("R", "F"),
         "orientation_by_header": len(orientation) == 2
         and orientation not in (("L", "F"), ("R", "F")),

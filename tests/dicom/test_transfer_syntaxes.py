@@ -1,0 +1,142 @@
+import imagecodecs
+import numpy as np
+import pytest
+
+from monai_cxr.dicom import fast_codecs
+from monai_cxr.dicom.reader import read_dicom
+from monai_cxr.dicom.synthetic import synthetic_dicom
+from monai_cxr.errors import UnreadableImage
+
+UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BY_PYDICOM = {
+    "rle": "1.2.840.10008.1.2.5",
+    "jpeg_ls": "1.2.840.10008.1.2.4.80",
+    "jpeg_2000": "1.2.840.10008.1.2.4.90",
+}
+JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
+DEPTHS = ((8, False), (12, False), (12, True), (16, False), (16, True))
+
+
+def film(bits, signed):
+    low = -(2 ** (bits - 1)) if signed else 0
+    ramp = np.linspace(low, low + 2**bits - 1, 48 * 64).round().reshape(48, 64)
+    noisy = np.roll(ramp, 7, axis=1)
+    noisy[::5] = ramp[::5]
+    return noisy.astype(np.dtype(f"{'i' if signed else 'u'}{1 if bits <= 8 else 2}"))
+
+
+def facts(bits):
+    center = {"WindowCenter": 2 ** (bits - 2), "WindowWidth": 2 ** (bits - 1)}
+    return {"BitsStored": bits, "HighBit": bits - 1, **center}
+
+
+def reference(bits, signed):
+    return read_dicom(synthetic_dicom(film(bits, signed), **facts(bits))).pixels
+
+
+@pytest.mark.parametrize(("bits", "signed"), DEPTHS)
+@pytest.mark.parametrize("syntax", [*UNCOMPRESSED, DEFLATED, *BY_PYDICOM.values()])
+def test_lossless_twins_are_equal_bit_for_bit(syntax, bits, signed):
+    if syntax == BY_PYDICOM["jpeg_ls"] and signed:
+        pytest.skip("pydicom has no JPEG-LS encoder for signed pixels")
+    file = synthetic_dicom(film(bits, signed), transfer_syntax=syntax, **facts(bits))
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(bits, signed))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("syntax", JPEG_LOSSLESS)
+def test_lossless_jpeg(syntax, bits):
+    pixels = film(bits, False)
+    stream = bytes(imagecodecs.jpeg8_encode(pixels, lossless=True))
+    file = synthetic_dicom(pixels, transfer_syntax=syntax, codestream=stream, **facts(bits))
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(bits, False))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("syntax", HTJ2K)
+def test_high_throughput_jpeg_2000(syntax, bits):
+    pixels = film(bits, False)
+    stream = bytes(imagecodecs.htj2k_encode(pixels))
+    file = synthetic_dicom(pixels, transfer_syntax=syntax, codestream=stream, **facts(bits))
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(bits, False))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits"), [("1.2.840.10008.1.2.4.50", 8), ("1.2.840.10008.1.2.4.51", 12)]
+)
+def test_lossy_jpeg_is_near(syntax, bits):
+    smooth = np.linspace(0, 2**bits - 1, 48 * 64).reshape(48, 64)
+    pixels = smooth.astype(np.uint8 if bits == 8 else np.uint16)
+    stream = bytes(imagecodecs.jpeg8_encode(pixels, level=98, bitspersample=bits))
+    window = {"WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits}
+    depth = {"BitsStored": bits, "HighBit": bits - 1}
+    plain = synthetic_dicom(pixels, **depth, **window)
+    lossy = synthetic_dicom(pixels, transfer_syntax=syntax, codestream=stream, **depth, **window)
+    np.testing.assert_allclose(read_dicom(lossy).pixels, read_dicom(plain).pixels, atol=0.02)
+
+
+def test_near_lossless_jpeg_ls_and_lossy_jpeg_2000_take_the_same_decoders():
+    pixels = film(12, False)
+    for syntax, stream in (
+        ("1.2.840.10008.1.2.4.81", imagecodecs.jpegls_encode(pixels)),
+        ("1.2.840.10008.1.2.4.91", imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k")),
+    ):
+        file = synthetic_dicom(
+            pixels, transfer_syntax=syntax, codestream=bytes(stream), **facts(12)
+        )
+        np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_jpeg_2000_of_signed_pixels_that_were_coded_unsigned():
+    pixels = film(12, True)
+    shifted = (pixels.astype(np.int32) & 0xFFF).astype(np.uint16)
+    stream = bytes(imagecodecs.jpeg2k_encode(shifted, level=0, codecformat="j2k", bitspersample=12))
+    syntax = BY_PYDICOM["jpeg_2000"]
+    file = synthetic_dicom(pixels, transfer_syntax=syntax, codestream=stream, **facts(12))
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, True))
+
+
+def test_bits_above_the_stored_ones_are_ignored():
+    pixels = film(12, False)
+    overlay = pixels | np.uint16(0xF000)
+    file = synthetic_dicom(overlay, **facts(12))
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_high_bit_at_the_top():
+    pixels = film(12, False)
+    file = synthetic_dicom((pixels << 4).astype(np.uint16), **{**facts(12), "HighBit": 15})
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_without_fast_codecs_12_bit_jpeg_names_the_extra(monkeypatch):
+    syntax = "1.2.840.10008.1.2.4.51"
+    decoder = fast_codecs.get_decoder(syntax)
+    fast_codecs.choose(decoder.UID)
+    if "imagecodecs" in decoder.available_plugins:
+        decoder.remove_plugin("imagecodecs")
+    monkeypatch.setattr(fast_codecs, "find_spec", lambda name: None)
+    monkeypatch.setattr(fast_codecs, "_registered", set())
+    pixels = film(12, False)
+    stream = bytes(imagecodecs.jpeg8_encode(pixels, bitspersample=12))
+    file = synthetic_dicom(pixels, transfer_syntax=syntax, codestream=stream, **facts(12))
+    try:
+        with pytest.raises(UnreadableImage, match="fast-codecs") as caught:
+            read_dicom(file)
+    finally:
+        monkeypatch.undo()
+        fast_codecs._registered.discard(syntax)
+    assert caught.value.reason == "codec_missing"
+
+
+def test_no_gpl_decoder_is_a_dependency():
+    from importlib.metadata import requires
+
+    try:
+        required = " ".join(requires("monai-cxr") or [])
+    except ModuleNotFoundError:
+        pytest.skip("monai-cxr is not installed as a distribution")
+    assert "libjpeg" not in required
+    assert "gpl" not in required.casefold()
