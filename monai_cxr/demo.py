@@ -90,12 +90,18 @@ class DemoResult:
     @property
     def ece_after(self) -> float:
         """Mean over findings, calibrated."""
-        return float(np.nanmean([item.ece for item in self.performance.findings]))
+        return float(np.nanmean([item.ece.estimate for item in self.performance.findings]))
 
     def rows(self) -> list[tuple[object, ...]]:
         """One row a finding: name, positives, AUROC with interval, ECE before and after."""
         return [
-            (item.finding, item.n_positive, str(item.auroc), self.before[item.finding], item.ece)
+            (
+                item.finding,
+                item.n_positive,
+                str(item.auroc),
+                self.before[item.finding],
+                item.ece.estimate,
+            )
             for item in self.performance.findings
         ]
 
@@ -166,7 +172,7 @@ def run_demo(out: Path, settings: DemoSettings, *, say: Say, progress: ProgressB
     )
     clock.stage("evaluate", "5/6  Evaluating the test patients")
     performance, before = _evaluate(out, bundle, scored["test"], settings)
-    report = write_report(performance, out / "report").html
+    report = write_report(performance, out / "report")[-1]
     clock.stage("films", "6/6  Reading five films with the packaged bundle")
     films = _five_films(bundle, index)
     clock.stage("", "")
@@ -235,7 +241,7 @@ def _evaluate(
         calibrator=read_calibrator(out / "calibration.json"),
         operating_points=read_operating_points(bundle / "models" / "operating_points.json"),
     )
-    return performance, {item.finding: item.ece for item in raw.findings}
+    return performance, {item.finding: item.ece.estimate for item in raw.findings}
 
 
 def _five_films(bundle: Path, index: pd.DataFrame) -> list[tuple[str, ...]]:

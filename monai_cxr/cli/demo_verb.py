@@ -38,8 +38,9 @@ def demo(
     if json:
         emit(result.to_json())
         return
+    who = result.performance.identity
     show(
-        f"{result.performance.n_images} held-out films of {result.performance.n_patients} patients",
+        f"{who.n_images} held-out films of {who.n_patients} patients",
         ("finding", "positive", "AUROC (95 % patient interval)", "ECE before", "ECE after"),
         result.rows(),
     )

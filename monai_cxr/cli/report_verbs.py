@@ -101,19 +101,27 @@ def evaluate(
     if json:
         emit(performance.to_json())
         return
-    for sentence in performance.notes:
+    for sentence in performance.warnings:
         note(sentence)
+    who = performance.identity
     rows = [
-        (f.finding, f.n_positive, str(f.auroc), f.average_precision, f.brier, f.ece)
-        for f in performance.findings
+        (
+            item.finding,
+            item.n_positive,
+            str(item.auroc),
+            item.average_precision.estimate,
+            item.brier.estimate,
+            item.ece.estimate,
+        )
+        for item in performance.findings
     ]
     show(
-        f"{performance.n_images} films of {performance.n_patients} patients",
+        f"{who.n_images} films of {who.n_patients} patients",
         ("finding", "positive", "AUROC (95 % interval)", "AP", "Brier", "ECE"),
         rows,
     )
     say(f"Macro AUROC {performance.macro.auroc}")
-    say(f"Report: {written.html}")
+    say(f"Report: {written[-1]}")
 
 
 def compare(
