@@ -107,11 +107,12 @@ def draw_body(visit: Visit, rng: np.random.Generator, breath: float) -> Body:
     return _inhale(body, breath)
 
 
-def draw_pose(size: int, rng: np.random.Generator) -> Pose:
+def draw_pose(size: int, body: Body, rng: np.random.Generator) -> Pose:
     """Draw the format of the film and the patient's place on it.
 
     Args:
         size: Longer side in pixels.
+        body: The patient; the film is wide enough for the chest.
         rng: The film's stream.
 
     Returns:
@@ -121,8 +122,8 @@ def draw_pose(size: int, rng: np.random.Generator) -> Pose:
     short = 2 * round(size * rng.uniform(0.82, 0.92) / 2)
     size = 2 * (size // 2)
     rows, columns = ((size, size), (size, short), (short, size))[int(shape)]
-    field_mm = float(rng.uniform(335.0, 405.0)) * (1.0 if shape != 1 else 1.04)
-    spacing = field_mm / max(rows, columns)
+    spacing = float(rng.uniform(335.0, 405.0)) / size
+    spacing = max(spacing, (2.0 * body.half_width + float(rng.uniform(30.0, 70.0))) / columns)
     return Pose(
         rows=rows,
         columns=columns,

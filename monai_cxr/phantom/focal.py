@@ -36,13 +36,13 @@ def draw_nodule(thorax: Thorax, severity: float, rng: np.random.Generator) -> Le
     """One to four dense balls of less than 3 cm."""
     cm = np.zeros_like(thorax.x)
     mask = np.zeros(thorax.x.shape, dtype=np.bool_)
-    for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))):
+    for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.3, 0.3, 0.25, 0.15]))):
         sign = draw_side(rng)
         centre = lung_point(thorax.body, sign, rng.uniform(0.2, 0.82), rng.uniform(0.15, 0.88))
-        size = (6.0 + 7.5 * severity) * rng.uniform(0.85, 1.0)
+        size = (7.5 + 7.0 * severity) * rng.uniform(0.88, 1.0)
         rough = 0.06 * noise(thorax, rng, size)
         radius = blob(thorax, centre, (size, size * rng.uniform(0.88, 1.0)), roughness=rough)
-        density = 1.7 if rng.random() < 0.65 else 2.6  # the denser ones are calcified
+        density = 2.0 if rng.random() < 0.6 else 2.8  # the denser ones are calcified
         cm = np.maximum(cm, 0.2 * size * density * ball(radius))
         reach = max(1.0, 0.8 * thorax.spacing_mm / size)
         mask |= (radius < reach) & (lung_of(thorax, sign).depth_cm > 0)
@@ -53,7 +53,7 @@ def draw_nodule(thorax: Thorax, severity: float, rng: np.random.Generator) -> Le
 def draw_hernia(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
     """Stomach behind the heart: a round wall, fluid below a level, gas above it."""
     body = thorax.body
-    size = 26.0 + 18.0 * severity
+    size = 28.0 + 18.0 * severity
     centre = (float(rng.uniform(-16.0, 30.0)), body.height - 0.30 * size + rng.uniform(-4.0, 8.0))
     radius = blob(
         thorax, centre, (size * 1.12, size), roughness=0.04 * noise(thorax, rng, 20.0)

@@ -54,8 +54,8 @@ def draw_acquisition(rng: np.random.Generator) -> Acquisition:
         scatter=float(rng.uniform(0.25, 1.1)),
         equalisation=float(rng.uniform(0.0, 0.55)),
         sharpening=float(rng.uniform(0.2, 1.1)),
-        window_low=float(rng.uniform(0.004, 0.07)),
-        window_high=float(rng.uniform(0.88, 0.995)),
+        window_low=float(rng.uniform(0.001, 0.05)),
+        window_high=float(rng.uniform(0.94, 0.999)),
         gamma=float(np.exp(rng.normal(0.0, 0.22))),
         collimation=(float(shutters[0]), float(shutters[1]),
                      float(shutters[2]), float(shutters[3])),
@@ -120,7 +120,7 @@ def process(signal: Field, body: Field, pose: Pose, acquisition: Acquisition) ->
 
 def _curve(shown: Field, gamma: float) -> Field:
     """Bend the range [0, 1] by ``gamma``; go on straight outside it."""
-    toe = 1.0 - (1.0 - np.clip(shown, 0.0, 1.0)) ** np.float32(1.5)
+    toe = 1.0 - (1.0 - np.clip(shown, 0.0, 1.0)) ** np.float32(1.35)
     bent = toe ** np.float32(gamma)
     beyond = shown - np.clip(shown, 0.0, 1.0)
     return np.asarray(bent + 0.5 * beyond, dtype=np.float32)

@@ -59,25 +59,25 @@ def draw_pleural_thickening(thorax: Thorax, severity: float, rng: np.random.Gene
     sign = draw_side(rng)
     lung = lung_of(thorax, sign)
     height = thorax.body.height
-    thick = (8.0 + 12.0 * severity) * (1.0 + 0.33 * noise(thorax, rng, 20.0))
+    thick = (10.0 + 12.0 * severity) * (1.0 + 0.33 * noise(thorax, rng, 20.0))
     apical = rng.random() < 0.4
     if apical:
         reach = smooth_step(thorax.y, 0.30 * height, 0.18 * height)
         thick = thick * 1.25
     else:
         top = rng.uniform(0.22, 0.40) * height
-        bottom = top + (0.32 + 0.2 * severity) * height
+        bottom = top + (0.38 + 0.2 * severity) * height
         reach = smooth_step(thorax.y, top, top + 18.0) * smooth_step(
             thorax.y, bottom, bottom - 18.0
         )
     thick = thick * reach
     band = smooth_step(lung.from_wall - thick, 1.5, -1.5) * (thick > 1.5) * (lung.depth_cm > 0)
     chalk = np.exp(-(((lung.from_wall - 0.8 * thick) / 2.2) ** 2)) * band
-    chalk = chalk * (noise(thorax, rng, 9.0) > 0.1) * np.float32(rng.random() < 0.5)
-    added = 1.2 * band + 1.8 * chalk
+    chalk = chalk * (noise(thorax, rng, 9.0) > 0.1) * np.float32(rng.random() < 0.6)
+    added = 1.6 * band + 2.0 * chalk
     return Lesion(
         mask=_own(band, lung),
-        filling=np.asarray((0.34 + 0.14 * severity) * band, dtype=np.float32),
+        filling=np.asarray((0.40 + 0.16 * severity) * band, dtype=np.float32),
         added_cm=np.asarray(added, dtype=np.float32),
     )
 

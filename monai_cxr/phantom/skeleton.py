@@ -38,7 +38,7 @@ def airway_cm(thorax: Thorax) -> Field:
     ends = smooth_step(below, 42.0, 22.0) * (y > carina - 6.0)
     right = _tube((x + 0.62 * below) * 0.85, 6.0) * ends
     left = _tube((x - 1.05 * below) * 0.70, 5.5) * ends
-    air = 1.5 * trachea + 0.9 * np.maximum(right, left)
+    air = 2.2 * trachea + 1.3 * np.maximum(right, left)
     return np.asarray(air, dtype=np.float32)
 
 

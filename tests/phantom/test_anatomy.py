@@ -110,7 +110,7 @@ class TestPose:
     @given(size=st.integers(64, 700), seed=st.integers(0, 500))
     @hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
     def test_sides_are_even_and_the_longer_is_the_size(self, size: int, seed: int) -> None:
-        pose = draw_pose(size, np.random.default_rng(seed))
+        pose = draw_pose(size, _body(), np.random.default_rng(seed))
         assert pose.rows % 2 == pose.columns % 2 == 0
         assert max(pose.rows, pose.columns) == 2 * (size // 2)
         assert min(pose.rows, pose.columns) >= 0.78 * size
