@@ -29,7 +29,6 @@ class Body:
         breast: Thickness of the breasts in cm, 0 in men.
         tracheal_shift: Shift of the trachea and upper mediastinum, positive to the left.
         raised: Elevation of the (right, left) hemidiaphragm.
-        collapse: Retraction of the (right, left) lung from the chest wall by a pneumothorax.
         stomach_bubble: Whether gas shows under the left hemidiaphragm.
     """
 

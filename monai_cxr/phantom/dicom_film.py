@@ -166,7 +166,7 @@ def _add_series(dataset: Dataset, film: PhantomFilm) -> None:
     dataset.ViewPosition = film.view_position
     dataset.PatientOrientation = ["L", "F"]
     dataset.ImageLaterality = "U"
-    dataset.ImageType = ["DERIVED", "PRIMARY", ""]
+    dataset.ImageType = ["DERIVED", "PRIMARY"]
     dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
     dataset.PixelIntensityRelationship = "LOG"
@@ -180,7 +180,7 @@ def _add_series(dataset: Dataset, film: PhantomFilm) -> None:
     dataset.PositionerType = "NONE"
     dataset.AcquisitionContextSequence = []
     dataset.ViewCodeSequence = [_view_code(film.view_position)]
-    dataset.AnatomicRegionSequence = [_code("43799004", "SCT", "Chest")]
+    dataset.AnatomicRegionSequence = [_code("816094009", "SCT", "Chest")]
 
 
 def _add_pixels(dataset: Dataset, film: PhantomFilm, encoding: Encoding) -> None:
@@ -217,8 +217,8 @@ def _encoded(dataset: Dataset, encoding: Encoding) -> Dataset:
 
 def _view_code(view_position: str) -> Dataset:
     if view_position == "PA":
-        return _code("272479007", "SCT", "Postero-anterior")
-    return _code("399348003", "SCT", "Antero-posterior")
+        return _code("272479007", "SCT", "postero-anterior")
+    return _code("399348003", "SCT", "antero-posterior")
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

@@ -35,7 +35,7 @@ DEFAULT_PREVALENCE: Mapping[str, float] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class PhantomSettings:
-    """What to render; the same settings give the same films on every machine.
+    """What to render; the same settings give the same films.
 
     Attributes:
         n_patients: Number of patients in an archive, at least 1.

@@ -10,7 +10,7 @@ from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.phantom import PhantomSettings
 from monai_cxr.phantom.patients import examine, n_films
 
-N = 2500
+N = 1200
 
 
 def _truths(settings: PhantomSettings) -> np.ndarray:
@@ -94,7 +94,7 @@ class TestFollowUps:
                     name in examine(settings, patient=patient).severities,
                     name in examine(settings, patient=patient, follow_up=1).severities,
                 )
-                for patient in range(600)
+                for patient in range(300)
             ]
             return float(np.mean([before == after for before, after in pairs]))
 
@@ -117,4 +117,4 @@ class TestIndependence:
         visits = [examine(settings, patient=patient) for patient in range(N)]
         ap = np.array([visit.view_position == "AP" for visit in visits])
         ill = np.array([bool(visit.severities) for visit in visits])
-        assert abs(ill[ap].mean() - ill[~ap].mean()) < 0.08
+        assert abs(ill[ap].mean() - ill[~ap].mean()) < 0.12
