@@ -149,7 +149,7 @@ def _assemble(model: BundleModel, inputs: pd.DataFrame, found: pd.DataFrame) -> 
     """Columns in order; what an index states of identity and facts goes before the header's."""
     columns: dict[str, object] = {"path": inputs["path"]}
     for name in (*KEY_COLUMNS, *FACT_COLUMNS, "split"):
-        own = inputs[name].replace("", None) if name in inputs else None
+        own = inputs[name].where(inputs[name] != "") if name in inputs else None
         read = found[name] if name in found else pd.Series([None] * len(found), dtype=object)
         value = read if own is None else own.where(own.notna(), read)
         numeric = name in ("age", "follow_up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,7 +85,7 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             f"The weights '{path.name}' do not fit the network ({type(error).__name__}). Use the "
             "configs they were trained with."
         ) from error
-    except Exception as error:
+    except (pickle.UnpicklingError, OSError) as error:
         raise InvalidBundle(
             f"The weights '{path.name}' are damaged ({type(error).__name__}). Restore the file."
         ) from error

@@ -103,19 +103,20 @@ def _row(path: Path, directory: Path) -> dict[str, object]:
     relative = path.relative_to(directory).as_posix()
     data, name = read_bytes(path)
     if is_plain_image(data) or is_nifti(data):
-        return {"path": str(path.resolve()), "relative_path": relative, "sop_uid": name}
-    facts = open_dicom(data).facts
+        facts = {"patient_id": "", "sop_uid": name}
+        return {"path": str(path.resolve()), "relative_path": relative, **facts}
+    header = open_dicom(data).facts
     return {
         "path": str(path.resolve()),
         "relative_path": relative,
-        "patient_id": facts.key.patient_id,
-        "study_uid": facts.key.study_uid,
-        "series_uid": facts.key.series_uid,
-        "sop_uid": facts.key.sop_uid or path.name,
-        "view": facts.view.value,
-        "age": facts.age_years,
-        "sex": facts.sex,
-        "manufacturer": facts.manufacturer,
+        "patient_id": header.key.patient_id,
+        "study_uid": header.key.study_uid,
+        "series_uid": header.key.series_uid,
+        "sop_uid": header.key.sop_uid or path.name,
+        "view": header.view.value,
+        "age": header.age_years,
+        "sex": header.sex,
+        "manufacturer": header.manufacturer,
     }
 
 
@@ -166,7 +167,7 @@ def _prefer_labels(merged: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame
     for column in columns:
         given = f"{column}_label"
         if given in merged.columns:
-            own = merged[column].replace("", None) if column in merged else None
-            merged[column] = merged[given] if own is None else merged[given].fillna(own)
+            own = merged[column]
+            merged[column] = merged[given].where(merged[given].notna(), own)
             merged = merged.drop(columns=given)
     return merged

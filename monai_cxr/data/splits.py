@@ -89,7 +89,8 @@ def _stratify(
     for finding, group in zip(wanted, groups, strict=True):
         for patient in group[assigned[group] < 0]:
             lack = room if finding is None else room_by_finding[:, finding]
-            best = int(np.lexsort((room, lack, shares > 0))[-1])
+            eligible = (shares > 0) & (room > 0)
+            best = int(np.lexsort((room, lack, eligible, shares > 0))[-1])
             assigned[patient] = best
             room[best] -= 1
             room_by_finding[best] -= labels[patient]

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from monai_cxr.preprocessing import normalise, prepare
+from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
 
 
 class PrepareRadiographd(MapTransform):
@@ -31,7 +31,7 @@ class PrepareRadiographd(MapTransform):
         self,
         keys: KeysCollection,
         size: int,
-        resize: str = "stretch",
+        resize: ResizePolicy = "stretch",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)

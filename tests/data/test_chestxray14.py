@@ -1,0 +1,105 @@
+"""ChestX-ray14: the official tables, and folders as NIH ships them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from monai_cxr.data import chestxray14
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.phantom import PhantomSettings, write_nih_archive
+
+
+class TestOfficialTables:
+    def test_labels_have_the_published_counts(self):
+        labels = chestxray14.read_labels()
+        assert len(labels) == 112_120
+        assert labels["patient_id"].nunique() == 30_805
+        counts = {name: int(labels[name].sum()) for name in FINDING_NAMES}
+        # Data_Entry_2017_v2020.csv, counted by splitting its Finding Labels column at '|'.
+        table = pd.read_csv(chestxray14.wheel_table("v2020"))
+        witness = table["Finding Labels"].str.split("|").explode().value_counts()
+        assert counts == {name: int(witness[name]) for name in FINDING_NAMES}
+        assert counts["Hernia"] == 227
+
+    def test_ages_are_years(self):
+        labels = chestxray14.read_labels()
+        assert labels["age"].between(0, 100).mean() > 0.999
+
+    def test_v2017_ages(self, tmp_path):
+        table = pd.DataFrame(
+            {
+                "Image Index": ["a.png", "b.png", "c.png"],
+                "Finding Labels": ["Mass|Nodule", "No Finding", "Hernia"],
+                "Patient ID": [1, 2, 3],
+                "Patient Age": ["058Y", "006M", "073D"],
+            }
+        )
+        table.to_csv(tmp_path / "entry.csv", index=False)
+        labels = chestxray14.read_labels(tmp_path / "entry.csv")
+        assert labels["age"].tolist() == pytest.approx([58, 0.5, 73 / 365.25])
+        assert labels["Mass"].tolist() == [1, 0, 0]
+        assert labels["patient_id"].tolist() == ["00000001", "00000002", "00000003"]
+
+    def test_boxes(self):
+        boxes = chestxray14.read_boxes()
+        assert len(boxes) == 984
+        assert set(boxes["finding"]) <= set(FINDING_NAMES)
+        assert "Infiltration" in set(boxes["finding"])  # the file says Infiltrate
+        assert (boxes[["width", "height"]] > 0).all().all()
+
+    def test_adjudicated_labels(self):
+        labels = chestxray14.read_adjudicated()
+        assert len(labels) == 4376
+        assert labels["Pneumothorax"].isin([0, 1]).all()
+        assert labels["Mass"].isna().all()
+
+    def test_unknown_finding_is_named(self, tmp_path):
+        text = "Image Index,Finding Labels,Patient ID\na.png,Gout,1\n"
+        (tmp_path / "entry.csv").write_text(text, encoding="utf-8")
+        with pytest.raises(InvalidTable, match="Gout"):
+            chestxray14.read_labels(tmp_path / "entry.csv")
+
+    def test_not_a_data_entry_table(self, tmp_path):
+        (tmp_path / "entry.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+        with pytest.raises(InvalidTable, match="NIH metadata lacks"):
+            chestxray14.read_labels(tmp_path / "entry.csv")
+
+    def test_unknown_table(self):
+        with pytest.raises(SettingsError, match="v2020"):
+            chestxray14.wheel_table("v2030")
+
+
+class TestIndex:
+    def _image(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+
+    def test_counts_what_is_wrong(self, tmp_path):
+        self._image(tmp_path / "images_001" / "images" / "00000001_000.png")
+        self._image(tmp_path / "images_002" / "images" / "00000001_000.png")
+        self._image(tmp_path / "images_002" / "images" / "holiday.png")
+        (tmp_path / "00000002_000.png").write_bytes(b"")
+        index, summary = chestxray14.index_nih(tmp_path)
+        assert index["sop_uid"].tolist() == ["00000001_000.png"]
+        assert (summary.n_images, summary.n_duplicates) == (1, 1)
+        assert (summary.n_unlisted, summary.n_unreadable) == (1, 1)
+        assert (summary.n_listed, summary.n_missing) == (112_120, 112_119)
+
+    def test_empty_and_missing_folders(self, tmp_path):
+        with pytest.raises(InvalidTable, match="None of the 0 PNG files"):
+            chestxray14.index_nih(tmp_path)
+        with pytest.raises(InvalidTable, match="not a folder"):
+            chestxray14.index_nih(tmp_path / "none")
+
+    def test_a_phantom_archive_in_nih_s_layout(self, tmp_path):
+        settings = PhantomSettings(n_patients=4, size=64, seed=2)
+        write_nih_archive(tmp_path, settings, workers=1)
+        index, summary = chestxray14.index_nih(tmp_path, tmp_path / "Data_Entry_2017_v2020.csv")
+        assert summary.n_patients == 4
+        assert summary.n_missing == summary.n_unlisted == 0
+        assert set(index["view"]) <= {"PA", "AP"}
+        assert not index[list(FINDING_NAMES)].isna().any().any()

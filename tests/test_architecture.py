@@ -1,0 +1,71 @@
+"""The house: imports go down, light parts stay light, files stay readable."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "monai_cxr"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_bundles" not in path.parts)
+
+
+def test_import_contract():
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "setup.cfg"), no_cache=True) == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import monai_cxr",
+        "from monai_cxr import read_radiograph, FINDINGS, Radiograph",
+        "import monai_cxr.cli",
+        "import monai_cxr.evaluation.performance, monai_cxr.evaluation.report",
+        "import monai_cxr.phantom, monai_cxr.preprocessing",
+    ],
+)
+def test_without_torch(code):
+    heavy = "{'torch', 'monai', 'torchvision', 'torchxrayvision', 'ignite', 'streamlit'}"
+    check = f"{code}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_without_torch():
+    check = (
+        "import sys\nfrom monai_cxr.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "print('HEAVY', sorted({'torch', 'monai'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    assert "evaluate" in done.stdout
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+class TestFiles:
+    def test_opens_with_a_docstring(self, path):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+    def test_is_short_enough_to_read(self, path):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
+
+    def test_is_named_by_a_concept(self, path):
+        assert path.stem not in ("utils", "helpers", "common", "misc")
+
+
+def test_wide_excepts_stand_at_the_last_boundaries_only():
+    wide = [
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
+    ]
+    assert wide == ["cli/__init__.py"]

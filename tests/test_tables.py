@@ -1,0 +1,136 @@
+"""Tables: checks, round trips, and a file that survives a failed writing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.tables import (
+    INDEX_COLUMNS,
+    empty_index,
+    findings_in,
+    normalise_index,
+    read_table,
+    require_columns,
+    write_table,
+)
+
+
+def _rows(**columns):
+    return pd.DataFrame(
+        {"path": ["a", "b"], "patient_id": ["1", "2"], "sop_uid": ["x", "y"]} | columns
+    )
+
+
+class TestIndex:
+    def test_columns_and_unknown_labels(self):
+        index = normalise_index(_rows(Mass=[1, None]))
+        assert tuple(index.columns) == (*INDEX_COLUMNS, *FINDING_NAMES)
+        assert index["Mass"].tolist()[0] == 1.0
+        assert np.isnan(index["Mass"][1])
+        assert index["Hernia"].isna().all()
+        assert index["split"].tolist() == ["", ""]
+        assert list(empty_index().columns) == list(INDEX_COLUMNS)
+
+    def test_is_idempotent(self):
+        index = normalise_index(_rows(Mass=[1, 0], age=[40, None]))
+        pd.testing.assert_frame_equal(normalise_index(index), index)
+
+    @pytest.mark.parametrize(
+        ("columns", "reason"),
+        [
+            ({"patient_id": ["1", None]}, "no_patients"),
+            ({"sop_uid": ["x", "x"]}, "duplicated_images"),
+            ({"Mass": [0.5, 1]}, "bad_labels"),
+            ({"Mass": [-1, 1]}, "bad_labels"),
+        ],
+    )
+    def test_refusals(self, columns, reason):
+        with pytest.raises(InvalidTable) as caught:
+            normalise_index(_rows(**columns))
+        assert caught.value.reason == reason
+
+    def test_missing_columns_are_named_with_those_present(self):
+        with pytest.raises(InvalidTable, match=r"lacks the column\(s\) b.*It has: a"):
+            require_columns(pd.DataFrame({"a": [1]}), ["a", "b"], what="index")
+
+
+class TestRoundTrip:
+    @given(texts=st.lists(st.text(alphabet=st.characters(codec="utf-8")), min_size=1, max_size=4))
+    def test_parquet_keeps_any_text(self, texts, tmp_path_factory):
+        path = tmp_path_factory.mktemp("tables") / "t.parquet"
+        table = pd.DataFrame({"patient_id": texts, "x": np.arange(len(texts)) / 3})
+        write_table(table, path)
+        assert read_table(path)["patient_id"].tolist() == texts
+        assert read_table(path)["x"].tolist() == table["x"].tolist()
+
+    def test_csv_keys_stay_text(self, tmp_path):
+        write_table(pd.DataFrame({"patient_id": ["007"], "v": [1]}), tmp_path / "t.csv")
+        assert read_table(tmp_path / "t.csv")["patient_id"].tolist() == ["007"]
+
+    def test_findings_of_a_table(self):
+        table = pd.DataFrame(columns=["logit_Mass", "logit_Edema", "label_Mass"])
+        assert findings_in(table, "logit_") == ("Mass", "Edema")
+
+
+class TestBadFiles:
+    def test_missing(self, tmp_path):
+        with pytest.raises(InvalidTable, match=r"'none.parquet' does not exist") as caught:
+            read_table(tmp_path / "none.parquet")
+        assert caught.value.reason == "missing_file"
+
+    @pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
+    def test_not_a_table(self, tmp_path, name):
+        (tmp_path / name).write_bytes(b"\x00\xff\xfe\x01" * 9)
+        with pytest.raises(InvalidTable, match="not a readable"):
+            read_table(tmp_path / name)
+
+    def test_empty_csv(self, tmp_path):
+        (tmp_path / "t.csv").write_bytes(b"")
+        with pytest.raises(InvalidTable, match="not a readable"):
+            read_table(tmp_path / "t.csv")
+
+    def test_other_suffix(self, tmp_path):
+        (tmp_path / "t.xlsx").write_bytes(b"x")
+        with pytest.raises(SettingsError, match=r"\.parquet or \.csv"):
+            read_table(tmp_path / "t.xlsx")
+        with pytest.raises(SettingsError, match=r"\.parquet or \.csv"):
+            write_table(pd.DataFrame(), tmp_path / "t.xlsx")
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, name):
+    path = tmp_path / name
+    write_table(pd.DataFrame({"a": [1, 2, 3]}), path)
+    before = path.read_bytes()
+    code = """
+        import resource, signal, sys
+        import numpy as np, pandas as pd
+        from monai_cxr.errors import SettingsError
+        from monai_cxr.tables import write_table
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        table = pd.DataFrame({"a": np.random.default_rng(0).random(100_000)})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # as a full disk: writes fail
+        try:
+            write_table(table, sys.argv[1])
+        except SettingsError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "nothing was changed" in done.stdout
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [name]
