@@ -20,44 +20,16 @@ from monai_cxr.evaluation.calibration_methods import (
     patient_folds,
 )
 from monai_cxr.evaluation.intervals import patient_codes
+from monai_cxr.evaluation.logits import to_logits
 from monai_cxr.evaluation.patient_sketch import PatientSketch
 from monai_cxr.evaluation.predictions import PredictionSet
-from monai_cxr.evaluation.reliability import to_logits
+from monai_cxr.evaluation.provenance import Provenance
 from monai_cxr.tables import write_atomically
 
 Floats = NDArray[np.float64]
 
 FORMAT_VERSION = "1.0"
 _KINDS = ("logits", "probabilities")
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a calibration comes from.
-
-    Attributes:
-        source: ``logits``, or ``probabilities`` of another program (their logits were used).
-        split: Which split fitted it, for example ``"val"``; empty when not stated.
-        fitted_on: Date, stated by the caller, ISO 8601; empty when not stated.
-        n_images: Images.
-        n_patients: Patients.
-        n_folds: Patient-wise folds of the cross-validation.
-        seed: Of the folds.
-        data_digest: SHA-256 over images and labels.
-        training_priors: Prevalence in the training split by finding, where known.
-        patients: A sketch that recognises the patients without naming them.
-    """
-
-    source: str = "logits"
-    split: str = ""
-    fitted_on: str = ""
-    n_images: int = 0
-    n_patients: int = 0
-    n_folds: int = 5
-    seed: int = 0
-    data_digest: str = ""
-    training_priors: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    patients: PatientSketch | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,22 +102,10 @@ class Calibrator:
 
     def to_json(self) -> dict[str, object]:
         """A JSON value; the same calibrator gives the same text."""
-        p = self.provenance
         return {
             "format": "monai_cxr calibration",
             "format_version": FORMAT_VERSION,
-            "provenance": {
-                "source": p.source,
-                "split": p.split,
-                "fitted_on": p.fitted_on,
-                "n_images": p.n_images,
-                "n_patients": p.n_patients,
-                "n_folds": p.n_folds,
-                "seed": p.seed,
-                "data_digest": p.data_digest,
-                "training_priors": dict(p.training_priors),
-                "patients": None if p.patients is None else p.patients.to_json(),
-            },
+            "provenance": self.provenance.to_json(),
             "findings": {
                 calibration.finding: {
                     "method": calibration.method,
@@ -176,7 +136,7 @@ class Calibrator:
                 _finding_from_json(name, entry)
                 for name, entry in value["findings"].items()  # type: ignore[attr-defined]
             )
-            return cls(findings, _provenance_from_json(value["provenance"]))  # type: ignore[arg-type]
+            return cls(findings, Provenance.from_json(value["provenance"]))  # type: ignore[arg-type]
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NotCalibrated(
                 f"Not a calibration: {type(error).__name__} {error}. Write it again with "
@@ -241,7 +201,7 @@ def fit_calibrator(
         n_folds=n_folds,
         seed=seed,
         data_digest=predictions.digest,
-        training_priors=MappingProxyType(dict(training_priors or {})),
+        training_priors=dict(training_priors or {}),
         patients=PatientSketch.of(predictions.patient_ids),
     )
     return Calibrator(findings, provenance)
@@ -329,11 +289,3 @@ def _finding_from_json(name: str, entry: Mapping[str, object]) -> FindingCalibra
     )
     calibration.apply(np.zeros(1))  # a missing parameter shows here, not in the clinic
     return calibration
-
-
-def _provenance_from_json(value: Mapping[str, object]) -> Provenance:
-    known = {name: value[name] for name in Provenance.__dataclass_fields__ if name in value}
-    sketch = known.pop("patients", None)
-    known["training_priors"] = MappingProxyType(dict(known.get("training_priors", {})))  # type: ignore[call-overload]
-    patients = None if sketch is None else PatientSketch.from_json(sketch)  # type: ignore[arg-type]
-    return Provenance(patients=patients, **known)  # type: ignore[arg-type]

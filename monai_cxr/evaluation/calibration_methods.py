@@ -22,8 +22,8 @@ from scipy.optimize import isotonic_regression
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.logistic import fit_logistic
-from monai_cxr.evaluation.predictions import sigmoid
-from monai_cxr.evaluation.reliability import CLIP, log_loss
+from monai_cxr.evaluation.logits import CLIP, sigmoid
+from monai_cxr.evaluation.reliability import log_loss
 
 Floats = NDArray[np.float64]
 Parameters = Mapping[str, tuple[float, ...]]

@@ -9,7 +9,7 @@ exchangeable. What cannot be decided at this error is called uncertain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.discrimination import known
 from monai_cxr.evaluation.intervals import wilson
+from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -58,6 +59,22 @@ class ConformalRule:
         flags[may_be_present & ~may_be_absent] = PRESENT
         return flags
 
+    def to_json(self) -> dict[str, object]:
+        """A JSON value."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> ConformalRule:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            SettingsError: If the value is not a rule.
+        """
+        try:
+            return cls(**{name: value[name] for name in cls.__dataclass_fields__})  # type: ignore[arg-type]
+        except (KeyError, TypeError) as error:
+            raise SettingsError(f"Not a conformal rule: {type(error).__name__} {error}.") from error
+
 
 @dataclass(frozen=True, slots=True)
 class ConformalCheck:
@@ -74,6 +91,15 @@ class ConformalCheck:
     coverage_positive: Interval
     coverage_negative: Interval
     decided: Interval
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``performance.json``."""
+        return {
+            "rule": self.rule.to_json(),
+            "coverage_positive": interval_to_json(self.coverage_positive),
+            "coverage_negative": interval_to_json(self.coverage_negative),
+            "decided": interval_to_json(self.decided),
+        }
 
 
 def fit_conformal(
@@ -145,20 +171,28 @@ def fit_conformal_by_group(
 
 
 def check_conformal(
-    rules: Sequence[ConformalRule], probabilities: Floats, labels: Floats
+    rules: Sequence[ConformalRule],
+    probabilities: Floats,
+    labels: Floats,
+    *,
+    findings: Sequence[str],
 ) -> tuple[ConformalCheck, ...]:
-    """What rules do on other data, with Wilson intervals.
+    """What rules for all images do on other data, with Wilson intervals.
 
     Args:
-        rules: One a column.
+        rules: Rules of findings; those of other findings or of one stratum are left out.
         probabilities: Shape (N, F), in [0, 1].
         labels: Shape (N, F), 0, 1 or NaN.
+        findings: F names.
 
     Returns:
         One check a rule.
     """
     checks = []
-    for i, rule in enumerate(rules):
+    for rule in rules:
+        if rule.finding not in findings or rule.group:
+            continue
+        i = list(findings).index(rule.finding)
         score, label, _ = known(probabilities[:, i], labels[:, i])
         flags = rule.flag(score)
         positive, negative = label == 1.0, label == 0.0

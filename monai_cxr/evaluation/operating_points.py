@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,51 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.discrimination import (
-    CumulativeCounts,
-    Rates,
-    cumulative_counts,
-    rates_at,
-)
+from monai_cxr.evaluation.criteria import Criterion, choose_threshold, parse_criterion
 from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
 from monai_cxr.evaluation.json_values import interval_from_json, interval_to_json, number
+from monai_cxr.evaluation.rates import Rates, rates_at
 from monai_cxr.evaluation.replicates import compile_rates, replicate
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import Interval, OperatingPoint
 from monai_cxr.tables import write_atomically
 
 Floats = NDArray[np.float64]
-
-_GRAMMAR = re.compile(
-    r"^(?:(?P<rate>sensitivity|specificity)>=(?P<least>[0-9.]+)"
-    r"|(?P<value>ppv|npv)>=(?P<wanted>[0-9.]+)at(?:prevalence)?(?P<prevalence>[0-9.]+)"
-    r"|(?P<youden>youden)"
-    r"|(?P<benefit>net_benefit)@(?P<odds>[0-9.]+))$"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """A rule that chooses a threshold.
-
-    Attributes:
-        kind: ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``youden`` or ``net_benefit``.
-        target: The rate to reach, or the threshold probability of net benefit; in (0, 1).
-        prevalence: Of the site, for PPV and NPV.
-    """
-
-    kind: str
-    target: float = math.nan
-    prevalence: float = math.nan
-
-    def __str__(self) -> str:
-        """The rule as people write it."""
-        if self.kind == "youden":
-            return "youden"
-        if self.kind == "net_benefit":
-            return f"net_benefit@{self.target:.2f}"
-        rule = f"{self.kind} >= {self.target:.2f}"
-        return rule if math.isnan(self.prevalence) else f"{rule} at prevalence {self.prevalence:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,60 +69,6 @@ class CheckedOperatingPoint:
             "likelihood_ratio_positive": number(rates.likelihood_ratio_positive),
             "likelihood_ratio_negative": number(rates.likelihood_ratio_negative),
         }
-
-
-def parse_criterion(text: str) -> Criterion:
-    """Read a criterion.
-
-    Args:
-        text: ``sensitivity>=0.90``, ``specificity>=0.95``, ``ppv>=0.3 at 0.02``,
-            ``npv>=0.99 at 0.02`` (at the site's prevalence), ``youden`` or ``net_benefit@0.1``.
-
-    Returns:
-        The criterion.
-
-    Raises:
-        SettingsError: If it is none of these, or a number is not between 0 and 1.
-    """
-    match = _GRAMMAR.match(text.lower().replace(" ", ""))
-    if match is None:
-        raise SettingsError(
-            f"Unknown criterion '{text}'. Expected for example sensitivity>=0.90, "
-            "specificity>=0.95, 'ppv>=0.3 at 0.02', 'npv>=0.99 at 0.02', youden or net_benefit@0.1."
-        )
-    kind = next(filter(None, match.group("rate", "value", "youden", "benefit")))
-    target = next(filter(None, match.group("least", "wanted", "odds")), "nan")
-    criterion = Criterion(kind, float(target), float(match.group("prevalence") or "nan"))
-    for value in (criterion.target, criterion.prevalence):
-        if not (math.isnan(value) or 0.0 < value < 1.0):
-            raise SettingsError(f"Expected numbers between 0 and 1 in '{text}', but got {value}.")
-    return criterion
-
-
-def choose_threshold(scores: ArrayLike, labels: ArrayLike, criterion: Criterion) -> float | None:
-    """Choose the threshold of one finding.
-
-    A threshold lies half way between two neighbouring scores, so that rounding changes no decision.
-
-    Args:
-        scores: Calibrated probabilities, shape (N,), in [0, 1].
-        labels: Shape (N,), 0, 1 or NaN.
-        criterion: The rule. Of the thresholds that meet a stated sensitivity or NPV the highest is
-            taken, of those that meet a specificity or PPV the lowest.
-
-    Returns:
-        The threshold, or None where no threshold meets the rule or a class is absent.
-    """
-    counts = cumulative_counts(scores, labels)
-    if not (counts.n_positive > 0.0 and counts.n_negative > 0.0):
-        return None
-    step = _chosen_step(counts, criterion)
-    if step is None:
-        return None
-    score = float(counts.thresholds[step])
-    below = float(counts.thresholds[step + 1]) if step + 1 < len(counts.thresholds) else 0.0
-    middle = 0.5 * (score + below)
-    return middle if below < middle <= score else score
 
 
 def choose_operating_points(
@@ -261,13 +171,28 @@ def check_operating_points(
     )
 
 
-def operating_points_to_json(points: Sequence[OperatingPoint]) -> dict[str, object]:
-    """A JSON value of operating points; NaN becomes null."""
-    return {
-        "format": "monai_cxr operating points",
-        "format_version": "1.0",
-        "points": [point_to_json(point) for point in points],
-    }
+def prevalence_what_if(
+    check: CheckedOperatingPoint, prevalences: Sequence[float]
+) -> tuple[tuple[float, float, float], ...]:
+    """PPV and NPV that a threshold would have at stated prevalences, by Bayes' rule.
+
+    Sensitivity and specificity are taken to stay as they are, which is an assumption of the reader.
+
+    Args:
+        check: An operating point on data.
+        prevalences: Each in (0, 1).
+
+    Returns:
+        (prevalence, PPV, NPV) for each.
+
+    Raises:
+        SettingsError: If a prevalence is not between 0 and 1.
+    """
+    wrong = [value for value in prevalences if not 0.0 < value < 1.0]
+    if wrong:
+        raise SettingsError(f"Expected prevalences between 0 and 1, but got {wrong}.")
+    rates = check.rates
+    return tuple((value, rates.ppv_at(value), rates.npv_at(value)) for value in prevalences)
 
 
 def point_to_json(point: OperatingPoint) -> dict[str, object]:
@@ -280,6 +205,15 @@ def point_to_json(point: OperatingPoint) -> dict[str, object]:
         "specificity": interval_to_json(point.specificity),
         "n": point.n,
         "n_positive": point.n_positive,
+    }
+
+
+def operating_points_to_json(points: Sequence[OperatingPoint]) -> dict[str, object]:
+    """A JSON value of operating points; NaN becomes null."""
+    return {
+        "format": "monai_cxr operating points",
+        "format_version": "1.0",
+        "points": [point_to_json(point) for point in points],
     }
 
 
@@ -328,39 +262,6 @@ def write_operating_points(points: Sequence[OperatingPoint], path: Path | str) -
     """Write operating points whole or not at all."""
     text = json.dumps(operating_points_to_json(points), indent=2, allow_nan=False) + "\n"
     write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
-
-
-def _chosen_step(counts: CumulativeCounts, criterion: Criterion) -> int | None:
-    sensitivity = counts.true_positives / counts.n_positive
-    specificity = 1.0 - counts.false_positives / counts.n_negative
-    target = criterion.target
-    if criterion.kind == "youden":
-        return int(np.argmax(sensitivity + specificity))
-    if criterion.kind == "net_benefit":
-        odds = target / (1.0 - target)
-        return int(np.argmax(counts.true_positives - odds * counts.false_positives))
-    if criterion.kind == "sensitivity":
-        return _first(sensitivity >= target - 1e-12)
-    if criterion.kind == "specificity":
-        return _last(specificity >= target - 1e-12)
-    prevalence = criterion.prevalence
-    hits = sensitivity * prevalence
-    if criterion.kind == "ppv":
-        with np.errstate(invalid="ignore"):
-            ppv = hits / (hits + (1.0 - specificity) * (1.0 - prevalence))
-        return _last((ppv >= target) & (sensitivity > 0.0))
-    left = specificity * (1.0 - prevalence)
-    missed = (1.0 - sensitivity) * prevalence
-    with np.errstate(invalid="ignore"):
-        return _first(left / (left + missed) >= target)
-
-
-def _first(met: NDArray[np.bool_]) -> int | None:
-    return int(np.argmax(met)) if met.any() else None
-
-
-def _last(met: NDArray[np.bool_]) -> int | None:
-    return len(met) - 1 - int(np.argmax(met[::-1])) if met.any() else None
 
 
 def _checked(point: OperatingPoint, rates: Rates, replicates: Floats) -> CheckedOperatingPoint:

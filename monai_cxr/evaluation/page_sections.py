@@ -10,18 +10,24 @@ from itertools import groupby
 import numpy as np
 
 from monai_cxr.evaluation import plots
+from monai_cxr.evaluation.limitations import limitation_sentences
 from monai_cxr.evaluation.localization import FindingLocalization
 from monai_cxr.evaluation.operating_points import CheckedOperatingPoint
+from monai_cxr.evaluation.page_cells import (
+    interval_cell,
+    percent_cell,
+    signed_cell,
+    title_of,
+    value_cell,
+)
 from monai_cxr.evaluation.perturbation import PERTURBATIONS
 from monai_cxr.evaluation.published import SPLITS, published_results
 from monai_cxr.evaluation.results import FindingPerformance, Performance
 from monai_cxr.evaluation.robustness import RobustnessPoint
 from monai_cxr.evaluation.subgroups import LEAST_PATIENTS, Subgroup
-from monai_cxr.prediction import Interval
 
 _AREA = (0.5, 1.0)
 _AREA_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_NONE = "\N{EN DASH}"
 _FACTS = {
     "age": "Age in years",
     "sex": "Sex",
@@ -31,11 +37,6 @@ _FACTS = {
 }
 
 
-def title_of(finding: str) -> str:
-    """A finding for people: no underscore, sentence case."""
-    return finding.replace("_", " ").capitalize()
-
-
 def findings_table(performance: Performance) -> str:
     """The main table: one row a finding, AUROC as number and forest plot."""
     macro = performance.macro
@@ -43,8 +44,8 @@ def findings_table(performance: Performance) -> str:
     mean = (
         f'<tr class="mean"><td>Mean</td><td></td><td></td>'
         f'<td class="plot">{plots.forest(macro.auroc, _AREA, _AREA_TICKS, mean=True)}</td>'
-        f"<td>{_cell(macro.auroc)}</td><td>{_cell(macro.average_precision)}</td>"
-        f"<td>{_value(macro.brier.estimate)}</td><td>{_value(macro.ece.estimate)}</td>"
+        f"<td>{interval_cell(macro.auroc)}</td><td>{interval_cell(macro.average_precision)}</td>"
+        f"<td>{value_cell(macro.brier.estimate)}</td><td>{value_cell(macro.ece.estimate)}</td>"
         "<td></td><td></td></tr>"
     )
     return (
@@ -146,6 +147,33 @@ def operating_points_table(performance: Performance) -> str:
     )
 
 
+def conformal_table(performance: Performance) -> str:
+    """Flags with what they promise and what they keep here."""
+    checks = performance.conformal
+    if not checks:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(title_of(check.rule.finding))}</td>"
+        f"<td>{check.rule.rule_out_below:.4f}</td><td>{check.rule.rule_in_above:.4f}</td>"
+        f"<td>{100 * (1 - check.rule.alpha):.0f} %</td>"
+        f"<td>{interval_cell(check.coverage_positive, 2)}</td>"
+        f"<td>{interval_cell(check.coverage_negative, 2)}</td>"
+        f"<td>{percent_cell(check.decided.estimate)}</td>"
+        "</tr>"
+        for check in checks
+    )
+    return (
+        '<section class="figure"><h2>Absent, uncertain, present</h2>'
+        '<p class="hint">Below the first limit a finding is called absent, above the second '
+        "present, if only one of the two holds; else uncertain. Kept: the share of films with "
+        "(without) the finding that are not called absent (present).</p>"
+        '<div class="scroll"><table><thead><tr><th>Finding</th><th>Absent<br>below</th>'
+        "<th>Present<br>above</th><th>Promised</th><th>Kept, with<br>(95 % interval)</th>"
+        "<th>Kept, without<br>(95 % interval)</th><th>Decided</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
 def rule_of(point: CheckedOperatingPoint) -> str:
     """The criterion as a department reads it."""
     return point.point.criterion.replace(">=", "of at least").replace("_", " ")
@@ -182,8 +210,8 @@ def localization_section(results: Sequence[FindingLocalization]) -> str:
     rows = "".join(
         f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n}</td>"
         f'<td class="plot">{plots.forest(item.pointing, (0.0, 1.0), (0.0, 0.5, 1.0))}</td>'
-        f"<td>{_cell(item.pointing)}</td><td>{item.by_chance:.3f}</td>"
-        f"<td>{_cell(item.mean_iou)}</td></tr>"
+        f"<td>{interval_cell(item.pointing)}</td><td>{item.by_chance:.3f}</td>"
+        f"<td>{interval_cell(item.mean_iou)}</td></tr>"
         for item in results
     )
     axis = plots.forest_axis((0.0, 1.0), (0.0, 0.5, 1.0))
@@ -226,8 +254,9 @@ def published_table(performance: Performance) -> str:
         f'{escape(result.source)}</td><td class="text">{escape(result.note)}</td></tr>'
         for result in published_results(split)
     )
+    area = value_cell(performance.macro.auroc.estimate)
     mine = (
-        f'<tr class="mean"><td>This model</td><td>{_value(performance.macro.auroc.estimate)}</td>'
+        f'<tr class="mean"><td>This model</td><td>{area}</td>'
         f'<td class="text">{performance.identity.n_images:,} films</td><td></td></tr>'
     )
     return (
@@ -265,93 +294,47 @@ def identity_list(performance: Performance) -> str:
 
 
 def limitations(performance: Performance) -> str:
-    """What these numbers do not say."""
-    who = performance.identity
-    items = [
-        "Intervals cover the choice of patients only, not the training of the model or errors in "
-        "the labels.",
-        "AUROC ranks films; it does not say that a threshold works at another site. PPV, NPV and "
-        "calibration move with the share of positives.",
-    ]
-    if "nih" in who.labels.casefold() or "chestx-ray14" in who.data.casefold():
-        items.append(
-            "The labels were mined from reports. Against radiologists who read 4,376 of these "
-            "films again, the label pneumothorax was right in 46 % and found 46 % of the cases "
-            "(an enriched sample)."
-        )
-    if who.split not in SPLITS:
-        items.append("The split is not one with published results, so none are shown beside it.")
-    rare = [title_of(f.finding) for f in performance if 0 < f.n_positive_patients < 30]
-    if rare:
-        items.append(f"Fewer than 30 positive patients: {', '.join(rare)}. Read with caution.")
-    body = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f'<h2>Limitations</h2><ul class="limits">{body}</ul>'
+    """What these numbers do not say, as a list."""
+    items = "".join(f"<li>{escape(item)}</li>" for item in limitation_sentences(performance))
+    return f'<h2>Limitations</h2><ul class="limits">{items}</ul>'
 
 
 def _finding_row(item: FindingPerformance) -> str:
     floor = "" if math.isnan(item.ece_floor) else f"<small>{item.ece_floor:.3f}</small>"
     return (
         f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n_positive:,}</td>"
-        f"<td>{_percent(item.prevalence)}</td>"
+        f"<td>{percent_cell(item.prevalence)}</td>"
         f'<td class="plot">{plots.forest(item.auroc, _AREA, _AREA_TICKS)}</td>'
-        f"<td>{_cell(item.auroc)}</td><td>{_cell(item.average_precision)}</td>"
-        f"<td>{_value(item.brier.estimate)}</td><td>{_value(item.ece.estimate)}</td>"
-        f"<td>{floor}</td><td>{_value(item.calibration_slope, 2)}</td></tr>"
+        f"<td>{interval_cell(item.auroc)}</td><td>{interval_cell(item.average_precision)}</td>"
+        f"<td>{value_cell(item.brier.estimate)}</td><td>{value_cell(item.ece.estimate)}</td>"
+        f"<td>{floor}</td><td>{value_cell(item.calibration_slope, 2)}</td></tr>"
     )
 
 
 def _point_row(point: CheckedOperatingPoint) -> str:
     rates = point.rates
+    flagged = rates.true_positives + rates.false_positives
     return (
         f"<tr><td>{escape(title_of(point.point.finding))}</td>"
         f"<td>{point.point.threshold:.4f}</td>"
-        f"<td>{_percent((rates.true_positives + rates.false_positives) / max(point.n, 1))}</td>"
-        f"<td>{_cell(point.sensitivity, 2)}</td><td>{_cell(point.specificity, 2)}</td>"
-        f"<td>{_value(point.ppv.estimate, 2)}</td><td>{_value(point.npv.estimate, 3)}</td>"
-        f"<td>{_value(rates.likelihood_ratio_positive, 1)}</td>"
-        f"<td>{_value(rates.likelihood_ratio_negative, 2)}</td></tr>"
+        f"<td>{percent_cell(flagged / max(point.n, 1))}</td>"
+        f"<td>{interval_cell(point.sensitivity, 2)}</td>"
+        f"<td>{interval_cell(point.specificity, 2)}</td>"
+        f"<td>{value_cell(point.ppv.estimate, 2)}</td><td>{value_cell(point.npv.estimate, 3)}</td>"
+        f"<td>{value_cell(rates.likelihood_ratio_positive, 1)}</td>"
+        f"<td>{value_cell(rates.likelihood_ratio_negative, 2)}</td></tr>"
     )
 
 
 def _group_row(group: Subgroup) -> str:
     same = group.level == group.reference
-    gap = "<small>reference</small>" if same else _signed(group.gap)
-    area = _cell(group.macro_auroc) if group.n_findings else "<small>too few to show</small>"
+    gap = "<small>reference</small>" if same else signed_cell(group.gap)
+    area = (
+        interval_cell(group.macro_auroc) if group.n_findings else "<small>too few to show</small>"
+    )
     return (
         f"<tr><td>{escape(', '.join(group.level))}</td><td>{group.n:,}</td>"
         f"<td>{group.n_patients:,}</td><td>{group.n_findings}</td>"
         f'<td class="plot">{plots.forest(group.macro_auroc, _AREA, _AREA_TICKS)}</td>'
         f"<td>{area}</td><td>{gap}</td></tr>"
     )
-
-
-def _cell(interval: Interval, digits: int = 3) -> str:
-    if math.isnan(interval.estimate):
-        return '<span class="none">not estimable</span>'
-    if math.isnan(interval.low):
-        return f"{interval.estimate:.{digits}f} <small>(no interval)</small>"
-    low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
-    return f"{interval.estimate:.{digits}f} <small>({low}\N{EN DASH}{high})</small>"
-
-
-def _signed(interval: Interval) -> str:
-    if math.isnan(interval.estimate):
-        return _NONE
-    if math.isnan(interval.low):
-        return _plus(interval.estimate)
-    low, high = _plus(interval.low), _plus(interval.high)
-    return f"{_plus(interval.estimate)} <small>({low} to {high})</small>"
-
-
-def _plus(value: float) -> str:
-    """A signed number with a real minus sign, and no sign before 0.000."""
-    text = f"{value:+.3f}"
-    return text[1:] if float(text) == 0.0 else text.replace("-", "\N{MINUS SIGN}")
-
-
-def _value(value: float, digits: int = 3) -> str:
-    return _NONE if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _percent(value: float) -> str:
-    return _NONE if math.isnan(value) else f"{100 * value:.1f} %"

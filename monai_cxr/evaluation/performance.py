@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation import discrimination, reliability
 from monai_cxr.evaluation.calibration import Calibrator
+from monai_cxr.evaluation.conformal import ConformalRule, check_conformal
 from monai_cxr.evaluation.curves import finding_curves
 from monai_cxr.evaluation.intervals import (
     BootstrapPlan,
@@ -20,8 +21,9 @@ from monai_cxr.evaluation.intervals import (
     patient_codes,
     percentile_interval,
 )
+from monai_cxr.evaluation.logits import sigmoid
 from monai_cxr.evaluation.operating_points import check_operating_points
-from monai_cxr.evaluation.predictions import PredictionSet, sigmoid
+from monai_cxr.evaluation.predictions import PredictionSet
 from monai_cxr.evaluation.replicates import (
     Statistic,
     compile_calibration_errors,
@@ -57,6 +59,7 @@ def evaluate(
     calibrator: Calibrator | None = None,
     allow_overlap: bool = False,
     operating_points: Sequence[OperatingPoint] = (),
+    conformal: Sequence[ConformalRule] = (),
     subgroups: bool | Sequence[tuple[str, ...]] = True,
     identity: EvaluationIdentity | None = None,
     n_threads: int | None = None,
@@ -71,6 +74,7 @@ def evaluate(
         allow_overlap: Go on, with a warning in every output, when patients of these data also
             fitted the calibrator.
         operating_points: Thresholds to check.
+        conformal: Rules for absent, uncertain and present to check.
         subgroups: Whether, or which tuples of facts, to look at.
         identity: Names of data, split, labels and model; counts and digests are filled in here.
         n_threads: Of the bootstrap; the numbers do not depend on it.
@@ -118,6 +122,12 @@ def evaluate(
             name: finding_curves(predictions.probabilities[:, i], predictions.labels[:, i])
             for i, name in enumerate(predictions.findings)
         },
+        conformal=check_conformal(
+            conformal,
+            predictions.probabilities,
+            predictions.labels,
+            findings=predictions.findings,
+        ),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 

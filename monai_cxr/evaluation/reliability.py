@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.discrimination import known
 from monai_cxr.evaluation.logistic import fit_logistic
+from monai_cxr.evaluation.logits import CLIP, to_logits
 
 Floats = NDArray[np.float64]
 Binning = Literal["equal_width", "adaptive"]
 
 N_BINS = 15
-CLIP = 1e-7
-"""Probabilities are kept this far from 0 and 1 before a logarithm is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,9 +252,3 @@ def calibration_slope_and_intercept(
     if float(np.ptp(logit)) == 0.0:
         return math.nan, intercept
     return float(fit_logistic(logit[:, None], label)[1]), intercept
-
-
-def to_logits(probabilities: Floats) -> Floats:
-    """log(p / (1 - p)) of probabilities clipped at 1e-7; same shape."""
-    p = np.clip(probabilities, CLIP, 1.0 - CLIP)
-    return np.log(p) - np.log1p(-p)

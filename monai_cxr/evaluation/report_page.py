@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from html import escape
 
 from monai_cxr.evaluation.localization import FindingLocalization
+from monai_cxr.evaluation.page_cells import title_of
 from monai_cxr.evaluation.page_sections import (
+    conformal_table,
     finding_panels,
     findings_table,
     identity_list,
@@ -18,7 +20,6 @@ from monai_cxr.evaluation.page_sections import (
     published_table,
     robustness_section,
     subgroups_table,
-    title_of,
 )
 from monai_cxr.evaluation.page_style import PAGE_STYLE
 from monai_cxr.evaluation.results import Performance
@@ -99,6 +100,7 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
         identity_list(performance),
         finding_panels(performance),
         operating_points_table(performance),
+        conformal_table(performance),
         subgroups_table(performance),
         _films(more.worst_errors),
         localization_section(more.localization),

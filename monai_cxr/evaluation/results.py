@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from monai_cxr.evaluation.conformal import ConformalCheck
 from monai_cxr.evaluation.curves import FindingCurves
 from monai_cxr.evaluation.json_values import interval_to_json, number
 from monai_cxr.evaluation.operating_points import CheckedOperatingPoint
@@ -192,6 +193,7 @@ class Performance:
         operating_points: Given thresholds, checked on these data.
         subgroups: By facts of patient and image.
         curves: ROC, precision-recall, reliability and decision curves by finding.
+        conformal: Given rules for absent, uncertain and present, checked on these data.
         warnings: What a reader must know, in sentences.
     """
 
@@ -202,6 +204,7 @@ class Performance:
     operating_points: tuple[CheckedOperatingPoint, ...]
     subgroups: tuple[Subgroup, ...]
     curves: Mapping[str, FindingCurves]
+    conformal: tuple[ConformalCheck, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[FindingPerformance]:
@@ -250,6 +253,7 @@ class Performance:
                 "auroc": interval_to_json(self.any_finding.auroc),
             },
             "operating_points": [point.to_json() for point in self.operating_points],
+            "conformal": [check.to_json() for check in self.conformal],
             "subgroups": [group.to_json() for group in self.subgroups],
             "curves": {name: curves.to_json() for name, curves in self.curves.items()},
             "warnings": list(self.warnings),
