@@ -22,7 +22,7 @@ from monai_cxr.dicom import elements, fast_codecs
 from monai_cxr.dicom.attributes import HeaderFacts
 from monai_cxr.dicom.codestream import codestream_size
 from monai_cxr.dicom.elements import MALFORMED
-from monai_cxr.dicom.parsing import ParsedFile, quiet
+from monai_cxr.dicom.parsing import MAX_FRAGMENTS, ParsedFile, quiet
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 
 MAX_PIXELS = 50_000_000
@@ -137,10 +137,21 @@ def _encapsulated(
 ) -> NDArray[np.generic]:
     if not parsed.is_encapsulated:
         raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
+    _check_fragments(pixels)
     data = bytes(pixels)
     if parsed.transfer_syntax not in _WITHOUT_SIZE:
         _check_codestream(data, facts, frame)
     return _by_pydicom(parsed, data, facts, frame)
+
+
+def _check_fragments(pixels: memoryview) -> None:
+    """Refuse a swarm of empty fragments (PS3.5 A.4), each of which costs the decoder a step."""
+    position, n_fragments = 0, 0
+    while position + 8 <= len(pixels):
+        position += 8 + int.from_bytes(pixels[position + 4 : position + 8], "little")
+        n_fragments += 1
+        if n_fragments > MAX_FRAGMENTS:
+            raise _damaged(f"they come in more than {MAX_FRAGMENTS:,} fragments")
 
 
 def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> None:

@@ -6,10 +6,12 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 MALFORMED: tuple[type[Exception], ...] = (
@@ -36,6 +38,23 @@ MALFORMED: tuple[type[Exception], ...] = (
 only. Values are converted lazily, so any access to an element can raise any of them."""
 
 
+MAX_VALUE_BYTES = 65_536
+"""Longest text or list of numbers that is converted; conversion takes microseconds a value."""
+
+MAX_TABLE_BYTES = 2**20
+"""Longest sequence or table that is converted."""
+
+
+def _value(dataset: Dataset, keyword: str, limit: int = MAX_VALUE_BYTES) -> Any:
+    """Value of an element, converted; None when absent or longer than the limit in bytes."""
+    if keyword not in dataset:
+        return None
+    raw = dataset.get_item(keyword)
+    if isinstance(raw, RawDataElement) and raw.value is not None and len(raw.value) > limit:
+        return None
+    return dataset.get(keyword)
+
+
 def has(dataset: Dataset, keyword: str) -> bool:
     """Whether an element is present, whatever its value."""
     return keyword in dataset
@@ -53,7 +72,7 @@ def text(dataset: Dataset, keyword: str, *, default: str = "") -> str:
         At most 64 characters, the longest of a short string VR in PS3.5 6.2.
     """
     try:
-        value = dataset.get(keyword)
+        value = _value(dataset, keyword)
         if value is None:
             return default
         if not isinstance(value, str | bytes) and isinstance(value, Sequence):
@@ -69,7 +88,7 @@ def text(dataset: Dataset, keyword: str, *, default: str = "") -> str:
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """All values of an element as stripped text; empty when absent or malformed."""
     try:
-        value = dataset.get(keyword)
+        value = _value(dataset, keyword)
         if value is None:
             return ()
         values = [value] if isinstance(value, str | bytes) else list(value)
@@ -81,7 +100,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """All values of a numeric element; empty when any is absent, malformed or not finite."""
     try:
-        value = dataset.get(keyword)
+        value = _value(dataset, keyword)
         if value is None or (isinstance(value, str | bytes) and not value):
             return ()
         is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -106,7 +125,7 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """Items of a sequence; empty when absent or malformed."""
     try:
-        value = dataset.get(keyword)
+        value = _value(dataset, keyword, MAX_TABLE_BYTES)
         return tuple(item for item in value if isinstance(item, Dataset))[:64] if value else ()
     except MALFORMED:
         return ()
@@ -124,7 +143,7 @@ def words(dataset: Dataset, keyword: str, *, little_endian: bool) -> NDArray[np.
         uint16 array of shape (n,), or None when absent or malformed.
     """
     try:
-        value = dataset.get(keyword)
+        value = _value(dataset, keyword, MAX_TABLE_BYTES)
         if value is None:
             return None
         if isinstance(value, bytes | bytearray):

@@ -1,8 +1,8 @@
 """Fast codecs: imagecodecs (BSD-3) as a decoder of pydicom, when it is installed.
 
 It is the only permissively licensed decoder here for JPEG Extended with 12 bits, and the fastest
-for lossless JPEG. pydicom asks a plug-in module for these names. Speed is not all: imagecodecs'
-HTJ2K decoder loses its errors, and CharLS (pyjpegls, imagecodecs) takes many seconds on some damaged
+for lossless JPEG. pydicom asks a plug-in module for these names. Speed is not all: its decoder of
+HTJ2K loses its errors, and CharLS (pyjpegls, imagecodecs) takes many seconds on some damaged
 JPEG-LS streams, so OpenJPEG and GDCM come first there.
 """
 

@@ -18,8 +18,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom.config import IGNORE
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -31,6 +33,12 @@ from monai_cxr.errors import UnreadableImage
 
 MAX_FILE_BYTES = 256 * 2**20
 """Largest file, and largest inflated data set, that is read."""
+
+MAX_READS = 40_000
+"""Reads that parsing a header may take, about two an element; a real header takes hundreds."""
+
+MAX_FRAGMENTS = 65_536
+"""Fragments of encapsulated pixels; a film has one, or one a strip."""
 
 _PREAMBLE_BYTES = 132
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -110,7 +118,7 @@ def quiet() -> Iterator[None]:
 
 
 def _parse(data: bytes) -> ParsedFile:
-    stream = io.BytesIO(data)
+    stream: io.BytesIO = _BoundedStream(data)
     stream.seek(_PREAMBLE_BYTES)
     # The file meta group is always Explicit VR Little Endian (PS3.10 7.1).
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
@@ -121,8 +129,13 @@ def _parse(data: bytes) -> ParsedFile:
             "meaning. Export the image again.",
             reason="no_transfer_syntax",
         )
+    if not UID(syntax, IGNORE).is_valid:
+        raise UnreadableImage(
+            "The Transfer Syntax (0002,0010) is no UID. Send the file again.",
+            reason="unknown_transfer_syntax",
+        )
     if syntax == DeflatedExplicitVRLittleEndian:
-        stream = io.BytesIO(inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS))
+        stream = _BoundedStream(inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS))
     implicit = syntax == ImplicitVRLittleEndian
     little = syntax != ExplicitVRBigEndian
     dataset = read_dataset(
@@ -139,6 +152,22 @@ def _parse(data: bytes) -> ParsedFile:
         value_representation="" if implicit else place.value_representation,
         has_float_pixels=place.kind == "float",
     )
+
+
+class _BoundedStream(io.BytesIO):
+    """A stream that ends a parse of millions of tiny elements, which fit in a small file."""
+
+    n_reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and count."""
+        self.n_reads += 1
+        if self.n_reads > MAX_READS:
+            raise UnreadableImage(
+                f"The header takes more than {MAX_READS:,} reads. Send the image without it.",
+                reason="too_large",
+            )
+        return super().read(size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

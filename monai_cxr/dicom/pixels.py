@@ -19,7 +19,7 @@ from monai_cxr.dicom.lut import LookupTable
 
 Codes = NDArray[np.unsignedinteger]
 
-_SAMPLE_SIDE = 512
+_SAMPLE_SIDE = 256
 _ROWS_AT_ONCE = 256
 _FLAT_SPAN = 0.04
 _CLIPPED_TOO_MUCH = 0.75
@@ -136,12 +136,12 @@ def render(
     Returns:
         float32 pixels in [0, 1], bright = dense when the header tells the truth.
     """
-    stored = stored_values(codes.dtype.itemsize * 8, grayscale)
+    stored, cell_to_value = stored_values(codes.dtype.itemsize * 8, grayscale)
     padding = np.zeros(stored.shape, dtype=np.bool_)
     if grayscale.padding is not None:
         padding = (stored >= grayscale.padding[0]) & (stored <= grayscale.padding[1])
     modality = _modality(stored, grayscale)
-    sample = _sample(codes)
+    sample = cell_to_value[_sample(codes)]
     is_padding = padding[sample]
     shown = sample[~is_padding]
     voi, table, flags = _values_of_interest(modality, shown, grayscale, policy)
@@ -153,7 +153,7 @@ def render(
         table = 1.0 - table
     drawn = np.where(padding, 0.0, table).astype(np.float32)
     return Rendering(
-        pixels=_look_up(drawn, codes),
+        pixels=_look_up(drawn[cell_to_value], codes),
         flags=(*grayscale.flags, *flags),
         voi=voi,
         clipped_fraction=clipped,
@@ -161,21 +161,23 @@ def render(
     )
 
 
-def stored_values(bits_allocated: int, grayscale: Grayscale) -> NDArray[np.float64]:
-    """Stored value of each possible pixel cell.
+def stored_values(
+    bits_allocated: int, grayscale: Grayscale
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """All stored values there can be, and which of them each possible pixel cell holds.
 
     Bits above High Bit are no part of the value (PS3.5 8.1.1; old files keep overlays there).
 
     Returns:
-        float64, shape (2 ** bits_allocated,).
+        float64 values, shape (2 ** bits_stored,), and their index, shape (2 ** bits_allocated,).
     """
-    cells = np.arange(2**bits_allocated, dtype=np.int64)
     bits = min(grayscale.bits_stored, bits_allocated)
-    shift = min(max(grayscale.high_bit + 1 - bits, 0), bits_allocated - bits)
-    values = (cells >> shift) & (2**bits - 1)
+    values = np.arange(2**bits, dtype=np.float64)
     if grayscale.signed:
-        values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
-    return np.asarray(values, dtype=np.float64)
+        values[2 ** (bits - 1) :] -= 2**bits
+    shift = min(max(grayscale.high_bit + 1 - bits, 0), bits_allocated - bits)
+    cells = np.arange(2**bits_allocated, dtype=np.intp)
+    return values, (cells >> shift) & (2**bits - 1)
 
 
 def _modality(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:
@@ -190,7 +192,7 @@ def _modality(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.f
 
 def _values_of_interest(
     modality: NDArray[np.float64],
-    shown: Codes,
+    shown: NDArray[np.intp],
     grayscale: Grayscale,
     policy: GrayscalePolicy,
 ) -> tuple[str, NDArray[np.float64], tuple[str, ...]]:
@@ -286,7 +288,7 @@ def _flattens(levels: NDArray[np.float64]) -> bool:
 
 
 def _sample(codes: Codes) -> Codes:
-    """Every n-th pixel, about 512 a side: enough for fractions and percentiles."""
+    """Every n-th pixel, about 256 a side: enough for fractions and percentiles."""
     step = max(1, min(codes.shape) // _SAMPLE_SIDE)
     return np.ascontiguousarray(codes[::step, ::step])
 
