@@ -26,7 +26,7 @@ from monai_cxr.evaluation.predictions import load_predictions
 from monai_cxr.evaluation.report import write_report
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-from monai_cxr.tables import probability_column, write_atomically, write_table
+from monai_cxr.tables import columns_array, probability_column, write_atomically, write_table
 from monai_cxr.training import workflow
 
 Say = Callable[[str], None]
@@ -254,7 +254,8 @@ def _five_films(bundle: Path, index: pd.DataFrame) -> list[tuple[str, ...]]:
     scores = predict_table(model, chosen)
     rows: list[tuple[str, ...]] = []
     for i in range(len(chosen)):
-        probability = {name: scores.loc[i, probability_column(name)] for name in findings}
+        columns = [probability_column(name) for name in findings]
+        probability = dict(zip(findings, columns_array(scores, columns)[i].tolist(), strict=True))
         likely = sorted(probability, key=lambda name: -probability[name])[:3]
         said = ", ".join(f"{name} {probability[name]:.2f}" for name in likely)
         truth = [name for name in findings if chosen.loc[i, name] == 1]

@@ -152,7 +152,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix in (".csv", ".gz"):
-            return pd.read_csv(path, dtype=text)  # type: ignore[arg-type]
+            return pd.read_csv(path, dtype=text)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
         raise InvalidTable(
             f"'{path.name}' is not a readable {path.suffix.lstrip('.')} table "

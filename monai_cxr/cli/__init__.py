@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from monai_cxr.cli import data_verbs, demo_verb, model_verbs, report_verbs
+from monai_cxr.cli import data_verbs, demo_verb, explain_verbs, model_verbs, report_verbs
 from monai_cxr.errors import CXRError, InputError
 
 # Threads that wait by sleeping: a machine shared with other work stays ten times faster.
@@ -34,6 +34,7 @@ app = typer.Typer(
 data_verbs.register(app)
 model_verbs.register(app)
 report_verbs.register(app)
+explain_verbs.register(app)
 demo_verb.register(app)
 
 

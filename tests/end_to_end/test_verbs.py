@@ -1,0 +1,353 @@
+"""The verbs: what they write, what they print, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from monai_cxr import cli
+from monai_cxr.findings import FINDING_NAMES
+
+
+@pytest.fixture
+def verb(monkeypatch, capsys):
+    """Run one verb as the shell would; gives (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["monai-cxr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def _refused(result, sentence):
+    """One line that says what is wrong, exit status 1, no traceback."""
+    status, out, err = result
+    assert status == cli.EXIT_INPUT, err
+    lines = [line for line in err.splitlines() if line.startswith("monai-cxr: ")]
+    assert len(lines) == 1
+    assert sentence in lines[0]
+    assert "Traceback" not in out + err
+
+
+@pytest.fixture(scope="module")
+def foreign_csv(tmp_path_factory):
+    """Predictions of another program for 400 images of 100 patients."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"Image Index": [f"{i:08}_000.png" for i in range(400)]})
+    table["Patient ID"] = np.arange(400) // 4
+    for name in FINDING_NAMES:
+        label = rng.random(400) < 0.2
+        table[f"prob_{name}"] = np.clip(0.2 * label + 0.8 * rng.random(400), 0, 1)
+        table[f"label_{name}"] = label.astype(int)
+    path = tmp_path_factory.mktemp("foreign") / "predictions.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+class TestHelp:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "phantom",
+            "split",
+            "train",
+            "predict",
+            "package",
+            "verify",
+            "calibrate",
+            "evaluate",
+            "compare",
+            "thresholds",
+            "explain",
+            "demo",
+            "index nih",
+            "index folder",
+        ],
+    )
+    def test_every_verb_teaches_by_example(self, verb, name):
+        status, out, _ = verb(*name.split(), "--help")
+        assert status == 0
+        assert "Example:" in out
+        assert "--json" in out
+
+    def test_wrong_usage_is_2(self, verb):
+        assert verb("train")[0] == cli.EXIT_USAGE
+        assert verb("nonsense")[0] == cli.EXIT_USAGE
+
+
+class TestDataVerbs:
+    def test_phantom_index_split(self, verb, tmp_path):
+        status, out, _ = verb(
+            "phantom", "--out", tmp_path / "a", "--patients", 6, "--size", 64, "--json"
+        )
+        assert status == 0
+        labels = json.loads(out)["labels"]
+        index = tmp_path / "index.parquet"
+        status, out, _ = verb(
+            "index", "folder", tmp_path / "a", "--labels", labels, "--out", index, "--json"
+        )
+        assert status == 0
+        assert json.loads(out)["n_patients"] == 6
+        split = tmp_path / "split.csv"
+        status, out, _ = verb(
+            "split", index, "--fractions", 0.5, 0.25, 0.25, "--out", split, "--json"
+        )
+        assert status == 0
+        assert sum(part["patients"] for part in json.loads(out)["splits"].values()) == 6
+        assert verb("split", split, "--check", "--out", tmp_path / "same.csv")[0] == 0
+
+    def test_index_nih_says_what_it_found(self, verb, tmp_path):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "00000001_000.png")
+        status, out, _ = verb("index", "nih", tmp_path, "--out", tmp_path / "index.parquet")
+        assert status == 0
+        assert "missing" in out
+        assert "Cardiomegaly" in out
+
+    def test_bad_input(self, verb, tmp_path):
+        out = tmp_path / "out.parquet"
+        (tmp_path / "empty").mkdir()
+        _refused(verb("index", "folder", tmp_path / "empty", "--out", out), "No film found")
+        _refused(verb("index", "folder", tmp_path / "none", "--out", out), "'none' is not one")
+        _refused(verb("index", "nih", tmp_path / "none", "--out", out), "not a folder")
+        _refused(verb("split", tmp_path / "none.parquet", "--out", out), "does not exist")
+        _refused(verb("phantom", "--out", out, "--layout", "jpeg"), "dicom or nih")
+        table = pd.DataFrame({"path": ["a"], "sop_uid": ["a"]})
+        table.to_csv(tmp_path / "no_patients.csv", index=False)
+        _refused(verb("split", tmp_path / "no_patients.csv", "--out", out), "patient_id")
+        leak = pd.DataFrame(
+            {
+                "path": ["a", "b"],
+                "sop_uid": ["a", "b"],
+                "patient_id": ["p", "p"],
+                "split": ["train", "val"],
+            }
+        )
+        leak.to_csv(tmp_path / "leak.csv", index=False)
+        _refused(
+            verb("split", tmp_path / "leak.csv", "--check", "--out", out), "more than one split"
+        )
+        _refused(
+            verb(
+                "train",
+                "chest_xray_classification",
+                "--index",
+                tmp_path / "leak.csv",
+                "--out",
+                tmp_path / "run",
+            ),
+            "more than one split",
+        )
+        assert not out.exists()
+
+
+class TestModelVerbs:
+    def test_predict_scores_the_good_and_names_the_bad(
+        self, verb, packaged_bundle, phantom_index, tmp_path
+    ):
+        films = pd.read_parquet(phantom_index.path)["path"].head(3)
+        for i, film in enumerate(films):
+            shutil.copy(film, tmp_path / f"{i}.dcm")
+        (tmp_path / "text.dcm").write_text("not a film", encoding="utf-8")
+        (tmp_path / "empty.dcm").write_bytes(b"")
+        (tmp_path / "cut.dcm").write_bytes(Path(films.iloc[0]).read_bytes()[:3000])
+        out = tmp_path / "predictions.parquet"
+        status, text, _ = verb("predict", packaged_bundle, tmp_path, "--out", out, "--json")
+        assert status == 0
+        summary = json.loads(text)
+        assert summary["n_scored"] == 3
+        assert sum(summary["not_scored"].values()) == 3
+        table = pd.read_parquet(out).set_index("path")
+        assert len(table) == 6
+        refused = table[table["reason"] != ""]
+        assert {Path(path).name for path in refused.index} == {"text.dcm", "empty.dcm", "cut.dcm"}
+        columns = [f"probability_{name}" for name in FINDING_NAMES]
+        assert table.loc[table["reason"] == "", columns].notna().all().all()
+        assert refused[columns].isna().all().all()
+        assert not refused["message"].str.contains(str(tmp_path)).any()
+
+    def test_predict_writes_csv_of_one_split(self, verb, packaged_bundle, phantom_index, tmp_path):
+        out = tmp_path / "p.csv"
+        status, _, _ = verb(
+            "predict", packaged_bundle, phantom_index.path, "--split", "val", "--out", out
+        )
+        assert status == 0
+        index = pd.read_parquet(phantom_index.path)
+        assert len(pd.read_csv(out)) == int((index["split"] == "val").sum())
+
+    def test_verify(self, verb, packaged_bundle):
+        status, out, _ = verb("verify", packaged_bundle, "--json")
+        assert status == 0
+        assert json.loads(out)["findings"] == list(FINDING_NAMES)
+
+    def test_explain(self, verb, packaged_bundle, phantom_index, tmp_path):
+        film = pd.read_parquet(phantom_index.path)["path"].iloc[0]
+        status, out, _ = verb(
+            *("explain", film, "--bundle", packaged_bundle, "--out", tmp_path),
+            *("--finding", "Mass", "--json"),
+        )
+        assert status == 0
+        assert set(json.loads(out)["maps"]) == {"Mass"}
+        assert (tmp_path / "Mass.png").is_file()
+
+    def test_bad_input(self, verb, packaged_bundle, tmp_path):
+        out = tmp_path / "p.parquet"
+        _refused(
+            verb("predict", packaged_bundle, tmp_path / "none.dcm", "--out", out), "'none.dcm'"
+        )
+        (tmp_path / "empty").mkdir()
+        _refused(
+            verb("predict", packaged_bundle, tmp_path / "empty", "--out", out), "No film found"
+        )
+        _refused(verb("predict", tmp_path / "none", "film", "--out", out), "is not a bundle")
+        _refused(verb("verify", tmp_path), "has no digests.json")
+        _refused(verb("package", tmp_path, "--out", tmp_path / "b"), "is not a trained run")
+        changed = tmp_path / "changed"
+        shutil.copytree(packaged_bundle, changed)
+        weights = changed / "models" / "model.pt"
+        content = bytearray(weights.read_bytes())
+        content[len(content) // 2] ^= 1
+        weights.write_bytes(bytes(content))
+        _refused(verb("verify", changed), "models/model.pt")
+        _refused(
+            verb("predict", changed, tmp_path, "--out", out), "was changed since it was packaged"
+        )
+        assert not out.exists()
+
+    def test_a_config_that_names_an_unknown_class(self, verb, phantom_index, tmp_path):
+        source = Path(cli.__file__).resolve().parents[2] / "bundles" / "chest_xray_classification"
+        bundle = tmp_path / "bundle"
+        shutil.copytree(source, bundle)
+        path = bundle / "configs" / "train.json"
+        path.write_text(path.read_text().replace("SupervisedTrainer", "SupervisedTrianer"))
+        _refused(
+            verb("train", bundle, "--index", phantom_index.path, "--out", tmp_path / "run"),
+            "names the class 'SupervisedTrianer'",
+        )
+
+    def test_unknown_setting(self, verb, phantom_index, tmp_path):
+        _refused(
+            verb(
+                *("train", "chest_xray_classification", "--index", phantom_index.path),
+                *("--out", tmp_path / "run", "--set", "max_epoch=3"),
+            ),
+            "'max_epoch'",
+        )
+
+
+class TestReportVerbs:
+    def test_evaluate_writes_the_contract(self, verb, foreign_csv, tmp_path):
+        status, out, _ = verb("evaluate", foreign_csv, "--out", tmp_path, "--bootstrap", 200)
+        assert status == 0
+        assert "Macro AUROC" in out
+        value = json.loads((tmp_path / "performance.json").read_text())
+        table = pd.read_csv(foreign_csv)
+        for name in FINDING_NAMES:
+            entry = value["findings"][name]
+            assert entry["n"] == 400
+            assert entry["n_positive"] == int(table[f"label_{name}"].sum())
+            witness = roc_auc_score(table[f"label_{name}"], table[f"prob_{name}"])
+            assert math.isclose(entry["auroc"]["estimate"], witness, abs_tol=1e-9)
+            assert entry["auroc"]["low"] < witness < entry["auroc"]["high"]
+            assert {"average_precision", "brier", "ece"} <= entry.keys()
+            assert all(isinstance(entry[k], float) for k in ("average_precision", "brier", "ece"))
+        assert value["macro"]["auroc"]["low"] < value["macro"]["auroc"]["estimate"]
+        assert len(pd.read_csv(tmp_path / "performance.csv")) >= 14
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "http://" not in page.replace("http://www.w3.org", "")
+        assert "https://" not in page
+
+    def test_evaluate_prints_json(self, verb, foreign_csv, tmp_path):
+        status, out, _ = verb(
+            "evaluate", foreign_csv, "--out", tmp_path, "--bootstrap", 0, "--json"
+        )
+        assert status == 0
+        assert set(json.loads(out)["findings"]) == set(FINDING_NAMES)
+
+    def test_calibrate_evaluate_thresholds_compare(self, verb, foreign_csv, tmp_path):
+        calibration = tmp_path / "calibration.json"
+        status, out, _ = verb("calibrate", foreign_csv, "--out", calibration)
+        assert status == 0
+        assert "Hernia" in out
+        points = tmp_path / "points.json"
+        status, out, _ = verb("thresholds", foreign_csv, "--criterion", "youden", "--out", points)
+        assert status == 0
+        assert points.is_file()
+        status, out, _ = verb("compare", foreign_csv, foreign_csv, "--bootstrap", 100, "--json")
+        assert status == 0
+        json.loads(out)
+        assert verb("compare", foreign_csv, foreign_csv, "--bootstrap", 100)[0] == 0
+
+    def test_bad_input(self, verb, foreign_csv, tmp_path):
+        table = pd.read_csv(foreign_csv)
+
+        def attempt(changed, sentence):
+            path = tmp_path / "changed.csv"
+            changed.to_csv(path, index=False)
+            _refused(verb("evaluate", path, "--out", tmp_path / "report"), sentence)
+
+        _refused(verb("evaluate", tmp_path / "none.csv", "--out", tmp_path), "does not exist")
+        attempt(table.drop(columns="Patient ID"), "patient")
+        attempt(table.assign(prob_Mass=7.0), "prob_Mass")
+        attempt(pd.concat([table, table.head(1)]), "more than once")
+        attempt(table[["Image Index", "Patient ID"]], "prob")
+        assert not (tmp_path / "report").exists()
+
+    def test_published_predictions_equal_scikit_learn(self, verb, data_directory, tmp_path):
+        from monai_cxr.data.chestxray14 import read_labels
+
+        source = data_directory / "predictions" / "densenet121_published.csv"
+        arguments = ("evaluate", source, "--labels", "nih", "--out", tmp_path, "--bootstrap", 0)
+        assert verb(*arguments)[0] == 0
+        value = json.loads((tmp_path / "performance.json").read_text())
+        table = pd.read_csv(source).merge(read_labels(), left_on="Image Index", right_on="sop_uid")
+        assert len(table) == 10_012
+        for name in FINDING_NAMES:
+            witness = roc_auc_score(table[name], table[f"prob_{name}"])
+            assert math.isclose(value["findings"][name]["auroc"]["estimate"], witness, abs_tol=1e-9)
+
+
+class TestRealDicom:
+    def test_each_file_gets_a_score_or_a_reason(
+        self, verb, packaged_bundle, data_directory, tmp_path
+    ):
+        out = tmp_path / "p.parquet"
+        status, _, err = verb("predict", packaged_bundle, data_directory / "dicom", "--out", out)
+        assert status == 0
+        assert "Traceback" not in err
+        table = pd.read_parquet(out)
+        assert len(table) == 59
+        scored = table["logit_Effusion"].notna()
+        assert ((table["reason"] == "") == scored).all()
+        assert 8 <= int(scored.sum()) <= 12
+
+
+class TestOurFault:
+    def test_is_3_and_shows_no_detail(self, verb, foreign_csv, tmp_path, monkeypatch):
+        import monai_cxr.evaluation.performance as performance
+
+        def broken(*_arguments, **_options):
+            raise RuntimeError("patient Doe in /secret/path")
+
+        monkeypatch.setattr(performance, "evaluate", broken)
+        status, out, err = verb("evaluate", foreign_csv, "--out", tmp_path, "--json")
+        assert status == cli.EXIT_OURS
+        assert "Doe" not in out + err
+        assert json.loads(out)["error"]["type"] == "RuntimeError"
+
+    def test_errors_as_json(self, verb, tmp_path):
+        status, out, _ = verb("verify", tmp_path, "--json")
+        assert status == cli.EXIT_INPUT
+        assert json.loads(out)["error"]["type"] == "InvalidBundle"

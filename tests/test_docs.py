@@ -1,0 +1,61 @@
+"""Documentation that is run: README's first block, every verb, every link."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from monai_cxr.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bundles/*/docs/*.md")])
+
+
+def test_readme_opens_with_the_two_commands():
+    assert README.index("make demo") < README.index("make test") < 600
+
+
+def test_readme_s_first_block_runs(packaged_bundle, phantom_index, tmp_path, monkeypatch, capsys):
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    lines = [line for line in block.splitlines() if line.strip()]
+    assert len(lines) <= 6
+    shutil.copytree(packaged_bundle, tmp_path / "demo" / "bundle")
+    shutil.copy(pd.read_parquet(phantom_index.path)["path"].iloc[0], tmp_path / "film.dcm")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {})
+    assert 0 <= float(capsys.readouterr().out) <= 1
+
+
+def _verbs():
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    for group in app.registered_groups:
+        names += [f"{group.name} {c.name}" for c in group.typer_instance.registered_commands]
+    return names
+
+
+@pytest.mark.parametrize("name", _verbs())
+def test_readme_names_every_verb(name):
+    assert f"monai-cxr {name}" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_decisions_say_their_status():
+    for page in (ROOT / "docs" / "decisions").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert re.match(r"\d{4}-[a-z0-9-]+\.md", page.name)
+        assert all(
+            word in text
+            for word in ("Status:", "**Context.**", "**Decision.**", "**Consequence.**")
+        )
