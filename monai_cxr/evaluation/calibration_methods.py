@@ -231,7 +231,7 @@ def _smoothed(y: Floats) -> Floats:
 
 
 def _fit_platt(z: Floats, y: Floats) -> Parameters:
-    intercept, slope = fit_logistic(z[:, None], _smoothed(y))
+    intercept, slope = fit_logistic(z[:, None], _smoothed(y), start=(0.0, 1.0))
     if slope <= 0.0:
         # A model that ranks the wrong way round keeps its ranks; only its level is corrected.
         return {"slope": (1.0,), "intercept": _fit_prior_shift(z, y)["shift"]}
@@ -245,7 +245,7 @@ def _beta_features(z: Floats) -> Floats:
 
 def _fit_beta(z: Floats, y: Floats) -> Parameters:
     features = _beta_features(z)
-    c, a, b = fit_logistic(features, y)
+    c, a, b = fit_logistic(features, y, start=(0.0, 1.0, 1.0))
     if a < 0.0 or b < 0.0:
         kept = 1 if a < 0.0 else 0
         c, slope = fit_logistic(features[:, [kept]], y)

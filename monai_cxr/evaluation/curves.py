@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.evaluation.decision_curve import decision_curve
-from monai_cxr.evaluation.discrimination import precision_recall_curve, roc_curve
+from monai_cxr.evaluation.discrimination import (
+    cumulative_counts,
+    precision_recall_curve_of,
+    roc_curve_of,
+)
 from monai_cxr.evaluation.json_values import numbers
 from monai_cxr.evaluation.reliability import ReliabilityCurve, reliability_curve
 
@@ -80,8 +84,9 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
     if not 0.0 < present.sum() < len(present):
         nothing = np.empty(0)
         return FindingCurves(nothing, nothing, nothing, nothing, reliability, *decisions)
-    fpr, tpr, _ = roc_curve(probabilities, labels)
-    precision, recall, _ = precision_recall_curve(probabilities, labels)
+    counts = cumulative_counts(probabilities, labels)
+    fpr, tpr, _ = roc_curve_of(counts)
+    precision, recall, _ = precision_recall_curve_of(counts)
     on_roc, on_pr = thinned(fpr, tpr), thinned(recall, precision)
     return FindingCurves(
         fpr[on_roc],

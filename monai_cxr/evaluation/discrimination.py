@@ -116,7 +116,11 @@ def roc_curve(
         False positive rate, true positive rate and thresholds, each shape (K + 1,); rates are NaN
         without a class.
     """
-    counts = cumulative_counts(scores, labels, weights)
+    return roc_curve_of(cumulative_counts(scores, labels, weights))
+
+
+def roc_curve_of(counts: CumulativeCounts) -> tuple[Floats, Floats, Floats]:
+    """:func:`roc_curve` of counts that are already made."""
     return (
         np.append(0.0, _shares(counts.false_positives)),
         np.append(0.0, _shares(counts.true_positives)),
@@ -139,7 +143,11 @@ def auroc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
         >>> auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
         0.75
     """
-    counts = cumulative_counts(scores, labels, weights)
+    return auroc_of(cumulative_counts(scores, labels, weights))
+
+
+def auroc_of(counts: CumulativeCounts) -> float:
+    """:func:`auroc` of counts that are already made."""
     if not (counts.n_positive > 0.0 and counts.n_negative > 0.0):
         return math.nan
     below = counts.n_negative - counts.false_positives
@@ -159,11 +167,16 @@ def partial_auroc(scores: ArrayLike, labels: ArrayLike, *, max_fpr: float) -> fl
     Returns:
         In [0, 1]; NaN without a class.
     """
+    return partial_auroc_of(cumulative_counts(scores, labels), max_fpr=max_fpr)
+
+
+def partial_auroc_of(counts: CumulativeCounts, *, max_fpr: float) -> float:
+    """:func:`partial_auroc` of counts that are already made."""
     if not 0.0 < max_fpr <= 1.0:
         raise InvalidTable(f"Expected max_fpr in (0, 1], but got {max_fpr}.")
-    fpr, tpr, _ = roc_curve(scores, labels)
-    if np.isnan(fpr[-1]) or np.isnan(tpr[-1]):
+    if not (counts.n_positive > 0.0 and counts.n_negative > 0.0):
         return math.nan
+    fpr, tpr, _ = roc_curve_of(counts)
     inside = fpr <= max_fpr
     x = np.append(fpr[inside], max_fpr)
     y = np.append(tpr[inside], np.interp(max_fpr, fpr, tpr))
@@ -185,7 +198,11 @@ def precision_recall_curve(
     Returns:
         Precision, recall and thresholds, each shape (K,).
     """
-    counts = cumulative_counts(scores, labels, weights)
+    return precision_recall_curve_of(cumulative_counts(scores, labels, weights))
+
+
+def precision_recall_curve_of(counts: CumulativeCounts) -> tuple[Floats, Floats, Floats]:
+    """:func:`precision_recall_curve` of counts that are already made."""
     flagged = counts.true_positives + counts.false_positives
     precision = np.divide(
         counts.true_positives, flagged, out=np.zeros_like(flagged), where=flagged > 0.0
@@ -206,7 +223,12 @@ def average_precision(
     Returns:
         In [0, 1]; NaN without positives. Chance is the prevalence.
     """
-    precision, recall, _ = precision_recall_curve(scores, labels, weights)
+    return average_precision_of(cumulative_counts(scores, labels, weights))
+
+
+def average_precision_of(counts: CumulativeCounts) -> float:
+    """:func:`average_precision` of counts that are already made."""
+    precision, recall, _ = precision_recall_curve_of(counts)
     if not len(recall) or np.isnan(recall[-1]):
         return math.nan
     return float(np.diff(recall, prepend=0.0) @ precision)

@@ -9,7 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
+from scipy.stats import t as student_t
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.discrimination import known
@@ -87,13 +88,23 @@ def patient_codes(patient_ids: ArrayLike) -> tuple[NDArray[np.intp], int]:
     return codes.reshape(-1), len(names)
 
 
-def percentile_interval(estimate: float, replicates: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Percentile bootstrap interval.
+def percentile_interval(
+    estimate: float,
+    replicates: ArrayLike,
+    *,
+    level: float = 0.95,
+    n_clusters: int | None = None,
+) -> Interval:
+    """Percentile bootstrap interval, widened for few clusters (Hesterberg 2015).
+
+    Resampling n clusters understates the variance by (n - 1) / n and takes the normal for Student's
+    t. So the quantiles are taken further out: at Phi(t_{n-1} sqrt(n / (n - 1))).
 
     Args:
         estimate: The statistic of the data itself.
         replicates: Shape (B,); NaN where a replicate lacked a class.
         level: Coverage in (0, 1).
+        n_clusters: Patients of the rarer class; None does not widen.
 
     Returns:
         The interval; its bounds are NaN where more than 5 % of the replicates are NaN, because
@@ -103,7 +114,11 @@ def percentile_interval(estimate: float, replicates: ArrayLike, *, level: float 
     valid = values[~np.isnan(values)]
     if math.isnan(estimate) or len(valid) < max(1.0, (1 - MOST_EMPTY_REPLICATES) * len(values)):
         return Interval(estimate)
-    low, high = np.quantile(valid, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    tail = (1.0 - level) / 2.0
+    if n_clusters is not None:
+        n = max(2, n_clusters)
+        tail = float(norm.cdf(student_t.ppf(tail, n - 1) * math.sqrt(n / (n - 1))))
+    low, high = np.quantile(valid, [tail, 1.0 - tail])
     return Interval(estimate, float(low), float(high))
 
 

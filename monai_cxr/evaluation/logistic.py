@@ -18,6 +18,7 @@ def fit_logistic(
     *,
     offset: Floats | None = None,
     weights: Floats | None = None,
+    start: tuple[float, ...] | None = None,
 ) -> Floats:
     """Coefficients that maximise the likelihood of ``targets``.
 
@@ -26,44 +27,39 @@ def fit_logistic(
         targets: Shape (N,), in [0, 1].
         offset: Shape (N,), added to the linear term with coefficient 1.
         weights: Shape (N,), non-negative.
+        start: 1 + D coefficients to begin from; a good guess saves time, no guess changes the end.
 
     Returns:
         float64, shape (1 + D,): intercept, then slopes. Where the classes are separable the steps
         end at a finite, steep solution.
     """
     design = np.column_stack([np.ones(len(targets)), features])
-    start = np.zeros(len(targets)) if offset is None else offset
     weight = np.ones(len(targets)) if weights is None else weights
-    beta = np.zeros(design.shape[1])
-    loss = _loss(start, targets, weight)
+    beta = np.zeros(design.shape[1]) if start is None else np.asarray(start, dtype=np.float64)
+    linear = design @ beta + (0.0 if offset is None else offset)
     for _ in range(STEPS):
-        p = 0.5 * (1.0 + np.tanh(0.5 * (start + design @ beta)))
+        p = 0.5 * (1.0 + np.tanh(0.5 * linear))
         gradient = design.T @ (weight * (targets - p))
         curvature = (design * (weight * p * (1.0 - p))[:, None]).T @ design
         step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
         step *= min(1.0, LARGEST_STEP / max(float(np.abs(step).max()), 1e-300))
-        beta, loss, moved = _descend(design, start, targets, weight, (beta, step, loss))
-        if moved <= TOLERANCE * (1.0 + float(np.abs(beta).max())):
+        share = _safe_share(linear, design @ step, targets, weight)
+        linear, beta = linear + design @ (share * step), beta + share * step
+        if share * float(np.abs(step).max()) <= TOLERANCE * (1.0 + float(np.abs(beta).max())):
             break
     return beta
 
 
-def _descend(
-    design: Floats,
-    start: Floats,
-    targets: Floats,
-    weight: Floats,
-    state: tuple[Floats, Floats, float],
-) -> tuple[Floats, float, float]:
-    """Halve Newton's step until the loss does not grow."""
-    beta, step, loss = state
-    for _ in range(30):
-        candidate = beta + step
-        new_loss = _loss(start + design @ candidate, targets, weight)
-        if new_loss <= loss + 1e-12 * abs(loss):
-            return candidate, new_loss, float(np.abs(step).max())
-        step = step / 2.0
-    return beta, loss, 0.0
+def _safe_share(linear: Floats, change: Floats, targets: Floats, weight: Floats) -> float:
+    """Share of Newton's step that lowers the loss; small steps are safe as they are."""
+    if float(np.abs(change).max(initial=0.0)) < 0.5:
+        return 1.0
+    loss = _loss(linear, targets, weight)
+    for halvings in range(30):
+        share = 0.5**halvings
+        if _loss(linear + share * change, targets, weight) <= loss:
+            return share
+    return 0.0
 
 
 def _loss(linear: Floats, targets: Floats, weight: Floats) -> float:

@@ -208,16 +208,21 @@ def _finding(
     areas, precisions, adaptive, equal, brier = replicates
     ece = reliability.expected_calibration_error
     slope, intercept = reliability.calibration_slope_and_intercept(p, y)
-    auroc = percentile_interval(discrimination.auroc(p, y), areas)
+    counts = discrimination.cumulative_counts(p, y)
+    sizes = [len(np.unique(patients[y == value])) for value in (0.0, 1.0)]
+    n_rarer = min(sizes)
+    auroc = percentile_interval(discrimination.auroc_of(counts), areas, n_clusters=n_rarer)
     return FindingPerformance(
         finding=name,
         n=int((~np.isnan(y)).sum()),
         n_positive=int((y == 1.0).sum()),
-        n_positive_patients=len(np.unique(patients[y == 1.0])),
+        n_positive_patients=sizes[1],
         auroc=auroc,
         auroc_delong=delong(p, y),
-        partial_auroc=discrimination.partial_auroc(p, y, max_fpr=MAX_FPR),
-        average_precision=percentile_interval(discrimination.average_precision(p, y), precisions),
+        partial_auroc=discrimination.partial_auroc_of(counts, max_fpr=MAX_FPR),
+        average_precision=percentile_interval(
+            discrimination.average_precision_of(counts), precisions, n_clusters=n_rarer
+        ),
         brier=percentile_interval(reliability.brier_score(p, y), brier),
         ece=centred_interval(ece(p, y), adaptive),
         ece_equal_width=centred_interval(ece(p, y, binning="equal_width"), equal),

@@ -251,4 +251,4 @@ def calibration_slope_and_intercept(
     intercept = float(fit_logistic(np.empty((len(label), 0)), label, offset=logit)[0])
     if float(np.ptp(logit)) == 0.0:
         return math.nan, intercept
-    return float(fit_logistic(logit[:, None], label)[1]), intercept
+    return float(fit_logistic(logit[:, None], label, start=(0.0, 1.0))[1]), intercept

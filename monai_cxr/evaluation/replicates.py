@@ -22,7 +22,7 @@ from monai_cxr.evaluation.intervals import BootstrapPlan
 from monai_cxr.evaluation.reliability import assign_bins, bin_edges
 
 Floats = NDArray[np.float64]
-Weights = NDArray[np.float32]
+Weights = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Statistic(Protocol):
@@ -61,13 +61,13 @@ class Ranking:
         below = np.cumsum(gaps[:-1], axis=0)
         below[1:] += np.cumsum(ties[:-1], axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            won = (positives * (below + np.float32(0.5) * ties)).sum(axis=0, dtype=np.float64)
+            won = (positives * (below + 0.5 * ties)).sum(axis=0, dtype=np.float64)
             area = won / (n_positive * n_negative)
             if not self.with_precision:
                 only: Floats = area[None]
                 return only
             true = np.cumsum(positives[::-1], axis=0)[::-1]
-            flagged = true + (n_negative.astype(np.float32) - below)
+            flagged = true + (n_negative.astype(below.dtype) - below)
             flagged[flagged == 0.0] = 1.0
             precision = (positives * true / flagged).sum(axis=0, dtype=np.float64) / n_positive
         return np.stack([area, precision])

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.discrimination import auroc
 from monai_cxr.evaluation.intervals import percentile_interval
 from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.evaluation.predictions import PredictionSet
@@ -124,14 +123,15 @@ def plan_subgroups(
     levels = {fact: fact_levels(predictions.facts[fact], fact) for fact in FACT_COLUMNS}
     plans: list[SubgroupPlan] = []
     for dimension in dimensions:
-        keys = pd.DataFrame({fact: levels[fact] for fact in dimension})
-        present = (keys != "").all(axis=1)
-        found = {tuple(map(str, level)) for level in keys[present].to_numpy()}
-        if len(found) < 2 or any(keys[present][fact].nunique() < 2 for fact in dimension):
+        parts = list(zip(*(levels[fact] for fact in dimension), strict=True))
+        found = list(dict.fromkeys(parts))
+        codes = np.array(list(map({level: i for i, level in enumerate(found)}.get, parts)))
+        known = [i for i, level in enumerate(found) if "" not in level]
+        if any(len({found[i][j] for i in known}) < 2 for j in range(len(dimension))):
             continue
         plans += [
-            _compiled(predictions, patients, n_patients, (dimension, level, keys))
-            for level in sorted(found, key=_reading_order)
+            _compiled(predictions, patients, n_patients, (dimension, found[i], codes == i))
+            for i in sorted(known, key=lambda i: _reading_order(found[i]))
         ]
     return plans
 
@@ -210,27 +210,25 @@ def _compiled(
     predictions: PredictionSet,
     patients: NDArray[np.intp],
     n_patients: int,
-    group: tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame],
+    group: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.bool_]],
 ) -> SubgroupPlan:
-    dimension, level, keys = group
-    chosen = (keys == list(level)).all(axis=1).to_numpy()
+    dimension, level, chosen = group
     labels, scores = predictions.labels[chosen], predictions.probabilities[chosen]
     inside = patients[chosen]
     columns = tuple(
         i
         for i in range(len(predictions.findings))
         if all(
-            len(np.unique(inside[labels[:, i] == value])) >= LEAST_PATIENTS for value in (0.0, 1.0)
+            np.count_nonzero(np.bincount(inside[labels[:, i] == value])) >= LEAST_PATIENTS
+            for value in (0.0, 1.0)
         )
     )
-    return SubgroupPlan(
-        dimension,
-        level,
-        chosen,
-        columns,
-        np.array([auroc(scores[:, i], labels[:, i]) for i in columns]),
-        tuple(compile_ranking(scores[:, i], labels[:, i], inside, n_patients) for i in columns),
+    rankings = tuple(
+        compile_ranking(scores[:, i], labels[:, i], inside, n_patients) for i in columns
     )
+    everyone = np.ones((n_patients, 1))  # in double precision this gives the estimate itself
+    estimates = np.array([float(ranking(everyone)[0, 0]) for ranking in rankings])
+    return SubgroupPlan(dimension, level, chosen, columns, estimates, rankings)
 
 
 def _macro(estimates: Floats, replicates: Floats) -> Interval:
