@@ -25,7 +25,7 @@ from monai_cxr.radiograph import InstanceKey, Radiograph
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _FORMATS = ("PNG", "JPEG", "TIFF")
-_DAMAGED: tuple[type[Exception], ...] = (*MALFORMED, Image.DecompressionBombError, SyntaxError)
+_DAMAGED: tuple[type[Exception], ...] = (*MALFORMED, SyntaxError)
 _GZIP = b"\x1f\x8b"
 
 
@@ -61,6 +61,11 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
                 pixels = _gray(image)
         except (UnreadableImage, UnsupportedImage):
             raise
+        except Image.DecompressionBombError:  # twice Pillow's own limit, seen in the header
+            raise UnreadableImage(
+                f"Expected at most {MAX_PIXELS:,} pixels, but the picture claims more.",
+                reason="too_large",
+            ) from None
         except _DAMAGED as error:
             raise UnreadableImage(
                 f"The picture is damaged ({type(error).__name__}). Send the file again.",
