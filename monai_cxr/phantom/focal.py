@@ -53,17 +53,17 @@ def draw_nodule(thorax: Thorax, severity: float, rng: np.random.Generator) -> Le
 def draw_hernia(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
     """Stomach behind the heart: a round wall, fluid below a level, gas above it."""
     body = thorax.body
-    size = 28.0 + 18.0 * severity
-    centre = (float(rng.uniform(-16.0, 30.0)), body.height - 0.30 * size + rng.uniform(-4.0, 8.0))
+    size = 32.0 + 18.0 * severity
+    centre = (float(rng.uniform(-24.0, 38.0)), body.height - 0.30 * size + rng.uniform(-4.0, 8.0))
     radius = blob(
         thorax, centre, (size * 1.12, size), roughness=0.04 * noise(thorax, rng, 20.0)
     )  # fmt: skip
-    level = centre[1] + size * rng.uniform(-0.25, 0.25)
+    level = centre[1] + size * rng.uniform(-0.20, 0.50)
     tilt = rng.normal(0.0, 0.02)
     fluid = smooth_step(thorax.y - level + np.float32(tilt) * thorax.x, -1.0, 1.0)
     inside = ball(radius)
     rim = np.exp(-(((radius - 0.97) * size / 2.4) ** 2))
-    cm = inside * (1.8 * fluid - 4.0 * (1.0 - fluid)) + 1.0 * rim
+    cm = inside * (1.5 * fluid - 5.2 * (1.0 - fluid)) + 1.0 * rim
     return Lesion(
         mask=np.asarray(radius < 1.04, dtype=np.bool_),
         filling=np.asarray(smooth_step(radius, 1.03, 0.97), dtype=np.float32),

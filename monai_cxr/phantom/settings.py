@@ -27,7 +27,7 @@ DEFAULT_PREVALENCE: Mapping[str, float] = MappingProxyType(
         "Emphysema": 0.09,
         "Fibrosis": 0.08,
         "Pleural_Thickening": 0.09,
-        "Hernia": 0.07,
+        "Hernia": 0.09,
     }
 )
 """Share of films with each finding: nearly NIH's order, the rare ones raised."""
