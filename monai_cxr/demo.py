@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from monai_cxr.bundle import inspection
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package
@@ -23,10 +24,16 @@ from monai_cxr.evaluation.calibration import fit_calibrator, read_calibrator, wr
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.report import ReportExtras, write_report
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-from monai_cxr.tables import columns_array, probability_column, write_atomically, write_table
+from monai_cxr.tables import (
+    columns_array,
+    probability_column,
+    read_table,
+    write_atomically,
+    write_table,
+)
 from monai_cxr.training import workflow
 
 Say = Callable[[str], None]
@@ -47,6 +54,7 @@ class DemoSettings:
         batch_size: Films a step.
         learning_rate: Peak of the one-cycle schedule.
         n_bootstrap: Patient bootstrap replicates.
+        n_perturbed: Test films that are changed for the robustness curves.
         seed: Of the archive, the split and the training.
     """
 
@@ -57,6 +65,7 @@ class DemoSettings:
     batch_size: int = 24
     learning_rate: float = 0.002
     n_bootstrap: int = 1000
+    n_perturbed: int = 40
     seed: int = 0
 
 
@@ -172,7 +181,8 @@ def run_demo(out: Path, settings: DemoSettings, *, say: Say, progress: ProgressB
     )
     clock.stage("evaluate", "5/6  Evaluating the test patients")
     performance, before = _evaluate(out, bundle, scored["test"], settings)
-    report = write_report(performance, out / "report")[-1]
+    extras = _inspect(out, bundle, scored["test"], settings)
+    report = write_report(performance, out / "report", extras=extras)[-1]
     clock.stage("films", "6/6  Reading five films with the packaged bundle")
     films = _five_films(bundle, index)
     clock.stage("", "")
@@ -242,6 +252,19 @@ def _evaluate(
         operating_points=read_operating_points(bundle / "models" / "operating_points.json"),
     )
     return performance, {item.finding: item.ece.estimate for item in raw.findings}
+
+
+def _inspect(out: Path, bundle: Path, test: pd.DataFrame, settings: DemoSettings) -> ReportExtras:
+    """Worst errors, maps against the boxes that were drawn, and changed films."""
+    model = BundleModel.load(bundle)
+    calibrated = read_calibrator(out / "calibration.json").apply_to(load_predictions(test))
+    inspector = inspection.Inspector.of(model, test)
+    boxes = read_table(out / "archive" / "truth.csv")
+    return ReportExtras(
+        worst_errors=inspection.worst_errors(inspector, calibrated),
+        localization=inspection.localize(inspector, calibrated, boxes),
+        robustness=inspection.robustness(inspector, calibrated, n_images=settings.n_perturbed),
+    )
 
 
 def _five_films(bundle: Path, index: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -91,9 +91,17 @@ def _score(score: FindingScore) -> dict[str, Any]:
     return {"probability": probability, "logit": score.logit, "positive": score.positive}
 
 
-def _picture(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> Image.Image:
-    """The film, and beside it the film under the map."""
-    gray = np.repeat(np.asarray(pixels)[:, :, None] * 255, 3, axis=2).astype(np.float32)
+def heat_overlay(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The film under its map: nothing where the map speaks against, brightest where it is hottest.
+
+    Args:
+        pixels: Film, shape (rows, columns), [0, 1].
+        heat: Map, same shape.
+
+    Returns:
+        float32, shape (rows, columns, 3), [0, 255].
+    """
+    gray = np.repeat(pixels[:, :, None] * 255, 3, axis=2)
     low, high = max(float(heat.min()), 0.0), float(heat.max())
     share = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
     place = share * (len(_STOPS) - 1)
@@ -101,7 +109,13 @@ def _picture(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> Image.Im
     part = (place - lower)[:, :, None]
     color = _STOPS[lower] * (1 - part) + _STOPS[lower + 1] * part
     opacity = (_OPACITY * share)[:, :, None]
-    both = np.hstack([gray, gray * (1 - opacity) + color * opacity])
+    return np.asarray(gray * (1 - opacity) + color * opacity, dtype=np.float32)
+
+
+def _picture(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> Image.Image:
+    """The film, and beside it the film under its map."""
+    gray = np.repeat(pixels[:, :, None] * 255, 3, axis=2)
+    both = np.hstack([gray, heat_overlay(pixels, heat)])
     image = Image.fromarray(both.round().astype(np.uint8))
     image.thumbnail((2 * _MAX_SIDE, _MAX_SIDE))
     return image

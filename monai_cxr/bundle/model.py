@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.bundle.config import find_bundle, read_config
-from monai_cxr.bundle.digests import check_digests, file_digest, model_digest
+from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, file_digest, model_digest
 from monai_cxr.bundle.runtime import (
     Runtime,
     TorchRuntime,
@@ -81,7 +81,7 @@ class BundleModel:
             InvalidBundle: If a file is absent or changed, or a config names a forbidden class.
         """
         bundle = find_bundle(path)
-        if (bundle / RUN_NAME).is_file():
+        if (bundle / RUN_NAME).is_file() and not (bundle / DIGESTS_NAME).exists():
             digest = file_digest(bundle / WEIGHTS_NAME) if (bundle / WEIGHTS_NAME).is_file() else ""
         else:
             digest = model_digest(check_digests(bundle))
@@ -107,14 +107,24 @@ class BundleModel:
             operating_points=read_operating_points(points) if points.is_file() else (),
         )
 
-    def prepare(self, radiograph: Radiograph) -> NDArray[np.float32]:
+    def prepare(self, radiograph: Radiograph | NDArray[np.float32]) -> NDArray[np.float32]:
         """One film as network input, float32, shape (1, size, size)."""
         film = prepare(radiograph, self.image_size, resize=self.resize)  # type: ignore[arg-type]
         return normalise(film)[None]
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Raw outputs, shape (B, F), of prepared films, shape (B, 1, size, size)."""
-        return self.runtime.logits(batch)
+        """Raw outputs, shape (B, F), of prepared films, shape (B, 1, size, size).
+
+        Raises:
+            InvalidBundle: If the network has not one output a finding.
+        """
+        logits = self.runtime.logits(batch)
+        if logits.shape != (len(batch), len(self.findings)):
+            raise InvalidBundle(
+                f"The network gives {logits.shape} for {len(batch)} films and "
+                f"{len(self.findings)} findings. Expected one logit a finding."
+            )
+        return logits
 
     def predict(
         self, radiographs: Sequence[Radiograph], *, batch_size: int = 8
@@ -148,7 +158,8 @@ class BundleModel:
             self.findings, logits, self.probabilities(logits[None])[0], strict=True
         ):
             point = self.operating_points.get(name)
-            positive = None if point is None else bool(probability >= point.threshold)
+            decided = point is not None and not math.isnan(probability - point.threshold)
+            positive = bool(probability >= point.threshold) if point and decided else None
             scores.append(FindingScore(name, float(logit), float(probability), positive))
         return Prediction(film.key, self.identity, tuple(scores), film.flags)
 

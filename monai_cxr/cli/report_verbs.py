@@ -82,8 +82,26 @@ def evaluate(
     calibration: Annotated[
         Path | None, typer.Option(help="Apply this calibration.json first.")
     ] = None,
+    operating_points: Annotated[
+        Path | None, typer.Option(help="Check these operating points (file of thresholds).")
+    ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="Patient bootstrap replicates.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    bundle: Annotated[
+        str | None,
+        typer.Option(help="Bundle that made them: adds worst errors with heatmaps to the report."),
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="With --bundle: nih, or a table of sop_uid or path, finding, x, y, ..."),
+    ] = None,
+    robustness: Annotated[
+        int, typer.Option(min=0, help="With --bundle: perturb so many films. 0: none.")
+    ] = 0,
+    data: Annotated[str, typer.Option(help="Name of the data set, for the report.")] = "",
+    split: Annotated[
+        str, typer.Option(help="Name of the split, e.g. 'official test', for the report.")
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """Evaluate predictions: AUROC and more with patient-level intervals; JSON, CSV and HTML.
@@ -91,13 +109,26 @@ def evaluate(
     Example: monai-cxr evaluate predictions.parquet --out report
     """
     from monai_cxr.evaluation.calibration import read_calibrator
+    from monai_cxr.evaluation.operating_points import read_operating_points
     from monai_cxr.evaluation.performance import evaluate as run_evaluation
     from monai_cxr.evaluation.report import write_report
+    from monai_cxr.evaluation.results import EvaluationIdentity
 
-    data = scored(predictions, labels)
-    calibrator = read_calibrator(calibration) if calibration is not None else None
-    performance = run_evaluation(data, n_bootstrap=bootstrap, seed=seed, calibrator=calibrator)
-    written = write_report(performance, out)
+    scores = scored(predictions, labels)
+    performance = run_evaluation(
+        scores,
+        n_bootstrap=bootstrap,
+        seed=seed,
+        calibrator=read_calibrator(calibration) if calibration is not None else None,
+        operating_points=read_operating_points(operating_points) if operating_points else (),
+        identity=EvaluationIdentity(data=data, split=split, labels=labels or ""),
+    )
+    extras = None
+    if bundle is not None:
+        from monai_cxr.cli.inspection import inspect_films
+
+        extras = inspect_films(predictions, scores, bundle, boxes=boxes, robustness=robustness)
+    written = write_report(performance, out, extras=extras)
     if json:
         emit(performance.to_json())
         return

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from monai_cxr.bundle.config import check_targets, copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import file_digest
@@ -21,6 +24,7 @@ from monai_cxr.bundle.runtime import load_weights
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
+from monai_cxr.training.distributed import plain
 
 _PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
 
@@ -36,7 +40,7 @@ def load_initial_weights(network: torch.nn.Module, path: str) -> None:
         InvalidBundle: If the file is absent, damaged or of another network.
     """
     if path:
-        load_weights(network, Path(path))
+        load_weights(plain(network), Path(path))
 
 
 def prepare_run(
@@ -96,25 +100,37 @@ def monai_command(run: Path) -> list[str]:
 
 
 def train(command: list[str]) -> None:
-    """Run the command and wait.
+    """Run the command and wait; it ends when this process ends, however that happens.
 
     Raises:
         TrainingFailed: If it ends with an error.
         KeyboardInterrupt: If the user stops it; the last epoch's checkpoint stays.
     """
-    environment = {"PYTHONWARNINGS": "ignore", **os.environ}
-    process = subprocess.Popen(command, env=environment)
+    environment = {"PYTHONWARNINGS": "ignore", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    # In a session of its own, so that Ctrl-C reaches this process alone and no traceback is shown.
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, preexec_fn=_end_with_parent()
+    )
     try:
         status = process.wait()
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
+        Console(stderr=True).show_cursor()  # the bar of the stopped process had hidden it
         raise
     if status != 0:
         raise TrainingFailed(
             f"Training ended with status {status}; the message above says why. The last complete "
             "epoch is kept: the same command continues from it."
         )
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child calls first on Linux, so that it is not left alone when its parent is killed."""
+    if sys.platform != "linux":
+        return None
+    set_parent_death_signal, option = ctypes.CDLL(None).prctl, 1
+    return lambda: set_parent_death_signal(option, int(signal.SIGTERM))
 
 
 def _manifest(source: Path, table: Any, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""Inspection: what evaluate adds to its report when the bundle is at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monai_cxr.cli.output import progress
+
+if TYPE_CHECKING:
+    from monai_cxr.evaluation.predictions import PredictionSet
+    from monai_cxr.evaluation.report import ReportExtras
+
+
+def inspect_films(
+    predictions: Path, scores: PredictionSet, bundle: str, *, boxes: str | None, robustness: int
+) -> ReportExtras:
+    """Look at the films of a predictions table.
+
+    Args:
+        predictions: The table, which says where the films are.
+        scores: The same, aligned with labels.
+        bundle: Folder of the bundle.
+        boxes: ``"nih"``, a table, or None.
+        robustness: Films to perturb.
+
+    Returns:
+        Worst errors, localization and robustness.
+    """
+    from monai_cxr.bundle import inspection
+    from monai_cxr.bundle.model import BundleModel
+    from monai_cxr.data.chestxray14 import read_boxes
+    from monai_cxr.evaluation.report import ReportExtras
+    from monai_cxr.tables import read_table
+
+    model = BundleModel.load(bundle)
+    table = read_table(predictions)
+    with progress("worst errors") as report:
+        inspector = inspection.Inspector.of(model, table, report)
+        errors = inspection.worst_errors(inspector, scores)
+    localization = ()
+    if boxes is not None:
+        reference = read_boxes() if boxes == "nih" else read_table(Path(boxes))
+        side = 1024 if boxes == "nih" else None
+        with progress("localization") as report:
+            inspector = inspection.Inspector.of(model, table, report)
+            localization = inspection.localize(inspector, scores, reference, reference_side=side)
+    curves = ()
+    if robustness:
+        with progress("robustness") as report:
+            inspector = inspection.Inspector.of(model, table, report)
+            curves = inspection.robustness(inspector, scores, n_images=robustness)
+    return ReportExtras(worst_errors=errors, localization=localization, robustness=curves)
