@@ -39,8 +39,8 @@ class Criterion:
         if self.kind == "youden":
             return "youden"
         if self.kind == "net_benefit":
-            return f"net_benefit@{self.target:.2f}"
-        rule = f"{self.kind} >= {self.target:.2f}"
+            return f"net_benefit@{_at_least_two_digits(self.target)}"
+        rule = f"{self.kind} >= {_at_least_two_digits(self.target)}"
         return rule if math.isnan(self.prevalence) else f"{rule} at prevalence {self.prevalence:g}"
 
 
@@ -129,3 +129,8 @@ def _first(met: NDArray[np.bool_]) -> int | None:
 
 def _last(met: NDArray[np.bool_]) -> int | None:
     return len(met) - 1 - int(np.argmax(met[::-1])) if met.any() else None
+
+
+def _at_least_two_digits(value: float) -> str:
+    short = f"{value:.2f}"
+    return short if float(short) == value else f"{value:g}"

@@ -108,7 +108,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
         Perturbation("window", "octaves of contrast", (-1.0, -0.5, 0.5, 1.0), window),
         Perturbation("brightness", "share of the range", (-0.2, -0.1, 0.1, 0.2), brighten),
         Perturbation("noise", "lost dose, x - 1", (1.0, 3.0, 7.0, 15.0), add_noise),
-        Perturbation("resampling", "shrinkage, x - 1", (0.5, 1.0, 2.0, 3.0), resample),
+        Perturbation("resampling", "shrinkage, x - 1", (1.0, 3.0, 5.0, 7.0), resample),
         Perturbation("rotation", "degrees", (2.0, 5.0, 10.0, 15.0), rotate),
         Perturbation("compression", "100 - JPEG quality", (10.0, 30.0, 50.0, 80.0), compress),
         Perturbation("collimation", "share cut off", (0.05, 0.1, 0.2, 0.3), collimate),

@@ -20,7 +20,7 @@ def scored_labels(draw, *, both_classes=True, unknown=False, ties=True):
 
 
 def made_up_table(n_patients: int = 120, seed: int = 0, findings=("Mass", "Edema", "Hernia")):
-    """A predictions table of ours: several films a patient, logits, probabilities, labels, facts."""
+    """A predictions table of ours: films of patients with scores, labels and facts."""
     rng = np.random.default_rng(seed)
     films = rng.integers(1, 6, n_patients)
     patients = np.repeat(np.arange(n_patients), films)
