@@ -267,7 +267,7 @@ def main() -> None:
     default = os.environ.get("MONAI_CXR_DATA", "../shared/data")
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--write", action="store_true", help="store the model in the package")
-    parser.add_argument("--thresholds", type=float, nargs=3, default=(-2.5, 1.0, 2.0))
+    parser.add_argument("--thresholds", type=float, nargs=3, default=(-5.0, 1.0, 2.0))
     arguments = parser.parse_args()
     pictures = load(arguments.data)
     thresholds = tuple(arguments.thresholds)

@@ -49,7 +49,7 @@ def _value(dataset: Dataset, keyword: str, limit: int = MAX_VALUE_BYTES) -> Any:
     """Value of an element, converted; None when absent or longer than the limit in bytes."""
     if keyword not in dataset:
         return None
-    raw = dataset.get_item(keyword)
+    raw: Any = dataset.get_item(keyword)
     if isinstance(raw, RawDataElement) and raw.value is not None and len(raw.value) > limit:
         return None
     return dataset.get(keyword)
