@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import json
+import pydoc
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ ALLOWED_PREFIXES = (
     "torchvision.models.",
 )
 """Modules that ``_target_`` may name; a name without a dot is one of MONAI's own classes."""
+
+NETWORK_PREFIXES = ("monai_cxr.networks", "monai.networks.", "torch.nn.", "torchvision.models.")
+"""Modules that may define a network; it is built by serving too, so the list is short."""
 
 CONFIG_NAMES = ("metadata", "train", "evaluate", "inference", "multi_gpu_train")
 _SEARCHED = ("bundles", "_bundles")
@@ -86,49 +91,64 @@ def targets(node: object) -> Iterator[str]:
             yield from targets(value)
 
 
-def check_targets(config: Mapping[str, Any], where: str) -> None:
+def check_targets(
+    config: Mapping[str, Any], where: str, *, allowed: tuple[str, ...] = ALLOWED_PREFIXES
+) -> None:
     """Refuse a config that names a class outside the allowed modules, or one that does not exist.
 
     Args:
         config: A parsed config.
         where: Its file name, for the message.
+        allowed: Prefixes of the modules that may define what ``_target_`` names.
 
     Raises:
         InvalidBundle: Naming the class.
     """
     for target in sorted(set(targets(config))):
-        if "." not in target:
-            if not _monai_has(target):
-                raise InvalidBundle(
-                    f"{where} names the class '{target}', which MONAI does not have. Check its "
-                    "spelling, or give its full dotted path."
-                )
-            continue
-        if target.startswith("$") or not target.startswith(ALLOWED_PREFIXES):
+        path = target if "." in target else _monai_path(target)
+        if not path:
             raise InvalidBundle(
-                f"{where} names the class '{target}', which is outside the allowed modules "
-                f"({', '.join(prefix.rstrip('.') for prefix in ALLOWED_PREFIXES)})."
+                f"{where} names the class '{target}', which MONAI does not have. Check its "
+                "spelling, or give its full dotted path."
             )
-        module, _, attribute = target.rpartition(".")
-        if not _has(module, attribute):
+        if not path.startswith(allowed):
+            raise _outside(where, target, allowed)
+        found = _located(path)
+        if not (inspect.isclass(found) or inspect.isroutine(found)):
             raise InvalidBundle(
                 f"{where} names the class '{target}', which does not exist. Check its spelling and "
                 "the installed versions."
             )
+        # What an allowed module merely imports, such as 'os' or 'subprocess', is not allowed.
+        if not f"{found.__module__}.".startswith(allowed):
+            raise _outside(where, target, allowed)
 
 
-def _has(module: str, attribute: str) -> bool:
+def _outside(where: str, target: str, allowed: tuple[str, ...]) -> InvalidBundle:
+    return InvalidBundle(
+        f"{where} names the class '{target}', which is outside the allowed modules "
+        f"({', '.join(prefix.rstrip('.') for prefix in allowed)})."
+    )
+
+
+def _located(path: str) -> Any:
     try:
-        return hasattr(importlib.import_module(module), attribute)
-    except ImportError:
-        owner, _, name = module.rpartition(".")
-        return bool(owner) and _has(owner, name)
+        return pydoc.locate(path)
+    except pydoc.ErrorDuringImport:
+        return None
 
 
-def _monai_has(name: str) -> bool:
+@cache
+def _locator() -> Any:
     from monai.bundle import ComponentLocator  # heavy: only where a bundle is really used
 
-    return bool(ComponentLocator().get_component_module_name(name))
+    return ComponentLocator()
+
+
+def _monai_path(name: str) -> str:
+    modules = _locator().get_component_module_name(name)
+    module = modules[0] if isinstance(modules, list) else modules
+    return f"{module}.{name}" if module else ""
 
 
 def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None:
@@ -143,8 +163,10 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
         settings: Value by id, for example ``{"image_size": 96, "train::trainer::max_epochs": 3}``.
 
     Raises:
-        SettingsError: If an id stands in no config.
+        SettingsError: If an id stands in no config, or the target is the bundle itself.
     """
+    if source.resolve() == target.resolve():
+        raise SettingsError(f"'{target.name}' is the bundle itself. Choose another --out.")
     shutil.copytree(source / "configs", target / "configs", dirs_exist_ok=True)
     for name in ("docs", "LICENSE"):
         if (source / name).is_dir():
@@ -178,7 +200,7 @@ def _set(config: dict[str, Any], key: str, value: Any) -> bool:
         holder = node
         if isinstance(node, dict) and part in node:
             node = node[part]
-        elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         elif part == last and isinstance(node, dict) and "_target_" in node:
             node = None  # a further argument of a class

@@ -11,7 +11,8 @@ from monai_cxr.errors import InvalidBundle
 from monai_cxr.tables import write_atomically
 
 DIGESTS_NAME = "digests.json"
-_FOLDERS = ("configs", "models", "docs")
+_OUTPUTS = ("eval", "images")
+"""Folders of a bundle that MONAI's own commands read from and write to."""
 
 
 def file_digest(path: Path) -> str:
@@ -24,17 +25,15 @@ def file_digest(path: Path) -> str:
 
 
 def bundle_files(bundle: Path) -> Iterator[Path]:
-    """The files that make a bundle what it is, sorted."""
-    for folder in _FOLDERS:
-        yield from sorted(
-            path
-            for path in (bundle / folder).rglob("*")
-            if path.is_file() and not _hidden(path.relative_to(bundle))
-        )
+    """The files that make a bundle what it is, sorted; not its digests, its inputs and outputs.
 
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__pycache__")) for part in path.parts)
+    Everything else counts: a module in a bundle's folder would be imported by MONAI's commands.
+    """
+    for path in sorted(bundle.rglob("*")):
+        inside = path.relative_to(bundle)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if path.is_file() and not hidden and inside.parts[0] not in (*_OUTPUTS, DIGESTS_NAME):
+            yield path
 
 
 def write_digests(bundle: Path) -> dict[str, str]:
@@ -83,8 +82,16 @@ def check_digests(bundle: Path) -> Mapping[str, str]:
     recorded = read_digests(bundle)
     for name, digest in recorded.items():
         path = bundle / name
-        if ".." in Path(name).parts or not path.is_file():
-            raise InvalidBundle(f"The bundle '{bundle.name}' lacks its file {name}.")
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise InvalidBundle(
+                f"The {DIGESTS_NAME} of bundle '{bundle.name}' names a file outside of it. "
+                "Do not use this bundle."
+            )
+        if not path.is_file():
+            raise InvalidBundle(
+                f"The bundle '{bundle.name}' lacks its file {name}. Restore it or package the run "
+                "again."
+            )
         if file_digest(path) != digest:
             raise InvalidBundle(
                 f"The file {name} of bundle '{bundle.name}' was changed since it was packaged "

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_cxr.bundle.config import check_targets, copy_bundle, read_config, write_config
+from monai_cxr.bundle.config import (
+    CONFIG_NAMES,
+    check_targets,
+    copy_bundle,
+    read_config,
+    write_config,
+)
 from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, model_digest, write_digests
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import (
@@ -74,16 +80,21 @@ def package(
         What :func:`verify` says of the bundle.
 
     Raises:
-        InvalidBundle: If ``run`` is not a finished run.
-        SettingsError: If ``out`` is a folder of something else.
+        InvalidBundle: If ``run`` is not a finished run, or what it makes does not verify.
+        NotCalibrated: If the calibration lacks a finding.
+        SettingsError: If ``out`` is something else than a bundle; it stays as it is, as it does
+            after any other error.
     """
     if not ((run / RUN_NAME).is_file() and (run / WEIGHTS_NAME).is_file()):
         raise InvalidBundle(
             f"'{run.name}' is not a trained run: expected {RUN_NAME} and {WEIGHTS_NAME}. Make one "
             "with: monai-cxr train."
         )
-    if out.exists() and any(out.iterdir()) and not (out / DIGESTS_NAME).is_file():
-        raise SettingsError(f"The folder '{out.name}' is not empty and not a bundle.")
+    out = out.resolve()
+    if out.exists() and not _replaceable(out):
+        raise SettingsError(
+            f"'{out.name}' is not a bundle, so it is not replaced. Choose another --out."
+        )
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     scored = _validation(run, predictions)
     calibrator = (
@@ -91,8 +102,32 @@ def package(
         if calibration is None
         else read_calibrator(calibration)
     )
-    staging = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging, old = (out.with_name(f".{out.name}.{what}") for what in ("partial", "old"))
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        _fill(staging, run, manifest, calibrator, scored, criterion)
+        verified = verify(staging)
+        if out.exists():
+            out.replace(old)
+        staging.replace(out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return replace(verified, name=out.name)
+
+
+def _replaceable(out: Path) -> bool:
+    return out.is_dir() and ((out / DIGESTS_NAME).is_file() or not any(out.iterdir()))
+
+
+def _fill(
+    staging: Path,
+    run: Path,
+    manifest: Mapping[str, Any],
+    calibrator: Calibrator,
+    scored: PredictionSet,
+    criterion: str,
+) -> None:
     copy_bundle(run, staging, {"bundle_root": "."})
     (staging / "models").mkdir(parents=True)
     shutil.copy2(run / WEIGHTS_NAME, staging / WEIGHTS_NAME)
@@ -101,9 +136,6 @@ def package(
     write_atomically(staging / TRAINING_NAME, lambda path: path.write_text(text, encoding="utf-8"))
     _describe(staging, manifest)
     write_digests(staging)
-    shutil.rmtree(out, ignore_errors=True)
-    staging.rename(out)
-    return verify(out)
 
 
 def _validation(run: Path, predictions: Path | None) -> PredictionSet:
@@ -158,16 +190,20 @@ def verify(bundle: Path) -> Verified:
         NotCalibrated: If the calibration does not fit the findings.
     """
     digests = check_digests(bundle)
-    for name in ("metadata", "inference", "train"):
-        check_targets(read_config(bundle, name), f"configs/{name}.json")
+    for name in CONFIG_NAMES:
+        if f"configs/{name}.json" in digests:
+            check_targets(read_config(bundle, name), f"configs/{name}.json")
     model = BundleModel.load(bundle, device="cpu")
     if model.calibrator is None:
         raise InvalidBundle(f"The bundle '{bundle.name}' has no {CALIBRATION_NAME}.")
     metadata = read_config(bundle, "metadata")
-    image = metadata["network_data_format"]["inputs"]["image"]
-    if image["spatial_shape"] != [model.image_size] * 2:
+    try:
+        shape = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
+    except (KeyError, TypeError):
+        shape = None
+    if shape != [model.image_size] * 2:
         raise InvalidBundle(
-            f"metadata.json says an input of {image['spatial_shape']}, inference.json of "
+            f"metadata.json says an input of {shape}, inference.json of "
             f"{model.image_size} px. Package the run again."
         )
     batch = np.zeros((1, 1, model.image_size, model.image_size), dtype=np.float32)
@@ -179,7 +215,7 @@ def verify(bundle: Path) -> Verified:
         )
     return Verified(
         name=bundle.name,
-        version=str(metadata["version"]),
+        version=model.identity.version,
         digest=model_digest(digests),
         n_files=len(digests),
         findings=model.findings,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,8 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_cxr.bundle.config import check_targets
+from monai_cxr.bundle.config import NETWORK_PREFIXES, check_targets
 from monai_cxr.errors import InvalidBundle
+
+_DAMAGE = (
+    *(pickle.UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError),
+    *(LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, MemoryError),
+)
+"""What ``torch.load`` raises on bytes that are no weights."""
 
 
 class Runtime(Protocol):
@@ -54,17 +62,38 @@ def build_network(config: dict[str, Any]) -> torch.nn.Module:
     """The network that a config's ``network_def`` describes.
 
     Raises:
-        InvalidBundle: If there is none, or its class is not allowed or does not exist.
+        InvalidBundle: If there is none, its class is not allowed or does not exist, its arguments
+            do not fit, or it holds an expression: serving a bundle must not run its code.
     """
     from monai.bundle import ConfigParser
 
     if "network_def" not in config:
         raise InvalidBundle("The config has no network_def.")
-    check_targets({"network_def": config["network_def"]}, "network_def")
-    network = ConfigParser({"network_def": config["network_def"]}).get_parsed_content("network_def")
+    definition = config["network_def"]
+    expression = next((text for text in _texts(definition) if text.startswith(("$", "%", "@"))), "")
+    if expression:
+        raise InvalidBundle(
+            f"The config's network_def holds the expression '{expression}'. State its values."
+        )
+    check_targets({"network_def": definition}, "network_def", allowed=NETWORK_PREFIXES)
+    try:
+        network = ConfigParser({"network_def": definition}).get_parsed_content("network_def")
+    except RuntimeError as error:
+        raise InvalidBundle(
+            f"The config's network_def cannot be built: {error.__cause__ or error}."
+        ) from error
     if not isinstance(network, torch.nn.Module):
         raise InvalidBundle("The config's network_def does not build a torch.nn.Module.")
     return network
+
+
+def _texts(node: object) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        yield from (text for item in node.items() for part in item for text in _texts(part))
+    elif isinstance(node, list):
+        yield from (text for part in node for text in _texts(part))
 
 
 def load_weights(network: torch.nn.Module, path: Path) -> None:
@@ -75,19 +104,21 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
     except FileNotFoundError:
         raise InvalidBundle(
             f"There are no weights: expected '{path.name}'. Train first: monai-cxr train."
         ) from None
-    except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
+    except _DAMAGE as error:
         raise InvalidBundle(
-            f"The weights '{path.name}' do not fit the network ({type(error).__name__}). Use the "
-            "configs they were trained with."
+            f"The weights '{path.name}' are damaged, or hold more than weights "
+            f"({type(error).__name__}). Restore the file."
         ) from error
-    except (pickle.UnpicklingError, OSError) as error:
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise InvalidBundle(
-            f"The weights '{path.name}' are damaged ({type(error).__name__}). Restore the file."
+            f"The weights '{path.name}' are of another network. Use the configs they were trained "
+            "with."
         ) from error
 
 

@@ -73,7 +73,7 @@ class FindingsSaver:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _collect(self, engine: Engine) -> None:
-        self._rows.extend(item["pred"] for item in engine.state.output)
+        self._rows.extend(item["pred"].cpu() for item in engine.state.output)
 
     def _write(self, engine: Engine) -> None:
         columns = [probability_column(finding) for finding in self.findings]

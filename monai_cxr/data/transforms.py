@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from monai_cxr.errors import UnsupportedImage
 from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
 
 
@@ -39,11 +40,22 @@ class PrepareRadiographd(MapTransform):
         self.resize = resize
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace each film by its network input."""
+        """Replace each film by its network input.
+
+        Raises:
+            UnsupportedImage: If a film is not one gray picture.
+        """
         result = dict(data)
         for key in self.key_iterator(result):
             pixels = np.asarray(result[key], dtype=np.float32)
-            pixels = pixels[0] if pixels.ndim == 3 else pixels
+            if pixels.ndim == 3 and len(pixels) == 1:
+                pixels = pixels[0]
+            if pixels.ndim != 2:
+                raise UnsupportedImage(
+                    "Expected a film of shape (rows, columns) or (1, rows, columns), but got "
+                    f"{pixels.shape}. Give one film at a time.",
+                    reason="bad_shape",
+                )
             prepared = normalise(prepare(pixels, self.size, resize=self.resize))
             result[key] = torch.from_numpy(np.ascontiguousarray(prepared)[None])
         return result

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+import sys
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +16,7 @@ from ignite.engine import Engine, Events
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_atomically
+from monai_cxr.training.distributed import plain
 
 
 class HasState(Protocol):
@@ -82,25 +86,29 @@ class ResumableCheckpoint:
     ) -> None:
         self.last = Path(directory) / "last.pt"
         self.best = Path(best)
-        self.network = network
+        self.network = plain(network)
         self.states = dict(states)
         self.metric = metric
         self.evaluator = evaluator
         self.resume = resume
         self.best_value = math.nan
         self.best_epoch = 0
+        self._unlock: Callable[[], Any] = lambda: None
 
     def attach(self, engine: Engine) -> None:
         """Load at the start, save after each epoch; attach after the validation handler."""
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self._unlock())
 
     def load(self, engine: Engine) -> None:
         """Continue from ``last.pt`` where it exists.
 
         Raises:
-            SettingsError: If the file belongs to another network.
+            SettingsError: If the file belongs to another network, or another process trains here.
         """
+        if idist.get_rank() == 0:
+            self._lock()
         if not (self.resume and self.last.is_file()):
             return
         state = torch.load(self.last, map_location="cpu", weights_only=True)
@@ -111,8 +119,8 @@ class ResumableCheckpoint:
                 "The run's last.pt holds another network than this config builds. Choose an empty "
                 "folder with --out, or remove the run."
             ) from error
-        for name, part in self.states.items():
-            part.load_state_dict(state[name])
+        for name, part in self._states(engine).items():
+            _load_state(part, state[name])
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["iteration"]
@@ -128,12 +136,50 @@ class ResumableCheckpoint:
             return
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
-            **{name: part.state_dict() for name, part in self.states.items()},
+            **{name: part.state_dict() for name, part in self._states(engine).items()},
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
         }
         if improved:
-            write_atomically(self.best, lambda path: torch.save(state["network"], path))
-        write_atomically(self.last, lambda path: torch.save(state, path))
+            write_atomically(self.best, lambda path: _write(state["network"], path))
+        write_atomically(self.last, lambda path: _write(state, path))
+
+    def _states(self, engine: Engine) -> dict[str, HasState]:
+        scaler = getattr(engine, "scaler", None)  # of a trainer in mixed precision
+        return self.states if scaler is None else {**self.states, "scaler": scaler}
+
+    def _lock(self) -> None:
+        """Be the only process that trains here; the system frees the lock of a killed one."""
+        self.last.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.last.parent / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        self._unlock = weakref.finalize(self, os.close, handle)
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                self._unlock()
+                raise SettingsError(
+                    "Another process is training this run. Wait until it ends, stop it, or choose "
+                    "another folder with --out."
+                ) from None
+        for path in (self.last, self.best):  # what a process that was killed could not remove
+            for rest in path.parent.glob(f".{path.stem}-*{path.suffix}"):
+                rest.unlink(missing_ok=True)
+
+
+def _write(state: Any, path: Path) -> None:
+    # To a stream, because torch writes the name of a path into the file: the same weights are
+    # the same bytes this way, and a full disk is an OSError.
+    with path.open("wb") as stream:
+        torch.save(state, stream)
+
+
+def _load_state(part: HasState, state: Mapping[str, Any]) -> None:
+    """Take a state, but keep the length of a schedule: a run may be continued for longer."""
+    own = part.state_dict()
+    length = {key: own[key] for key in ("total_steps", "_schedule_phases") if key in own}
+    part.load_state_dict({**state, **length})

@@ -77,6 +77,8 @@ class ClassWeightedBCE(nn.Module):
 
     positive_weight: torch.Tensor
     negative_weight: torch.Tensor
+    prior_logits: torch.Tensor
+    """The constant logits that minimise this loss on the training labels, shape (F,)."""
 
     def __init__(
         self,
@@ -91,12 +93,13 @@ class ClassWeightedBCE(nn.Module):
             raise SettingsError(
                 f"Unknown weighting '{weighting}'. Expected one of: {', '.join(WEIGHTINGS)}."
             )
-        positive, negative = WEIGHTINGS[weighting](
-            (labels == 1).sum(dim=0).float(), (labels == 0).sum(dim=0).float(), cap
-        )
+        n_positive, n_negative = ((labels == value).sum(dim=0).float() for value in (1, 0))
+        positive, negative = WEIGHTINGS[weighting](n_positive, n_negative, cap)
         self.label_smoothing = label_smoothing
         self.register_buffer("positive_weight", positive)
         self.register_buffer("negative_weight", negative)
+        odds = positive * (n_positive + 0.5) / (negative * (n_negative + 0.5))
+        self.register_buffer("prior_logits", odds.clamp(1e-4, 1e4).log())
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean weighted loss.

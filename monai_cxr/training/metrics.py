@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine
+from ignite.exceptions import NotComputableError
 from ignite.metrics import EpochMetric
 from sklearn.metrics import roc_auc_score
 
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.training.distributed import gather_rows
 
 
 class MultiLabelAUROC(EpochMetric):
@@ -42,6 +43,17 @@ class MultiLabelAUROC(EpochMetric):
             device=device,
         )
 
+    def compute(self) -> float:
+        """The macro value over the films of all processes, the same in each of them."""
+        if not self._predictions:
+            raise NotComputableError("No film was validated.")
+        # Ignite's own gathering needs as many films in each process.
+        logits, labels = (
+            gather_rows(torch.cat([part.reshape(len(part), -1) for part in parts]))
+            for parts in (self._predictions, self._targets)
+        )
+        return self._macro(logits, labels)
+
     def _macro(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
         self.details = per_finding_auroc(logits, labels, self.findings)
         known = [value for value in self.details.values() if not np.isnan(value)]
@@ -51,9 +63,8 @@ class MultiLabelAUROC(EpochMetric):
         """Put the macro value and one ``<name>_<finding>`` a finding into the engine's metrics."""
         super().completed(engine, name)
         engine.state.metric_details = {name: self.details}
-        if idist.get_rank() == 0:
-            for finding, value in self.details.items():
-                engine.state.metrics[f"{name}_{finding}"] = value
+        for finding, value in self.details.items():
+            engine.state.metrics[f"{name}_{finding}"] = value
 
 
 def per_finding_auroc(

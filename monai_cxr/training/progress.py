@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import time
 from pathlib import Path
@@ -36,7 +37,7 @@ class EpochProgress:
         self.optimizer = optimizer
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
-        self._rows: list[dict[str, float]] = []
+        self._rows: list[dict[str, float]] | None = None
         self._losses: list[float] = []
         self._n_images = 0
         self._began = self._train_seconds = 0.0
@@ -45,17 +46,21 @@ class EpochProgress:
         """Attach before the validation handler for the timing to be of training alone."""
         if idist.get_rank() != 0:
             return
-        engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._pause)
 
-    def _start(self, engine: Engine) -> None:
-        if self.table.is_file():
-            kept = pd.read_csv(self.table)
-            self._rows = kept[kept["epoch"] <= engine.state.epoch].to_dict("records")  # type: ignore[assignment]
+    def _earlier_rows(self, epoch: int) -> list[dict[str, float]]:
+        if not self.table.is_file():
+            return []
+        kept = pd.read_csv(self.table)
+        return kept[kept["epoch"] < epoch].to_dict("records")  # type: ignore[return-value]
 
     def _start_epoch(self, engine: Engine) -> None:
+        if self._rows is None:  # only now is it known with which epoch a resumed run goes on
+            self._rows = self._earlier_rows(engine.state.epoch)
+            if self._console.is_terminal:  # a bar that is killed would leave the cursor hidden
+                atexit.register(self._console.show_cursor)
         self._losses, self._n_images, self._began = [], 0, time.perf_counter()
         if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -80,14 +85,15 @@ class EpochProgress:
     def report(self, engine: Engine) -> None:
         """Write the line and the row of an epoch; call after validation."""
         state, metrics = engine.state, self.evaluator.state.metrics
+        n_images = self._n_images * idist.get_world_size()
         row = {
             "epoch": state.epoch,
             "loss": sum(self._losses) / max(len(self._losses), 1),
             "learning_rate": self.optimizer.param_groups[0]["lr"] if self.optimizer else math.nan,
-            "images_per_second": self._n_images / max(self._train_seconds, 1e-9),
+            "images_per_second": n_images / max(self._train_seconds, 1e-9),
             **{name: float(value) for name, value in metrics.items()},
         }
-        self._rows.append(row)
+        self._rows = [*(self._rows or []), row]
         write_table(pd.DataFrame(self._rows), self.table)
         seconds = (time.perf_counter() - self._began) * (state.max_epochs - state.epoch)
         value = float(metrics.get(self.metric, math.nan))

@@ -1,0 +1,147 @@
+"""Inference: files, folders and indexes to one table; what cannot be read says why."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from monai_cxr.bundle.inference import input_table, predict_table
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.errors import InvalidTable
+from monai_cxr.files import read_for_model
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.tables import (
+    label_column,
+    logit_column,
+    probability_column,
+    write_table,
+)
+
+
+@pytest.fixture(scope="module")
+def model(packaged_bundle):
+    return BundleModel.load(packaged_bundle, device="cpu")
+
+
+@pytest.fixture
+def mixed(phantom_index, tmp_path):
+    """Three films among what is no film; the third sorts last."""
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    for name, path in zip(("a.dcm", "c.dcm", "z.dcm"), phantom_index.table["path"], strict=False):
+        shutil.copy(path, folder / name)
+    (folder / "b_text.dcm").write_text("no film")
+    (folder / "d_empty.dcm").touch()
+    data = (folder / "a.dcm").read_bytes()
+    (folder / "e_cut.dcm").write_bytes(data[: len(data) // 2])
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "f_color.png")
+    (folder / "notes.txt").write_text("not even looked at")
+    return folder
+
+
+class TestInputTable:
+    def test_a_file_a_folder_and_an_index(self, phantom_index, mixed, tmp_path):
+        index = tmp_path / "few.csv"
+        write_table(phantom_index.table.tail(2), index)
+        table = input_table([mixed / "a.dcm", mixed, index], FINDING_NAMES)
+        names = [path.rsplit("/", 1)[-1] for path in table["path"]]
+        assert names[:2] == ["a.dcm", "b_text.dcm"]  # the file once, though named twice
+        assert "notes.txt" not in names
+        assert table["path"].tolist()[-2:] == phantom_index.table["path"].tolist()[-2:]
+        assert table["Effusion"].notna().sum() == 2
+
+    def test_a_missing_input(self, tmp_path):
+        with pytest.raises(InvalidTable, match=r"'no\.dcm' does not exist") as caught:
+            input_table([tmp_path / "no.dcm"], FINDING_NAMES)
+        assert caught.value.reason == "missing_file"
+
+    @pytest.mark.parametrize("inputs", [[], ["empty"]])
+    def test_no_film(self, tmp_path, inputs):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(InvalidTable, match="No film found") as caught:
+            input_table([tmp_path / name for name in inputs], FINDING_NAMES)
+        assert caught.value.reason == "no_images"
+
+    def test_an_index_without_patients(self, tmp_path):
+        (tmp_path / "index.csv").write_text("path,sop_uid\na.png,a\n")
+        with pytest.raises(InvalidTable, match="patient_id"):
+            input_table([tmp_path / "index.csv"], FINDING_NAMES)
+
+
+class TestRefused:
+    def test_gets_a_reason_and_the_rest_is_done(self, model, mixed):
+        seen = []
+        table = predict_table(
+            model,
+            input_table([mixed], model.findings),
+            batch_size=2,
+            progress=lambda *done: seen.append(done),
+        )
+        names = table["path"].str.rsplit("/", n=1).str[-1]
+        reasons = dict(zip(names, table["reason"], strict=True))
+        assert [name for name, reason in reasons.items() if not reason] == [
+            "a.dcm",
+            "c.dcm",
+            "z.dcm",
+        ]
+        assert reasons["b_text.dcm"] == "not_an_image"
+        assert reasons["d_empty.dcm"] == "empty_file"
+        assert reasons["e_cut.dcm"]
+        assert reasons["f_color.png"]
+        assert seen[-1] == (7, 7)
+        refused = table["reason"] != ""
+        scores = [column(name) for column in (logit_column, probability_column)
+                  for name in model.findings]  # fmt: skip
+        assert table.loc[refused, scores].isna().all(axis=None)
+        assert table.loc[~refused, scores].notna().all(axis=None)
+        assert (table.loc[refused, "message"] != "").all()
+        assert not table["message"].str.contains(str(mixed)).any()
+
+    def test_nothing_readable_is_still_a_table(self, model, mixed):
+        table = predict_table(model, pd.DataFrame({"path": [str(mixed / "b_text.dcm"), "/no"]}))
+        assert table["reason"].tolist() == ["not_an_image", "missing_file"]
+        assert table[logit_column("Mass")].isna().all()
+
+
+class TestScores:
+    def test_are_those_of_predict_in_order(self, model, mixed):
+        table = predict_table(model, input_table([mixed], model.findings), batch_size=3)
+        for _, row in table[table["reason"] == ""].iterrows():
+            film = read_for_model(row["path"])
+            prediction = model.predict([film])[0]
+            assert row["sop_uid"] == film.key.sop_uid
+            for score in prediction.scores:
+                assert row[logit_column(score.finding)] == pytest.approx(score.logit, abs=1e-4)
+                assert row[probability_column(score.finding)] == pytest.approx(
+                    score.probability, abs=1e-4
+                )
+
+    @pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (5, 3)])
+    def test_do_not_depend_on_batches_and_threads(self, model, phantom_index, batch_size, workers):
+        rows = phantom_index.rows("test")
+        names = [logit_column(name) for name in model.findings]
+        one = predict_table(model, rows)
+        two = predict_table(model, rows, batch_size=batch_size, workers=workers)
+        np.testing.assert_allclose(one[names], two[names], atol=1e-4)
+
+    def test_an_index_brings_labels_and_identity(self, model, phantom_index):
+        rows = phantom_index.rows("test")
+        rows["patient_id"] = "stated in the index"
+        rows.loc[0, "sex"] = ""
+        table = predict_table(model, rows)
+        assert (table["patient_id"] == "stated in the index").all()
+        assert table["sex"].isin(["M", "F"]).all()  # the header fills what the index leaves open
+        assert (table["split"] == "test").all()
+        for name in FINDING_NAMES:
+            assert table[label_column(name)].tolist() == rows[name].tolist()
+        assert (table["model_digest"] == model.identity.digest).all()
+
+    def test_without_calibration_there_are_no_probabilities(self, trained_run, phantom_index):
+        table = predict_table(BundleModel.load(trained_run), phantom_index.rows("test").head(2))
+        assert logit_column("Mass") in table
+        assert probability_column("Mass") not in table

@@ -1,0 +1,364 @@
+"""Bundles: the checks of MONAI's model zoo, by MONAI's own functions, for every bundle here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from monai_cxr.bundle.config import (
+    CONFIG_NAMES,
+    check_targets,
+    copy_bundle,
+    read_config,
+    write_config,
+)
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.runtime import build_network
+from monai_cxr.errors import InvalidBundle
+from monai_cxr.evaluation.calibration import training_weights_calibrator, write_calibrator
+from monai_cxr.files import read_radiograph
+from monai_cxr.preprocessing import normalise, prepare
+from monai_cxr.training.metrics import per_finding_auroc
+
+BUNDLES = sorted(
+    path.parents[1]
+    for path in (Path(__file__).parents[1] / "bundles").glob("*/configs/metadata.json")
+)
+SCHEMA = Path(__file__).parent / "schemas" / "meta_schema_20240725.json"
+SMALL = {"image_size": 32, "batch_size": 8, "max_epochs": 1, "num_workers": 0}
+
+pytestmark = [
+    pytest.mark.parametrize("source", BUNDLES, ids=lambda path: path.name, scope="module"),
+    # MONAI's LoadImage makes every reader it knows, also those of absent packages.
+    pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader"),
+    # MONAI asks for a GPU's scaler and exporter by names that torch deprecates.
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def bundle(source, tmp_path_factory) -> Path:
+    """A copy with random weights and an identity calibration, as a zoo's download would be."""
+    copy = tmp_path_factory.mktemp("zoo") / source.name
+    copy_bundle(source, copy, {})
+    config = read_config(copy, "inference")
+    torch.manual_seed(0)
+    (copy / "models").mkdir()
+    torch.save(build_network(config).state_dict(), copy / "models" / "model.pt")
+    calibrator = training_weights_calibrator(dict.fromkeys(config["findings"], 1.0))
+    write_calibrator(calibrator, copy / "models" / "calibration.json")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def network(bundle) -> torch.nn.Module:
+    network = build_network(read_config(bundle, "inference")).eval()
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    return network
+
+
+def config_file(bundle: Path, *names: str) -> list[str]:
+    return [str(bundle / "configs" / f"{name}.json") for name in names]
+
+
+def workflow(bundle: Path, *names: str, kind: str, **override):
+    from monai.bundle import ConfigWorkflow
+
+    return ConfigWorkflow(
+        config_file=config_file(bundle, *names),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type=kind,
+        bundle_root=str(bundle),
+        **override,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class TestFiles:
+    def test_metadata_and_licence(self, source):
+        assert (source / "configs" / "metadata.json").is_file()
+        assert (source / "LICENSE").is_file()
+
+    def test_weights_and_inference(self, bundle):
+        assert (bundle / "models" / "model.pt").is_file()
+        assert (bundle / "configs" / "inference.json").is_file()
+
+    def test_the_version_is_in_the_changelog(self, source):
+        metadata = read_config(source, "metadata")
+        assert metadata["version"] in metadata["changelog"]
+
+    def test_there_is_no_python_and_no_large_file(self, source):
+        for path in source.rglob("*"):
+            assert path.suffix not in (".py", ".pyc", ".so", ".ipynb")
+            assert not path.is_file() or path.stat().st_size < 25e6
+
+    def test_configs_name_no_place(self, source):
+        for path in (source / "configs").iterdir():
+            text = path.read_text()
+            assert "/home" not in text
+            assert "C:\\" not in text
+
+
+class TestMetadata:
+    def verify(self, bundle, tmp_path) -> None:
+        from monai.bundle import verify_metadata
+
+        # A schema that is in place is not downloaded, as in the zoo's own checks.
+        schema = tmp_path / "eval" / "schema.json"
+        schema.parent.mkdir()
+        shutil.copy(SCHEMA, schema)
+        verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(schema))
+
+    def test_fits_the_schema(self, source, tmp_path):
+        assert read_config(source, "metadata")["schema"].endswith(SCHEMA.name)
+        self.verify(source, tmp_path)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"schema": None, "authors": 3},
+            {"authors": None},
+            {"network_data_format": {"inputs": {}}},
+            {"network_data_format": {"inputs": {"image": {"type": "image"}}, "outputs": {}}},
+            {"supported_apps": ["monai-label"]},
+            {"references": [1]},
+            {"extra_data_format": {}},
+        ],
+    )
+    def test_the_schema_tells_mistakes(self, bundle, tmp_path, change):
+        broken = tmp_path / "broken"
+        copy_bundle(bundle, broken, {})
+        metadata = read_config(broken, "metadata") | change
+        metadata["schema"] = read_config(broken, "metadata")["schema"]
+        write_config(broken, "metadata", {k: v for k, v in metadata.items() if v is not None})
+        with pytest.raises(ValueError, match="Failed validating"):
+            self.verify(broken, tmp_path)
+
+    def test_the_network_gives_what_it_says(self, bundle):
+        from monai.bundle import verify_net_in_out
+
+        verify_net_in_out(
+            net_id="network_def",
+            meta_file=str(bundle / "configs" / "metadata.json"),
+            config_file=config_file(bundle, "inference"),
+            device="cpu",
+        )
+
+
+class TestSameFacts:
+    def test_training_and_inference_say_the_same(self, source):
+        train, inference = read_config(source, "train"), read_config(source, "inference")
+        for name in ("image_size", "resize", "findings", "network_def"):
+            assert train[name] == inference[name]
+        assert train["train"]["preprocessing"] == inference["preprocessing"]
+        assert train["validate"]["preprocessing"] == "%train::preprocessing"
+
+    def test_metadata_say_the_same(self, source):
+        config, metadata = read_config(source, "inference"), read_config(source, "metadata")
+        image = metadata["network_data_format"]["inputs"]["image"]
+        output = metadata["network_data_format"]["outputs"]["pred"]
+        assert image["spatial_shape"] == [config["image_size"]] * 2
+        assert image["num_channels"] == config["network_def"]["in_channels"]
+        assert output["num_channels"] == config["network_def"]["out_channels"]
+        assert list(output["channel_def"].values()) == config["findings"]
+        assert list(output["channel_def"]) == [str(i) for i in range(len(config["findings"]))]
+
+
+class TestClasses:
+    def test_are_all_allowed(self, source):
+        for name in CONFIG_NAMES:
+            check_targets(read_config(source, name), name)
+
+    @pytest.mark.parametrize("target", ["DenseNet122", "subprocess.run"])
+    def test_others_are_refused_by_name(self, source, target):
+        config = read_config(source, "train")
+        config["train"]["loss"]["_target_"] = target
+        with pytest.raises(InvalidBundle, match=target):
+            check_targets(config, "configs/train.json")
+
+
+class TestProperties:
+    """What MONAI's check_properties misses in each workflow: nothing."""
+
+    def check(self, workflow) -> None:
+        workflow.initialize()
+        try:
+            assert not workflow.check_properties()
+        finally:
+            workflow.finalize()
+
+    def test_train(self, bundle, phantom_index):
+        self.check(workflow(bundle, "train", kind="train", index=str(phantom_index.path), **SMALL))
+
+    def test_train_and_evaluate(self, bundle, phantom_index):
+        configs = ("train", "evaluate")
+        options = {"kind": "train", "index": str(phantom_index.path), **SMALL}
+        self.check(workflow(bundle, *configs, **options))
+
+    def test_inference(self, bundle, phantom_index):
+        self.check(
+            workflow(bundle, "inference", kind="infer", dataset_dir=str(phantom_index.films))
+        )
+
+    def test_multi_gpu_train(self, bundle, phantom_index, monkeypatch):
+        rank = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": free_port()}
+        for name, value in {**rank, "MASTER_ADDR": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, str(value))
+        configs = ("train", "multi_gpu_train")
+        options = {"kind": "train", "index": str(phantom_index.path), **SMALL}
+        self.check(workflow(bundle, *configs, **options))
+
+
+class TestExport:
+    def films(self, bundle, n: int) -> torch.Tensor:
+        size = read_config(bundle, "inference")["image_size"]
+        return torch.randn(n, 1, size, size, generator=torch.Generator().manual_seed(n))
+
+    @pytest.fixture
+    def export(self, bundle):
+        return {
+            "net_id": "network_def",
+            "ckpt_file": str(bundle / "models" / "model.pt"),
+            "meta_file": str(bundle / "configs" / "metadata.json"),
+            "config_file": config_file(bundle, "inference"),
+        }
+
+    def test_torchscript(self, bundle, network, export, tmp_path):
+        from monai.bundle import ckpt_export
+
+        ckpt_export(filepath=str(tmp_path / "model.ts"), **export)
+        exported = torch.jit.load(tmp_path / "model.ts")
+        films = self.films(bundle, 2)
+        with torch.no_grad():
+            torch.testing.assert_close(exported(films), network(films), atol=1e-4, rtol=1e-4)
+
+    def test_onnx_with_any_number_of_films(self, bundle, network, export, tmp_path):
+        onnxruntime = pytest.importorskip("onnxruntime")
+        from monai.bundle import onnx_export
+
+        names = {"input_names": ["image"], "output_names": ["pred"]}
+        axes = {"dynamic_axes": {"image": {0: "batch"}, "pred": {0: "batch"}}}
+        path = tmp_path / "model.onnx"
+        onnx_export(filepath=str(path), converter_kwargs=names | axes, **export)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for n in (1, 4):
+            films = self.films(bundle, n)
+            (pred,) = session.run(None, {"image": films.numpy()})
+            with torch.no_grad():
+                np.testing.assert_allclose(pred, network(films).numpy(), atol=1e-4, rtol=1e-4)
+
+
+class TestRuns:
+    """As a user of MONAI would type it."""
+
+    def test_inference_gives_the_probabilities_of_the_model(
+        self, source, packaged_bundle, phantom_index, tmp_path
+    ):
+        if (
+            read_config(packaged_bundle, "train")["network_def"]
+            != (read_config(source, "train")["network_def"])
+        ):
+            pytest.skip("The packaged bundle of the tests is another one.")
+        folder = tmp_path / "films"
+        folder.mkdir()
+        for i, path in enumerate(phantom_index.table["path"][:3]):
+            shutil.copy(path, folder / f"film_{i}.dcm")
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "monai.bundle", "run"),
+                *("--config_file", "configs/inference.json"),
+                *("--dataset_dir", str(folder), "--output_dir", str(tmp_path / "out")),
+            ],
+            cwd=packaged_bundle,
+            check=True,
+        )
+        table = pd.read_csv(tmp_path / "out" / "findings.csv")
+        model = BundleModel.load(packaged_bundle, device="cpu")
+        assert table["image"].tolist() == [f"film_{i}.dcm" for i in range(3)]
+        for name, row in table.set_index("image").iterrows():
+            scores = model.predict([read_radiograph(folder / name)])[0].scores
+            columns = [f"probability_{score.finding}" for score in scores]
+            assert columns == table.columns[1:].tolist()
+            expected = [score.probability for score in scores]
+            np.testing.assert_allclose(row[columns].astype(float), expected, atol=1e-5)
+
+    def test_train_then_evaluate(self, source, bundle, phantom_index, tmp_path):
+        from monai.bundle import run
+
+        root = tmp_path / "run"
+        copy_bundle(source, root, {})
+        override = {"bundle_root": str(root), "index": str(phantom_index.path), **SMALL}
+        override |= {"train::augmentation::rotate_degrees": 3.0, "weighting": "chexnet"}
+        options = {"meta_file": str(root / "configs" / "metadata.json"), "logging_file": False}
+        run(config_file=config_file(root, "train"), **options, **override)
+        state = torch.load(root / "models" / "model.pt", weights_only=True)
+        assert state.keys() == build_network(read_config(root, "train")).state_dict().keys()
+        assert len(pd.read_csv(root / "metrics.csv")) == 1
+
+        run(config_file=config_file(root, "train", "evaluate"), **options, **override)
+        lines = (root / "eval" / "metrics.csv").read_text().splitlines()
+        measured = {name: float(value) for name, value in (line.split(",") for line in lines)}
+        expected = self.auroc(root, phantom_index, "test")
+        assert measured["val_macro_auroc"] == pytest.approx(expected, abs=1e-6)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(
+        not torch.distributed.is_available(), reason="This torch has no torch.distributed."
+    )
+    def test_two_processes_train_one_network(self, source, phantom_index, tmp_path):
+        root = tmp_path / "run"
+        copy_bundle(source, root, {})
+        command = [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
+            *("--master_addr=127.0.0.1", f"--master_port={free_port()}"),
+            *("-m", "monai.bundle", "run"),
+            *("--config_file", str(config_file(root, "train", "multi_gpu_train"))),
+            *("--meta_file", str(root / "configs" / "metadata.json")),
+            *("--bundle_root", str(root), "--index", str(phantom_index.path)),
+            *("--image_size", "32", "--batch_size", "4", "--num_workers", "0"),
+        ]
+        hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        for epochs in ("1", "2"):  # the second continues the first
+            subprocess.run(
+                [*command, "--max_epochs", epochs], check=True, timeout=300, env=os.environ | hidden
+            )
+        table = pd.read_csv(root / "metrics.csv")
+        assert table["epoch"].tolist() == [1, 2]
+        last = torch.load(root / "checkpoints" / "last.pt", weights_only=True)
+        plain = build_network(read_config(root, "train")).state_dict()
+        assert last["network"].keys() == plain.keys()
+        best = torch.load(root / "models" / "model.pt", weights_only=True)
+        assert best.keys() == plain.keys()
+        n_train = len(phantom_index.rows("train"))
+        assert last["iteration"] == 2 * (-(-n_train // 2) // 4)  # half of the films in each
+        # An odd number of films to validate: each is counted once, by the weights of rank 0.
+        expected = self.auroc(root, phantom_index, "val")
+        assert table["val_macro_auroc"].max() == pytest.approx(expected, abs=1e-6)
+
+    def auroc(self, root: Path, phantom_index, split: str) -> float:
+        """Macro AUROC of a run's weights, film by film."""
+        config = read_config(root, "inference")
+        model = build_network(config).eval()
+        model.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
+        rows = phantom_index.rows(split)
+        films = [normalise(prepare(read_radiograph(path), 32)) for path in rows["path"]]
+        with torch.no_grad():
+            logits = model(torch.from_numpy(np.stack(films))[:, None])
+        labels = torch.from_numpy(rows[config["findings"]].to_numpy())
+        return float(np.nanmean([*per_finding_auroc(logits, labels, config["findings"]).values()]))

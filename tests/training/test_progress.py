@@ -1,0 +1,87 @@
+"""Progress: a row an epoch, also of a run that was continued; a stop when the loss is lost."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from ignite.engine import Engine, Events
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.tables import write_table
+from monai_cxr.training.progress import EpochProgress, EpochReport, StopOnNaN
+
+
+def run(table, *, epochs: int, first: int = 1, losses=(0.5, 1.5), terminal: bool = False) -> Engine:
+    """Epochs of two batches of three films; the metric is the epoch's number."""
+    evaluator = Engine(lambda *_: None)
+    trainer = Engine(lambda _, loss: {"loss": torch.tensor(loss), "label": torch.zeros(3, 2)})
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.25)
+    progress = EpochProgress(evaluator, "auroc", str(table), optimizer)
+    progress._console._force_terminal = terminal
+    progress.attach(trainer)
+
+    @trainer.on(Events.STARTED)
+    def resume() -> None:  # as the checkpoint does: after the progress was attached
+        trainer.state.epoch = first - 1
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def validate() -> None:
+        evaluator.state.metrics["auroc"] = float(trainer.state.epoch)
+
+    EpochReport(progress).attach(trainer)
+    trainer.run(list(losses), max_epochs=epochs)
+    return trainer
+
+
+class TestTable:
+    def test_a_row_an_epoch(self, tmp_path):
+        run(tmp_path / "metrics.csv", epochs=2)
+        table = pd.read_csv(tmp_path / "metrics.csv")
+        assert table["epoch"].tolist() == [1, 2]
+        assert table["loss"].tolist() == [1.0, 1.0]
+        assert table["auroc"].tolist() == [1.0, 2.0]
+        assert table["learning_rate"].tolist() == [0.25, 0.25]
+        assert (table["images_per_second"] > 0).all()
+
+    def test_a_continued_run_continues_it(self, tmp_path):
+        run(tmp_path / "metrics.csv", epochs=3)
+        run(tmp_path / "metrics.csv", epochs=5, first=3, losses=(4.0, 4.0))
+        table = pd.read_csv(tmp_path / "metrics.csv")
+        assert table["epoch"].tolist() == [1, 2, 3, 4, 5]
+        assert table["loss"].tolist() == [1.0, 1.0, 4.0, 4.0, 4.0]
+
+    def test_a_new_run_begins_it_anew(self, tmp_path):
+        write_table(pd.DataFrame({"epoch": [1, 2, 3], "loss": 9.0}), tmp_path / "metrics.csv")
+        run(tmp_path / "metrics.csv", epochs=1)
+        assert pd.read_csv(tmp_path / "metrics.csv")["loss"].tolist() == [1.0]
+
+
+class TestLine:
+    def test_says_loss_metric_and_time(self, tmp_path, capsys):
+        run(tmp_path / "metrics.csv", epochs=1)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "epoch   1/1  loss 1.0000  macro AUROC 1.000" in err
+
+    def test_a_bar_on_a_terminal(self, tmp_path, capsys):
+        run(tmp_path / "metrics.csv", epochs=1, terminal=True)
+        err = capsys.readouterr().err
+        assert err.rindex("\x1b[?25h") > err.rindex("\x1b[?25l")  # the cursor is shown again
+
+
+class TestStopOnNaN:
+    @pytest.mark.parametrize("loss", [math.nan, math.inf])
+    def test_stops_and_says_what_to_do(self, loss):
+        trainer = Engine(lambda _, value: {"loss": value})
+        StopOnNaN().attach(trainer)
+        with pytest.raises(SettingsError, match=r"epoch 1, iteration 2.*Lower learning_rate"):
+            trainer.run([0.3, loss, 0.3], max_epochs=2)
+
+    def test_a_number_goes_on(self):
+        trainer = Engine(lambda _, value: {"loss": torch.tensor(value)})
+        StopOnNaN().attach(trainer)
+        assert trainer.run([0.3, 0.0], max_epochs=2).iteration == 4

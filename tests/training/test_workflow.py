@@ -1,0 +1,162 @@
+"""Workflow: the folder of a run, what it refuses, and MONAI's plain command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from monai_cxr.bundle.config import find_bundle, read_config, write_config
+from monai_cxr.bundle.runtime import build_network
+from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.tables import write_table
+from monai_cxr.training import workflow
+
+BUNDLE = "chest_xray_classification"
+
+
+def prepare(phantom_index, run: Path, **settings):
+    return workflow.prepare_run(BUNDLE, phantom_index.path, run, settings)
+
+
+class TestRunFolder:
+    def test_is_a_bundle_with_its_settings(self, phantom_index, tmp_path):
+        run = tmp_path / "run"
+        settings = {"image_size": 48, "train::augmentation::rotate_degrees": 3, "max_epochs": 2}
+        command = prepare(phantom_index, run, **settings)
+        train, inference = read_config(run, "train"), read_config(run, "inference")
+        assert train["image_size"] == inference["image_size"] == 48
+        assert train["train"]["augmentation"]["rotate_degrees"] == 3
+        image = read_config(run, "metadata")["network_data_format"]["inputs"]["image"]
+        assert image["spatial_shape"] == [48, 48]
+        assert command[1:4] == ["-m", "monai.bundle", "run"]
+        assert Path(command[5]) == run / "configs" / "train.json"
+        assert (run / "LICENSE").is_file()
+
+    def test_the_manifest_says_what_was_trained_on(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, image_size=48)
+        manifest = json.loads((tmp_path / "run.json").read_text())
+        training = phantom_index.rows("train")
+        assert manifest["settings"] == {"image_size": 48}
+        assert manifest["data"]["n_images"]["train"] == len(training)
+        for name in FINDING_NAMES:
+            assert manifest["training_priors"][name] == training[name].mean()
+            assert manifest["n_positive"][name] == training[name].sum()
+        assert torch.__version__.startswith(manifest["versions"]["torch"])
+
+    def test_names_no_patient(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path)
+        text = (tmp_path / "run.json").read_text()
+        assert not any(patient in text for patient in set(phantom_index.table["patient_id"]))
+
+
+class TestContinuing:
+    def test_the_same_settings_or_more_epochs_continue(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, image_size=48, max_epochs=2)
+        prepare(phantom_index, tmp_path, image_size=48, max_epochs=2)
+        prepare(phantom_index, tmp_path, image_size=48, max_epochs=5)
+        assert read_config(tmp_path, "train")["max_epochs"] == 5
+
+    def test_other_settings_are_another_run(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, image_size=48)
+        before = (tmp_path / "configs" / "train.json").read_bytes()
+        with pytest.raises(SettingsError, match="a run with other settings"):
+            prepare(phantom_index, tmp_path, image_size=64)
+        assert (tmp_path / "configs" / "train.json").read_bytes() == before
+
+    def test_other_data_are_another_run(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path / "run")
+        write_table(phantom_index.table.iloc[1:], tmp_path / "other.parquet")
+        with pytest.raises(SettingsError, match="a run with other data"):
+            workflow.prepare_run(BUNDLE, tmp_path / "other.parquet", tmp_path / "run", {})
+
+    def test_another_bundle_is_another_run(self, phantom_index, tmp_path):
+        bundle = tmp_path / BUNDLE
+        shutil.copytree(find_bundle(BUNDLE), bundle)
+        workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+        write_config(bundle, "train", read_config(bundle, "train") | {"learning_rate": 1.0})
+        with pytest.raises(SettingsError, match="a run with other bundle configs"):
+            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+
+    def test_a_run_is_not_made_in_its_bundle(self, phantom_index, tmp_path):
+        bundle = tmp_path / BUNDLE
+        shutil.copytree(find_bundle(BUNDLE), bundle)
+        with pytest.raises(SettingsError, match="the bundle itself"):
+            workflow.prepare_run(bundle, phantom_index.path, bundle, {})
+
+
+class TestRefusals:
+    def test_an_unknown_setting_names_the_known(self, phantom_index, tmp_path):
+        with pytest.raises(SettingsError, match=r"'image_sise'.*image_size"):
+            prepare(phantom_index, tmp_path / "run", image_sise=48)
+        assert not (tmp_path / "run" / "run.json").exists()
+
+    @pytest.mark.parametrize("split", ["train", "val"])
+    def test_a_split_that_is_absent(self, phantom_index, tmp_path, split):
+        table = phantom_index.table
+        write_table(table[table["split"] != split], tmp_path / "index.parquet")
+        with pytest.raises(InvalidTable, match=f"no row of split '{split}'"):
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", {})
+
+    def test_a_split_that_leaks(self, phantom_index, tmp_path):
+        table = phantom_index.table
+        table["patient_id"] = table["patient_id"].iloc[0]
+        write_table(table, tmp_path / "index.parquet")
+        with pytest.raises(InvalidTable) as caught:
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", {})
+        assert caught.value.reason == "split_leaks"
+
+    @pytest.mark.parametrize("target", ["DenseNet122", "os.system", "torch.nn.NoSuchLoss"])
+    def test_a_class_that_is_unknown_or_forbidden(self, phantom_index, tmp_path, target):
+        bundle = tmp_path / BUNDLE
+        shutil.copytree(find_bundle(BUNDLE), bundle)
+        config = read_config(bundle, "train")
+        config["train"]["loss"]["_target_"] = target
+        write_config(bundle, "train", config)
+        with pytest.raises(InvalidBundle, match=f"configs/train.json names the class '{target}'"):
+            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+        assert not (tmp_path / "run").exists()
+
+    def test_a_setting_that_names_a_forbidden_class(self, phantom_index, tmp_path):
+        with pytest.raises(InvalidBundle, match="outside the allowed modules"):
+            prepare(phantom_index, tmp_path, **{"train::loss::_target_": "subprocess.run"})
+
+    def test_a_missing_index(self, tmp_path):
+        with pytest.raises(InvalidTable) as caught:
+            workflow.prepare_run(BUNDLE, tmp_path / "no.parquet", tmp_path / "run", {})
+        assert caught.value.reason == "missing_file"
+
+
+class TestInitialWeights:
+    def test_are_loaded_where_a_path_is_given(self, tmp_path):
+        definition = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 1}
+        one, two = (build_network({"network_def": definition}) for _ in range(2))
+        torch.save(one.state_dict(), tmp_path / "model.pt")
+        workflow.load_initial_weights(two, "")
+        assert not torch.equal(one.weight, two.weight)
+        workflow.load_initial_weights(two, str(tmp_path / "model.pt"))
+        assert torch.equal(one.weight, two.weight)
+
+    def test_of_another_network_are_refused(self, tmp_path):
+        torch.save(torch.nn.Linear(3, 1).state_dict(), tmp_path / "model.pt")
+        with pytest.raises(InvalidBundle, match="of another network"):
+            workflow.load_initial_weights(torch.nn.Linear(2, 1), str(tmp_path / "model.pt"))
+
+
+class TestTrain:
+    def test_what_it_made(self, trained_run, phantom_index):
+        table = pd.read_csv(trained_run / "metrics.csv")
+        assert table["epoch"].tolist() == [1]
+        assert 0 <= table["val_macro_auroc"][0] <= 1
+        state = torch.load(trained_run / "models" / "model.pt", weights_only=True)
+        build_network(read_config(trained_run, "inference")).load_state_dict(state)
+
+    def test_a_failure_is_told(self):
+        with pytest.raises(workflow.TrainingFailed, match="status 5"):
+            workflow.train([sys.executable, "-c", "raise SystemExit(5)"])
