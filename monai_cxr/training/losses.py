@@ -98,8 +98,11 @@ class ClassWeightedBCE(nn.Module):
         self.label_smoothing = label_smoothing
         self.register_buffer("positive_weight", positive)
         self.register_buffer("negative_weight", negative)
-        odds = positive * (n_positive + 0.5) / (negative * (n_negative + 0.5))
-        self.register_buffer("prior_logits", odds.clamp(1e-4, 1e4).log())
+        # Half a film more on each side, so that a finding of one class has log odds too.
+        n_positive, n_negative = n_positive + 0.5, n_negative + 0.5
+        positive, negative = WEIGHTINGS[weighting](n_positive, n_negative, cap)
+        odds = positive * n_positive / (negative * n_negative)
+        self.register_buffer("prior_logits", odds.log())
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean weighted loss.
