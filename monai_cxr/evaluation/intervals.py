@@ -88,6 +88,27 @@ def patient_codes(patient_ids: ArrayLike) -> tuple[NDArray[np.intp], int]:
     return codes.reshape(-1), len(names)
 
 
+def effective_patients(patients: NDArray[np.intp], labels: Floats) -> int:
+    """How many patients of the rarer class the data are worth (Kish 1965).
+
+    Where a few patients hold most of a class's images, that class is worth fewer patients than it
+    has: (sum m)^2 / sum m^2, with m the images of each patient.
+
+    Args:
+        patients: Shape (N,), codes from 0.
+        labels: Shape (N,), 0, 1 or NaN.
+
+    Returns:
+        The smaller of the two classes' numbers, rounded down; 0 without one of them.
+    """
+    worth = []
+    for value in (0.0, 1.0):
+        images = np.bincount(patients[labels == value]).astype(np.float64)
+        total = float(images.sum())
+        worth.append(total**2 / float(images @ images) if total else 0.0)
+    return int(min(worth) + 1e-9)
+
+
 def percentile_interval(
     estimate: float,
     replicates: ArrayLike,
@@ -104,7 +125,7 @@ def percentile_interval(
         estimate: The statistic of the data itself.
         replicates: Shape (B,); NaN where a replicate lacked a class.
         level: Coverage in (0, 1).
-        n_clusters: Patients of the rarer class; None does not widen.
+        n_clusters: See :func:`effective_patients`; None does not widen.
 
     Returns:
         The interval; its bounds are NaN where more than 5 % of the replicates are NaN, because

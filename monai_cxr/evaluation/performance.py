@@ -18,6 +18,7 @@ from monai_cxr.evaluation.intervals import (
     BootstrapPlan,
     centred_interval,
     delong,
+    effective_patients,
     patient_codes,
     percentile_interval,
 )
@@ -209,14 +210,13 @@ def _finding(
     ece = reliability.expected_calibration_error
     slope, intercept = reliability.calibration_slope_and_intercept(p, y)
     counts = discrimination.cumulative_counts(p, y)
-    sizes = [len(np.unique(patients[y == value])) for value in (0.0, 1.0)]
-    n_rarer = min(sizes)
+    n_rarer = effective_patients(patients, y)
     auroc = percentile_interval(discrimination.auroc_of(counts), areas, n_clusters=n_rarer)
     return FindingPerformance(
         finding=name,
         n=int((~np.isnan(y)).sum()),
         n_positive=int((y == 1.0).sum()),
-        n_positive_patients=sizes[1],
+        n_positive_patients=len(np.unique(patients[y == 1.0])),
         auroc=auroc,
         auroc_delong=delong(p, y),
         partial_auroc=discrimination.partial_auroc_of(counts, max_fpr=MAX_FPR),

@@ -14,6 +14,7 @@ from monai_cxr.evaluation.intervals import (
     centred_interval,
     delong,
     delong_covariance,
+    effective_patients,
     patient_codes,
     percentile_interval,
     wilson,
@@ -105,6 +106,17 @@ class TestPercentiles:
         interval = percentile_interval(0.0, values, n_clusters=10)
         tail = stats.norm.cdf(math.sqrt(10 / 9) * stats.t.ppf(0.025, 9))
         assert interval.low == pytest.approx(np.quantile(values, tail), abs=1e-12)
+
+    def test_effective_patients(self):
+        """Kish: 1 for one patient with everything, P for P patients with one image each."""
+        patients = np.array([0, 0, 0, 1, 2, 3])
+        assert effective_patients(patients, np.array([1, 1, 1, 0, 0, 0.0])) == 1
+        assert effective_patients(patients, np.array([1, 0, np.nan, 1, 1, 0.0])) == 2
+        assert effective_patients(patients, np.zeros(6)) == 0
+        images = np.array([5, 1, 2])
+        labels = np.append(np.ones(8), np.zeros(50))
+        codes = np.append(np.repeat([0, 1, 2], images), np.arange(3, 53))
+        assert effective_patients(codes, labels) == int(images.sum() ** 2 / (images**2).sum())
 
     def test_many_empty_replicates_give_no_interval(self):
         values = np.where(np.arange(100) < 6, np.nan, 0.5)
