@@ -203,7 +203,7 @@ def test_warnings_and_log_lines_stay_in(caplog, recwarn):
 @pytest.mark.slow
 def test_short_fuzz():
     script = Path(__file__).parents[2] / "benchmarks/fuzz_reading.py"
-    command = [sys.executable, str(script), "--count", "400", "--first", "30000"]
+    command = [sys.executable, str(script), "--count", "150", "--first", "30000"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=script.parents[1]
     )
