@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix
 
 from monai_cxr.evaluation.intervals import BootstrapPlan
 from monai_cxr.evaluation.reliability import assign_bins, bin_edges
@@ -37,40 +37,44 @@ class Statistic(Protocol):
 class Ranking:
     """AUROC and, if asked, average precision under weights.
 
-    Rows of ``groups``: K distinct positive scores, increasing; K rows of negatives with exactly
-    these scores; K + 1 rows of negatives between them.
+    Rows of ``groups``: K distinct positive scores, increasing; K + 1 rows of negatives between
+    them; and one row of negatives for each positive score that negatives share. A negative that
+    ties with a positive stands half below and half above it, which is what AUROC wants of it.
 
     Attributes:
-        groups: float32, shape (3 K + 1, P).
+        groups: float32, shape (2 K + 1 + T, P).
         n_scores: K.
+        tied: Shape (T,): positives' scores that negatives share, as indices below K.
         with_precision: Whether a second row, average precision, is wanted.
     """
 
-    groups: csr_matrix
+    groups: csc_matrix
     n_scores: int
+    tied: NDArray[np.intp]
     with_precision: bool = False
 
     def __call__(self, weights: Weights) -> Floats:
         """AUROC (and average precision), shape (1 or 2, B)."""
         k = self.n_scores
         sums = self.groups @ weights
-        positives, ties, gaps = sums[:k], sums[k : 2 * k], sums[2 * k :]
+        positives, gaps, ties = sums[:k], sums[k : 2 * k + 1], sums[2 * k + 1 :]
+        # Counts are whole and half numbers below 2**23, so float32 holds them exactly.
+        below = np.cumsum(gaps, axis=0)
         n_positive = positives.sum(axis=0, dtype=np.float64)
-        n_negative = sums[k:].sum(axis=0, dtype=np.float64)
-        # Counts are whole numbers below 2**24, so float32 holds them exactly.
-        below = np.cumsum(gaps[:-1], axis=0)
-        below[1:] += np.cumsum(ties[:-1], axis=0)
+        n_negative = below[-1].astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            won = (positives * (below + 0.5 * ties)).sum(axis=0, dtype=np.float64)
-            area = won / (n_positive * n_negative)
+            won = (positives * below[:-1]).sum(axis=0, dtype=np.float64)
+            area: Floats = (won / (n_positive * n_negative))[None]
             if not self.with_precision:
-                only: Floats = area[None]
-                return only
+                return area
             true = np.cumsum(positives[::-1], axis=0)[::-1]
-            flagged = true + (n_negative.astype(below.dtype) - below)
+            flagged = true + (below[-1] - below[:-1])
+            flagged[self.tied] += 0.5 * ties
             flagged[flagged == 0.0] = 1.0
-            precision = (positives * true / flagged).sum(axis=0, dtype=np.float64) / n_positive
-        return np.stack([area, precision])
+            true *= positives
+            true /= flagged
+            precision = true.sum(axis=0, dtype=np.float64) / n_positive
+        return np.concatenate([area, precision[None]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +86,7 @@ class CalibrationErrors:
         n_adaptive: How many of the first rows are adaptive bins.
     """
 
-    sums: csr_matrix
+    sums: csc_matrix
     n_adaptive: int
 
     def __call__(self, weights: Weights) -> Floats:
@@ -103,7 +107,7 @@ class CountRates:
         counts: float32, shape (4, P): true and false positives, true and false negatives.
     """
 
-    counts: csr_matrix
+    counts: csc_matrix
 
     def __call__(self, weights: Weights) -> Floats:
         """The four rates, shape (4, B)."""
@@ -136,12 +140,18 @@ def compile_ranking(
     score, present, patient = scores[keep], labels[keep] == 1.0, patients[keep]
     distinct = np.unique(score[present])
     k = len(distinct)
-    rows = np.empty(len(score), dtype=np.intp)
-    rows[present] = np.searchsorted(distinct, score[present])
+    positive_rows = np.searchsorted(distinct, score[present])
     above = np.searchsorted(distinct, score[~present], side="left")
-    tied = (above < k) & (distinct[np.minimum(above, k - 1)] == score[~present]) if k else above < 0
-    rows[~present] = np.where(tied, k + above, 2 * k + above)
-    return Ranking(_sums(rows, patient, (3 * k + 1, n_patients)), k, with_precision)
+    after = np.searchsorted(distinct, score[~present], side="right")
+    shared = above != after  # a negative with exactly a positive's score
+    tied, tie_rows = np.unique(above[shared], return_inverse=True)
+    negative = patient[~present]
+    rows = np.concatenate([positive_rows, k + above, k + after, 2 * k + 1 + tie_rows.reshape(-1)])
+    patients = np.concatenate([patient[present], negative, negative, negative[shared]])
+    half = np.full(2 * len(negative), 0.5)
+    values = np.concatenate([np.ones(len(positive_rows)), half, np.ones(len(tie_rows))])
+    shape = (2 * k + 1 + len(tied), n_patients)
+    return Ranking(_sums(rows, patients, shape, values), k, tied, with_precision)
 
 
 def compile_calibration_errors(
@@ -239,9 +249,12 @@ def _sums(
     patients: NDArray[np.intp],
     shape: tuple[int, int],
     values: Floats | None = None,
-) -> csr_matrix:
-    """A sparse matrix that adds an image's value to its group, patient by patient."""
+) -> csc_matrix:
+    """A sparse matrix that adds an image's value to its group, patient by patient.
+
+    Stored by patient: weights are then read in order, and the few groups stay in the cache.
+    """
     data = np.ones(len(rows)) if values is None else values
-    matrix = csr_matrix((data, (rows, patients)), shape=shape)
+    matrix = csc_matrix((data, (rows, patients)), shape=shape)
     matrix.sum_duplicates()
     return matrix.astype(np.float32)
