@@ -10,6 +10,7 @@ from typing import Any
 
 import ignite.distributed as idist
 import pandas as pd
+import torch
 from ignite.engine import Engine, Events
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -71,7 +72,7 @@ class EpochProgress:
             self._bar.start()
 
     def _advance(self, engine: Engine) -> None:
-        self._losses.append(float(engine.state.output["loss"]))
+        self._losses.append(_loss(engine))
         self._n_images += len(engine.state.output["label"])
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
@@ -134,10 +135,14 @@ class StopOnNaN:
         Raises:
             SettingsError: With the iteration and what to do.
         """
-        loss = float(engine.state.output["loss"])
+        loss = _loss(engine)
         if not math.isfinite(loss):
             raise SettingsError(
                 f"The loss became {loss} at epoch {engine.state.epoch}, iteration "
                 f"{engine.state.iteration}. Lower learning_rate; the last good epoch's weights are "
                 "kept."
             )
+
+
+def _loss(engine: Engine) -> float:
+    return float(torch.as_tensor(engine.state.output["loss"]).detach())
