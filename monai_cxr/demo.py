@@ -24,8 +24,9 @@ from monai_cxr.evaluation.calibration import fit_calibrator, read_calibrator, wr
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.evaluation.report import ReportExtras, write_report
-from monai_cxr.evaluation.results import Performance
+from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.report_page import ReportExtras
+from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.tables import (
     columns_array,
@@ -58,11 +59,11 @@ class DemoSettings:
         seed: Of the archive, the split and the training.
     """
 
-    patients: int = 1000
+    patients: int = 1100
     size: int = 320
     image_size: int = 64
-    epochs: int = 10
-    batch_size: int = 24
+    epochs: int = 8
+    batch_size: int = 32
     learning_rate: float = 0.002
     n_bootstrap: int = 1000
     n_perturbed: int = 40
@@ -249,9 +250,20 @@ def _evaluate(
         n_bootstrap=settings.n_bootstrap,
         seed=settings.seed,
         calibrator=read_calibrator(out / "calibration.json"),
+        identity=_identity(bundle),
         operating_points=read_operating_points(bundle / "models" / "operating_points.json"),
     )
     return performance, {item.finding: item.ece.estimate for item in raw.findings}
+
+
+def _identity(bundle: Path) -> EvaluationIdentity:
+    model = BundleModel.load(bundle).identity
+    return EvaluationIdentity(
+        data="digital chest phantom",
+        split="test patients",
+        labels="as drawn",
+        model={"name": BUNDLE, "version": model.version, "digest": model.digest},
+    )
 
 
 def _inspect(out: Path, bundle: Path, test: pd.DataFrame, settings: DemoSettings) -> ReportExtras:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from monai_cxr.cli.output import progress
 
 if TYPE_CHECKING:
     from monai_cxr.evaluation.predictions import PredictionSet
-    from monai_cxr.evaluation.report import ReportExtras
+    from monai_cxr.evaluation.report_page import ReportExtras
 
 
 def inspect_films(
@@ -30,7 +31,7 @@ def inspect_films(
     from monai_cxr.bundle import inspection
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.data.chestxray14 import read_boxes
-    from monai_cxr.evaluation.report import ReportExtras
+    from monai_cxr.evaluation.report_page import ReportExtras
     from monai_cxr.tables import read_table
 
     model = BundleModel.load(bundle)
@@ -38,7 +39,7 @@ def inspect_films(
     with progress("worst errors") as report:
         inspector = inspection.Inspector.of(model, table, report)
         errors = inspection.worst_errors(inspector, scores)
-    localization = ()
+    extras = ReportExtras(worst_errors=errors)
     if boxes is not None:
         reference = read_boxes() if boxes == "nih" else read_table(Path(boxes))
         side = 1024 if boxes == "nih" else None
@@ -50,4 +51,5 @@ def inspect_films(
         with progress("robustness") as report:
             inspector = inspection.Inspector.of(model, table, report)
             curves = inspection.robustness(inspector, scores, n_images=robustness)
-    return ReportExtras(worst_errors=errors, localization=localization, robustness=curves)
+        extras = replace(extras, robustness=curves)
+    return extras

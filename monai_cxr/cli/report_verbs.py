@@ -121,7 +121,9 @@ def evaluate(
         seed=seed,
         calibrator=read_calibrator(calibration) if calibration is not None else None,
         operating_points=read_operating_points(operating_points) if operating_points else (),
-        identity=EvaluationIdentity(data=data, split=split, labels=labels or ""),
+        identity=EvaluationIdentity(
+            data=data, split=split, labels=labels or "", model=_model_of(predictions, bundle)
+        ),
     )
     extras = None
     if bundle is not None:
@@ -153,6 +155,16 @@ def evaluate(
     )
     say(f"Macro AUROC {performance.macro.auroc}")
     say(f"Report: {written[-1]}")
+
+
+def _model_of(predictions: Path, bundle: str | None) -> dict[str, str]:
+    """Name and digest of the model that made a predictions table, where it says so."""
+    from monai_cxr.tables import read_table
+
+    table = read_table(predictions)
+    known = sorted(set(table["model_digest"])) if "model_digest" in table else []
+    name = {"name": Path(bundle).name} if bundle is not None else {}
+    return {**name, "digest": known[0]} if len(known) == 1 else name
 
 
 def compare(

@@ -43,6 +43,9 @@ _FACT_ALIASES: Mapping[str, tuple[str, ...]] = {
     "manufacturer": ("manufacturer", "Manufacturer", "site"),
 }
 
+UNCALIBRATED = "The model is not calibrated: probabilities are the sigmoid of its logits."
+"""What a reader must know of logits without probabilities; a calibration takes it away."""
+
 
 def image_identifiers(table: pd.DataFrame, *, what: str) -> NDArray[np.str_]:
     """Identifiers of the images, str, shape (N,); file names without their folders.
@@ -152,8 +155,7 @@ def scores_of(
     named = [name for name, _ in columns if name is not None]
     probabilities = numbers_of(table, named) if len(named) == len(columns) else None
     if logits is not None and (probabilities is None or np.isnan(probabilities).all()):
-        note = "The model is not calibrated: probabilities are the sigmoid of its logits."
-        return logits, sigmoid(logits), [note]
+        return logits, sigmoid(logits), [UNCALIBRATED]
     if probabilities is None:
         raise InvalidTable(
             "Some findings have probabilities, others only logits. Expected one kind for all.",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.prediction_columns import (
+    UNCALIBRATED,
     common_findings,
     facts_of,
     image_identifiers,
@@ -83,8 +84,9 @@ class PredictionSet:
         )
 
     def with_probabilities(self, probabilities: Floats, *notes: str) -> PredictionSet:
-        """The same images with other probabilities, float64, shape (N, F), in [0, 1]."""
-        return replace(self, probabilities=probabilities, notes=(*self.notes, *notes))
+        """The same images with calibrated probabilities, float64, shape (N, F), in [0, 1]."""
+        kept = tuple(note for note in self.notes if note != UNCALIBRATED)
+        return replace(self, probabilities=probabilities, notes=(*kept, *notes))
 
 
 def load_predictions(
