@@ -45,8 +45,8 @@ def inspect_films(
         side = 1024 if boxes == "nih" else None
         with progress("localization") as report:
             inspector = inspection.Inspector.of(model, table, report)
-            localization = inspection.localize(inspector, scores, reference, reference_side=side)
-    curves = ()
+            found = inspection.localize(inspector, scores, reference, reference_side=side)
+        extras = replace(extras, localization=found)
     if robustness:
         with progress("robustness") as report:
             inspector = inspection.Inspector.of(model, table, report)

@@ -18,7 +18,7 @@ from monai_cxr.files import read_for_model, read_radiograph
 from monai_cxr.radiograph import Radiograph
 
 
-class RadiographReader(ImageReader):  # type: ignore[misc]
+class RadiographReader(ImageReader):
     """Read films for :class:`monai.transforms.LoadImage` and ``LoadImaged``.
 
     ``LoadImaged(keys="image", reader=RadiographReader)``, or ``reader`` as the dotted name
