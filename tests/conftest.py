@@ -16,7 +16,7 @@ from monai_cxr.tables import read_table, write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = "chest_xray_classification"
-RUN_SETTINGS = {"image_size": 32, "batch_size": 8, "max_epochs": 1, "num_workers": 0}
+RUN_SETTINGS = {"image_size": 32, "batch_size": 8, "max_epochs": 4, "num_workers": 0}
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,14 @@ def phantom_index(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
 
 
 @pytest.fixture(scope="session")
+def run_settings() -> dict[str, int]:
+    """The settings of ``trained_run``."""
+    return dict(RUN_SETTINGS)
+
+
+@pytest.fixture(scope="session")
 def trained_run(phantom_index: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one epoch by MONAI's own command. Read it, do not change it."""
+    """A run of a few epochs by MONAI's own command. Read it, do not change it."""
     from monai_cxr.training import workflow
 
     run = tmp_path_factory.mktemp("trained") / "run"

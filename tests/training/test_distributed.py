@@ -17,7 +17,8 @@ from monai_cxr.training.distributed import SyncBuffers, gather_rows, plain
 
 
 @pytest.fixture
-def wrapped(tmp_path):
+def wrapped(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
     store = f"file://{tmp_path}/store"
     distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
     yield DistributedDataParallel(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))

@@ -16,13 +16,12 @@ import torch
 from monai_cxr.training import workflow
 
 BUNDLE = "chest_xray_classification"
-SETTINGS = {"image_size": 32, "batch_size": 6, "max_epochs": 5, "num_workers": 0}
 
 
-def command(index: Path, run: Path) -> list[str]:
-    settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
+def command(index: Path, run: Path, settings: dict[str, int]) -> list[str]:
+    options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     start = "from monai_cxr.cli import main; main()"
-    verb = ["train", BUNDLE, "--index", str(index), "--out", str(run), *settings]
+    verb = ["train", BUNDLE, "--index", str(index), "--out", str(run), *options]
     return ["nice", "-n", "15", sys.executable, "-c", start, *verb]  # slower than who stops it
 
 
@@ -50,10 +49,13 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Reads /proc.")
-def test_killed_and_stopped_training_ends_in_the_same_weights(phantom_index, tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+def test_killed_and_stopped_training_ends_in_the_same_weights(
+    phantom_index, trained_run, run_settings, tmp_path
+):
+    whole, cut = trained_run, tmp_path / "cut"
+    train = command(phantom_index.path, cut, run_settings)
 
-    process = subprocess.Popen(command(phantom_index.path, cut), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(train, stderr=subprocess.DEVNULL)
     wait_until(lambda: saved(cut) > 0, process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGKILL)
@@ -61,9 +63,7 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(phantom_index, tmp
     assert len(children) == 1
     wait_until(lambda: not alive(int(children[0])))  # nobody trains on unseen
 
-    process = subprocess.Popen(
-        command(phantom_index.path, cut), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(train, stderr=subprocess.PIPE, text=True, start_new_session=True)
     before = saved(cut)
     wait_until(lambda: saved(cut) > before, process)
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
@@ -71,8 +71,7 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(phantom_index, tmp
     assert process.returncode == 130
     assert "Traceback" not in err
 
-    workflow.train(workflow.prepare_run(BUNDLE, phantom_index.path, cut, SETTINGS))
-    workflow.train(workflow.prepare_run(BUNDLE, phantom_index.path, whole, SETTINGS))
+    workflow.train(workflow.prepare_run(BUNDLE, phantom_index.path, cut, run_settings))
     best = [run / "models" / "model.pt" for run in (cut, whole)]
     assert best[0].read_bytes() == best[1].read_bytes()
     last = [torch.load(run / "checkpoints" / "last.pt", weights_only=True) for run in (cut, whole)]
@@ -81,5 +80,5 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(phantom_index, tmp
         torch.testing.assert_close(*states, rtol=0, atol=0)
     tables = [pd.read_csv(run / "metrics.csv") for run in (cut, whole)]
     pd.testing.assert_frame_equal(*(table.drop(columns="images_per_second") for table in tables))
-    assert tables[0]["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert tables[0]["epoch"].tolist() == list(range(1, run_settings["max_epochs"] + 1))
     assert not list(cut.rglob(".*.pt"))
