@@ -56,17 +56,19 @@ class DemoSettings:
         learning_rate: Peak of the one-cycle schedule.
         n_bootstrap: Patient bootstrap replicates.
         n_perturbed: Test films that are changed for the robustness curves.
+        severity: Smallest and largest severity of a finding.
         seed: Of the archive, the split and the training.
     """
 
-    patients: int = 1100
+    patients: int = 1000
     size: int = 320
     image_size: int = 64
     epochs: int = 8
     batch_size: int = 32
     learning_rate: float = 0.002
     n_bootstrap: int = 1000
-    n_perturbed: int = 40
+    n_perturbed: int = 24
+    severity: tuple[float, float] = (0.45, 1.0)
     seed: int = 0
 
 
@@ -193,7 +195,7 @@ def run_demo(out: Path, settings: DemoSettings, *, say: Say, progress: ProgressB
 def _begin(out: Path, settings: DemoSettings) -> None:
     """Keep what an equal demo left; clear what another left."""
     marker = out / "demo.json"
-    wanted = asdict(settings)
+    wanted = json.loads(json.dumps(asdict(settings)))
     if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) != wanted:
         for name in ("archive", "run", "bundle", "report"):
             shutil.rmtree(out / name, ignore_errors=True)
@@ -202,7 +204,12 @@ def _begin(out: Path, settings: DemoSettings) -> None:
 
 
 def _indexed_archive(out: Path, settings: DemoSettings, progress: ProgressBar) -> pd.DataFrame:
-    phantom = PhantomSettings(n_patients=settings.patients, seed=settings.seed, size=settings.size)
+    phantom = PhantomSettings(
+        n_patients=settings.patients,
+        seed=settings.seed,
+        size=settings.size,
+        severity=settings.severity,
+    )
     labels = out / "archive" / "labels.csv"
     if not labels.is_file():
         with progress("films") as report:

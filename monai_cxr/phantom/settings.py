@@ -26,7 +26,7 @@ DEFAULT_PREVALENCE: Mapping[str, float] = MappingProxyType(
         "Edema": 0.09,
         "Emphysema": 0.09,
         "Fibrosis": 0.08,
-        "Pleural_Thickening": 0.09,
+        "Pleural_Thickening": 0.12,
         "Hernia": 0.09,
     }
 )

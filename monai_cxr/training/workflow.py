@@ -106,7 +106,7 @@ def train(command: list[str]) -> None:
         TrainingFailed: If it ends with an error.
         KeyboardInterrupt: If the user stops it; the last epoch's checkpoint stays.
     """
-    environment = {"PYTHONWARNINGS": "ignore", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment = {"PYTHONWARNINGS": "ignore", "GOMP_SPINCOUNT": "10000", **os.environ}
     # In a session of its own, so that Ctrl-C reaches this process alone and no traceback is shown.
     process = subprocess.Popen(
         command, env=environment, start_new_session=True, preexec_fn=_end_with_parent()
