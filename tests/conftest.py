@@ -14,6 +14,9 @@ from monai_cxr.data.splits import split_by_patient
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.tables import read_table, write_table
 
+# As the command line does: beside other work, waiting threads must not spin for long.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = "chest_xray_classification"
 RUN_SETTINGS = {"image_size": 32, "batch_size": 8, "max_epochs": 4, "num_workers": 0}

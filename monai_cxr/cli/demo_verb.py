@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ def demo(
 
     from monai_cxr.demo import DemoSettings, run_demo
 
-    chosen = {"patients": patients, "epochs": epochs, "seed": seed}
+    chosen: dict[str, Any] = {"patients": patients, "epochs": epochs, "seed": seed}
     given = {name: value for name, value in chosen.items() if value is not None}
     result = run_demo(out, replace(DemoSettings(), **given), say=note, progress=progress)
     if json:

@@ -36,6 +36,10 @@ def train(
             "initial_weights=model.pt, train::augmentation::rotate_degrees=10. Repeatable.",
         ),
     ] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Further settings, as after --set."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
     ] = False,
@@ -52,7 +56,7 @@ def train(
     from monai_cxr.bundle.config import parse_setting
     from monai_cxr.training import workflow
 
-    settings = dict(parse_setting(text) for text in setting or ())
+    settings = dict(parse_setting(text) for text in [*(setting or ()), *(more or ())])
     command = workflow.prepare_run(bundle, index, out, settings)
     note(shlex.join(command))
     if not dry_run:

@@ -86,11 +86,12 @@ def evaluate(
     Raises:
         InvalidTable: If patients also fitted the calibrator, and that is not allowed.
     """
-    warnings = list(predictions.notes)
+    overlap: list[str] = []
     raw = _uncalibrated(predictions, calibrator)
     if calibrator is not None:
-        warnings += _overlap(predictions, calibrator, allow_overlap)
+        overlap = _overlap(predictions, calibrator, allow_overlap)
         predictions = calibrator.apply_to(predictions)
+    warnings = [*predictions.notes, *overlap]
     patients, n_patients = patient_codes(predictions.patient_ids)
     plan = BootstrapPlan(n_patients, n_bootstrap, seed)
     dimensions = DEFAULT_DIMENSIONS if subgroups is True else subgroups or ()

@@ -59,7 +59,7 @@ def draw_pleural_thickening(thorax: Thorax, severity: float, rng: np.random.Gene
     sign = draw_side(rng)
     lung = lung_of(thorax, sign)
     height = thorax.body.height
-    thick = (10.0 + 12.0 * severity) * (1.0 + 0.33 * noise(thorax, rng, 20.0))
+    thick = (12.0 + 13.0 * severity) * (1.0 + 0.33 * noise(thorax, rng, 20.0))
     apical = rng.random() < 0.4
     if apical:
         reach = smooth_step(thorax.y, 0.30 * height, 0.18 * height)
@@ -67,14 +67,14 @@ def draw_pleural_thickening(thorax: Thorax, severity: float, rng: np.random.Gene
     else:
         top = rng.uniform(0.22, 0.40) * height
         bottom = top + (0.38 + 0.2 * severity) * height
-        reach = smooth_step(thorax.y, top, top + 18.0) * smooth_step(
-            thorax.y, bottom, bottom - 18.0
+        reach = smooth_step(thorax.y, top, top + 36.0) * smooth_step(
+            thorax.y, bottom, bottom - 36.0
         )
     thick = thick * reach
     band = smooth_step(lung.from_wall - thick, 1.5, -1.5) * (thick > 1.5) * (lung.depth_cm > 0)
     chalk = np.exp(-(((lung.from_wall - 0.8 * thick) / 2.2) ** 2)) * band
-    chalk = chalk * (noise(thorax, rng, 9.0) > 0.1) * np.float32(rng.random() < 0.6)
-    added = 1.6 * band + 2.0 * chalk
+    chalk = chalk * (noise(thorax, rng, 9.0) > 0.1) * np.float32(rng.random() < 0.75)
+    added = 2.3 * band + 2.2 * chalk
     return Lesion(
         mask=_own(band, lung),
         filling=np.asarray((0.40 + 0.16 * severity) * band, dtype=np.float32),
