@@ -107,7 +107,10 @@ class EpochProgress:
 
 
 class EpochReport:
-    """Attach :meth:`EpochProgress.report` after the validation handler.
+    """Attach :meth:`EpochProgress.report` after the validation handler, before the checkpoint.
+
+    An epoch counts as done once its checkpoint is written, and a resumed run drops the rows of
+    epochs that were not done: so a process that is killed between the two loses no row.
 
     Args:
         progress: The progress to report.
