@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 import pydoc
@@ -164,9 +165,11 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
 
     Raises:
         SettingsError: If an id stands in no config, or the target is the bundle itself.
+        InvalidBundle: If a config names a forbidden or unknown class; nothing is written then.
     """
     if source.resolve() == target.resolve():
         raise SettingsError(f"'{target.name}' is the bundle itself. Choose another --out.")
+    configs = _configured(source, settings)  # whatever is wrong is said before a file is written
     shutil.copytree(source / "configs", target / "configs", dirs_exist_ok=True)
     for name in ("docs", "LICENSE"):
         if (source / name).is_dir():
@@ -174,23 +177,39 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
         elif (source / name).is_file():
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target / name)
-    names = [name for name in CONFIG_NAMES if (target / "configs" / f"{name}.json").is_file()]
-    configs = {name: read_config(target, name) for name in names}
+    for name, config in configs.items():
+        write_config(target, name, config)
+
+
+def _configured(source: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A bundle's configs by name, with the settings in them and their classes checked."""
+    names = [name for name in CONFIG_NAMES if (source / "configs" / f"{name}.json").is_file()]
+    configs = {name: read_config(source, name) for name in names}
     for key, value in settings.items():
         changed = [
             _set(config, key, value) for name, config in configs.items() if name != "metadata"
         ]
         if not any(changed):
-            known = sorted({k for c in configs.values() for k in c if not k.startswith("_")})
-            raise SettingsError(
-                f"No config of this bundle has the setting '{key}'. The first ids are: "
-                f"{', '.join(known)}."
-            )
+            raise SettingsError(_unknown_setting(key, configs))
         if key == "image_size":
             image = configs["metadata"]["network_data_format"]["inputs"]["image"]
             image["spatial_shape"] = [value, value]
     for name, config in configs.items():
-        write_config(target, name, config)
+        check_targets(config, f"configs/{name}.json")
+    return configs
+
+
+def _unknown_setting(key: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
+    first = key.replace("#", "::").partition("::")[0]
+    ids = {
+        name.lstrip("+")
+        for config_name, config in configs.items()
+        for name in config
+        if config_name != "metadata" and not name.startswith("_")
+    }
+    near = difflib.get_close_matches(first, sorted(ids), n=3)
+    remedy = f"Did you mean {' or '.join(near)}?" if near else "See configs/train.json."
+    return f"No config of this bundle has the setting '{key}'. {remedy}"
 
 
 def _set(config: dict[str, Any], key: str, value: Any) -> bool:

@@ -125,15 +125,15 @@ def index_folder(
 
 
 def split(
-    index: Annotated[Path, typer.Argument(help="An index.")],
+    index: Annotated[list[str], typer.Argument(metavar="INDEX", help="An index.")],
     out: OutTable,
     official: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of NIH's train_val_list.txt and test_list.txt."),
     ] = None,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Shares of train, val and test.")
-    ] = (0.7, 0.1, 0.2),
+        str, typer.Option(metavar="TRAIN VAL TEST", help="Shares; spaces or commas between them.")
+    ] = "0.7 0.1 0.2",
     seed: Annotated[int, typer.Option(help="Seed of the order of patients.")] = 0,
     check: Annotated[
         bool, typer.Option("--check", help="Keep the split the index has; only refuse leakage.")
@@ -147,13 +147,14 @@ def split(
     from monai_cxr.data import splits
     from monai_cxr.tables import normalise_index, read_table, write_table
 
-    table = normalise_index(read_table(index))
+    path, shares = _index_and_shares(index, fractions)
+    table = normalise_index(read_table(path))
     if check:
         splits.assert_no_leakage(table)
     elif official is not None:
         table = splits.split_official(table, official, seed=seed)
     else:
-        table = splits.split_by_patient(table, fractions, seed=seed)
+        table = splits.split_by_patient(table, shares, seed=seed)
     write_table(table, out)
     used = table[table["split"] != ""].groupby("split")
     counts = [(name, len(rows), rows["patient_id"].nunique()) for name, rows in used]
@@ -162,3 +163,23 @@ def split(
         return
     show("Split by patient", ("split", "films", "patients"), counts)
     say(f"Index: {out}")
+
+
+def _index_and_shares(positional: list[str], fractions: str) -> tuple[Path, list[float]]:
+    """Tell the index from the shares that spaces have separated from their option."""
+    numbers = [text for text in positional if _is_number(text)]
+    paths = [text for text in positional if not _is_number(text)]
+    shares = " ".join([fractions, *numbers]).replace(",", " ").split()
+    if len(paths) != 1:
+        raise typer.BadParameter(f"Expected one index, but got {len(paths)}.")
+    if not all(_is_number(text) for text in shares):
+        raise typer.BadParameter(f"Expected --fractions as three numbers, but got {shares}.")
+    return Path(paths[0]), [float(text) for text in shares]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -82,6 +82,8 @@ def predict(
 ) -> None:
     """Predict films; what cannot be read gets a reason code, the rest is done.
 
+    Ends with 1 when no input could be scored; the table is written all the same.
+
     Example: monai-cxr predict demo/bundle film.dcm folder/ --out predictions.parquet
     """
     from monai_cxr.bundle.inference import input_table, predict_table
@@ -110,10 +112,14 @@ def predict(
                 "out": out,
             }
         )
-        return
-    rows = [("scored", n_scored), *((str(k), int(v)) for k, v in refused.items())]
-    show("Predictions", ("result", "films"), rows)
-    say(f"Predictions: {out}")
+    else:
+        rows = [("scored", n_scored), *((str(k), int(v)) for k, v in refused.items())]
+        show("Predictions", ("result", "films"), rows)
+        say(f"Predictions: {out}")
+    if n_scored == 0:
+        first = predictions.iloc[0]
+        note(f"monai-cxr: no input was scored. The first: {first['reason']}: {first['message']}")
+        raise typer.Exit(1)
 
 
 def package(

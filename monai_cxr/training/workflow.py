@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from monai_cxr.bundle.config import check_targets, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.bundle.runtime import load_weights
@@ -66,8 +66,6 @@ def prepare_run(
         InvalidBundle: If a config names a forbidden or unknown class.
     """
     source = find_bundle(bundle)
-    for name in ("train", "inference"):
-        check_targets(read_config(source, name), f"configs/{name}.json")
     table = normalise_index(read_table(index), read_config(source, "train")["findings"])
     assert_no_leakage(table)
     for split in ("train", "val"):
@@ -79,8 +77,6 @@ def prepare_run(
     manifest = _manifest(source, table, settings)
     _refuse_other_run(run, manifest)
     copy_bundle(source, run, {**settings, "bundle_root": str(run.resolve())})
-    for name in ("train", "inference"):
-        check_targets(read_config(run, name), f"configs/{name}.json")
     write_table(table, run / "index.parquet")
     text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))

@@ -172,8 +172,18 @@ class TestCopy:
         ],
     )
     def test_unknown_settings(self, bundle, tmp_path, key):
-        with pytest.raises(SettingsError, match=r"No config of this bundle.*image_size"):
+        with pytest.raises(SettingsError, match="No config of this bundle"):
             self.copied(bundle, tmp_path, **{key: 1})
+        assert not (tmp_path / "copy").exists()
+
+    def test_an_unknown_setting_names_its_neighbour(self, bundle, tmp_path):
+        with pytest.raises(SettingsError, match="Did you mean image_size"):
+            copy_bundle(bundle, tmp_path / "copy", {"image_sise": 64})
+
+    def test_a_forbidden_class_leaves_nothing(self, bundle, tmp_path):
+        with pytest.raises(InvalidBundle, match=r"train\.json names the class 'os\.system'"):
+            copy_bundle(bundle, tmp_path / "copy", {"network_def::_target_": "os.system"})
+        assert not (tmp_path / "copy").exists()
 
     def test_not_onto_itself(self, bundle):
         with pytest.raises(SettingsError, match="is the bundle itself"):

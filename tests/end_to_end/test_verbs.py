@@ -106,7 +106,12 @@ class TestDataVerbs:
             "split", index, "--fractions", 0.5, 0.25, 0.25, "--out", split, "--json"
         )
         assert status == 0
-        assert sum(part["patients"] for part in json.loads(out)["splits"].values()) == 6
+        counts = json.loads(out)["splits"]
+        assert sum(part["patients"] for part in counts.values()) == 6
+        for shares in (["0.5,0.25,0.25"], [0.5, 0.25, 0.25]):
+            _, out, _ = verb("split", "--fractions", *shares, index, "--out", split, "--json")
+            assert json.loads(out)["splits"] == counts
+        assert verb("split", index, "--fractions", "half", "--out", split)[0] == cli.EXIT_USAGE
         assert verb("split", split, "--check", "--out", tmp_path / "same.csv")[0] == 0
 
     def test_index_nih_says_what_it_found(self, verb, tmp_path):
@@ -177,6 +182,12 @@ class TestModelVerbs:
         assert table.loc[table["reason"] == "", columns].notna().all().all()
         assert refused[columns].isna().all().all()
         assert not refused["message"].str.contains(str(tmp_path)).any()
+
+    def test_predict_of_nothing_readable_says_so(self, verb, packaged_bundle, tmp_path):
+        text, out = tmp_path / "text.dcm", tmp_path / "predictions.csv"
+        text.write_text("not a film", encoding="utf-8")
+        _refused(verb("predict", packaged_bundle, text, "--out", out), "not_an_image")
+        assert pd.read_csv(out)["reason"].tolist() == ["not_an_image"]
 
     def test_predict_writes_csv_of_one_split(self, verb, packaged_bundle, phantom_index, tmp_path):
         out = tmp_path / "p.csv"
