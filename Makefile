@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
+# Processes that share the tests, whole files at a time.
+WORKERS ?= 2
 
 .PHONY: demo test lint coverage clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/installed
 	$(BIN)/monai-cxr demo --out $(DEMO)
 
 test: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
