@@ -21,6 +21,7 @@ class ViewPosition(str, Enum):
     PA = "PA"
     AP = "AP"
     LATERAL = "LATERAL"
+    OBLIQUE = "OBLIQUE"
     UNKNOWN = "UNKNOWN"
 
 
