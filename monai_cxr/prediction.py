@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDINGS
@@ -100,12 +100,14 @@ class Prediction:
         model: Identity of the model.
         scores: One score a finding, in the model's order.
         flags: Cautions that came with the image, as stable codes.
+        quality: Measures of the picture by name; empty for a study.
     """
 
     key: InstanceKey
     model: ModelIdentity
     scores: tuple[FindingScore, ...]
     flags: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def __getitem__(self, finding: str) -> FindingScore:
         """The score of a finding by its name or a known alias.

@@ -12,6 +12,17 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import UnsupportedImage
 
+QUALITY_MEASURES = (
+    "clipped_fraction",
+    "padding_fraction",
+    "border_fraction",
+    "entropy_bits",
+    "inversion_suspicion",
+    "mean",
+    "standard_deviation",
+)
+"""Measures of a picture, kept with each result; ``monai_cxr.dicom.quality`` says what they are."""
+
 _NO_QUALITY: Mapping[str, float] = MappingProxyType({})
 
 
@@ -62,7 +73,7 @@ class Radiograph:
         patient_age_years: Age, or None.
         manufacturer: DICOM Manufacturer (0008,0070), or ``""``.
         flags: Cautions found while reading, as stable codes, for example ``"window_fallback"``.
-        quality: Measures of the picture by name, dimensionless; for reports and drift.
+        quality: Measures of the picture by name (:data:`QUALITY_MEASURES`); for reports and drift.
         source_format: ``"dicom"``, ``"image"`` or ``"nifti"``.
     """
 
