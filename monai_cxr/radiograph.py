@@ -23,6 +23,9 @@ QUALITY_MEASURES = (
 )
 """Measures of a picture, kept with each result; ``monai_cxr.dicom.quality`` says what they are."""
 
+_ONE = int(np.float32(1.0).view(np.uint32))
+"""Bits of 1.0: floats from 0 to 1 have no larger ones; those of others, and of NaN, are larger."""
+
 _NO_QUALITY: Mapping[str, float] = MappingProxyType({})
 
 
@@ -97,8 +100,10 @@ class Radiograph:
                 f"{pixels.dtype} of shape {pixels.shape}. Read films with read_radiograph().",
                 reason="bad_shape",
             )
-        low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+        if pixels.view(np.uint32).max() > _ONE and not (
+            pixels.min() >= 0.0 and pixels.max() <= 1.0
+        ):
+            low, high = float(pixels.min()), float(pixels.max())
             raise UnsupportedImage(
                 f"Expected pixels in [0, 1], but got a range of [{low:.4g}, {high:.4g}]. "
                 "Read films with read_radiograph().",

@@ -249,6 +249,8 @@ def _options(facts: HeaderFacts, dataset: Dataset) -> dict[str, Any]:
         "number_of_frames": facts.n_frames,
         "pixel_keyword": "PixelData",
     }
+    if facts.samples_per_pixel == 1:
+        options["correct_unused_bits"] = False  # the grayscale chain looks at stored bits alone
     if facts.samples_per_pixel > 1:
         planar = elements.integer(dataset, "PlanarConfiguration") == 1
         options["planar_configuration"] = int(planar)

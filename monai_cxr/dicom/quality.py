@@ -23,7 +23,7 @@ def measure(pixels: NDArray[np.float32]) -> dict[str, float]:
         ``mean`` and ``standard_deviation``. The fractions are shares of the area.
     """
     step = max(1, min(pixels.shape) // _SIDE)
-    grid = pixels[::step, ::step]
+    grid = np.ascontiguousarray(pixels[::step, ::step])
     return {
         "clipped_fraction": float(np.mean((grid <= 0.0) | (grid >= 1.0))),
         "padding_fraction": 0.0,
