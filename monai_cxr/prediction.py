@@ -126,6 +126,8 @@ class Prediction:
 def study_prediction(predictions: Sequence[Prediction]) -> Prediction:
     """Put the images of one study together: per finding, the score of the most positive image.
 
+    Raw images (flag ``"for_processing"``) count only where the study has no other.
+
     Args:
         predictions: Predictions of one study by one model.
 
@@ -142,6 +144,7 @@ def study_prediction(predictions: Sequence[Prediction]) -> Prediction:
         raise SettingsError("Expected predictions of one study, but got several studies.")
     if any(other.model.digest != first.model.digest for other in predictions):
         raise SettingsError("Expected predictions of one model, but got several digests.")
+    predictions = [p for p in predictions if "for_processing" not in p.flags] or predictions
     scores = tuple(
         max((other.scores[i] for other in predictions), key=lambda score: score.logit)
         for i in range(len(first.scores))
