@@ -63,6 +63,15 @@ def seeds(data: Path | None) -> list[bytes]:
         synthetic_dicom(np.stack([small] * 3, axis=2)),
         synthetic_dicom(np.stack([rows] * 3), **common),
     ]
+    palettes: dict[str, object] = {}
+    for color in ("Red", "Green", "Blue"):
+        palettes[f"{color}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        palettes[f"{color}PaletteColorLookupTableData"] = table[:256].tobytes()
+    bare = synthetic_dicom(rows, transfer_syntax=SYNTAXES[0], **common)
+    result += [
+        synthetic_dicom(small, PhotometricInterpretation="PALETTE COLOR", **palettes),
+        bare[bare.index(b"\x08\0\x16\0", 132) :],  # a data set without preamble
+    ]
     for syntax in ("1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"):
         result += [synthetic_dicom(rows, transfer_syntax=syntax, **common)] * 2
     return [*result, *compressed(rows, small), *plain(rows, small), *real(data)]
@@ -91,18 +100,28 @@ def plain(rows: np.ndarray, small: np.ndarray) -> list[bytes]:
     import nibabel
     from PIL import Image
 
-    def saved(pixels: np.ndarray, kind: str) -> bytes:
+    def saved(pixels: np.ndarray, kind: str, mode: str = "", **options: object) -> bytes:
         stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, format=kind)
+        image = Image.fromarray(pixels)
+        (image.convert(mode) if mode else image).save(stream, format=kind, **options)
         return stream.getvalue()
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
 
     film = nibabel.Nifti1Image(rows.T[:, :, None], np.diag([-0.2, -0.2, 1.0, 1.0])).to_bytes()
     return [
         saved(small, "PNG"),
         saved(rows, "PNG"),
         saved(np.stack([small] * 3, axis=2), "JPEG"),
+        saved(small, "JPEG", "CMYK"),
+        saved(small, "JPEG", exif=exif),
+        saved(small, "PNG", "P"),
         saved(rows, "TIFF"),
+        saved(rows, "TIFF", compression="tiff_lzw"),
+        saved(rows / np.float32(4095), "TIFF", big_tiff=True),
         film,
+        nibabel.Nifti2Image(small.T[:, None, :], np.diag([1.0, 1.0, 1.0, 1.0])).to_bytes(),
         gzip.compress(film),
     ]
 

@@ -34,7 +34,7 @@ def read_radiograph(
         UnsupportedImage: If it decodes, but is no single gray picture.
     """
     data, name = read_bytes(source)
-    if data[128:132] == b"DICM":
+    if parsing.is_dicom(data):
         return read_opened(open_dicom(data), policy, frame=frame)
     return _read_other(data, name)
 
@@ -56,7 +56,7 @@ def read_for_model(source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY) 
         UnsupportedImage: With the reason code of :mod:`monai_cxr.dicom.scope`.
     """
     data, name = read_bytes(source)
-    if data[128:132] != b"DICM":
+    if not parsing.is_dicom(data):
         return scope.require_in_scope(_read_other(data, name), None)
     dicom = open_dicom(data)
     scope.require_header_in_scope(dicom.facts)

@@ -1,14 +1,18 @@
 """Plain images: PNG, JPEG, TIFF and NIfTI pictures to a Radiograph.
 
-The nominal maximum of the format (255 or 65535) is 1.0, never the data's maximum. NIfTI has no
-nominal maximum for floating-point data: they must lie in [0, 1].
+The nominal maximum of the format is 1.0, never the data's maximum: 255, or 65535 where a cell has
+16 bits or more. A deep cell need not be full, and no header says so: when every value fits in 8,
+10, 12 or 14 bits, as the films of detectors do, those are nominal, with the flag ``depth_assumed``.
+Floating-point data have no nominal maximum: they must lie in [0, 1], or hold whole numbers.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +25,18 @@ from monai_cxr.dicom.elements import MALFORMED
 from monai_cxr.dicom.quality import measure
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 from monai_cxr.optional import require
-from monai_cxr.radiograph import InstanceKey, Radiograph
+from monai_cxr.radiograph import InstanceKey, Radiograph, ViewPosition
 
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
+_SIGNATURES = (
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"
+)  # fmt: skip
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _DAMAGED: tuple[type[Exception], ...] = (*MALFORMED, SyntaxError)
 _GZIP = b"\x1f\x8b"
+_DEPTHS = (8, 10, 12, 14)
+_ROUNDING = 1e-5
+_EXIF_ORIENTATION = 0x0112
+_SMALL = 0.5
 
 
 def is_plain_image(data: bytes) -> bool:
@@ -58,7 +68,8 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
         try:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_image(image)
-                pixels = _gray(image)
+                pixels, flags = _gray(image)
+                pixels, turned = _upright(image, pixels)
         except (UnreadableImage, UnsupportedImage):
             raise
         except Image.DecompressionBombError:  # twice Pillow's own limit, seen in the header
@@ -71,7 +82,13 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
                 f"The picture is damaged ({type(error).__name__}). Send the file again.",
                 reason="damaged_pixels",
             ) from None
-    return Radiograph(pixels, _key(name), quality=measure(pixels), source_format="image")
+    return Radiograph(
+        pixels,
+        _key(name),
+        flags=(*flags, *turned),
+        quality=measure(pixels),
+        source_format="image",
+    )
 
 
 def _key(name: str) -> InstanceKey:
@@ -88,52 +105,78 @@ def _check_image(image: Image.Image) -> None:
         raise UnsupportedImage("Expected one picture, but got several pages.", reason="multi_frame")
 
 
-def _gray(image: Image.Image) -> NDArray[np.float32]:
-    """Decode to float32 in [0, 1]; an alpha channel is dropped (NIH's is opaque)."""
+def _gray(image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Decode to float32 in [0, 1], and flags; an alpha channel is dropped (NIH's is opaque)."""
     inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
-    if image.mode.startswith("I;16"):
-        pixels = as_unit(np.asarray(image), 65535.0)
-        # Pillow inverts 8-bit WhiteIsZero pictures itself, and leaves 16-bit ones as stored.
-        return 1.0 - pixels if inverted else pixels
-    if image.mode == "I":  # 16-bit PNG, in Pillow's signed 32-bit form
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise UnsupportedImage("Expected at most 16 bits a pixel.", reason="bit_depth")
-        return as_unit(values, 65535.0)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        pixels, flags = _nominal(np.asarray(image))
+        # Pillow inverts 8-bit WhiteIsZero pictures itself, and leaves deep ones as stored.
+        return (np.float32(1.0) - pixels if inverted else pixels), flags
     if image.mode in ("1", "L", "LA", "La"):
-        cells = np.asarray(image.convert("L"))
-        return as_unit(cells, 255.0)
+        gray = image if image.mode == "L" else image.convert("L")
+        return as_unit(np.asarray(gray), 255.0), ()
     if image.mode == "F":
-        return _unit_range(np.asarray(image))
-    return gray_of_color(np.asarray(image.convert("RGB")))
+        return _nominal(np.asarray(image))
+    return gray_of_color(np.asarray(image.convert("RGB"))), ()
 
 
-def _unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0.0 and high <= 1.0):
+def _upright(
+    image: Image.Image, pixels: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Turn as the EXIF Orientation of a PNG or JPEG says; Pillow turns TIFFs itself."""
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    if image.format == "TIFF" or orientation not in range(2, 9):
+        return pixels, ()
+    turned = pixels.T if orientation >= 5 else pixels
+    turned = turned[::-1] if orientation in (3, 4, 7, 8) else turned
+    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+    return np.ascontiguousarray(turned), ("orientation_by_exif",)
+
+
+def _nominal(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Scale by the nominal maximum of the cells, or of the depth that holds every value."""
+    if values.dtype.kind not in "uif":
         raise UnsupportedImage(
-            f"Floating-point pixels have no nominal maximum: expected [0, 1], but got "
-            f"[{low:.4g}, {high:.4g}]. Scale them, or store integers.",
+            f"Expected integers or floating point, but got {values.dtype}.", reason="bit_depth"
+        )
+    low, high = float(values.min()), float(values.max())
+    is_float = values.dtype.kind == "f"
+    if is_float and low >= 0.0 and high <= 1.0 + _ROUNDING:
+        return np.minimum(np.ascontiguousarray(values, dtype=np.float32), np.float32(1.0)), ()
+    is_whole = not is_float or (math.isfinite(high - low) and not np.mod(values, 1.0).any())
+    if not is_whole or low < 0.0:
+        raise UnsupportedImage(
+            "Expected whole numbers from 0, or floating point in [0, 1], but got a range of "
+            f"[{low:.4g}, {high:.4g}]. Scale the pixels to [0, 1].",
             reason="bad_range",
         )
-    return np.ascontiguousarray(values, dtype=np.float32)
+    if high > 65535.0:
+        raise UnsupportedImage(
+            f"Expected at most 16 bits a pixel, but got a value of {high:.0f}.", reason="bit_depth"
+        )
+    if values.dtype.itemsize == 1:
+        return as_unit(values, 255.0), ()
+    depth = next((bits for bits in _DEPTHS if high < 2**bits), 16)
+    flags = () if depth == 16 else ("depth_assumed",)
+    return as_unit(values, 2.0**depth - 1.0), flags
 
 
 def read_nifti(data: bytes, name: str = "") -> Radiograph:
-    """Read a NIfTI film: an array of shape (i, j) or (i, j, 1).
+    """Read a NIfTI film: an array of shape (i, j), or of three axes of which one has length 1.
 
     The affine says in RAS+ millimetres where the axes point. The axis nearest to left-right gives
     the columns, the other the rows. The film is returned as it is read: patient's left on the
     viewer's right, and up where z grows (a coronal plane) or y grows (a picture in the x-y plane;
-    ITK and SimpleITK write films so). An identity affine states nothing: the axes are then taken
-    as (columns, rows) from the top left, with the flag ``"orientation_assumed"``.
+    ITK and SimpleITK write films so). A plane without a left-right axis is a lateral film. An
+    identity affine, or one whose codes are both 0, states nothing: the axes are then taken as
+    (columns, rows) from the top left, with the flag ``"orientation_assumed"``.
 
     Args:
         data: The whole file, gzipped or not.
         name: Base name; it becomes the SOP Instance UID.
 
     Returns:
-        The film; unsigned integers are divided by their nominal maximum.
+        The film, scaled as the module says.
 
     Raises:
         UnreadableImage: ``"damaged_pixels"``, ``"not_an_image"`` or ``"too_large"``.
@@ -149,54 +192,60 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
     try:
         with parsing.quiet():
             image = kind.from_bytes(data)
-            shape = tuple(int(n) for n in image.shape)
-            _check_film(shape)
-            values = np.asanyarray(image.dataobj).reshape(shape[:2])
-            affine = np.asarray(image.affine, dtype=np.float64)
+            plane = _plane(tuple(int(n) for n in image.shape))
+            values = np.asanyarray(image.dataobj)
+            values = values.reshape([values.shape[axis] for axis in plane])
+            axes = _stated_axes(image, plane)
     except (UnreadableImage, UnsupportedImage):
         raise
     except (*MALFORMED, nibabel.spatialimages.HeaderDataError) as error:
         raise UnreadableImage(
             f"The NIfTI image is damaged ({type(error).__name__}).", reason="damaged_pixels"
         ) from None
-    pixels = _as_film(_nominal(values), affine)
-    assumed = np.allclose(affine[:3, :3], np.eye(3))
+    if values.dtype.names == ("R", "G", "B"):
+        values = np.stack([values[channel] for channel in "RGB"], axis=2)
+    pixels, flags = (gray_of_color(values), ()) if values.ndim == 3 else _nominal(values)
+    pixels = _as_film(pixels, axes)
+    is_lateral = axes is not None and not np.abs(axes[0]).max() > _SMALL * np.abs(axes).max()
     return Radiograph(
         pixels,
         _key(name),
-        flags=("orientation_assumed",) if assumed else (),
+        view=ViewPosition.LATERAL if is_lateral else ViewPosition.UNKNOWN,
+        flags=(*flags, "orientation_assumed") if axes is None else flags,
         quality=measure(pixels),
         source_format="nifti",
     )
 
 
-def _check_film(shape: tuple[int, ...]) -> None:
-    if not 2 <= len(shape) <= 4 or any(n != 1 for n in shape[2:]) or 0 in shape:
+def _plane(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The two axes of a film."""
+    spatial, rest = shape[:3], shape[3:]
+    plane = [axis for axis, n in enumerate(spatial) if n != 1]
+    plane += [axis for axis in range(len(spatial)) if axis not in plane][: max(0, 2 - len(plane))]
+    if len(plane) != 2 or any(n != 1 for n in rest) or 0 in shape:
         raise UnsupportedImage(
             f"Expected a film of shape (i, j) or (i, j, 1), but got {shape}.", reason="not_a_film"
         )
-    if shape[0] * shape[1] > MAX_PIXELS:
+    first, second = sorted(plane)
+    if shape[first] * shape[second] > MAX_PIXELS:
         raise UnreadableImage(f"Expected at most {MAX_PIXELS:,} pixels.", reason="too_large")
+    return first, second
 
 
-def _nominal(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    if values.dtype.kind == "f":
-        return _unit_range(values)  # type: ignore[arg-type]
-    if values.dtype.kind not in "ui" or values.dtype.itemsize > 2:
-        raise UnsupportedImage(
-            f"Expected integers of 8 or 16 bits, or floating point in [0, 1]; got {values.dtype}.",
-            reason="bit_depth",
-        )
-    if values.dtype.kind == "i" and int(values.min()) < 0:
-        raise UnsupportedImage("Expected no negative values.", reason="bad_range")
-    unsigned = np.dtype(f"u{values.dtype.itemsize}")
-    return as_unit(values, float(np.iinfo(unsigned).max))
+def _stated_axes(image: Any, plane: tuple[int, int]) -> NDArray[np.float64] | None:
+    """Where the axes of the plane point, shape (3, 2), in RAS+; None when nothing is stated."""
+    affine = np.asarray(image.affine, dtype=np.float64)[:3, :3]
+    codes = int(image.header["sform_code"]) or int(image.header["qform_code"])
+    axes = affine[:, plane]
+    is_usable = np.isfinite(affine).all() and np.abs(axes).max(axis=0).all()
+    if not codes or not is_usable or (plane == (0, 1) and np.allclose(affine, np.eye(3))):
+        return None
+    return axes
 
 
-def _as_film(values: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.float32]:
+def _as_film(values: NDArray[np.float32], axes: NDArray[np.float64] | None) -> NDArray[np.float32]:
     """Turn (i, j) into rows by columns, as :func:`read_nifti` says."""
-    axes = affine[:3, :2]
-    if np.allclose(affine[:3, :3], np.eye(3)):
+    if axes is None:
         return np.ascontiguousarray(values.T)
     first_is_x = abs(axes[0, 0]) >= abs(axes[0, 1])
     film = values.T if first_is_x else values

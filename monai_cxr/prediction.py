@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDINGS
@@ -100,12 +100,14 @@ class Prediction:
         model: Identity of the model.
         scores: One score a finding, in the model's order.
         flags: Cautions that came with the image, as stable codes.
+        quality: Measures of the picture by name; empty for a study.
     """
 
     key: InstanceKey
     model: ModelIdentity
     scores: tuple[FindingScore, ...]
     flags: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def __getitem__(self, finding: str) -> FindingScore:
         """The score of a finding by its name or a known alias.
@@ -124,6 +126,8 @@ class Prediction:
 def study_prediction(predictions: Sequence[Prediction]) -> Prediction:
     """Put the images of one study together: per finding, the score of the most positive image.
 
+    Raw images (flag ``"for_processing"``) count only where the study has no other.
+
     Args:
         predictions: Predictions of one study by one model.
 
@@ -140,6 +144,7 @@ def study_prediction(predictions: Sequence[Prediction]) -> Prediction:
         raise SettingsError("Expected predictions of one study, but got several studies.")
     if any(other.model.digest != first.model.digest for other in predictions):
         raise SettingsError("Expected predictions of one model, but got several digests.")
+    predictions = [p for p in predictions if "for_processing" not in p.flags] or predictions
     scores = tuple(
         max((other.scores[i] for other in predictions), key=lambda score: score.logit)
         for i in range(len(first.scores))

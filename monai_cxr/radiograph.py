@@ -12,6 +12,20 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import UnsupportedImage
 
+QUALITY_MEASURES = (
+    "clipped_fraction",
+    "padding_fraction",
+    "border_fraction",
+    "entropy_bits",
+    "inversion_suspicion",
+    "mean",
+    "standard_deviation",
+)
+"""Measures of a picture, kept with each result; ``monai_cxr.dicom.quality`` says what they are."""
+
+_ONE = int(np.float32(1.0).view(np.uint32))
+"""Bits of 1.0: floats from 0 to 1 have no larger ones; those of others, and of NaN, are larger."""
+
 _NO_QUALITY: Mapping[str, float] = MappingProxyType({})
 
 
@@ -21,6 +35,7 @@ class ViewPosition(str, Enum):
     PA = "PA"
     AP = "AP"
     LATERAL = "LATERAL"
+    OBLIQUE = "OBLIQUE"
     UNKNOWN = "UNKNOWN"
 
 
@@ -61,7 +76,7 @@ class Radiograph:
         patient_age_years: Age, or None.
         manufacturer: DICOM Manufacturer (0008,0070), or ``""``.
         flags: Cautions found while reading, as stable codes, for example ``"window_fallback"``.
-        quality: Measures of the picture by name, dimensionless; for reports and drift.
+        quality: Measures of the picture by name (:data:`QUALITY_MEASURES`); for reports and drift.
         source_format: ``"dicom"``, ``"image"`` or ``"nifti"``.
     """
 
@@ -85,8 +100,10 @@ class Radiograph:
                 f"{pixels.dtype} of shape {pixels.shape}. Read films with read_radiograph().",
                 reason="bad_shape",
             )
-        low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+        if pixels.view(np.uint32).max() > _ONE and not (
+            pixels.min() >= 0.0 and pixels.max() <= 1.0
+        ):
+            low, high = float(pixels.min()), float(pixels.max())
             raise UnsupportedImage(
                 f"Expected pixels in [0, 1], but got a range of [{low:.4g}, {high:.4g}]. "
                 "Read films with read_radiograph().",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.radiograph import QUALITY_MEASURES
 
 KEY_COLUMNS = ("patient_id", "study_uid", "series_uid", "sop_uid")
 """Identity of an image."""
@@ -39,6 +40,20 @@ def logit_column(finding: str) -> str:
 def probability_column(finding: str) -> str:
     """Name of a finding's probability in the predictions table."""
     return f"probability_{finding}"
+
+
+def quality_column(measure: str) -> str:
+    """Name of a quality measure in the predictions table."""
+    return f"quality_{measure}"
+
+
+QUALITY_COLUMNS = tuple(quality_column(measure) for measure in QUALITY_MEASURES)
+"""How the picture was, beside what the model said of it; for the report and for drift."""
+
+
+def quality_values(quality: Mapping[str, float]) -> dict[str, float]:
+    """A film's measures as columns; NaN where one was not taken."""
+    return {quality_column(name): quality.get(name, np.nan) for name in QUALITY_MEASURES}
 
 
 def empty_index() -> pd.DataFrame:

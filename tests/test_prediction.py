@@ -39,6 +39,13 @@ class TestStudy:
         assert together.flags == ("a", "b")
         assert together.key.sop_uid == ""
 
+    def test_prefers_images_for_presentation(self):
+        raw, shown = _prediction(9.0, 9.0, flags=("for_processing",)), _prediction(1.0, -2.0)
+        together = study_prediction([raw, shown])
+        assert [score.logit for score in together.scores] == [1.0, -2.0]
+        assert together.flags == ()
+        assert study_prediction([raw])["Mass"].logit == 9.0
+
     def test_refuses_mixtures(self):
         with pytest.raises(SettingsError, match="several studies"):
             study_prediction([_prediction(1, 1), _prediction(1, 1, study="2.2")])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from monai_cxr.errors import SettingsError
@@ -21,6 +22,14 @@ def test_torchvision_is_a_witness(rows, columns, size):
     np.testing.assert_allclose(prepare(pixels, size), witness, rtol=0, atol=1 / 255)
 
 
+@pytest.mark.parametrize("shape", [(640, 501), (300, 801), (64, 48), (1, 300), (3, 5)])
+@pytest.mark.parametrize("size", [224, 50, 1])
+def test_pillow_is_a_witness(shape, size):
+    pixels = film(*shape)
+    image = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(prepare(pixels, size), np.asarray(image), rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("resize", ["stretch", "pad", "center_crop"])
 def test_every_policy_gives_a_square_in_range(resize):
     for shape in ((50, 80), (80, 50), (224, 224), (1, 300)):
@@ -32,14 +41,14 @@ def test_every_policy_gives_a_square_in_range(resize):
 
 def test_padding_keeps_the_aspect_ratio():
     result = prepare(np.ones((100, 50), dtype=np.float32), 40, resize="pad")
-    assert result[:, 10:30].min() == 1.0
+    assert result[:, 10:30].min() == pytest.approx(1.0)
     assert result[:, :10].max() == result[:, 30:].max() == 0.0
 
 
 def test_center_crop_cuts_the_longer_side():
     pixels = np.zeros((100, 300), dtype=np.float32)
     pixels[:, 100:200] = 1.0
-    assert prepare(pixels, 50, resize="center_crop").min() == 1.0
+    assert prepare(pixels, 50, resize="center_crop").min() == pytest.approx(1.0)
 
 
 def test_radiograph_and_pixels_are_equal_and_untouched():

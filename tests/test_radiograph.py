@@ -44,6 +44,10 @@ class TestForm:
             _film(np.full((2, 2), value, np.float32))
         assert caught.value.reason == "bad_range"
 
+    @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, 1e-45])
+    def test_the_ends_of_the_range_are_in_it(self, value):
+        assert _film(np.full((2, 3), value, np.float32)[:, ::2]).pixels.max() == np.float32(value)
+
 
 class TestIdentity:
     def test_reprs_show_no_patient_and_no_study(self):

@@ -18,10 +18,12 @@ from monai_cxr.radiograph import Radiograph
 from monai_cxr.tables import (
     FACT_COLUMNS,
     KEY_COLUMNS,
+    QUALITY_COLUMNS,
     label_column,
     logit_column,
     normalise_index,
     probability_column,
+    quality_values,
     read_table,
 )
 
@@ -79,8 +81,9 @@ def predict_table(
 
     Returns:
         ``path``, the key and facts, ``reason`` (empty where the film was read, else a stable
-        code), ``message``, ``flags``, ``logit_*``, ``probability_*`` (only when calibrated),
-        ``label_*`` (only from an index), ``model_digest``.
+        code), ``message``, ``flags``, ``quality_*`` (NaN where it was not read), ``logit_*``,
+        ``probability_*`` (only when calibrated), ``label_*`` (only from an index),
+        ``model_digest``.
     """
     rows: list[dict[str, object]] = []
     read = _read_ahead([Path(path) for path in inputs["path"]], workers)
@@ -131,6 +134,7 @@ def _facts(film: Radiograph) -> dict[str, object]:
         "reason": "",
         "message": "",
         "flags": ";".join(film.flags),
+        **quality_values(film.quality),
     }
 
 
@@ -156,6 +160,8 @@ def _assemble(model: BundleModel, inputs: pd.DataFrame, found: pd.DataFrame) -> 
         columns[name] = pd.to_numeric(value) if numeric else value.fillna("").astype(str)
     for name in ("reason", "message", "flags"):
         columns[name] = found[name].fillna("") if name in found else ""
+    for name in QUALITY_COLUMNS:
+        columns[name] = found.get(name, np.nan)
     kinds = [logit_column] + ([probability_column] if model.calibrator is not None else [])
     for column in kinds:
         for finding in model.findings:

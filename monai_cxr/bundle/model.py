@@ -161,7 +161,7 @@ class BundleModel:
             decided = point is not None and not math.isnan(probability - point.threshold)
             positive = bool(probability >= point.threshold) if point and decided else None
             scores.append(FindingScore(name, float(logit), float(probability), positive))
-        return Prediction(film.key, self.identity, tuple(scores), film.flags)
+        return Prediction(film.key, self.identity, tuple(scores), film.flags, film.quality)
 
     def __repr__(self) -> str:
         """Name, version, digest and engine."""

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from monai_cxr.dicom.attributes import HeaderFacts
 from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.scope import for_presentation
 from monai_cxr.errors import InputError, InvalidTable
 from monai_cxr.files import read_bytes
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
 from monai_cxr.plain_images import is_nifti, is_plain_image
+from monai_cxr.radiograph import InstanceKey
 from monai_cxr.tables import FACT_COLUMNS, KEY_COLUMNS, normalise_index, read_table
 
 IMAGE_SUFFIXES = frozenset(
@@ -64,7 +67,8 @@ def index_folder(
         progress: Called with (done, total).
 
     Returns:
-        The index and what was found; a file that is not a film is skipped with a reason.
+        The index and what was found; a file that is not a film is skipped with a reason, and so is
+        a raw image (FOR PROCESSING) whose study shows the same view FOR PRESENTATION.
 
     Raises:
         InvalidTable: If the folder holds no film, or a film has no patient.
@@ -74,15 +78,18 @@ def index_folder(
             f"Expected a folder, but '{directory.name}' is not one.", reason="missing_file"
         )
     paths = list(film_paths(directory))
-    rows: list[dict[str, object]] = []
+    found: list[tuple[Path, dict[str, object], HeaderFacts]] = []
     skipped: list[tuple[str, str]] = []
     for done, path in enumerate(paths, start=1):
         try:
-            rows.append(_row(path, directory))
+            found.append((path, *_row(path, directory)))
         except InputError as error:
             skipped.append((path.name, error.reason))
         if progress is not None:
             progress(done, len(paths))
+    shown = {id(facts) for facts in for_presentation([facts for _, _, facts in found])}
+    skipped += [(path.name, "for_processing") for path, _, facts in found if id(facts) not in shown]
+    rows = [row for _, row, facts in found if id(facts) in shown]
     if not rows:
         raise InvalidTable(
             f"No film found in '{directory.name}' ({len(paths)} candidate files). Expected DICOM, "
@@ -99,14 +106,15 @@ def index_folder(
     )
 
 
-def _row(path: Path, directory: Path) -> dict[str, object]:
+def _row(path: Path, directory: Path) -> tuple[dict[str, object], HeaderFacts]:
     relative = path.relative_to(directory).as_posix()
     data, name = read_bytes(path)
     if is_plain_image(data) or is_nifti(data):
-        facts = {"patient_id": "", "sop_uid": name}
-        return {"path": str(path.resolve()), "relative_path": relative, **facts}
+        key = InstanceKey("", "", "", name)
+        plain = {"patient_id": key.patient_id, "sop_uid": key.sop_uid}
+        return {"path": str(path.resolve()), "relative_path": relative, **plain}, HeaderFacts(key)
     header = open_dicom(data).facts
-    return {
+    row: dict[str, object] = {
         "path": str(path.resolve()),
         "relative_path": relative,
         "patient_id": header.key.patient_id,
@@ -118,6 +126,7 @@ def _row(path: Path, directory: Path) -> dict[str, object]:
         "sex": header.sex,
         "manufacturer": header.manufacturer,
     }
+    return row, header
 
 
 def _with_labels(table: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -10,12 +9,25 @@ from pydicom import Dataset
 
 from monai_cxr.dicom import elements
 from monai_cxr.dicom.presentation import is_for_processing
+from monai_cxr.dicom.projection import view_position
 from monai_cxr.radiograph import InstanceKey, ViewPosition
 
-_ANTERIOR_POSTERIOR = frozenset({"399348003", "R-10206"})  # SNOMED CT; SNOMED RT (PS3.16 CID 4010)
-_POSTERIOR_ANTERIOR = frozenset({"272460009", "399173006", "R-10214"})
-_LATERAL = frozenset(
-    {"399067008", "399033003", "399260004", "R-10232", "R-10228", "R-10236", "R-10230"}
+_CHEST_CODES = frozenset({"51185008", "816094009", "T-D3000"})  # PS3.16 CID 4009
+_HUMAN_CODES = frozenset({"337915000", "L-85B00"})  # homo sapiens, PS3.16 CID 7454
+_NOT_KNOWN = frozenset(
+    {
+        "",
+        "UNKNOWN",
+        "UNSPECIFIED",
+        "UNDEFINED",
+        "OTHER",
+        "NONE",
+        "N/A",
+        "NA",
+        "NULL",
+        "DEFAULT",
+        "?",
+    }
 )
 _DAYS_IN_A_YEAR = 365.25
 _AGE_UNITS = {"D": _DAYS_IN_A_YEAR, "W": _DAYS_IN_A_YEAR / 7, "M": 12.0, "Y": 1.0}
@@ -29,7 +41,8 @@ class HeaderFacts:
         key: Identity.
         sop_class_uid: SOP Class UID (0008,0016).
         modality: Modality (0008,0060), upper case.
-        body_part: BodyPartExamined (0018,0015), upper case.
+        body_part: BodyPartExamined (0018,0015), else AnatomicRegionSequence (0008,2218); upper
+            case without accents, ``""`` when it says that it is not known.
         view: Projection.
         image_type: ImageType (0008,0008), upper case.
         photometric_interpretation: Upper case.
@@ -41,6 +54,7 @@ class HeaderFacts:
         bits_stored: 0 when absent.
         pixel_spacing_mm: (between rows, between columns) or None.
         spacing_source: ``"patient"``, ``"magnification"``, ``"detector"`` or ``""``.
+        pixel_aspect: Height of a pixel over its width: PixelAspectRatio (0028,0034), else spacing.
         patient_orientation: For example ``("L", "F")``.
         rotation_degrees: FieldOfViewRotation (0018,7032).
         horizontal_flip: FieldOfViewHorizontalFlip (0018,7034).
@@ -69,6 +83,7 @@ class HeaderFacts:
     bits_stored: int = 0
     pixel_spacing_mm: tuple[float, float] | None = None
     spacing_source: str = ""
+    pixel_aspect: float = 1.0
     patient_orientation: tuple[str, ...] = ()
     rotation_degrees: float = 0.0
     horizontal_flip: bool = False
@@ -94,7 +109,7 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         ),
         sop_class_uid=elements.text(dataset, "SOPClassUID"),
         modality=elements.text(dataset, "Modality").upper(),
-        body_part=elements.text(dataset, "BodyPartExamined").upper(),
+        body_part=body_part(dataset),
         view=view_position(dataset),
         image_type=tuple(v.upper() for v in elements.texts(dataset, "ImageType")),
         photometric_interpretation=elements.text(dataset, "PhotometricInterpretation").upper(),
@@ -106,6 +121,7 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         bits_stored=elements.integer(dataset, "BitsStored") or 0,
         pixel_spacing_mm=spacing,
         spacing_source=source,
+        pixel_aspect=_pixel_aspect(dataset, spacing),
         patient_orientation=tuple(v.upper() for v in elements.texts(dataset, "PatientOrientation")),
         rotation_degrees=(elements.number(dataset, "FieldOfViewRotation") or 0.0) % 360.0,
         horizontal_flip=elements.text(dataset, "FieldOfViewHorizontalFlip").upper() == "YES",
@@ -119,41 +135,22 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
     )
 
 
-def view_position(dataset: Dataset) -> ViewPosition:
-    """Projection: ViewPosition (0018,5101), ViewCodeSequence (0054,0220), then a description.
+def body_part(dataset: Dataset) -> str:
+    """Body part in plain capitals: BodyPartExamined, else the anatomic region (a DX must have it).
 
-    A description decides only when it names a projection as a word of its own and no other.
+    Returns:
+        For example ``"CHEST"``; ``""`` when absent, or when the header says that it is not known.
     """
-    view = _VIEWS.get(elements.text(dataset, "ViewPosition").upper())
-    if view is not None:
-        return view
-    for item in elements.items(dataset, "ViewCodeSequence")[:1]:
-        code = elements.text(item, "CodeValue")
-        for view, codes in (
-            (ViewPosition.AP, _ANTERIOR_POSTERIOR),
-            (ViewPosition.PA, _POSTERIOR_ANTERIOR),
-            (ViewPosition.LATERAL, _LATERAL),
-        ):
-            if code in codes:
-                return view
-    description = elements.text(dataset, "SeriesDescription").upper()
-    named = {_VIEWS[word] for word in re.findall(r"[A-Z]+", description) if word in _WORDS}
-    return named.pop() if len(named) == 1 else ViewPosition.UNKNOWN
-
-
-_VIEWS = {
-    "PA": ViewPosition.PA,
-    "AP": ViewPosition.AP,
-    "LL": ViewPosition.LATERAL,
-    "RL": ViewPosition.LATERAL,
-    "LAT": ViewPosition.LATERAL,
-    "LATERAL": ViewPosition.LATERAL,
-    "RLD": ViewPosition.LATERAL,
-    "LLD": ViewPosition.LATERAL,
-    "RLO": ViewPosition.LATERAL,
-    "LLO": ViewPosition.LATERAL,
-}
-_WORDS = frozenset({"PA", "AP", "LAT", "LATERAL"})
+    part = elements.without_accents(elements.text(dataset, "BodyPartExamined")).upper()
+    if part not in _NOT_KNOWN:
+        return part
+    for item in elements.items(dataset, "AnatomicRegionSequence")[:1]:
+        code = elements.text(item, "CodeValue") or elements.text(item, "LongCodeValue")
+        if code in _CHEST_CODES:
+            return "CHEST"
+        meaning = elements.without_accents(elements.text(item, "CodeMeaning")).upper()
+        return "" if meaning in _NOT_KNOWN else meaning
+    return ""
 
 
 def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
@@ -202,11 +199,20 @@ def _date(dataset: Dataset, keyword: str) -> float | None:
     return int(match[1]) + (int(match[2]) - 1) / 12 + (int(match[3]) - 1) / _DAYS_IN_A_YEAR
 
 
-def _positive_pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
+def _positive_pair(
+    dataset: Dataset, keyword: str, *, largest: float = 100.0
+) -> tuple[float, float] | None:
     values = elements.numbers(dataset, keyword)
-    if len(values) != 2 or not all(0.0 < v < 100.0 and math.isfinite(v) for v in values):
+    if len(values) != 2 or not all(0.0 < v < largest for v in values):
         return None
     return values[0], values[1]
+
+
+def _pixel_aspect(dataset: Dataset, spacing: tuple[float, float] | None) -> float:
+    if spacing is not None:
+        return spacing[0] / spacing[1]
+    ratio = _positive_pair(dataset, "PixelAspectRatio", largest=65535.0)
+    return 1.0 if ratio is None else ratio[0] / ratio[1]
 
 
 def _frames(dataset: Dataset) -> int:
@@ -223,5 +229,11 @@ def _not_human(dataset: Dataset) -> bool:
     """Patient's species or breed (PS3.3 C.7.1.1): present in animals only."""
     species = elements.text(dataset, "PatientSpeciesDescription").casefold()
     if species and species not in ("homo sapiens", "human"):
+        return True
+    codes = [
+        elements.text(item, "CodeValue")
+        for item in elements.items(dataset, "PatientSpeciesCodeSequence")
+    ]
+    if any(code and code not in _HUMAN_CODES for code in codes):
         return True
     return bool(elements.text(dataset, "PatientBreedDescription"))

@@ -13,20 +13,21 @@ _COLORED_DIFFERENCE = 0.06
 _COLORED_SHARE = 0.01
 
 
-def gray_of_color(cells: NDArray[np.generic]) -> NDArray[np.float32]:
+def gray_of_color(cells: NDArray[np.generic], bits: int | None = None) -> NDArray[np.float32]:
     """Take the gray channel of a picture whose three channels agree.
 
     Args:
         cells: uint8 or uint16, shape (rows, columns, 3).
+        bits: Bits of a sample; all that its cell has when None.
 
     Returns:
-        float32, shape (rows, columns), range [0, 1] of the nominal 255 or 65535.
+        float32, shape (rows, columns), range [0, 1] of the nominal maximum.
 
     Raises:
         UnsupportedImage: ``"color"`` if more than 1 % of the pixels are coloured: a photograph of
             a screen, a screenshot with markings, another modality.
     """
-    maximum = 2.0 ** (8 * cells.dtype.itemsize) - 1.0
+    maximum = 2.0 ** (bits or 8 * cells.dtype.itemsize) - 1.0
     step = max(1, min(cells.shape[:2]) // 512)
     sample = cells[::step, ::step].astype(np.int32)
     spread = (sample.max(axis=2) - sample.min(axis=2)) / maximum
@@ -37,7 +38,7 @@ def gray_of_color(cells: NDArray[np.generic]) -> NDArray[np.float32]:
             "original image, not a photograph or a screenshot.",
             reason="color",
         )
-    return as_unit(cells[..., 1], maximum)
+    return np.minimum(as_unit(cells[..., 1], maximum), np.float32(1.0))
 
 
 def as_unit(cells: NDArray[np.generic], maximum: float) -> NDArray[np.float32]:

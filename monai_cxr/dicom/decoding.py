@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
 )
 
 from monai_cxr.dicom import elements, fast_codecs
@@ -26,10 +30,11 @@ from monai_cxr.dicom.parsing import MAX_FRAGMENTS, ParsedFile, quiet
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 
 MAX_PIXELS = 50_000_000
-"""Largest film: 7,000 x 7,000. The largest detectors have 4,300 x 3,600."""
+"""Largest film, in samples: 7,000 x 7,000 gray. The largest detectors have 4,300 x 3,600."""
 
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 _WITHOUT_SIZE = frozenset({"1.2.840.10008.1.2.5"})  # RLE states no size; its output is bounded
+_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
 _END_OF_IMAGE = b"\xff\xd9"
 _TRAILING_BYTES = 64
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -86,10 +91,11 @@ def check_layout(parsed: ParsedFile, facts: HeaderFacts) -> None:
             f"Expected Rows and Columns of at least 1, but got {facts.rows} x {facts.columns}.",
             reason="damaged_header",
         )
-    if facts.rows * facts.columns > MAX_PIXELS:
+    n_samples = facts.rows * facts.columns * max(facts.samples_per_pixel, 1)
+    if n_samples > MAX_PIXELS:
         raise UnreadableImage(
-            f"Expected at most {MAX_PIXELS:,} pixels, but the header claims {facts.rows} x "
-            f"{facts.columns}.",
+            f"Expected at most {MAX_PIXELS:,} samples, but the header claims {facts.rows} x "
+            f"{facts.columns} pixels of {facts.samples_per_pixel}.",
             reason="too_large",
         )
     _check_cells(facts)
@@ -139,9 +145,24 @@ def _encapsulated(
         raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
     _check_fragments(pixels)
     data = bytes(pixels)
-    if parsed.transfer_syntax not in _WITHOUT_SIZE:
-        _check_codestream(data, facts, frame)
-    return _by_pydicom(parsed, data, facts, frame)
+    if parsed.transfer_syntax in _WITHOUT_SIZE:
+        return _by_pydicom(parsed, data, facts, frame)
+    precision = _check_codestream(data, facts, frame)
+    if precision <= 8 < facts.bits_allocated and parsed.transfer_syntax in _JPEG:
+        facts = replace(facts, bits_allocated=8, bits_stored=min(facts.bits_stored, 8))
+    array = _by_pydicom(parsed, data, facts, frame)
+    return _at_high_bit(array, precision, facts, parsed.dataset)
+
+
+def _at_high_bit(
+    array: NDArray[np.generic], precision: int, facts: HeaderFacts, dataset: Dataset
+) -> NDArray[np.generic]:
+    """Put decoded values where High Bit says: a codec gives them back at the bottom of the cell."""
+    high_bit = elements.integer(dataset, "HighBit")
+    shift = 0 if high_bit is None else high_bit + 1 - facts.bits_stored
+    if array.dtype != np.uint16 or not 0 < shift < 16 or precision > facts.bits_stored:
+        return array
+    return np.left_shift(array, shift)  # type: ignore[no-any-return]
 
 
 def _check_fragments(pixels: memoryview) -> None:
@@ -154,8 +175,12 @@ def _check_fragments(pixels: memoryview) -> None:
             raise _damaged(f"they come in more than {MAX_FRAGMENTS:,} fragments")
 
 
-def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> None:
-    """Compare the size that the codestream states with the header: it is what gets allocated."""
+def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> int:
+    """Compare the size that the codestream states with the header: it is what gets allocated.
+
+    Returns:
+        Bits of a sample in the codestream.
+    """
     try:
         with quiet():
             stream = get_frame(data, frame, number_of_frames=facts.n_frames)
@@ -167,9 +192,10 @@ def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> None:
         raise _damaged(
             f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
         )
-    if _END_OF_IMAGE not in stream[-_TRAILING_BYTES:]:
+    if _END_OF_IMAGE not in stream.rstrip(b"\0")[-_TRAILING_BYTES:]:
         # Most decoders fill up what is missing with gray, and say nothing.
         raise _damaged("the compressed data end early")
+    return size.precision
 
 
 def _by_pydicom(
@@ -223,6 +249,8 @@ def _options(facts: HeaderFacts, dataset: Dataset) -> dict[str, Any]:
         "number_of_frames": facts.n_frames,
         "pixel_keyword": "PixelData",
     }
+    if facts.samples_per_pixel == 1:
+        options["correct_unused_bits"] = False  # the grayscale chain looks at stored bits alone
     if facts.samples_per_pixel > 1:
         planar = elements.integer(dataset, "PlanarConfiguration") == 1
         options["planar_configuration"] = int(planar)

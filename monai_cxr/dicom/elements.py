@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -85,6 +86,13 @@ def text(dataset: Dataset, keyword: str, *, default: str = "") -> str:
     return cleaned[:64]
 
 
+def without_accents(text: str) -> str:
+    """Text with its letters bare: "Tórax" is "Torax"."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", bare)
+
+
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """All values of an element as stripped text; empty when absent or malformed."""
     try:
@@ -108,6 +116,32 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     except MALFORMED:
         return ()
     return converted if all(math.isfinite(v) for v in converted) else ()
+
+
+def decimals(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """All values of a decimal string, each on its own; NaN where one is malformed or not finite.
+
+    A decimal comma is read as a point: some makers write it.
+    """
+    try:
+        raw: Any = dataset.get_item(keyword) if keyword in dataset else None
+        value = raw.value if isinstance(raw, RawDataElement) else _value(dataset, keyword)
+        if value is None or (isinstance(value, str | bytes) and not value.strip()):
+            return ()
+        if isinstance(value, bytes):
+            value = value[:MAX_VALUE_BYTES].decode("latin-1").split("\\")
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        return tuple(_decimal(str(v)) for v in (list(value)[:64] if is_list else [value]))
+    except MALFORMED:
+        return ()
+
+
+def _decimal(text: str) -> float:
+    try:
+        value = float(text.strip(" \0").replace(",", "."))
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:

@@ -60,10 +60,10 @@ def choose(syntax: UID) -> str:
     return next((name for name in _PREFERRED.get(syntax, ()) if name in available), "")
 
 
-def _decode_frame(src: bytes, runner: Any) -> bytearray:
+def _decode_frame(src: bytes, runner: Any) -> memoryview:
     """Decode one frame (pydicom's plug-in interface)."""
     codecs: ModuleType = __import__(_NAME)
     array = codecs.jpeg8_decode(src)
     runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
     runner.set_option("planar_configuration", 0)
-    return bytearray(np.ascontiguousarray(array))
+    return np.ascontiguousarray(array).data.cast("B")

@@ -48,7 +48,7 @@ def lookup_table(
     The descriptor (0028,3002) is (entries, first input value, bits). Its odd cases: 0 entries means
     65536; the VR may be read as signed although entries are never negative; the first value is
     signed when the input is; 8-bit data may be packed two entries a word, low byte first; tables
-    exist that declare 16 bits and hold fewer, or more bits than they declare.
+    exist that declare 16 bits and hold fewer, or hold more bits than they declare.
 
     Args:
         item: The sequence item.
@@ -76,8 +76,9 @@ def lookup_table(
     depth = int(data.max()).bit_length()
     if depth == 0:
         return None, ("lut_malformed",)
-    if not 8 <= bits <= 16 or not bits - 1 <= depth <= bits:
-        # The table itself tells its depth: 12-bit output under a descriptor of 16 is common.
+    if not 8 <= bits <= 16 or depth > bits or (bits == 16 and depth < 15):
+        # The table itself tells its depth. 16 may be what the cells hold, not what they mean: an
+        # image other than DX declares 8 or 16 (C.11.2.1.1), and 12-bit output under 16 is common.
         flags.append("lut_depth")
         bits = max(depth, 8)
     table = LookupTable(first, data.astype(np.float64), bits, elements.text(item, "LUTExplanation"))

@@ -41,6 +41,10 @@ MAX_FRAGMENTS = 65_536
 """Fragments of encapsulated pixels; a film has one, or one a strip."""
 
 _PREAMBLE_BYTES = 132
+_PREFIX = b"DICM"
+_META_GROUP = b"\x02\0"
+_LONGEST_FIRST = 512
+_VRS = frozenset({b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"AE", b"UC", b"SQ"})
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN"})
 _PIXEL_TAGS = {0x0008: "float", 0x0009: "float", 0x0010: "stored"}
@@ -59,6 +63,7 @@ class ParsedFile:
         is_encapsulated: Whether that value is a sequence of compressed fragments.
         value_representation: VR of Pixel Data, ``""`` when implicit.
         has_float_pixels: Whether the file holds Float or Double Float Pixel Data instead.
+        syntax_is_assumed: Whether no meta information named the transfer syntax.
     """
 
     dataset: Dataset
@@ -67,11 +72,34 @@ class ParsedFile:
     is_encapsulated: bool
     value_representation: str = ""
     has_float_pixels: bool = False
+    syntax_is_assumed: bool = False
 
     @property
     def little_endian(self) -> bool:
         """Byte order of the data set."""
         return self.transfer_syntax != ExplicitVRBigEndian
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the content is DICOM: a Part 10 file, or a bare data set as old archives hold it."""
+    if data[128:132] == _PREFIX:
+        return True
+    is_meta = data[:2] == _META_GROUP and data[3:4] == b"\0" and data[4:6] in _VRS
+    return is_meta or _bare_syntax(data[:16]) is not None
+
+
+def _bare_syntax(start: bytes) -> str | None:
+    """Transfer syntax of a data set that no meta information names, from its first 16 bytes.
+
+    The first element is of group 8 and short. Compressed data sets cannot come without meta
+    information, and nobody has seen a bare one in big endian.
+    """
+    if len(start) < 16 or start[:2] != b"\x08\0" or start[3] != 0:
+        return None
+    if start[4:6] in _VRS:
+        return str(ExplicitVRLittleEndian)
+    is_short = int.from_bytes(start[4:8], "little") <= _LONGEST_FIRST
+    return str(ImplicitVRLittleEndian) if is_short else None
 
 
 def parse(data: bytes) -> ParsedFile:
@@ -87,7 +115,7 @@ def parse(data: bytes) -> ParsedFile:
         UnreadableImage: ``"not_dicom"``, ``"no_transfer_syntax"``, ``"too_large"`` or
             ``"damaged_header"``.
     """
-    if len(data) < _PREAMBLE_BYTES or data[128:132] != b"DICM":
+    if not is_dicom(data):
         raise UnreadableImage(
             "Expected a DICOM file, but the prefix 'DICM' is missing at byte 128. "
             "Send a DICOM Part 10 file.",
@@ -119,22 +147,9 @@ def quiet() -> Iterator[None]:
 
 def _parse(data: bytes) -> ParsedFile:
     stream: io.BytesIO = _BoundedStream(data)
-    stream.seek(_PREAMBLE_BYTES)
-    # The file meta group is always Explicit VR Little Endian (PS3.10 7.1).
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
-    if not syntax:
-        raise UnreadableImage(
-            "The file meta information names no Transfer Syntax (0002,0010), so the bytes have no "
-            "meaning. Export the image again.",
-            reason="no_transfer_syntax",
-        )
-    if not UID(syntax, IGNORE).is_valid:
-        raise UnreadableImage(
-            "The Transfer Syntax (0002,0010) is no UID. Send the file again.",
-            reason="unknown_transfer_syntax",
-        )
-    if syntax == DeflatedExplicitVRLittleEndian:
+    syntax, is_assumed = _transfer_syntax(stream, data)
+    is_deflated = syntax == DeflatedExplicitVRLittleEndian
+    if is_deflated:
         stream = _BoundedStream(inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS))
     implicit = syntax == ImplicitVRLittleEndian
     little = syntax != ExplicitVRBigEndian
@@ -142,15 +157,46 @@ def _parse(data: bytes) -> ParsedFile:
         stream, implicit, little, stop_when=lambda tag, vr, length: tag >= 0x7FE00000
     )
     rest = memoryview(stream.getvalue())[stream.tell() :]
-    native = syntax == DeflatedExplicitVRLittleEndian
     place = _find_pixels(rest, implicit=implicit, little=little)
+    if is_assumed and place.is_encapsulated:
+        raise _no_transfer_syntax("and the pixels are compressed")
     return ParsedFile(
         dataset=dataset,
-        transfer_syntax=str(ExplicitVRLittleEndian) if native else syntax,
+        transfer_syntax=str(ExplicitVRLittleEndian) if is_deflated else syntax,
         pixels=place.value if place.kind == "stored" else None,
         is_encapsulated=place.is_encapsulated,
         value_representation="" if implicit else place.value_representation,
         has_float_pixels=place.kind == "float",
+        syntax_is_assumed=is_assumed,
+    )
+
+
+def _transfer_syntax(stream: io.BytesIO, data: bytes) -> tuple[str, bool]:
+    """Read the meta information: the transfer syntax, and whether it had to be assumed."""
+    start = _PREAMBLE_BYTES if data[128:132] == _PREFIX else 0
+    stream.seek(start)
+    syntax = ""
+    if data[start : start + 2] == _META_GROUP:
+        # The file meta group is always Explicit VR Little Endian (PS3.10 7.1).
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
+    if not syntax:
+        assumed = _bare_syntax(data[stream.tell() : stream.tell() + 16])
+        if assumed is None:
+            raise _no_transfer_syntax("and the first element does not tell it")
+        return assumed, True
+    if not UID(syntax, IGNORE).is_valid:
+        raise UnreadableImage(
+            "The Transfer Syntax (0002,0010) is no UID. Send the file again.",
+            reason="unknown_transfer_syntax",
+        )
+    return syntax, False
+
+
+def _no_transfer_syntax(why: str) -> UnreadableImage:
+    return UnreadableImage(
+        f"The file names no Transfer Syntax (0002,0010), {why}. Export the image again.",
+        reason="no_transfer_syntax",
     )
 
 

@@ -16,6 +16,9 @@ FOR_PROCESSING = frozenset(
     }
 )
 
+_SMALLEST, _LARGEST = 1e-6, 1e9
+"""Bounds of slopes, intercepts and windows that mean something for 16-bit pixels."""
+
 
 def grayscale(dataset: Dataset, *, little_endian: bool = True) -> Grayscale:
     """Read the grayscale chain from a header.
@@ -72,11 +75,10 @@ def _modality(
         flags.extend(noticed)
         if table is not None:
             return table, 1.0, 0.0
-    slope = elements.number(dataset, "RescaleSlope")
-    intercept = elements.number(dataset, "RescaleIntercept") or 0.0
-    if slope is None:
-        return None, 1.0, intercept
-    if slope == 0.0:
+    slopes = elements.decimals(dataset, "RescaleSlope")
+    intercepts = elements.decimals(dataset, "RescaleIntercept")
+    slope, intercept = (slopes or (1.0,))[0], (intercepts or (0.0,))[0]
+    if not (_SMALLEST <= abs(slope) <= _LARGEST and abs(intercept) <= _LARGEST):  # NaN as well
         flags.append("invalid_rescale")
         return None, 1.0, 0.0
     return None, slope, intercept
@@ -95,11 +97,17 @@ def _voi_luts(
 
 
 def _windows(dataset: Dataset) -> tuple[Window, ...]:
-    centers = elements.numbers(dataset, "WindowCenter")
-    widths = elements.numbers(dataset, "WindowWidth")
+    """Windows in the order of the header; an impossible one keeps its place, with width 0."""
+    centers = elements.decimals(dataset, "WindowCenter")
+    widths = elements.decimals(dataset, "WindowWidth")
     names = elements.texts(dataset, "WindowCenterWidthExplanation")
     names += ("",) * max(0, len(centers) - len(names))
-    return tuple(Window(*values) for values in zip(centers, widths, names, strict=False))
+    return tuple(
+        Window(center, width, name)
+        if abs(center) <= _LARGEST and _SMALLEST <= width <= _LARGEST
+        else Window(0.0, 0.0, name)
+        for center, width, name in zip(centers, widths, names, strict=False)
+    )
 
 
 def _padding(

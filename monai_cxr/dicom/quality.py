@@ -18,17 +18,18 @@ def measure(pixels: NDArray[np.float32]) -> dict[str, float]:
     Returns:
         ``clipped_fraction`` (exactly 0 or 1), ``padding_fraction`` (0 here, the reader knows),
         ``border_fraction`` (constant rows and columns at the edges), ``entropy_bits`` (of 64 gray
-        levels, at most 6), ``corner_brightness`` (mean of four corners minus the mean of the
-        centre; positive means probably inverted), ``mean`` and ``standard_deviation``.
+        levels, at most 6), ``inversion_suspicion`` (mean of four corners minus the mean of the
+        centre, -1 to 1: around a chest is air, so a positive value means probably inverted),
+        ``mean`` and ``standard_deviation``. The fractions are shares of the area.
     """
     step = max(1, min(pixels.shape) // _SIDE)
-    grid = pixels[::step, ::step]
+    grid = np.ascontiguousarray(pixels[::step, ::step])
     return {
         "clipped_fraction": float(np.mean((grid <= 0.0) | (grid >= 1.0))),
         "padding_fraction": 0.0,
         "border_fraction": border_fraction(grid),
         "entropy_bits": _entropy(grid),
-        "corner_brightness": _corner_brightness(grid),
+        "inversion_suspicion": _corner_brightness(grid),
         "mean": float(grid.mean()),
         "standard_deviation": float(grid.std()),
     }

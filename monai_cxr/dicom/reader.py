@@ -79,6 +79,7 @@ def read_opened(
     quality = measure(rendering.pixels)
     quality["clipped_fraction"] = rendering.clipped_fraction
     quality["padding_fraction"] = rendering.padding_fraction
+    assumed = ("transfer_syntax_assumed",) if dicom.parsed.syntax_is_assumed else ()
     return Radiograph(
         pixels=rendering.pixels,
         key=facts.key,
@@ -87,7 +88,7 @@ def read_opened(
         patient_sex=facts.sex,
         patient_age_years=facts.age_years,
         manufacturer=facts.manufacturer,
-        flags=tuple(dict.fromkeys(rendering.flags)),
+        flags=tuple(dict.fromkeys((*assumed, *rendering.flags))),
         quality=quality,
         source_format="dicom",
     )
@@ -95,12 +96,14 @@ def read_opened(
 
 def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolicy) -> Rendering:
     parsed, facts = dicom.parsed, dicom.facts
+    bits = facts.bits_stored if facts.bits_stored > 8 else None
     with parsing.quiet():
         if facts.photometric_interpretation == "PALETTE COLOR":
             cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
+            bits = 16
         elif cells.ndim == 2:
             chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
             return render(cells, chain, policy)  # type: ignore[arg-type]
-    gray = gray_of_color(cells)
+    gray = gray_of_color(cells, bits)
     clipped = float(np.mean((gray <= 0.0) | (gray >= 1.0)))
     return Rendering(gray, ("color_encoded",), "nominal", clipped, 0.0)

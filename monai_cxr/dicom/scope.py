@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from monai_cxr.dicom import chest_likeness
 from monai_cxr.dicom.attributes import HeaderFacts
+from monai_cxr.dicom.projection import names_lateral, words_of
 from monai_cxr.errors import UnsupportedImage
 from monai_cxr.radiograph import Radiograph, ViewPosition
 
@@ -37,14 +38,18 @@ _SECONDARY_CAPTURES = frozenset(
         "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
     }
 )
-_CHEST = re.compile(r"CHEST|THORA|TORAX|TORACE|LUNG|PULM|POUMON|PULMAO|BRUSTKORB|胸")
-_NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK")
-_OTHER_PART = re.compile(
-    r"ABDOMEN|ANKLE|BREAST|CSPINE|ELBOW|EXTREMITY|FEMUR|FINGER|FOOT|FOREARM|ARM|HAND|HEAD|HIP|"
-    r"HUMERUS|KNEE|LEG|LSPINE|MANDIBLE|NECK|PELVIS|SHOULDER|SKULL|TSPINE|SPINE|TOE|WRIST"
+# BodyPartExamined is free text in practice; accents are gone by now.
+_CHEST = re.compile(
+    r"CHEST|CHST|CXR|THORA|THX|TORAX|TORAC|TORAKS|LUNG|PULM|POUMON|POLMON|BRUSTKORB|BROSTKORG|"
+    r"BRYSTKAS|BORSTKAS|PIERSIOW|HRUDNI|MELLKAS|RINTAKEHA|KEUHKO|GOGUS|AKCIGER|ГРУДН|ОГК|胸|흉부"
 )
-_OTHER_VIEW = re.compile(r"LAT|LATERAL")
-_FRONTAL = (("L", "F"), ("R", "F"))
+_NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK|TORSO")
+_SPINE = re.compile(r"SPINE|LUMB|VERTEB|WIRBEL|COLUMN|COLONN|RACHIS|BACK")
+_OTHER_PART = re.compile(
+    r"ABDOMEN|PELVIS|SHOULDER|HUMERUS|ELBOW|FOREARM|WRIST|HAND|FINGER|THUMB|HIP|FEMUR|THIGH|KNEE|"
+    r"LEG|ANKLE|FOOT|TOE|EXTREMITY|ARM|SKULL|HEAD|FACE|SINUS|MANDIBLE|TEETH|NECK|BREAST|"
+    r"CSPINE|TSPINE|LSPINE|SPINE|SCAPULA|CALCANEUS|COCCYX|SACRUM|WHOLEBODY"
+)
 _BLANK_DEVIATION = 0.015
 _BLANK_ENTROPY_BITS = 1.0
 _HARD_COLLIMATION = 0.45
@@ -139,7 +144,7 @@ def check_scope(film: Radiograph, facts: HeaderFacts | None = None) -> ScopeDeci
         One decision with the flags of both.
     """
     if facts is None:
-        return check_pixels(film, header_says_chest=True)
+        return _view_refusal(film.view) or check_pixels(film, header_says_chest=True)
     header = check_header(facts)
     if not header.accepted:
         return header
@@ -206,16 +211,44 @@ def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
     is_known = facts.sop_class_uid in _RADIOGRAPHS | _SECONDARY_CAPTURES
     if facts.sop_class_uid.startswith("1.2.840.10008.") and not is_known:
         return _refuse("sop_class", "The SOP Class is not that of a radiograph.")
-    if facts.view is ViewPosition.LATERAL:
-        return _refuse("lateral", "The projection is lateral; the model reads frontal films.")
-    part = facts.body_part
-    if part and not _CHEST.search(part) and not _NEAR_CHEST.search(part):
-        known = _OTHER_PART.search(part)  # only a known word is quoted: the field is free text
-        named = known[0] if known else "not known"
-        return _refuse("body_part", f"BodyPartExamined is {named}; expected CHEST.")
+    refusal = _body_part_refusal(facts) or _view_refusal(facts.view)
+    if refusal is not None:
+        return refusal
     if facts.n_frames > 1:
         return _refuse("multi_frame", f"The image has {facts.n_frames} frames; a film has one.")
     return None
+
+
+def _view_refusal(view: ViewPosition) -> ScopeDecision | None:
+    if view not in (ViewPosition.LATERAL, ViewPosition.OBLIQUE):
+        return None
+    name = view.value.lower()
+    return _refuse(name, f"The projection is {name}; the model reads frontal films.")
+
+
+def _body_part_refusal(facts: HeaderFacts) -> ScopeDecision | None:
+    """By the body part; where the header has none, by descriptions that name another one only."""
+    part = facts.body_part
+    if _is_chest(part or facts.description):
+        return None
+    other = _OTHER_PART.search(part) if part else _other_part_in(facts.description)
+    if not part and other is None:
+        return None
+    named = other[0] if other else "not known"  # only a known word is quoted: it is free text
+    return _refuse("body_part", f"The body part in the header is {named}; expected CHEST.")
+
+
+def _other_part_in(description: str) -> re.Match[str] | None:
+    """The first word of free text that is a body part other than the chest."""
+    matches = (_OTHER_PART.fullmatch(word) for word in words_of(description))
+    return next((match for match in matches if match is not None), None)
+
+
+def _is_chest(part: str) -> bool:
+    """Whether a text names the chest or what lies next to it, and not the spine."""
+    if "THORA" in part and _SPINE.search(part):
+        return False  # the thoracic spine
+    return bool(_CHEST.search(part) or _NEAR_CHEST.search(part))
 
 
 def _patient_refusal(facts: HeaderFacts) -> ScopeDecision | None:
@@ -231,10 +264,7 @@ def _patient_refusal(facts: HeaderFacts) -> ScopeDecision | None:
 
 def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
     orientation = tuple(v for v in facts.patient_orientation if v)[:2]
-    spacing = facts.pixel_spacing_mm
-    aspect = max(spacing) / min(spacing) if spacing else 1.0
-    words = re.findall(r"[A-Z]+", facts.description)
-    disagrees = any(_OTHER_PART.fullmatch(w) or _OTHER_VIEW.fullmatch(w) for w in words)
+    disagrees = _other_part_in(facts.description) is not None or names_lateral(facts.description)
     part = facts.body_part
     flags = {
         "modality_unknown": not facts.modality,
@@ -248,7 +278,7 @@ def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
         "orientation_by_header": len(orientation) == 2
         and orientation not in (("L", "F"), ("R", "F")),
         "field_of_view_transformed": facts.rotation_degrees != 0.0 or facts.horizontal_flip,
-        "anisotropic_pixels": aspect > _ANISOTROPY,
+        "anisotropic_pixels": not 1 / _ANISOTROPY <= facts.pixel_aspect <= _ANISOTROPY,
         "burned_in_annotation": facts.burned_in_annotation,
     }
     return tuple(name for name, is_set in flags.items() if is_set)

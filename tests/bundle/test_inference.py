@@ -15,6 +15,7 @@ from monai_cxr.errors import InvalidTable
 from monai_cxr.files import read_for_model
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import (
+    QUALITY_COLUMNS,
     label_column,
     logit_column,
     probability_column,
@@ -99,6 +100,8 @@ class TestRefused:
                   for name in model.findings]  # fmt: skip
         assert table.loc[refused, scores].isna().all(axis=None)
         assert table.loc[~refused, scores].notna().all(axis=None)
+        assert table.loc[refused, list(QUALITY_COLUMNS)].isna().all(axis=None)
+        assert table.loc[~refused, list(QUALITY_COLUMNS)].notna().all(axis=None)
         assert (table.loc[refused, "message"] != "").all()
         assert not table["message"].str.contains(str(mixed)).any()
 
@@ -115,6 +118,10 @@ class TestScores:
             film = read_for_model(row["path"])
             prediction = model.predict([film])[0]
             assert row["sop_uid"] == film.key.sop_uid
+            assert prediction.quality == film.quality
+            assert {f"quality_{k}": v for k, v in film.quality.items()} == dict(
+                row[list(QUALITY_COLUMNS)]
+            )
             for score in prediction.scores:
                 assert row[logit_column(score.finding)] == pytest.approx(score.logit, abs=1e-4)
                 assert row[probability_column(score.finding)] == pytest.approx(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from monai_cxr.data.folder import film_paths, index_folder
+from monai_cxr.dicom.synthetic import synthetic_dicom
 from monai_cxr.errors import InvalidTable
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
@@ -42,6 +43,20 @@ class TestDicom:
         assert summary.n_labelled == 0
         assert index[list(FINDING_NAMES)].isna().all().all()
         assert index["age"].notna().all()
+
+    def test_a_raw_image_beside_its_presentation_is_left_out(self, tmp_path):
+        pixels = np.zeros((4, 4), np.uint16)
+        raw = "1.2.840.10008.5.1.4.1.1.1.1.1"
+        for name, study, sop_class in (
+            ("raw.dcm", "1.1", raw),
+            ("shown.dcm", "1.1", "1.2.840.10008.5.1.4.1.1.1.1"),
+            ("only_raw.dcm", "2.2", raw),
+        ):
+            facts = {"StudyInstanceUID": study, "SOPInstanceUID": f"{study}.{len(name)}"}
+            (tmp_path / name).write_bytes(synthetic_dicom(pixels, SOPClassUID=sop_class, **facts))
+        index, summary = index_folder(tmp_path)
+        assert sorted(index["study_uid"]) == ["1.1", "2.2"]
+        assert summary.skipped == (("raw.dcm", "for_processing"),)
 
     def test_progress_reaches_the_end(self, archive):
         calls = []

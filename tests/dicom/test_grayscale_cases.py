@@ -79,6 +79,36 @@ class TestValuesOfInterest:
         attributes = {"WindowCenter": 2000, "WindowWidth": width, "VOILUTFunction": function}
         assert "invalid_window" in flags(**attributes)
 
+    def test_one_malformed_window_leaves_the_others(self):
+        windows = {"WindowCenter": ["", "3000"], "WindowWidth": ["500", "800"]}
+        alone = pixels(POLICIES["header"], WindowCenter=3000, WindowWidth=800)
+        second = GrayscalePolicy("second", "header", index=1)
+        np.testing.assert_array_equal(pixels(second, **windows), alone)
+        assert "invalid_window" in flags(POLICIES["header"], **windows)
+
+    def test_a_decimal_comma(self):
+        file = synthetic_dicom(RAMP, WindowCenter="2047.5", WindowWidth="2000.0", **TWELVE)
+        written = file.replace(b"2047.5", b"2047,5").replace(b"2000.0", b"2000,0")
+        np.testing.assert_array_equal(read_dicom(written).pixels, read_dicom(file).pixels)
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {"RescaleSlope": "0"},
+            {"RescaleSlope": "1e308", "RescaleIntercept": "1e308"},
+            {"RescaleSlope": "1e-300"},
+            {"RescaleIntercept": "-1e200"},
+        ],
+    )
+    def test_an_impossible_rescale_is_left_out(self, attributes):
+        window = {"WindowCenter": 2000, "WindowWidth": 3000}
+        np.testing.assert_array_equal(pixels(**attributes, **window), pixels(**window))
+        assert "invalid_rescale" in flags(**attributes, **window)
+
+    def test_an_intercept_without_a_slope(self):
+        shifted = pixels(RescaleIntercept="-1000", WindowCenter=1000, WindowWidth=3000)
+        np.testing.assert_array_equal(shifted, pixels(WindowCenter=2000, WindowWidth=3000))
+
     def test_percentiles_without_a_window(self):
         low, high = np.percentile(RAMP, (0.5, 99.5))
         expected = np.clip((RAMP - low) / (high - low), 0, 1)
@@ -116,6 +146,23 @@ class TestLookupTables:
         lut = {"VOILUTSequence": sequence(lut_item(0, IDENTITY_12, 16))}
         np.testing.assert_allclose(pixels(**lut), RAMP / 4095.0, atol=1e-6)
         assert "lut_depth" in flags(**lut)
+
+    @pytest.mark.parametrize(("bits", "nominal"), [(12, 4095), (10, 1023), (16, 1023)])
+    def test_a_dim_table_stays_dim_where_its_depth_is_stated(self, bits, nominal):
+        """16 alone may be the size of the cells; then the values tell (C.11.2.1.1)."""
+        dim = (IDENTITY_12 // 4 - IDENTITY_12 // 4096).astype(np.uint16)
+        lut = {"VOILUTSequence": sequence(lut_item(0, dim, bits))}
+        np.testing.assert_allclose(pixels(**lut), (RAMP // 4) / nominal, atol=1e-6)
+        assert ("lut_depth" in flags(**lut)) == (bits == 16)
+
+    def test_first_value_of_signed_input_under_an_unsigned_vr(self):
+        signed = RAMP.astype(np.int16) - 2048
+        film = pixels(stored=signed, VOILUTSequence=[lut_item(63488, IDENTITY_12, 12)])
+        np.testing.assert_allclose(film, RAMP / 4095.0, atol=1e-6)
+
+    def test_8_bit_entries_in_words_of_their_own(self):
+        item = lut_item(0, IDENTITY_12 // 16, 8)
+        np.testing.assert_allclose(pixels(VOILUTSequence=[item]), (RAMP // 16) / 255, atol=1e-6)
 
     def test_a_short_table_repeats_its_last_entry(self):
         item = lut_item(0, IDENTITY_12[:2049], 12)
@@ -160,6 +207,10 @@ class TestColor:
         film = read_dicom(synthetic_dicom(np.stack([gray] * 3, axis=2)))
         np.testing.assert_allclose(film.pixels, gray / 255.0, atol=1e-7)
         assert film.flags == ("color_encoded",)
+
+    def test_the_maximum_of_a_channel_is_its_stated_depth(self):
+        film = read_dicom(synthetic_dicom(np.stack([RAMP] * 3, axis=2), **TWELVE))
+        np.testing.assert_allclose(film.pixels, RAMP / 4095.0, atol=1e-6)
 
     def test_colour_is_refused(self):
         gray = (RAMP // 16).astype(np.uint8)

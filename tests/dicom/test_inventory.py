@@ -27,9 +27,9 @@ REASONS = {
     "fodicom_charset_chrJapMulti.dcm": "no_pixels",
     "fodicom_charset_chrKoreanMulti.dcm": "no_pixels",
     "orthanc_CR000000.dcm": "body_part",
+    "pydicom_6154.dcm": "body_part",
     "pydicom_meta_missing_tsyntax.dcm": "no_transfer_syntax",
     "pydicom_no_meta.dcm": "not_an_image",
-    "pydicom_6154.dcm": "lateral",
     "pylibjpeg_NM_Kakadu44_SOTmarkerincons.dcm": "body_part",
 }
 ALARMING = {"probably_inverted", "probably_rotated", "probably_upside_down", "doubtful_content"}

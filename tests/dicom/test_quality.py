@@ -3,7 +3,11 @@ import math
 import numpy as np
 import pytest
 
+from monai_cxr.dicom.pixels import POLICIES
 from monai_cxr.dicom.quality import border_fraction, inner_box, measure
+from monai_cxr.dicom.reader import read_dicom
+from monai_cxr.dicom.synthetic import synthetic_dicom
+from monai_cxr.radiograph import QUALITY_MEASURES
 
 
 def test_a_blank_film():
@@ -34,4 +38,22 @@ def test_the_border_is_what_is_uniform_at_the_edges():
 def test_bright_corners_are_suspicious():
     film = np.full((100, 100), 0.2, dtype=np.float32)
     film[:20, :20] = film[:20, -20:] = film[-20:, :20] = film[-20:, -20:] = 0.9
-    assert measure(film)["corner_brightness"] == pytest.approx(0.7)
+    assert measure(film)["inversion_suspicion"] == pytest.approx(0.7)
+    assert measure(1 - film)["inversion_suspicion"] == pytest.approx(-0.7)
+
+
+def test_every_named_measure_is_there():
+    assert tuple(measure(np.zeros((8, 8), dtype=np.float32))) == QUALITY_MEASURES
+
+
+def test_what_the_reader_knows_goes_before_the_picture():
+    """Clipping is judged on pixels before padding and polarity, which draw 0 as well."""
+    stored = np.zeros((40, 40), dtype=np.uint8)
+    stored[:, 10:] = np.arange(30)
+    file = synthetic_dicom(
+        stored, PixelPaddingValue=0, WindowCenter="10", WindowWidth="10",
+        VOILUTFunction="LINEAR_EXACT",
+    )  # fmt: skip
+    quality = read_dicom(file, POLICIES["header"]).quality
+    assert quality["padding_fraction"] == pytest.approx(11 / 40)  # ten columns, and a real 0
+    assert quality["clipped_fraction"] == pytest.approx((5 + 15) / 29)  # 1 to 5, and 15 to 29

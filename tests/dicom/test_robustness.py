@@ -44,6 +44,11 @@ class TestBombs:
     def test_rows_by_columns_below_the_limit_without_the_bytes(self):
         assert reason(synthetic_dicom(RAMP, Rows=7000, Columns=7000)) == "damaged_pixels"
 
+    def test_colour_counts_each_sample(self):
+        """A constant 7,000 x 7,000 colour JPEG is small, and takes gigabytes to decode."""
+        gray = np.zeros((8, 8, 3), dtype=np.uint8)
+        assert reason(synthetic_dicom(gray, Rows=7000, Columns=7000)) == "too_large"
+
     def test_number_of_frames(self):
         file = synthetic_dicom(RAMP, NumberOfFrames=2**31 - 1)
         assert reason(file) == "multi_frame"
@@ -180,10 +185,10 @@ class TestCodestream:
 
         stream = io.BytesIO()
         Image.fromarray((RAMP // 16).astype(np.uint8)).save(stream, format="JPEG")
-        assert codestream_size(stream.getvalue()) == (64, 48, 1)
+        assert codestream_size(stream.getvalue()) == (64, 48, 1, 8)
         stream = io.BytesIO()
         Image.fromarray((RAMP // 16).astype(np.uint8)).save(stream, format="JPEG2000")
-        assert codestream_size(stream.getvalue()) == (64, 48, 1)
+        assert codestream_size(stream.getvalue()) == (64, 48, 1, 8)
 
     @pytest.mark.parametrize(
         "data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xff\xff", b"\xff\x4f\xff\x51"]

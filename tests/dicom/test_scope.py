@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 from monai_cxr.dicom import scope
-from monai_cxr.dicom.attributes import HeaderFacts
+from monai_cxr.dicom.attributes import HeaderFacts, body_part
 from monai_cxr.dicom.chest_likeness import SIDE, likeness, model, thumbnail
+from monai_cxr.dicom.parsing import quiet
 from monai_cxr.dicom.quality import measure
 from monai_cxr.errors import InputError, UnsupportedImage
 from monai_cxr.files import read_for_model, read_radiograph
@@ -45,6 +47,12 @@ class TestHeader:
             ({"modality": "MG"}, "modality"),
             ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.11"}, "sop_class"),
             ({"view": ViewPosition.LATERAL}, "lateral"),
+            ({"view": ViewPosition.OBLIQUE}, "oblique"),
+            ({"view": ViewPosition.LATERAL, "body_part": "HIP"}, "body_part"),
+            ({"body_part": "THORACIC SPINE"}, "body_part"),
+            ({"body_part": "THORAKALE WIRBELSAULE"}, "body_part"),
+            ({"body_part": "WHOLEBODY"}, "body_part"),
+            ({"body_part": "", "description": "LEFT HIP AP"}, "body_part"),
             ({"body_part": "HIP"}, "body_part"),
             ({"body_part": "B?CKEN"}, "body_part"),
             ({"n_frames": 3}, "multi_frame"),
@@ -57,9 +65,29 @@ class TestHeader:
         assert (decision.accepted, decision.reason) == (False, reason)
         assert decision.sentence.endswith(".")
 
-    @pytest.mark.parametrize("part", ["CHEST", "THORAX", "Thorax PA", "TORAX", "CHESTABDPELVIS"])
+    @pytest.mark.parametrize(
+        "part",
+        [
+            "CHEST",
+            "THORAX",
+            "Thorax PA",
+            "Tórax",
+            "CHESTABDPELVIS",
+            "PORT CHEST",
+            "Bröstkorg",
+            "胸部",
+        ],
+    )
     def test_words_for_a_chest(self, part):
-        assert scope.check_header(replace(CHEST, body_part=part.upper())).flags == ()
+        dataset = Dataset()
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        with quiet():
+            dataset.BodyPartExamined = part
+        assert scope.check_header(replace(CHEST, body_part=body_part(dataset))).flags == ()
+
+    def test_a_description_beside_a_chest_is_no_refusal(self):
+        facts = replace(CHEST, body_part="", description="CHEST AND HIP")
+        assert scope.check_header(facts).flags == ("body_part_unknown", "description_disagrees")
 
     @pytest.mark.parametrize(
         ("changes", "flag"),
@@ -72,7 +100,7 @@ class TestHeader:
             ({"patient_orientation": ("R", "F")}, "mirrored_by_header"),
             ({"patient_orientation": ("L", "H")}, "orientation_by_header"),
             ({"rotation_degrees": 90.0}, "field_of_view_transformed"),
-            ({"pixel_spacing_mm": (0.1, 0.2)}, "anisotropic_pixels"),
+            ({"pixel_aspect": 0.5}, "anisotropic_pixels"),
             ({"description": "CHEST LATERAL"}, "description_disagrees"),
             ({"age_years": None}, "age_unknown"),
         ],
@@ -130,6 +158,10 @@ class TestPixels:
         assert small.shape == (SIDE * SIDE,)
         assert (small.mean(), small.std()) == (pytest.approx(0), pytest.approx(1))
         assert not thumbnail(np.zeros((9, 9), dtype=np.float32)).any()
+
+    def test_a_sagittal_plane_without_a_header_is_lateral(self, phantom):
+        film = replace(film_of(phantom), view=ViewPosition.LATERAL)
+        assert scope.check_scope(film).reason == "lateral"
 
     def test_the_model_is_ordered(self):
         assert model().refuse_below < model().doubt_below

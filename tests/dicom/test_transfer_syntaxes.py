@@ -1,6 +1,7 @@
 import imagecodecs
 import numpy as np
 import pytest
+from pydicom.encaps import encapsulate
 
 from monai_cxr.dicom import fast_codecs
 from monai_cxr.dicom.reader import read_dicom
@@ -112,6 +113,56 @@ def test_bits_above_the_stored_ones_are_ignored():
 def test_high_bit_at_the_top():
     pixels = film(12, False)
     file = synthetic_dicom((pixels << 4).astype(np.uint16), **{**facts(12), "HighBit": 15})
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_lossless_jpeg_under_a_header_with_the_high_bit_at_the_top():
+    """A codec gives values back at the bottom of the cell, whatever High Bit says."""
+    pixels = film(12, False)
+    stream = bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12))
+    attributes = {**facts(12), "HighBit": 15}
+    file = synthetic_dicom(
+        pixels, transfer_syntax=JPEG_LOSSLESS[1], codestream=stream, **attributes
+    )
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_an_8_bit_jpeg_in_cells_of_16():
+    pixels = film(8, False)
+    smooth = np.sort(pixels, axis=None).reshape(pixels.shape)
+    stream = bytes(imagecodecs.jpeg8_encode(smooth, level=98))
+    files = [
+        synthetic_dicom(
+            smooth.astype(cell), transfer_syntax="1.2.840.10008.1.2.4.50", codestream=stream,
+            BitsStored=8, HighBit=7,
+        )
+        for cell in (np.uint8, np.uint16)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(read_dicom(files[1]).pixels, read_dicom(files[0]).pixels)
+
+
+@pytest.mark.parametrize("n_zeros", [0, 2, 500])
+@pytest.mark.parametrize("syntax", ["jpeg_ls", "jpeg_2000"])
+def test_zeros_behind_the_codestream(syntax, n_zeros):
+    pixels = film(12, False)
+    encode = imagecodecs.jpegls_encode if syntax == "jpeg_ls" else imagecodecs.jpeg2k_encode
+    options = {} if syntax == "jpeg_ls" else {"level": 0, "codecformat": "j2k"}
+    stream = bytes(encode(pixels, **options)) + bytes(n_zeros)
+    file = synthetic_dicom(
+        pixels, transfer_syntax=BY_PYDICOM[syntax], codestream=stream, **facts(12)
+    )
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_one_frame_in_several_fragments():
+    pixels = film(12, False)
+    stream = bytes(imagecodecs.jpegls_encode(pixels))
+    whole = synthetic_dicom(
+        pixels, transfer_syntax=BY_PYDICOM["jpeg_ls"], codestream=stream, **facts(12)
+    )
+    at = whole.index(b"\xfe\xff\x00\xe0", whole.index(b"\xe0\x7f\x10\x00"))
+    parts = encapsulate([stream], fragments_per_frame=5)
+    file = whole[:at] + parts + b"\xfe\xff\xdd\xe0\0\0\0\0"
     np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
 
 
