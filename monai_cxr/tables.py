@@ -158,16 +158,20 @@ def read_table(path: Path | str) -> pd.DataFrame:
         SettingsError: If the suffix is neither ``.parquet`` nor ``.csv``.
     """
     path = Path(path)
+    kind = path.suffix.casefold()
     if not path.is_file():
         raise InvalidTable(
             f"Expected a table, but '{path.name}' does not exist here.", reason="missing_file"
         )
     text = dict.fromkeys((*KEY_COLUMNS, "Image Index", "image", "Patient ID"), str)
     try:
-        if path.suffix == ".parquet":
+        if kind == ".parquet":
             return pd.read_parquet(path)
-        if path.suffix in (".csv", ".gz"):
-            return pd.read_csv(path, dtype=text)
+        if kind in (".csv", ".gz"):
+            table = pd.read_csv(path, dtype=text, low_memory=False)
+            if len(table.columns) == 1 and ";" in str(table.columns[0]):  # as spreadsheets export
+                table = pd.read_csv(path, dtype=text, low_memory=False, sep=";", decimal=",")
+            return table
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
         raise InvalidTable(
             f"'{path.name}' is not a readable {path.suffix.lstrip('.')} table "

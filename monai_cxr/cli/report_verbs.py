@@ -1,4 +1,4 @@
-"""Report verbs: calibrate, evaluate, compare, thresholds."""
+"""Report verbs: evaluate, compare."""
 
 from __future__ import annotations
 
@@ -8,85 +8,54 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_cxr.cli.output import JsonOption, emit, note, say, show
+from monai_cxr.cli.predictions import (
+    BootstrapOption,
+    CalibrationOption,
+    LabelsOption,
+    OneImageOption,
+    PredictionsArgument,
+    SeedOption,
+    UncertainOption,
+    scored,
+)
 
 if TYPE_CHECKING:
     from monai_cxr.evaluation.predictions import PredictionSet
-
-PredictionsArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PREDICTIONS",
-        help="Parquet of predict, or any CSV with an image column and prob_<finding> columns.",
-    ),
-]
-LabelsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="nih (ChestX-ray14 v2020), google2019 (adjudicated), or a table with an image "
-        "column, patient_id and a column a finding. Default: label_<finding> columns."
-    ),
-]
+    from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 
 
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
-    app.command()(calibrate)
     app.command()(evaluate)
     app.command()(compare)
-    app.command()(thresholds)
-
-
-def scored(predictions: Path, labels: str | None) -> PredictionSet:
-    """Predictions aligned with the labels that a user named."""
-    from monai_cxr.data import chestxray14
-    from monai_cxr.evaluation.predictions import load_predictions
-    from monai_cxr.tables import read_table
-
-    named = {"nih": chestxray14.read_labels, "google2019": chestxray14.read_adjudicated}
-    if labels is None:
-        return load_predictions(predictions)
-    truth = named[labels]() if labels in named else read_table(Path(labels))
-    return load_predictions(predictions, labels=truth)
-
-
-def calibrate(
-    predictions: PredictionsArgument,
-    out: Annotated[Path, typer.Option("--out", help="calibration.json")],
-    labels: LabelsOption = None,
-    split: Annotated[str, typer.Option(help="Name of the split, for the provenance.")] = "",
-    json: JsonOption = False,
-) -> None:
-    """Fit one calibration a finding, chosen by patient-wise cross-validated log loss.
-
-    Example: monai-cxr calibrate val.parquet --out calibration.json
-    """
-    from monai_cxr.evaluation.calibration import fit_calibrator, write_calibrator
-
-    data = scored(predictions, labels)
-    calibrator = fit_calibrator(data, split=split)
-    write_calibrator(calibrator, out)
-    if json:
-        emit({**calibrator.to_json(), "out": out})
-        return
-    for sentence in data.notes:
-        note(sentence)
-    rows = [(part.finding, part.method, part.n_positive) for part in calibrator.findings]
-    show("Calibration", ("finding", "method", "positive films"), rows)
-    say(f"Calibration: {out}")
 
 
 def evaluate(
     predictions: PredictionsArgument,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the report.")],
     labels: LabelsOption = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Apply this calibration.json first.")
-    ] = None,
+    calibration: CalibrationOption = None,
     operating_points: Annotated[
-        Path | None, typer.Option(help="Check these operating points (file of thresholds).")
+        Path | None,
+        typer.Option(help="Check these rules (file of thresholds). Default: the bundle's."),
     ] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Patient bootstrap replicates.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    prevalence: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[FINDING=]SHARE",
+            help="What if: PPV and NPV of the operating points at this prevalence; repeatable.",
+        ),
+    ] = None,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
+    uncertain: UncertainOption = "refuse",
+    one_image_a_patient: OneImageOption = False,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap", help="Go on, marked, where patients also fitted the calibration."
+        ),
+    ] = False,
     bundle: Annotated[
         str | None,
         typer.Option(help="Bundle that made them: adds worst errors with heatmaps to the report."),
@@ -100,7 +69,11 @@ def evaluate(
     ] = 0,
     data: Annotated[str, typer.Option(help="Name of the data set, for the report.")] = "",
     split: Annotated[
-        str, typer.Option(help="Name of the split, e.g. 'official test', for the report.")
+        str,
+        typer.Option(
+            help="Name of the split. 'official test' or 'random by patient' of ChestX-ray14 puts "
+            "published results of the same split beside yours."
+        ),
     ] = "",
     json: JsonOption = False,
 ) -> None:
@@ -109,31 +82,43 @@ def evaluate(
     Example: monai-cxr evaluate predictions.parquet --out report
     """
     from monai_cxr.evaluation.calibration import read_calibrator
-    from monai_cxr.evaluation.operating_points import read_operating_points
+    from monai_cxr.evaluation.decision_rules import DecisionRules, read_rules
+    from monai_cxr.evaluation.operating_points import parse_prevalences
     from monai_cxr.evaluation.performance import evaluate as run_evaluation
     from monai_cxr.evaluation.report import write_report
-    from monai_cxr.evaluation.results import EvaluationIdentity
 
-    scores = scored(predictions, labels)
+    stated = parse_prevalences(prevalence or ())
+    if bundle is not None and operating_points is None:
+        operating_points = _rules_of(bundle)
+    rules = DecisionRules() if operating_points is None else read_rules(operating_points)
+    scores = scored(
+        predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient
+    )
+    calibrator = None if calibration is None else read_calibrator(calibration)
     performance = run_evaluation(
         scores,
         n_bootstrap=bootstrap,
         seed=seed,
-        calibrator=read_calibrator(calibration) if calibration is not None else None,
-        operating_points=read_operating_points(operating_points) if operating_points else (),
-        identity=EvaluationIdentity(
-            data=data, split=split, labels=labels or "", model=_model_of(predictions, bundle)
-        ),
+        calibrator=calibrator,
+        allow_overlap=allow_overlap,
+        rules=rules,
+        prevalences=stated,
+        identity=_identity(predictions, labels, bundle, data, split),
     )
     extras = None
     if bundle is not None:
         from monai_cxr.cli.inspection import inspect_films
 
-        extras = inspect_films(predictions, scores, bundle, boxes=boxes, robustness=robustness)
+        shown = scores if calibrator is None else calibrator.apply_to(scores)
+        extras = inspect_films(predictions, shown, bundle, boxes=boxes, robustness=robustness)
     written = write_report(performance, out, extras=extras)
     if json:
         emit(performance.to_json())
-        return
+    else:
+        _tell(performance, written[-1])
+
+
+def _tell(performance: Performance, page: Path) -> None:
     for sentence in performance.warnings:
         note(sentence)
     who = performance.identity
@@ -154,7 +139,31 @@ def evaluate(
         rows,
     )
     say(f"Macro AUROC {performance.macro.auroc}")
-    say(f"Report: {written[-1]}")
+    say(f"Report: {page}")
+
+
+def _rules_of(bundle: str) -> Path | None:
+    from monai_cxr.bundle.config import find_bundle
+    from monai_cxr.bundle.model import OPERATING_POINTS_NAME
+
+    path = find_bundle(bundle) / OPERATING_POINTS_NAME
+    return path if path.is_file() else None
+
+
+def _identity(
+    predictions: Path, labels: str | None, bundle: str | None, data: str, split: str
+) -> EvaluationIdentity:
+    """Names for the report; labels named nih or google2019 name the data set too."""
+    from monai_cxr.evaluation.published import split_named
+    from monai_cxr.evaluation.results import EvaluationIdentity
+
+    named = {"nih": "NIH, version 2020", "google2019": "adjudicated by radiologists (Google 2019)"}
+    return EvaluationIdentity(
+        data=data or ("ChestX-ray14" if labels in named else ""),
+        split=split_named(split),
+        labels=named.get(labels or "", Path(labels or "").name),
+        model=_model_of(predictions, bundle),
+    )
 
 
 def _model_of(predictions: Path, bundle: str | None) -> dict[str, str]:
@@ -162,73 +171,71 @@ def _model_of(predictions: Path, bundle: str | None) -> dict[str, str]:
     from monai_cxr.tables import read_table
 
     table = read_table(predictions)
-    known = sorted(set(table["model_digest"])) if "model_digest" in table else []
-    name = {"name": Path(bundle).name} if bundle is not None else {}
-    return {**name, "digest": known[0]} if len(known) == 1 else name
+    known = sorted(set(table["model_digest"].dropna())) if "model_digest" in table else []
+    name = {} if bundle is None else {"name": Path(bundle).name}
+    return {**name, "digest": str(known[0])} if len(known) == 1 else name
 
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="Predictions of one model.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Predictions of another.")],
     labels: LabelsOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of comparison.json and comparison.csv."),
+    ] = None,
     bootstrap: Annotated[int, typer.Option(min=100, help="Patient bootstrap replicates.")] = 1000,
+    seed: SeedOption = 0,
+    uncertain: UncertainOption = "refuse",
+    one_image_a_patient: OneImageOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare two models on the same films: paired patient bootstrap, DeLong, Holm.
 
-    Example: monai-cxr compare a.parquet b.parquet
+    Differences are B minus A. p (patient) comes from the paired patient bootstrap, p (image) from
+    DeLong's test, which takes films for independent; Holm's correction is for the number of
+    findings.
+
+    Example: monai-cxr compare a.parquet b.parquet --out comparison
     """
     from monai_cxr.evaluation.comparison import compare as run_comparison
+    from monai_cxr.evaluation.comparison import write_comparison
 
-    result = run_comparison(scored(first, labels), scored(second, labels), n_bootstrap=bootstrap)
+    def load(path: Path) -> PredictionSet:
+        return scored(path, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient)
+
+    result = run_comparison(
+        load(first),
+        load(second),
+        names=(first.stem, second.stem),
+        n_bootstrap=bootstrap,
+        seed=seed,
+    )
+    written = None if out is None else write_comparison(result, out)[0]
     if json:
         emit(result.to_json())
         return
-    table = result.table()
-    show("A minus B", tuple(map(str, table.columns)), table.to_numpy().tolist())
-
-
-def thresholds(
-    predictions: PredictionsArgument,
-    out: Annotated[Path, typer.Option("--out", help="operating_points.json")],
-    criterion: Annotated[
-        str,
-        typer.Option(
-            help="sensitivity>=0.90, specificity>=0.90, ppv>=0.3@0.05, npv>=0.99@0.05, youden, "
-            "net_benefit@0.1"
-        ),
-    ] = "sensitivity>=0.90",
-    labels: LabelsOption = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Apply this calibration.json first.")
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Choose operating points, each with its interval, n and criterion.
-
-    Example: monai-cxr thresholds val.parquet --criterion youden --out operating_points.json
-    """
-    from monai_cxr.evaluation.calibration import read_calibrator
-    from monai_cxr.evaluation.operating_points import (
-        choose_operating_points,
-        operating_points_to_json,
-        write_operating_points,
-    )
-
-    data = scored(predictions, labels)
-    if calibration is not None:
-        data = read_calibrator(calibration).apply_to(data)
-    points = choose_operating_points(
-        data.probabilities, data.labels, data.patient_ids, criterion, findings=data.findings
-    )
-    write_operating_points(points, out)
-    if json:
-        emit(operating_points_to_json(points))
-        return
+    for sentence in result.warnings:
+        note(sentence)
     rows = [
-        (p.finding, p.threshold, str(p.sensitivity), str(p.specificity), p.n_positive, p.n)
-        for p in points
+        (
+            item.finding,
+            item.n_positive,
+            item.auroc_a.estimate,
+            item.auroc_b.estimate,
+            str(item.difference),
+            item.p_patient,
+            item.p_delong,
+            item.p_adjusted,
+        )
+        for item in result.findings
     ]
-    columns = ("finding", "threshold", "sensitivity", "specificity", "positive", "n")
-    show(criterion, columns, rows)
-    say(f"Operating points: {out}")
+    columns = ("finding", "positive", "A", "B", "B - A (95 % interval)")
+    show(
+        f"AUROC on {result.n_images} films of {result.n_patients} patients",
+        (*columns, "p (patient)", "p (image)", "p (Holm)"),
+        rows,
+    )
+    say(f"Macro AUROC, B - A: {result.macro}, p = {result.macro_p:.3g}")
+    if written is not None:
+        say(f"Comparison: {written}")

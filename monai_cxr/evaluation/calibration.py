@@ -13,12 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable, NotCalibrated, SettingsError
-from monai_cxr.evaluation.calibration_methods import (
-    METHODS,
-    FindingCalibration,
-    fit_finding,
-    patient_folds,
-)
+from monai_cxr.evaluation.calibration_choice import fit_findings, patient_folds
+from monai_cxr.evaluation.calibration_methods import METHODS, FindingCalibration
 from monai_cxr.evaluation.intervals import patient_codes
 from monai_cxr.evaluation.logits import to_logits
 from monai_cxr.evaluation.patient_sketch import PatientSketch
@@ -173,24 +169,29 @@ def fit_calibrator(
 
     Raises:
         SettingsError: If a method is unknown or there are fewer than two folds.
+        InvalidTable: If there is one patient only.
     """
     if n_folds < 2:
         raise SettingsError(f"Expected at least 2 folds, but got {n_folds}.")
     methods = _methods(method, predictions.findings)
     codes, n_patients = patient_codes(predictions.patient_ids)
-    folds = patient_folds(codes, n_folds, seed)
+    if n_patients < 2:
+        raise InvalidTable(
+            "All images are of one patient, so nothing can be cross-validated. Calibrate on the "
+            "labelled films of many patients.",
+            reason="too_few_patients",
+        )
+    folds = patient_folds(codes, min(n_folds, n_patients), seed)
     z = logits_of(predictions)
     offsets = {name: -math.log(weight) for name, weight in (positive_weights or {}).items()}
-    findings = tuple(
-        fit_finding(
-            name,
-            z[:, i],
-            predictions.labels[:, i],
-            folds,
-            method=methods.get(name),
-            offset=offsets.get(name),
-        )
-        for i, name in enumerate(predictions.findings)
+    findings = fit_findings(
+        predictions.findings,
+        z,
+        predictions.labels,
+        codes,
+        folds,
+        methods=methods,
+        offsets=offsets,
     )
     provenance = Provenance(
         source=_KINDS[predictions.logits is None],
@@ -198,7 +199,7 @@ def fit_calibrator(
         fitted_on=fitted_on,
         n_images=len(predictions),
         n_patients=n_patients,
-        n_folds=n_folds,
+        n_folds=min(n_folds, n_patients),
         seed=seed,
         data_digest=predictions.digest,
         training_priors=dict(training_priors or {}),

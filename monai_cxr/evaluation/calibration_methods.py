@@ -7,6 +7,8 @@ Methods, all of the logit z (a probability p brings its logit):
 - ``temperature``: sigmoid(z / T); offered on request, never chosen: it cannot move the intercept.
 - ``platt``: sigmoid(a z + b), a > 0, with Platt's smoothed targets (Platt 1999).
 - ``beta``: sigmoid(a ln p - b ln(1 - p) + c), a, b >= 0 (Kull, Silva Filho and Flach 2017).
+- ``pooled_beta``: beta after a prior shift, with slopes shared between findings; fitted to all
+  findings at once, by :mod:`monai_cxr.evaluation.pooled_beta`.
 - ``isotonic``: pooled adjacent violators, linear between them (Zadrozny and Elkan 2002).
 """
 
@@ -14,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,16 +24,13 @@ from scipy.optimize import isotonic_regression
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.logistic import fit_logistic
 from monai_cxr.evaluation.logits import CLIP, sigmoid
-from monai_cxr.evaluation.reliability import log_loss
 
 Floats = NDArray[np.float64]
 Parameters = Mapping[str, tuple[float, ...]]
 
-METHODS = ("none", "prior_shift", "temperature", "platt", "beta", "isotonic")
-FEW_POSITIVES = 50
-"""Below: only the intercept, or a smoothed slope and intercept, may be learned."""
-ENOUGH_FOR_ISOTONIC = 500
-"""Positives from which a step function may be learned."""
+METHODS = ("none", "prior_shift", "temperature", "platt", "beta", "pooled_beta", "isotonic")
+POOLED = "pooled_beta"
+"""The method that needs several findings, and so is not fitted here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,14 +57,14 @@ class FindingCalibration:
 
     def apply(self, logits: ArrayLike) -> Floats:
         """Probabilities of logits, any shape, float64 in [0, 1]; NaN stays NaN."""
-        return _APPLY[self.method](np.asarray(logits, dtype=np.float64), self.parameters)
+        return apply_method(self.method, np.asarray(logits, dtype=np.float64), self.parameters)
 
 
 def fit_method(method: str, logits: Floats, labels: Floats) -> Parameters:
     """Fit one method to one finding.
 
     Args:
-        method: One of :data:`METHODS`.
+        method: One of :data:`METHODS`, but not :data:`POOLED`.
         logits: Shape (N,), finite.
         labels: Shape (N,), 0 or 1, both present.
 
@@ -77,8 +75,13 @@ def fit_method(method: str, logits: Floats, labels: Floats) -> Parameters:
         SettingsError: If the method is unknown.
     """
     if method not in _FIT:
-        raise SettingsError(f"Expected one of {', '.join(METHODS)}, but got '{method}'.")
+        raise SettingsError(f"Expected one of {', '.join(_FIT)}, but got '{method}'.")
     return _FIT[method](logits, labels)
+
+
+def apply_method(method: str, logits: Floats, parameters: Parameters) -> Floats:
+    """Probabilities of logits, any shape, float64 in [0, 1]; NaN stays NaN."""
+    return _APPLY[method](logits, parameters)
 
 
 def shift_prior(
@@ -104,96 +107,6 @@ def shift_prior(
     p = np.asarray(probabilities, dtype=np.float64)
     result: Floats = p * odds / (p * odds + 1.0 - p)
     return result
-
-
-def fit_finding(
-    finding: str,
-    logits: Floats,
-    labels: Floats,
-    folds: NDArray[np.intp],
-    *,
-    method: str | None = None,
-    offset: float | None = None,
-) -> FindingCalibration:
-    """Choose and fit the method of one finding.
-
-    Args:
-        finding: Name.
-        logits: Shape (N,), finite.
-        labels: Shape (N,), 0, 1 or NaN.
-        folds: Shape (N,), fold of the image's patient.
-        method: Force a method; None chooses by cross-validated log loss.
-        offset: Logit shift known from training (minus log of the loss's positive weight), used
-            where there are no positives to learn from.
-
-    Returns:
-        The fitted method with the log loss of every one tried.
-    """
-    keep = ~np.isnan(labels)
-    z, y, fold = logits[keep], labels[keep], folds[keep]
-    n, n_positive = len(y), int(y.sum())
-    if n_positive == 0 or n_positive == n or float(np.ptp(z)) == 0.0:
-        return _without_data(finding, n, n_positive, offset)
-    losses = {
-        name: _cross_validated(name, z, y, fold) for name in _candidates(n_positive, n - n_positive)
-    }
-    chosen, reason = (method, "Asked for.") if method else _best(losses, n_positive)
-    parameters = fit_method(chosen, z, y)
-    return FindingCalibration(
-        finding, chosen, parameters, n, n_positive, MappingProxyType(losses), reason
-    )
-
-
-def patient_folds(patients: NDArray[np.intp], n_folds: int, seed: int) -> NDArray[np.intp]:
-    """Fold of each image, all images of a patient in one; shape (N,), in [0, n_folds)."""
-    n_patients = int(patients.max(initial=-1)) + 1
-    order = np.random.default_rng(seed).permutation(n_patients)
-    return (order % n_folds)[patients]
-
-
-def _candidates(n_positive: int, n_negative: int) -> tuple[str, ...]:
-    fewest = min(n_positive, n_negative)
-    if fewest < FEW_POSITIVES:
-        return ("none", "prior_shift", "temperature", "platt")
-    if fewest < ENOUGH_FOR_ISOTONIC:
-        return ("none", "prior_shift", "temperature", "platt", "beta")
-    return METHODS
-
-
-def _best(losses: Mapping[str, float], n_positive: int) -> tuple[str, str]:
-    """Smallest log loss; temperature and none never win over an intercept."""
-    allowed = [name for name in losses if name not in ("none", "temperature")]
-    best = min(allowed, key=lambda name: (losses[name], METHODS.index(name)))
-    if n_positive < FEW_POSITIVES:
-        return best, (
-            f"Smallest cross-validated log loss among the methods allowed for fewer than "
-            f"{FEW_POSITIVES} positives."
-        )
-    return best, "Smallest patient-wise cross-validated log loss."
-
-
-def _cross_validated(method: str, z: Floats, y: Floats, folds: NDArray[np.intp]) -> float:
-    out = np.full(len(y), np.nan)
-    for fold in np.unique(folds):
-        test = folds == fold
-        if not 0.0 < y[~test].sum() < (~test).sum():
-            # All positives sit in this fold: nothing can be learned without it.
-            out[test] = sigmoid(z[test])
-            continue
-        out[test] = _APPLY[method](z[test], fit_method(method, z[~test], y[~test]))
-    return log_loss(out, y)
-
-
-def _without_data(
-    finding: str, n: int, n_positive: int, offset: float | None
-) -> FindingCalibration:
-    why = f"{n_positive} positives among {n} labelled images: nothing can be learned"
-    if offset is not None:
-        parameters = {"shift": (offset,)}
-        return FindingCalibration(
-            finding, "prior_shift", parameters, n, n_positive, reason=f"{why}; training weights."
-        )
-    return FindingCalibration(finding, "none", {}, n, n_positive, reason=f"{why}; not calibrated.")
 
 
 def _fit_none(z: Floats, y: Floats) -> Parameters:
@@ -238,13 +151,13 @@ def _fit_platt(z: Floats, y: Floats) -> Parameters:
     return {"slope": (float(slope),), "intercept": (float(intercept),)}
 
 
-def _beta_features(z: Floats) -> Floats:
+def beta_features(z: Floats) -> Floats:
     """Ln p and -ln(1 - p) of p = sigmoid(z), without overflow; shape (N, 2)."""
     return np.column_stack([-np.logaddexp(0.0, -z), np.logaddexp(0.0, z)])
 
 
 def _fit_beta(z: Floats, y: Floats) -> Parameters:
-    features = _beta_features(z)
+    features = beta_features(z)
     c, a, b = fit_logistic(features, y, start=(0.0, 1.0, 1.0))
     if a < 0.0 or b < 0.0:
         kept = 1 if a < 0.0 else 0
@@ -273,6 +186,10 @@ def _apply_beta(z: Floats, parameters: Parameters) -> Floats:
     return sigmoid(-a * np.logaddexp(0.0, -z) + b * np.logaddexp(0.0, z) + c)
 
 
+def _apply_pooled(z: Floats, parameters: Parameters) -> Floats:
+    return _apply_beta(z + parameters["shift"][0], parameters)
+
+
 _FIT: Mapping[str, Callable[[Floats, Floats], Parameters]] = {
     "none": _fit_none,
     "prior_shift": _fit_prior_shift,
@@ -288,5 +205,6 @@ _APPLY: Mapping[str, Callable[[Floats, Parameters], Floats]] = {
     "temperature": lambda z, p: sigmoid(z / p["temperature"][0]),
     "platt": lambda z, p: sigmoid(p["slope"][0] * z + p["intercept"][0]),
     "beta": _apply_beta,
+    "pooled_beta": _apply_pooled,
     "isotonic": _apply_isotonic,
 }

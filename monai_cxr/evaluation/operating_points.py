@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.evaluation.column_names import canonical_finding
 from monai_cxr.evaluation.criteria import Criterion, choose_threshold, parse_criterion
 from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
 from monai_cxr.evaluation.json_values import interval_from_json, interval_to_json, number
@@ -37,6 +38,7 @@ class CheckedOperatingPoint:
         npv: Likewise, at the prevalence of these data.
         n: Labelled images.
         n_positive: Of these, the positive ones.
+        what_if: (prevalence, PPV, NPV) at prevalences that the reader stated.
     """
 
     point: OperatingPoint
@@ -47,6 +49,7 @@ class CheckedOperatingPoint:
     npv: Interval
     n: int
     n_positive: int
+    what_if: tuple[tuple[float, float, float], ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``."""
@@ -68,6 +71,10 @@ class CheckedOperatingPoint:
             "npv": interval_to_json(self.npv),
             "likelihood_ratio_positive": number(rates.likelihood_ratio_positive),
             "likelihood_ratio_negative": number(rates.likelihood_ratio_negative),
+            "what_if": [
+                {"prevalence": prevalence, "ppv": number(ppv), "npv": number(npv)}
+                for prevalence, ppv, npv in self.what_if
+            ],
         }
 
 
@@ -193,6 +200,31 @@ def prevalence_what_if(
         raise SettingsError(f"Expected prevalences between 0 and 1, but got {wrong}.")
     rates = check.rates
     return tuple((value, rates.ppv_at(value), rates.npv_at(value)) for value in prevalences)
+
+
+def parse_prevalences(stated: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Read stated prevalences: ``"0.05"`` for every finding, ``"Pneumonia=0.013"`` for one.
+
+    Returns:
+        (finding, prevalence) each; the finding is empty where all are meant.
+
+    Raises:
+        SettingsError: If one is not a number between 0 and 1.
+    """
+    result = []
+    for text in stated:
+        name, _, share = text.rpartition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = math.nan
+        if not 0.0 < value < 1.0:
+            raise SettingsError(
+                f"Expected a prevalence between 0 and 1, such as 0.05 or Pneumonia=0.013, but got "
+                f"'{text}'."
+            )
+        result.append((canonical_finding(name) if name else "", value))
+    return tuple(result)
 
 
 def point_to_json(point: OperatingPoint) -> dict[str, object]:

@@ -14,6 +14,7 @@ from monai_cxr.evaluation import discrimination, reliability
 from monai_cxr.evaluation.calibration import Calibrator
 from monai_cxr.evaluation.conformal import ConformalRule, check_conformal
 from monai_cxr.evaluation.curves import finding_curves
+from monai_cxr.evaluation.decision_rules import DecisionRules
 from monai_cxr.evaluation.intervals import (
     BootstrapPlan,
     centred_interval,
@@ -23,7 +24,11 @@ from monai_cxr.evaluation.intervals import (
     percentile_interval,
 )
 from monai_cxr.evaluation.logits import sigmoid
-from monai_cxr.evaluation.operating_points import check_operating_points
+from monai_cxr.evaluation.operating_points import (
+    CheckedOperatingPoint,
+    check_operating_points,
+    prevalence_what_if,
+)
 from monai_cxr.evaluation.predictions import PredictionSet
 from monai_cxr.evaluation.replicates import (
     Statistic,
@@ -61,6 +66,8 @@ def evaluate(
     allow_overlap: bool = False,
     operating_points: Sequence[OperatingPoint] = (),
     conformal: Sequence[ConformalRule] = (),
+    rules: DecisionRules | None = None,
+    prevalences: Sequence[tuple[str, float]] = (),
     subgroups: bool | Sequence[tuple[str, ...]] = True,
     identity: EvaluationIdentity | None = None,
     n_threads: int | None = None,
@@ -76,6 +83,9 @@ def evaluate(
             fitted the calibrator.
         operating_points: Thresholds to check.
         conformal: Rules for absent, uncertain and present to check.
+        rules: Both, as a file of ``thresholds`` holds them; patients that chose them are marked.
+        prevalences: (finding, prevalence) at which PPV and NPV are wanted too; an empty finding
+            means all.
         subgroups: Whether, or which tuples of facts, to look at.
         identity: Names of data, split, labels and model; counts and digests are filled in here.
         n_threads: Of the bootstrap; the numbers do not depend on it.
@@ -91,6 +101,10 @@ def evaluate(
     if calibrator is not None:
         overlap = _overlap(predictions, calibrator, allow_overlap)
         predictions = calibrator.apply_to(predictions)
+    if rules is not None:
+        operating_points = [*operating_points, *rules.points]
+        conformal = [*conformal, *rules.conformal]
+        overlap += _chosen_here(predictions, rules)
     warnings = [*predictions.notes, *overlap]
     patients, n_patients = patient_codes(predictions.patient_ids)
     plan = BootstrapPlan(n_patients, n_bootstrap, seed)
@@ -106,15 +120,7 @@ def evaluate(
         findings=findings,
         macro=macro,
         any_finding=_any_finding(predictions, replicates[len(statistics) - 1]),
-        operating_points=check_operating_points(
-            operating_points,
-            predictions.probabilities,
-            predictions.labels,
-            predictions.patient_ids,
-            findings=predictions.findings,
-            n_bootstrap=n_bootstrap,
-            seed=seed,
-        ),
+        operating_points=_operating_points(operating_points, predictions, plan, prevalences),
         subgroups=subgroups_of(
             groups,
             _by_group([len(g.rankings) for g in groups], replicates[len(statistics) :], plan),
@@ -152,6 +158,42 @@ def _overlap(predictions: PredictionSet, calibrator: Calibrator, allowed: bool) 
             reason="patient_overlap",
         )
     return [f"OVERLAP: {text}"]
+
+
+def _chosen_here(predictions: PredictionSet, rules: DecisionRules) -> list[str]:
+    if rules.patients is None or not rules.patients.seen(predictions.patient_ids).any():
+        return []
+    n_seen = len(np.unique(predictions.patient_ids[rules.patients.seen(predictions.patient_ids)]))
+    return [
+        f"OVERLAP: {n_seen} of {predictions.n_patients} patients also chose the operating points, "
+        "so their rates here are too good."
+    ]
+
+
+def _operating_points(
+    points: Sequence[OperatingPoint],
+    predictions: PredictionSet,
+    plan: BootstrapPlan,
+    prevalences: Sequence[tuple[str, float]],
+) -> tuple[CheckedOperatingPoint, ...]:
+    checked = check_operating_points(
+        points,
+        predictions.probabilities,
+        predictions.labels,
+        predictions.patient_ids,
+        findings=predictions.findings,
+        n_bootstrap=plan.n_replicates,
+        seed=plan.seed,
+    )
+    return tuple(
+        replace(
+            point,
+            what_if=prevalence_what_if(
+                point, [value for name, value in prevalences if name in ("", point.point.finding)]
+            ),
+        )
+        for point in checked
+    )
 
 
 def _statistics(

@@ -90,6 +90,10 @@ _OPERATING_POINT = _object(
         **dict.fromkeys(_RATES, _INTERVAL),
         "likelihood_ratio_positive": _NUMBER,
         "likelihood_ratio_negative": _NUMBER,
+        "what_if": {
+            "type": "array",
+            "items": _object(dict.fromkeys(("prevalence", "ppv", "npv"), _NUMBER)),
+        },
     }
 )
 

@@ -1,89 +1,54 @@
-"""Prediction columns: find scores, labels, patients and facts in anybody's tables."""
+"""Prediction columns: scores, labels, patients and facts of a table as checked arrays."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.errors import InvalidTable
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.evaluation.column_names import (
+    FACT_ALIASES,
+    PATIENT_COLUMNS,
+    canonical_finding,
+    columns_named,
+    logit_columns,
+    probability_columns,
+)
+from monai_cxr.evaluation.image_names import patients_in_names
 from monai_cxr.evaluation.logits import sigmoid
-from monai_cxr.findings import FINDINGS
-from monai_cxr.tables import FACT_COLUMNS, findings_in
+from monai_cxr.tables import FACT_COLUMNS
 
 Floats = NDArray[np.float64]
 
-IMAGE_COLUMNS = (
-    "sop_uid",
-    "Image Index",
-    "image_id",
-    "image",
-    "Image",
-    "filename",
-    "file",
-    "path",
-    "Path",
-    "id",
-)
-"""Spellings of the image column, in the order in which they are tried."""
-
-PATIENT_COLUMNS = ("patient_id", "Patient ID", "patientid", "patient", "subject_id", "PatientID")
-"""Spellings of the patient column."""
-
-PROBABILITY_PREFIXES = ("probability_", "prob_", "p_")
-"""Spellings of a probability column, before the finding."""
-
-_FACT_ALIASES: Mapping[str, tuple[str, ...]] = {
-    "view": ("view", "View Position", "ViewPosition"),
-    "age": ("age", "Patient Age", "patient_age"),
-    "sex": ("sex", "Patient Gender", "Patient Sex", "gender"),
-    "follow_up": ("follow_up", "Follow-up #"),
-    "manufacturer": ("manufacturer", "Manufacturer", "site"),
+UNCERTAIN_LABELS: Mapping[str, float] = {
+    "refuse": -1.0,
+    "unknown": math.nan,
+    "absent": 0.0,
+    "present": 1.0,
 }
+"""What an uncertain label (-1, as CheXpert has it) may count as."""
 
 UNCALIBRATED = "The model is not calibrated: probabilities are the sigmoid of its logits."
 """What a reader must know of logits without probabilities; a calibration takes it away."""
 
 
-def image_identifiers(table: pd.DataFrame, *, what: str) -> NDArray[np.str_]:
-    """Identifiers of the images, str, shape (N,); file names without their folders.
+def scored_findings(
+    table: pd.DataFrame, *, bare: bool = False
+) -> dict[str, tuple[str | None, str | None]]:
+    """Finding -> (its probability column, its logit column), in column order.
 
     Args:
-        table: With one of :data:`IMAGE_COLUMNS`.
-        what: What the table holds, for messages.
+        table: The predictions.
+        bare: See :func:`~monai_cxr.evaluation.column_names.probability_columns`.
 
     Raises:
-        InvalidTable: If there is no such column, or an image is repeated.
+        InvalidTable: If there is no such column.
     """
-    column = next((name for name in IMAGE_COLUMNS if name in table.columns), None)
-    if column is None:
-        raise InvalidTable(
-            f"The {what} have no image column. Expected one of {', '.join(IMAGE_COLUMNS)}, but got "
-            f"{', '.join(map(str, list(table.columns)[:8]))}.",
-            reason="missing_columns",
-        )
-    values = table[column].astype(str)
-    if column in ("path", "Path", "file", "filename"):
-        values = values.str.replace("\\", "/", regex=False).str.rsplit("/", n=1).str[-1]
-    repeated = values[values.duplicated()]
-    if len(repeated):
-        raise InvalidTable(
-            f"The {what} list {len(repeated)} images more than once, the first is "
-            f"'{repeated.iloc[0]}'. Expected each image once: average or drop the repeats.",
-            reason="duplicated_images",
-        )
-    return values.to_numpy(dtype=np.str_)
-
-
-def scored_findings(table: pd.DataFrame) -> dict[str, tuple[str | None, str | None]]:
-    """Finding -> (its probability column, its logit column), in column order."""
-    probabilities: dict[str, str] = {}
-    for prefix in PROBABILITY_PREFIXES:
-        for name in findings_in(table, prefix):
-            probabilities.setdefault(canonical_finding(name), f"{prefix}{name}")
-    logits = {canonical_finding(name): f"logit_{name}" for name in findings_in(table, "logit_")}
+    probabilities, logits = probability_columns(table, bare=bare), logit_columns(table)
     names = list(dict.fromkeys([*probabilities, *logits]))
     if not names:
         raise InvalidTable(
@@ -92,19 +57,6 @@ def scored_findings(table: pd.DataFrame) -> dict[str, tuple[str | None, str | No
             reason="no_probabilities",
         )
     return {name: (probabilities.get(name), logits.get(name)) for name in names}
-
-
-def label_columns_of(table: pd.DataFrame) -> dict[str, str]:
-    """Finding to label column: ``label_<finding>`` if there are any, else the finding's name."""
-    prefixed = {canonical_finding(name): f"label_{name}" for name in findings_in(table, "label_")}
-    if prefixed:
-        return prefixed
-    return {canonical_finding(str(name)): str(name) for name in table.columns}
-
-
-def canonical_finding(name: str) -> str:
-    """NIH's spelling of a known finding; other names stay as they are."""
-    return FINDINGS[name].name if name in FINDINGS else name
 
 
 def common_findings(
@@ -162,7 +114,17 @@ def scores_of(
             reason="no_probabilities",
         )
     _check_probabilities(probabilities, named)
-    return logits, probabilities, []
+    decisions = [
+        name
+        for name, column in zip(named, probabilities.T, strict=True)
+        if column.any() and np.isin(column, (0.0, 1.0)).all()
+    ]
+    notes = (
+        [f"{', '.join(decisions)} hold only 0 and 1: decisions, not probabilities."]
+        if decisions
+        else []
+    )
+    return logits, probabilities, notes
 
 
 def numbers_of(table: pd.DataFrame, columns: Sequence[str]) -> Floats:
@@ -190,24 +152,49 @@ def _check_probabilities(probabilities: Floats, columns: Sequence[str]) -> None:
         low, high = float(probabilities.min()), float(probabilities.max())
         raise InvalidTable(
             f"{int(outside.sum())} values in '{column}' and others lie outside [0, 1] (range "
-            f"{low:.3g} to {high:.3g}): these look like logits. Name such columns "
-            "logit_<finding>, or apply a sigmoid first.",
+            f"{low:.3g} to {high:.3g}): these {_likely(probabilities)}.",
             reason="not_probabilities",
         )
 
 
-def labels_of(table: pd.DataFrame, columns: Sequence[str]) -> Floats:
-    """Labels, float64, shape (N, F): 0, 1 or NaN.
+def _likely(values: Floats) -> str:
+    low, high = float(values.min()), float(values.max())
+    if low >= 0.0 and 2.0 < high <= 100.0:
+        return "look like percentages. Divide them by 100"
+    return "look like logits. Name such columns logit_<finding>, or apply a sigmoid first"
+
+
+def labels_of(
+    table: pd.DataFrame, columns: Sequence[str], *, uncertain: str = "refuse"
+) -> tuple[Floats, list[str]]:
+    """Labels, float64, shape (N, F): 0, 1 or NaN; and what a reader must know of them.
+
+    Args:
+        table: N rows.
+        columns: Of the F findings.
+        uncertain: What -1 counts as, one of :data:`UNCERTAIN_LABELS`.
 
     Raises:
+        SettingsError: If the policy is unknown.
         InvalidTable: If another value is there, or nothing at all.
     """
+    if uncertain not in UNCERTAIN_LABELS:
+        raise SettingsError(
+            f"Expected uncertain labels as one of {', '.join(UNCERTAIN_LABELS)}, but got "
+            f"'{uncertain}'."
+        )
     values = numbers_of(table, columns)
+    doubtful = values == -1.0
+    notes = []
+    if uncertain != "refuse" and doubtful.any():
+        values[doubtful] = UNCERTAIN_LABELS[uncertain]
+        notes.append(f"{int(doubtful.sum())} uncertain labels (-1) count as {uncertain}.")
     wrong = ~(np.isnan(values) | (values == 0.0) | (values == 1.0))
     if wrong.any():
         raise InvalidTable(
             f"{int(wrong.sum())} labels are neither 0, 1 nor empty (the first is "
-            f"{values[wrong][0]:g}). Map uncertain labels by a named policy first.",
+            f"{values[wrong][0]:g}). Map uncertain labels by a named policy first (--uncertain "
+            "unknown, absent or present, for labels of -1).",
             reason="bad_labels",
         )
     if np.isnan(values).all():
@@ -215,26 +202,31 @@ def labels_of(table: pd.DataFrame, columns: Sequence[str]) -> Floats:
             "All labels are empty, so nothing can be evaluated. Give a labels table.",
             reason="no_labels",
         )
-    return values
+    return values, notes
 
 
 def patients_of(
     truth: pd.DataFrame, table: pd.DataFrame, images: NDArray[np.str_], one_each: bool
-) -> NDArray[np.str_]:
-    """Patients of the images, str, shape (N,), from the labels first.
+) -> tuple[NDArray[np.str_], list[str]]:
+    """Patients of the images, from the labels first, from the images' names last.
+
+    Returns:
+        str, shape (N,), and what a reader must know of it.
 
     Raises:
-        InvalidTable: If no table names the patient of every image.
+        InvalidTable: If nothing names the patient of every image.
     """
     if one_each:
-        return images
+        return images, ["It was stated that no patient has two images."]
     for source in (truth, table):
-        for name in PATIENT_COLUMNS:
-            if name not in source.columns:
-                continue
-            empty = source[name].isna() | (source[name].astype(str) == "")
-            if not empty.any():
-                return source[name].astype(str).to_numpy(dtype=np.str_)
+        for name in columns_named(source, PATIENT_COLUMNS):
+            patients = source[name].astype(object).where(source[name].notna(), "").astype(str)
+            if not (patients == "").any():
+                return patients.to_numpy(dtype=np.str_), []
+    for source in (table, truth):
+        named = patients_in_names(source)
+        if named is not None:
+            return named[0], [f"Patients are taken from the images' names, as {named[1]} has them."]
     raise InvalidTable(
         "The images have no patients, and intervals are by patient. Add a patient_id column to "
         "the predictions or the labels; only if no patient has two images, say so with "
@@ -248,18 +240,14 @@ def facts_of(truth: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, object] = {}
     for fact in FACT_COLUMNS:
         found = (
-            source[alias]
+            source[column]
             for source in (truth, table)
-            for alias in _FACT_ALIASES[fact]
-            if alias in source.columns and not source[alias].isna().all()
+            for column in columns_named(source, FACT_ALIASES[fact])
+            if not source[column].isna().all()
         )
         values = next(found, None)
         if fact in ("age", "follow_up"):
-            columns[fact] = (
-                np.full(len(truth), np.nan)
-                if values is None
-                else pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
-            )
+            columns[fact] = np.full(len(truth), np.nan) if values is None else _amounts(values)
         else:
             columns[fact] = (
                 np.full(len(truth), "", dtype=object)
@@ -267,3 +255,10 @@ def facts_of(truth: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
                 else values.astype(object).where(values.notna(), "").astype(str).to_numpy()
             )
     return pd.DataFrame(columns)
+
+
+def _amounts(values: pd.Series) -> Floats:
+    """Numbers, and DICOM's ages in years such as 061Y; NaN for anything else."""
+    if values.dtype == object or values.dtype == "string":
+        values = values.astype(str).str.replace(r"(?<=\d)[Yy]$", "", regex=True)
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +12,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.column_names import label_columns
+from monai_cxr.evaluation.image_names import image_identifiers, matched_rows
 from monai_cxr.evaluation.prediction_columns import (
     UNCALIBRATED,
     common_findings,
     facts_of,
-    image_identifiers,
-    label_columns_of,
     labels_of,
     numbers_of,
     patients_of,
     scored_findings,
     scores_of,
 )
+from monai_cxr.findings import FINDINGS
 from monai_cxr.tables import read_table
 
 Floats = NDArray[np.float64]
@@ -94,6 +95,7 @@ def load_predictions(
     *,
     labels: pd.DataFrame | None = None,
     findings: Sequence[str] | None = None,
+    uncertain: str = "refuse",
     one_image_a_patient: bool = False,
 ) -> PredictionSet:
     """Read predictions, ours or anybody's, and align them with labels.
@@ -101,10 +103,13 @@ def load_predictions(
     Args:
         source: A parquet or CSV file, or its table: an image column such as ``sop_uid``,
             ``Image Index`` or ``path``, and ``probability_<finding>`` or ``prob_<finding>`` (and,
-            optionally, ``logit_<finding>``).
+            optionally, ``logit_<finding>``); any known spelling of a finding.
         labels: Rows with an image column, a column a finding (0, 1 or empty), the patient, and
-            facts; None takes ``label_<finding>`` and ``patient_id`` from the predictions.
+            facts; None takes ``label_<finding>`` and ``patient_id`` from the predictions. Patients
+            that neither table names are read from NIH's, CheXpert's or MIMIC-CXR's file names.
         findings: Findings to keep; all that have both scores and labels by default.
+        uncertain: What a label of -1 counts as: ``"refuse"``, ``"unknown"``, ``"absent"`` or
+            ``"present"``.
         one_image_a_patient: State that no patient has two images, so that none need be named.
 
     Returns:
@@ -117,19 +122,24 @@ def load_predictions(
     table = source if isinstance(source, pd.DataFrame) else read_table(source)
     table, refusals = _scored_rows(table)
     image_ids = image_identifiers(table, what="predictions")
-    scored = scored_findings(table)
+    scored = scored_findings(table, bare=labels is not None)
     truth = table if labels is None else labels
-    label_columns = label_columns_of(truth)
-    names = common_findings(tuple(scored), tuple(label_columns), findings)
-    rows, label_rows, notes = _matched_rows(image_ids, table, labels)
+    labelled = label_columns(truth)
+    names = common_findings(tuple(scored), tuple(labelled), findings)
+    rows, label_rows, notes = _matched_rows(table, labels)
     truth = truth.iloc[label_rows]
     kept = table.iloc[rows]
     logits, probabilities, score_notes = scores_of(kept, [scored[name] for name in names])
-    label_values = labels_of(truth, [label_columns[name] for name in names])
-    notes += refusals + score_notes + _disagreement(kept, names, label_values, labels is not None)
+    label_values, label_notes = labels_of(
+        truth, [labelled[name] for name in names], uncertain=uncertain
+    )
+    patients, patient_notes = patients_of(truth, kept, image_ids[rows], one_image_a_patient)
+    notes += refusals + score_notes + label_notes + patient_notes
+    notes += _disagreement(kept, names, label_values, labels is not None)
+    notes += _left_out(scored, names) if findings is None else []
     return PredictionSet(
         image_ids=image_ids[rows],
-        patient_ids=patients_of(truth, kept, image_ids[rows], one_image_a_patient),
+        patient_ids=patients,
         findings=names,
         logits=logits,
         probabilities=probabilities,
@@ -141,34 +151,36 @@ def load_predictions(
 
 def _scored_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Leave out the images that predict refused; its ``reason`` column says which."""
+    if table.empty:
+        raise InvalidTable("The predictions hold no images.", reason="empty_table")
     if "reason" not in table.columns:
-        return table, []
+        return table.reset_index(drop=True), []
     scored = table["reason"].fillna("") == ""
     n_refused = int((~scored).sum())
+    if not scored.any():
+        raise InvalidTable(
+            f"None of the {len(table)} images was scored; the column 'reason' says why.",
+            reason="nothing_scored",
+        )
     notes = [f"{n_refused} of {len(table)} images were not scored and are left out."]
     return table[scored].reset_index(drop=True), notes if n_refused else []
 
 
 def _matched_rows(
-    image_ids: NDArray[np.str_], table: pd.DataFrame, labels: pd.DataFrame | None
+    table: pd.DataFrame, labels: pd.DataFrame | None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], list[str]]:
     if labels is None:
         rows = np.arange(len(table))
         return rows, rows, []
-    keys = pd.Index(image_identifiers(labels, what="labels"))
-    found = keys.get_indexer(pd.Index(image_ids))
-    rows = np.flatnonzero(found >= 0)
-    if not len(rows):
-        example = image_ids[0] if len(image_ids) else "nothing"
-        raise InvalidTable(
-            f"None of the {len(image_ids)} predicted images is in the labels (predicted: "
-            f"'{example}', labelled: '{keys[0] if len(keys) else 'nothing'}'). Give the labels of "
-            "these images, keyed by the same name.",
-            reason="no_overlap",
-        )
-    absent = len(image_ids) - len(rows)
-    note = f"{absent} of {len(image_ids)} predicted images have no labels and are left out."
-    return rows, found[rows], [note] if absent else []
+    rows, label_rows = matched_rows(table, labels)
+    absent = len(table) - len(rows)
+    note = f"{absent} of {len(table)} predicted images have no labels and are left out."
+    return rows, label_rows, [note] if absent else []
+
+
+def _left_out(scored: Mapping[str, object], names: Sequence[str]) -> list[str]:
+    absent = [name for name in scored if name in FINDINGS and name not in names]
+    return [f"No labels, so not evaluated: {', '.join(absent)}."] if absent else []
 
 
 def _disagreement(

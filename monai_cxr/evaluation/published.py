@@ -102,6 +102,14 @@ PUBLISHED_RESULTS: tuple[PublishedResult, ...] = (
 # fmt: on
 
 
+def split_named(text: str) -> str:
+    """A split as this module names it, where the text means one of its splits; else the text."""
+    words = text.casefold().replace("-", " ").replace("_", " ").split()
+    if "official" in words and not {"train", "val", "validation"} & set(words):
+        return OFFICIAL_SPLIT
+    return RANDOM_SPLIT if words[:1] == ["random"] else text
+
+
 def published_results(split: str) -> tuple[PublishedResult, ...]:
     """Results on one split; none are given across splits.
 
