@@ -1,0 +1,18 @@
+"""Peers: programs of Debian packages that the tests talk to; their absence is said aloud."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+# pynetdicom puts scripts of the same names (storescu, findscu ...) into a venv: look past them.
+_SYSTEM_PATH = "/usr/bin:/usr/sbin:/usr/local/bin"
+
+
+def program(name: str, *, package: str) -> str:
+    """Path of a program, or a skip that says what to install."""
+    path = shutil.which(name, path=_SYSTEM_PATH)
+    if path is None:
+        pytest.skip(f"'{name}' is not here: apt-get install {package}")
+    return path
