@@ -6,14 +6,13 @@ import io
 import math
 import subprocess
 from datetime import datetime, timezone
-from pathlib import Path
 
 import highdicom
 import numpy as np
 import pydicom
 import pytest
 import sr_walker as walker
-from peers import program
+from dicom_peers import errors_of_dciodvfy, program
 from pydicom.config import IGNORE
 
 from monai_cxr.dicom.instances import derived_uid, is_own_result
@@ -71,17 +70,6 @@ def film() -> bytes:
         AccessionNumber="A1", ImagerPixelSpacing=["0.14", "0.14"], PatientOrientation=["L", "F"],
         Manufacturer="Maker",
     )  # fmt: skip
-
-
-def errors_of_dciodvfy(data: bytes, folder: Path) -> list[str]:
-    path = folder / "object.dcm"
-    path.write_bytes(data)
-    done = subprocess.run(
-        [program("dciodvfy", package="dicom3tools"), "-new", path], capture_output=True, text=True
-    )
-    lines = (done.stdout + done.stderr).splitlines()
-    assert lines, "dciodvfy says at least which IOD it found"
-    return [line for line in lines if line.startswith("Error")]
 
 
 class TestRows:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +18,15 @@ def program(name: str, *, package: str) -> str:
     if path is None:
         pytest.skip(f"'{name}' is not here: apt-get install {package}")
     return path
+
+
+def errors_of_dciodvfy(data: bytes, folder: Path) -> list[str]:
+    """What dicom3tools' validator finds wrong with an object."""
+    path = folder / "object.dcm"
+    path.write_bytes(data)
+    done = subprocess.run(
+        [program("dciodvfy", package="dicom3tools"), "-new", path], capture_output=True, text=True
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    assert lines, "dciodvfy says at least which IOD it found"
+    return [line for line in lines if line.startswith("Error")]
