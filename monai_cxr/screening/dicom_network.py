@@ -121,7 +121,7 @@ def application(ae_title: str, timeout_seconds: float) -> Any:
 
 def associate(entity: Any, peer: Peer, **options: Any) -> Any:
     """Open an association; the result may not be established."""
-    event = require("pynetdicom.evt", extra="pacs")
+    event = require("pynetdicom.events", extra="pacs")
     tls = None if peer.tls is None else (client_tls(peer.tls), peer.host)
     handlers = [(event.EVT_CONN_OPEN, send_at_once), *options.pop("evt_handlers", [])]
     return entity.associate(
