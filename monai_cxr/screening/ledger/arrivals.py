@@ -12,6 +12,7 @@ from monai_cxr.screening.ledger import audit, quarantine, studies
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import PRIORITY_DELAY_SECONDS, ReceivedFilm
 from monai_cxr.screening.ledger.schema import SCHEDULED, arrivals, films
+from monai_cxr.screening.ledger.schema import quarantine as quarantined
 
 NEW, DUPLICATE, CONFLICT = "new", "duplicate", "conflict"
 SAME_UID_REASON = "same_uid_other_pixels"
@@ -64,6 +65,37 @@ def known_paths(ledger: Ledger, paths: Iterable[str]) -> set[str]:
             query = select(arrivals.c.path).where(arrivals.c.path.in_(chunk))
             known.update(connection.execute(query).scalars())
     return known
+
+
+def kept_paths(ledger: Ledger, paths: Iterable[str]) -> set[str]:
+    """Which of these paths a film or an entry of the quarantine lies at."""
+    wanted = list(paths)
+    with ledger.read() as connection:
+        at_film = select(films.c.path).where(films.c.path.in_(wanted))
+        at_entry = select(quarantined.c.path).where(quarantined.c.path.in_(wanted))
+        return {
+            *connection.execute(at_film).scalars(),
+            *connection.execute(at_entry).scalars(),
+        }
+
+
+def ignore(
+    ledger: Ledger, sop_uid: str, reason: str, *, source: str = "", calling_ae: str = ""
+) -> None:
+    """Record that an object came and was not kept, because it is no film of anybody's."""
+    now = ledger.clock()
+    with ledger.write() as connection:
+        connection.execute(
+            arrivals.insert().values(
+                sop_uid=sop_uid,
+                source=source,
+                calling_ae=calling_ae,
+                outcome="ignored",
+                reason=reason,
+                arrived_at=now,
+            )
+        )
+        audit.record(connection, "intake", "ignored", sop_uid, {"reason": reason}, now=now)
 
 
 def _enqueue(
