@@ -95,9 +95,7 @@ def main() -> int:
         listening.append((handle, port))
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     _enter_new_network()
-    process = subprocess.Popen(
-        sys.argv[5:], preexec_fn=lambda: _LIBC.prctl(1, signal.SIGKILL)
-    )
+    process = subprocess.Popen(sys.argv[5:], preexec_fn=lambda: _LIBC.prctl(1, signal.SIGKILL))
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     ports = {str(port): handle.getsockname()[1] for handle, port in listening}
     part = out.with_suffix(".part")

@@ -49,6 +49,23 @@ class Peer:
     timeout_seconds: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedSender:
+    """Who may send.
+
+    Attributes:
+        ae_title: Its calling AE title.
+        host: Host name or address it must call from; ``""`` for any.
+        port: Where it takes Storage Commitment reports; 0 for nowhere.
+        tls: TLS files for those reports, or None.
+    """
+
+    ae_title: str
+    host: str = ""
+    port: int = 0
+    tls: TlsFiles | None = None
+
+
 def client_tls(files: TlsFiles) -> ssl.SSLContext:
     """A context for connecting.
 
