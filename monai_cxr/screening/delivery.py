@@ -6,6 +6,7 @@ delivered when the receiver said so; everything else is tried again, after a gro
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -82,7 +83,8 @@ class Folder:
             finally:
                 os.close(directory)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             return Answer(False, error=os.strerror(error.errno or 0))
         return Answer(True, status="written")
 

@@ -128,7 +128,8 @@ class TestCStore:
             return 0x0000
 
         with storage_server(hang_up) as port:
-            assert deliver_batch(taken.ledger, pacs(port), BUILDERS, "d") == (0, 2)
+            peer = pacs(port, timeout_seconds=3.0)  # as long as it waits for the lost answer
+            assert deliver_batch(taken.ledger, peer, BUILDERS, "d") == (0, 2)
         found = outbox.deliveries(taken.ledger)
         assert {d.state for d in found} == {"pending"}
         assert {d.last_error for d in found} <= {"no_answer", "association_lost"}
