@@ -18,7 +18,8 @@ from monai_cxr.errors import DeliveryError
 from monai_cxr.optional import require
 from monai_cxr.screening.storage_scu import Answer
 
-_MODALITIES = ("CR", "DX")
+MODALITIES = ("CR", "DX")
+"""Modality (0008,0060) of the series that are pulled."""
 _PAGE = 100
 
 
@@ -100,7 +101,7 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
 
 
 def search(
-    server: DicomWebServer, first: date, last: date, *, modalities: Sequence[str] = _MODALITIES
+    server: DicomWebServer, first: date, last: date, *, modalities: Sequence[str] = MODALITIES
 ) -> Iterator[FoundInstance]:
     """Find the images of a range of study dates by QIDO-RS.
 
