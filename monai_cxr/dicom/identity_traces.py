@@ -18,7 +18,6 @@ _KEYWORDS = (
     "PatientBirthDate", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
 )  # fmt: skip
 _SHORTEST, _SHORTEST_BYTES, _SHORTEST_IN_PIXELS = 4, 4, 8
-_PIXEL_TAG = 0x7FE00010
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,13 @@ class IdentityTraces:
     def remove_from(self, dataset: Dataset) -> None:
         """Leave out every text that holds one of them, on every level."""
         for element in list(dataset):
-            if element.tag == _PIXEL_TAG:
-                continue
             if element.VR == "SQ":
                 for item in element.value:
                     self.remove_from(item)
-                continue
-            if element.VR == "UI" or not isinstance(element.value, str | list | tuple):
-                values = [str(element.value)] if element.VR in ("PN", "IS", "DS") else []
-            else:
-                values = [str(element.value)]
-            folded = " ".join(values).casefold()
-            if any(text in folded for text in self.texts):
-                del dataset[element.tag]
+            elif element.VR != "UI" and not isinstance(element.value, bytes):
+                folded = str(element.value).casefold()
+                if any(text in folded for text in self.texts):
+                    del dataset[element.tag]
 
     def are_in(self, data: bytes, *, n_pixel_bytes: int) -> bool:
         """Whether a file still holds one.
