@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset, FileMetaDataset, dcmwrite
 from pydicom.uid import UID
 
 from monai_cxr.dicom import elements, parsing
@@ -34,6 +34,24 @@ _TEXTS = (
     ("Manufacturer", 64),
     ("ManufacturerModelName", 64),
 )
+STUDY_KEYWORDS = (
+    "SpecificCharacterSet",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+    "StudyDescription",
+)
+"""Patient and study attributes that a result repeats."""
+
+_IMPLEMENTATION_UID = "2.25.252879846312413546938172464834107953419"
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
@@ -138,6 +156,17 @@ def film_evidence(header: Dataset) -> Dataset:
     if not all(text.isascii() for text in texts):
         result.SpecificCharacterSet = "ISO_IR 192"
     return result
+
+
+def add_file_meta(dataset: Dataset, transfer_syntax: str) -> None:
+    """Set the file meta information (PS3.10 7.1)."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = UID(transfer_syntax)
+    meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
+    meta.ImplementationVersionName = "MONAI_CXR"
+    dataset.file_meta = meta
 
 
 def written(dataset: Dataset) -> DicomInstance:

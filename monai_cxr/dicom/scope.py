@@ -37,6 +37,9 @@ _SECONDARY_CAPTURES = frozenset(
         "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
     }
 )
+RADIOGRAPH_CLASSES = _RADIOGRAPHS | _SECONDARY_CAPTURES
+"""SOP Classes that can hold a radiograph: CR, DX, and grayscale Secondary Capture."""
+
 _CHEST = re.compile(r"CHEST|THORA|TORAX|TORACE|LUNG|PULM|POUMON|PULMAO|BRUSTKORB|胸")
 _NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK")
 _OTHER_PART = re.compile(
@@ -76,7 +79,7 @@ class ScopeDecision:
 
 def is_radiograph_class(sop_class_uid: str) -> bool:
     """Whether a SOP Class can hold a radiograph: CR, DX, or a grayscale Secondary Capture."""
-    return sop_class_uid in _RADIOGRAPHS | _SECONDARY_CAPTURES
+    return sop_class_uid in RADIOGRAPH_CLASSES
 
 
 def check_header(facts: HeaderFacts) -> ScopeDecision:

@@ -15,12 +15,15 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code as DicomCode
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
 from monai_cxr import findings
 from monai_cxr.dicom.instances import (
     MANUFACTURER,
+    STUDY_KEYWORDS,
     DicomInstance,
     Source,
+    add_file_meta,
     derived_uid,
     film_evidence,
     header_of,
@@ -100,7 +103,6 @@ def structured_report(
         if isinstance(operating_points, Mapping)
         else {point.finding: point for point in operating_points}
     )
-    coding: Any = require("highdicom.coding_schemes", extra="pacs")
     sr: Any = require("highdicom.sr", extra="pacs")
     keep_quiet("highdicom")
     with quiet():
@@ -111,24 +113,10 @@ def structured_report(
             for film, image in zip(reported, evidence, strict=True)
             for group in _groups(sr, film.prediction, image, points, calibration)
         ]
-        uid = derived_uid("|".join(sorted(e.SOPInstanceUID for e in evidence)), model.digest, "sr")
-        report = sr.Comprehensive3DSR(
-            evidence=evidence,
-            content=_content(sr, evidence, model, groups),
-            series_instance_uid=derived_uid(
-                evidence[0].StudyInstanceUID, model.digest, "sr-series"
-            ),
-            series_number=SERIES_NUMBER,
-            sop_instance_uid=uid,
-            instance_number=1,
-            is_complete=True,
-            is_final=False,
-            is_verified=False,
-            series_description=SERIES_DESCRIPTION,
-            coding_schemes=_private_schemes(coding, reported),
-            previous_versions=None if predecessor is None else [_reference(predecessor)],
-            **equipment(model),
-        )
+        report = _document(evidence, model, _content(sr, evidence, model, groups))
+        _add_private_schemes(report, reported)
+        if predecessor is not None:
+            report.PredecessorDocumentsSequence = [_study_reference([_instance(predecessor)])]
         stamp(report, created or datetime.now().astimezone())
         return written(report)
 
@@ -141,6 +129,15 @@ def equipment(model: ModelIdentity) -> dict[str, str]:
         "software_versions": model.version[:64] or "unknown",
         "device_serial_number": model.digest[:64] or "unknown",
     }
+
+
+def add_equipment(dataset: Dataset, model: ModelIdentity) -> None:
+    """Set General Equipment of a result."""
+    values = equipment(model)
+    dataset.Manufacturer = values["manufacturer"]
+    dataset.ManufacturerModelName = values["manufacturer_model_name"]
+    dataset.SoftwareVersions = values["software_versions"]
+    dataset.DeviceSerialNumber = values["device_serial_number"]
 
 
 def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
@@ -184,7 +181,7 @@ def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, groups: lis
         imaging_measurements=groups,
         title=_REPORT_TITLE,
         referenced_images=listed or None,
-    )
+    )[0]
 
 
 def _can_be_listed(image: Dataset) -> bool:
@@ -260,28 +257,78 @@ def _parameters(
     return parameters
 
 
-def _private_schemes(coding: Any, films: Sequence[ReportedFilm]) -> list[Any] | None:
+def _document(evidence: list[Dataset], model: ModelIdentity, content: Dataset) -> Dataset:
+    """The SR Document modules (PS3.3 A.35.13) around a content tree.
+
+    highdicom's own class copies and searches the tree several times, which takes longer than all
+    the rest; what it adds is the dozen attributes below.
+    """
+    report = Dataset()
+    for keyword in STUDY_KEYWORDS:
+        if keyword in evidence[0]:
+            report[keyword] = evidence[0][keyword]
+    films = "|".join(sorted(image.SOPInstanceUID for image in evidence))
+    report.SOPClassUID = Comprehensive3DSRStorage
+    report.SOPInstanceUID = derived_uid(films, model.digest, "sr")
+    report.SeriesInstanceUID = derived_uid(report.StudyInstanceUID, model.digest, "sr-series")
+    report.Modality = "SR"
+    report.SeriesNumber, report.InstanceNumber = SERIES_NUMBER, 1
+    report.SeriesDescription = SERIES_DESCRIPTION
+    report.ReferencedPerformedProcedureStepSequence = []
+    add_equipment(report, model)
+    report.CompletionFlag = "COMPLETE"
+    report.PreliminaryFlag = "PRELIMINARY"
+    report.VerificationFlag = "UNVERIFIED"
+    report.ContentDate = report.ContentTime = ""
+    report.PerformedProcedureCodeSequence = []
+    report.CurrentRequestedProcedureEvidenceSequence = [_study_reference(evidence)]
+    for element in content:
+        report.add(element)
+    add_file_meta(report, ExplicitVRLittleEndian)
+    return report
+
+
+def _add_private_schemes(report: Dataset, films: Sequence[ReportedFilm]) -> None:
     """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes."""
     names = {score.finding for film in films for score in film.prediction.scores}
     designators = {FINDINGS[name].code.scheme for name in names}
     items = []
     for designator in sorted(d for d in designators if d.startswith("99")):
-        item = coding.CodingSchemeIdentificationItem(
-            designator, name="monai_cxr findings", responsible_organization=MANUFACTURER
-        )
-        item.CodingSchemeUID = PRIVATE_SCHEME_UID  # highdicom writes it for registered ones alone
+        item = Dataset()
+        item.CodingSchemeDesignator = designator
+        item.CodingSchemeUID = PRIVATE_SCHEME_UID
+        item.CodingSchemeName = "monai_cxr findings"
+        item.CodingSchemeResponsibleOrganization = MANUFACTURER
         items.append(item)
-    return items or None
+    if items:
+        report.CodingSchemeIdentificationSequence = items
+
+
+def _study_reference(instances: Sequence[Dataset]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study."""
+    by_series: dict[str, list[Dataset]] = {}
+    for instance in instances:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = instance.SOPClassUID
+        reference.ReferencedSOPInstanceUID = instance.SOPInstanceUID
+        by_series.setdefault(instance.SeriesInstanceUID, []).append(reference)
+    study = Dataset()
+    study.StudyInstanceUID = instances[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = []
+    for uid, references in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = uid
+        series.ReferencedSOPSequence = references
+        study.ReferencedSeriesSequence.append(series)
+    return study
+
+
+def _instance(made: DicomInstance) -> Dataset:
+    result = Dataset()
+    result.SOPClassUID, result.SOPInstanceUID = made.sop_class_uid, made.sop_uid
+    result.SeriesInstanceUID, result.StudyInstanceUID = made.series_uid, made.study_uid
+    return result
 
 
 def _code(code: findings.Code) -> DicomCode:
     return DicomCode(code.value, code.scheme, code.meaning)
-
-
-def _reference(instance: DicomInstance) -> Dataset:
-    result = Dataset()
-    result.SOPClassUID = instance.sop_class_uid
-    result.SOPInstanceUID = instance.sop_uid
-    result.SeriesInstanceUID = instance.series_uid
-    result.StudyInstanceUID = instance.study_uid
-    return result
