@@ -10,10 +10,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from monai_cxr.errors import CXRError
+from monai_cxr.screening.delivery import Folder, deliver_batch, report_builder
 from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox
-from monai_cxr.screening.report_folder import DESTINATION, KIND, deliver_reports
 from monai_cxr.screening.worker import WorkerOptions, run_worker
 
+KIND, DESTINATION = "sr", "archive"
 LISTED_CURSOR = "archive-is-listed"
 _IDLE_SECONDS = 0.2
 
@@ -68,17 +69,13 @@ def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
     model = BundleModel.load(task.bundle, device=task.device)
     with_reports = task.reports is not None and model.calibrator is not None
 
+    folder = Folder(DESTINATION, task.reports) if task.reports is not None else None
+    builders = {KIND: report_builder(model.operating_points)}
+
     def report() -> int:
-        if task.reports is None or not with_reports:
+        if folder is None or not with_reports or stop():
             return 0
-        return deliver_reports(
-            ledger,
-            task.owner,
-            task.reports,
-            model.operating_points,
-            n=task.batch_size,
-            should_stop=stop,
-        )
+        return sum(deliver_batch(ledger, folder, builders, task.owner, n=task.batch_size))
 
     def when_idle() -> bool:
         if report():
