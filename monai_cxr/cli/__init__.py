@@ -17,6 +17,7 @@ from monai_cxr.cli import (
     explain_verbs,
     model_verbs,
     report_verbs,
+    screen_verbs,
 )
 from monai_cxr.errors import CXRError, InputError
 
@@ -42,6 +43,7 @@ data_verbs.register(app)
 model_verbs.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
+screen_verbs.register(app)
 deidentify_verb.register(app)
 demo_verb.register(app)
 

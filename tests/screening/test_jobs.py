@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,6 +41,12 @@ class TestEnqueue:
         (entry,) = quarantine.entries(ledger)
         assert (entry.reason, entry.path) == ("same_uid_other_pixels", "/spool/other.dcm")
         assert jobs.film(ledger, entry.sop_uid).path == "/spool/1.dcm"
+
+    def test_a_conflict_in_a_study_that_nobody_knows_makes_no_study(self, ledger):
+        arrivals.enqueue(ledger, received(1))
+        stranger = replace(received(2, study=9), key=replace(received(1).key, study_uid="1.2.9"))
+        assert arrivals.enqueue(ledger, stranger) == "conflict"
+        assert counts.count(ledger).n_studies == 1
 
     def test_other_encoding_of_the_same_pixels_is_a_duplicate(self, ledger):
         arrivals.enqueue(ledger, received(1))

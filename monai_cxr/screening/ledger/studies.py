@@ -132,7 +132,8 @@ def close_quiet(
 
 def refresh(connection: Connection, study_uid: str, *, now: float) -> None:
     """Recompute a study's row within the transaction that changed one of its films."""
-    if not study_uid:
+    has_films = select(films.c.id).where(films.c.study_uid == study_uid).limit(1)
+    if not study_uid or connection.execute(has_films).first() is None:
         return
     insert_new(connection, studies, [{"study_uid": study_uid, "opened_at": now}], ["study_uid"])
     # The row's lock orders concurrent changes; each sees the films of those before.
