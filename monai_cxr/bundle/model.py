@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.preprocessing import normalise, prepare
-from monai_cxr.radiograph import Radiograph
+from monai_cxr.radiograph import InstanceKey, Radiograph
 
 CALIBRATION_NAME = "models/calibration.json"
 OPERATING_POINTS_NAME = "models/operating_points.json"
@@ -81,10 +82,7 @@ class BundleModel:
             InvalidBundle: If a file is absent or changed, or a config names a forbidden class.
         """
         bundle = find_bundle(path)
-        if (bundle / RUN_NAME).is_file() and not (bundle / DIGESTS_NAME).exists():
-            digest = file_digest(bundle / WEIGHTS_NAME) if (bundle / WEIGHTS_NAME).is_file() else ""
-        else:
-            digest = model_digest(check_digests(bundle))
+        digest = bundle_digest(bundle)
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
         network = build_network(config)
         load_weights(network, bundle / WEIGHTS_NAME)
@@ -142,9 +140,30 @@ class BundleModel:
         result: list[Prediction] = []
         for start in range(0, len(radiographs), batch_size):
             films = radiographs[start : start + batch_size]
-            logits = self.logits(np.stack([self.prepare(film) for film in films]))
-            result += [self._prediction(film, row) for film, row in zip(films, logits, strict=True)]
+            inputs = np.stack([self.prepare(film) for film in films])
+            scored = self.predict_prepared([(film.key, film.flags) for film in films], inputs)
+            result += [replace(p, quality=f.quality) for p, f in zip(scored, films, strict=True)]
         return result
+
+    def predict_prepared(
+        self,
+        films: Sequence[tuple[InstanceKey, tuple[str, ...]]],
+        inputs: NDArray[np.float32],
+    ) -> list[Prediction]:
+        """Predict films that :meth:`prepare` has made ready elsewhere.
+
+        Args:
+            films: Identity and flags of each.
+            inputs: float32, shape (B, 1, size, size).
+
+        Returns:
+            One prediction a film, in order.
+        """
+        logits = self.logits(inputs)
+        return [
+            self._prediction(key, flags, row)
+            for (key, flags), row in zip(films, logits, strict=True)
+        ]
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities, shape (B, F); NaN without a calibration."""
@@ -152,7 +171,9 @@ class BundleModel:
             return np.full(logits.shape, math.nan)
         return self.calibrator.apply(logits)
 
-    def _prediction(self, film: Radiograph, logits: NDArray[np.float64]) -> Prediction:
+    def _prediction(
+        self, key: InstanceKey, flags: tuple[str, ...], logits: NDArray[np.float64]
+    ) -> Prediction:
         scores = []
         for name, logit, probability in zip(
             self.findings, logits, self.probabilities(logits[None])[0], strict=True
@@ -161,7 +182,7 @@ class BundleModel:
             decided = point is not None and not math.isnan(probability - point.threshold)
             positive = bool(probability >= point.threshold) if point and decided else None
             scores.append(FindingScore(name, float(logit), float(probability), positive))
-        return Prediction(film.key, self.identity, tuple(scores), film.flags, film.quality)
+        return Prediction(key, self.identity, tuple(scores), flags)
 
     def __repr__(self) -> str:
         """Name, version, digest and engine."""
@@ -170,6 +191,18 @@ class BundleModel:
             f"BundleModel({identity.name} {identity.version}, {identity.digest[:12]}, "
             f"{identity.runtime}, {self.image_size} px)"
         )
+
+
+def bundle_digest(bundle: Path) -> str:
+    """Digest that names the model of a bundle's or run's folder; see :meth:`BundleModel.load`.
+
+    Raises:
+        InvalidBundle: If a file of a packaged bundle is absent or changed.
+    """
+    if (bundle / RUN_NAME).is_file() and not (bundle / DIGESTS_NAME).exists():
+        weights = bundle / WEIGHTS_NAME
+        return file_digest(weights) if weights.is_file() else ""
+    return model_digest(check_digests(bundle))
 
 
 def _field(config: dict[str, Any], name: str, kind: type) -> Any:

@@ -13,10 +13,12 @@ import typer
 from monai_cxr.cli import (
     calibration_verbs,
     data_verbs,
+    deidentify_verb,
     demo_verb,
     explain_verbs,
     model_verbs,
     report_verbs,
+    screen_verbs,
 )
 from monai_cxr.errors import CXRError, InputError
 
@@ -43,6 +45,8 @@ model_verbs.register(app)
 calibration_verbs.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
+screen_verbs.register(app)
+deidentify_verb.register(app)
 demo_verb.register(app)
 
 

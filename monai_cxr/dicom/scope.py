@@ -38,6 +38,9 @@ _SECONDARY_CAPTURES = frozenset(
         "1.2.840.10008.5.1.4.1.1.7.3",  # Multi-frame Grayscale Word Secondary Capture
     }
 )
+RADIOGRAPH_CLASSES = _RADIOGRAPHS | _SECONDARY_CAPTURES
+"""SOP Classes that can hold a radiograph: CR, DX, and grayscale Secondary Capture."""
+
 # BodyPartExamined is free text in practice; accents are gone by now.
 _CHEST = re.compile(
     r"CHEST|CHST|CXR|THORA|THX|TORAX|TORAC|TORAKS|LUNG|PULM|POUMON|POLMON|BRUSTKORB|BROSTKORG|"
@@ -77,6 +80,11 @@ class ScopeDecision:
     reason: str = ""
     sentence: str = ""
     flags: tuple[str, ...] = ()
+
+
+def is_radiograph_class(sop_class_uid: str) -> bool:
+    """Whether a SOP Class can hold a radiograph: CR, DX, or a grayscale Secondary Capture."""
+    return sop_class_uid in RADIOGRAPH_CLASSES
 
 
 def check_header(facts: HeaderFacts) -> ScopeDecision:
@@ -208,8 +216,8 @@ def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
     if facts.modality and facts.modality not in _MODALITIES:
         shown = facts.modality if re.fullmatch(r"[A-Z0-9]{2,10}", facts.modality) else "unknown"
         return _refuse("modality", f"Modality is {shown}; a radiograph has CR or DX.")
-    is_known = facts.sop_class_uid in _RADIOGRAPHS | _SECONDARY_CAPTURES
-    if facts.sop_class_uid.startswith("1.2.840.10008.") and not is_known:
+    of_standard = facts.sop_class_uid.startswith("1.2.840.10008.")
+    if of_standard and not is_radiograph_class(facts.sop_class_uid):
         return _refuse("sop_class", "The SOP Class is not that of a radiograph.")
     refusal = _body_part_refusal(facts) or _view_refusal(facts.view)
     if refusal is not None:

@@ -1,0 +1,334 @@
+"""Structured report: predictions to a Comprehensive 3D SR of TID 1500 in the film's own study.
+
+Each finding of each film is one Measurement and Qualitative Evaluation Group (TID 1501): the
+calibrated probability, present or absent at the operating point, which algorithm said it and from
+which image. The report is PRELIMINARY and UNVERIFIED: no physician has looked at it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code as DicomCode
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
+
+from monai_cxr import findings
+from monai_cxr.dicom.instances import (
+    MANUFACTURER,
+    STUDY_KEYWORDS,
+    DicomInstance,
+    Source,
+    add_file_meta,
+    derived_uid,
+    film_evidence,
+    header_of,
+    stamp,
+    written,
+)
+from monai_cxr.dicom.parsing import keep_quiet, quiet
+from monai_cxr.errors import NotCalibrated, SettingsError
+from monai_cxr.findings import FINDINGS
+from monai_cxr.optional import require
+from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
+
+SERIES_DESCRIPTION = "AI chest findings (research use, not for diagnosis)"
+SERIES_NUMBER = 900
+
+PRIVATE_SCHEME_UID = derived_uid("monai_cxr", "99MONAICXR", "coding-scheme")
+"""UID of the private coding scheme, for a finding that has no verified SNOMED CT code."""
+
+_PROBABILITY = DicomCode("122157", "DCM", "Probability")
+_PRESENCE = DicomCode("705057003", "SCT", "Presence")
+_PRESENT = DicomCode("52101004", "SCT", "Present")
+_ABSENT = DicomCode("272519000", "SCT", "Absent")
+_CLINICAL_FINDING = DicomCode("404684003", "SCT", "Clinical finding")
+_CHEST_RADIOGRAPHY = DicomCode("399208008", "SCT", "Plain chest X-ray")
+_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
+_DEVICE = DicomCode("121007", "DCM", "Device")
+_REPORT_TITLE = DicomCode("126000", "DCM", "Imaging Measurement Report")
+_NO_UNITS = DicomCode("1", "UCUM", "no units")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedFilm:
+    """A film and what a model says of it.
+
+    Attributes:
+        source: The film's file, parsed file, or header.
+        prediction: The prediction made from it.
+    """
+
+    source: Source
+    prediction: Prediction
+
+
+def structured_report(
+    films: ReportedFilm | Sequence[ReportedFilm],
+    *,
+    operating_points: Iterable[OperatingPoint] | Mapping[str, OperatingPoint] = (),
+    calibration: str = "",
+    created: datetime | None = None,
+    predecessor: DicomInstance | None = None,
+) -> DicomInstance:
+    """Report one film, or the films of one study, as a Comprehensive 3D SR (TID 1500).
+
+    Args:
+        films: One film, or several of one study read by one model.
+        operating_points: Thresholds to state beside each finding.
+        calibration: How probabilities were calibrated, for example ``"platt"``.
+        created: When the result was made: give the time kept with the result, and making the
+            report again gives the same bytes. None for now.
+        predecessor: An earlier report of the same study that this one replaces.
+
+    Returns:
+        The report. Its UID is derived from the films and the model, so that a resend is the same
+        object.
+
+    Raises:
+        UnsupportedImage: ``"no_identity"`` if a film lacks a UID, ``"sop_class"`` if it is no
+            radiograph.
+        NotCalibrated: If a film has no probability at all.
+        SettingsError: If there is no film, or films mix studies or models, or a prediction belongs
+            to another film.
+        MissingDependency: Without the extra ``pacs``.
+    """
+    reported = (films,) if isinstance(films, ReportedFilm) else tuple(films)
+    points = (
+        dict(operating_points)
+        if isinstance(operating_points, Mapping)
+        else {point.finding: point for point in operating_points}
+    )
+    sr: Any = require("highdicom.sr", extra="pacs")
+    keep_quiet("highdicom")
+    with quiet():
+        evidence = [film_evidence(header_of(film.source)) for film in reported]
+        model = _one_study_and_model(reported, evidence)
+        groups = [
+            group
+            for film, image in zip(reported, evidence, strict=True)
+            for group in _groups(sr, film.prediction, image, points, calibration)
+        ]
+        report = _document(evidence, model, _content(sr, evidence, model, groups))
+        _add_private_schemes(report, reported)
+        if predecessor is not None:
+            report.PredecessorDocumentsSequence = [_study_reference([_instance(predecessor)])]
+        stamp(report, created or datetime.now().astimezone())
+        return written(report)
+
+
+def equipment(model: ModelIdentity) -> dict[str, str]:
+    """General Equipment (PS3.3 C.7.5.1) of a result: the model is the device."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": model.name[:64],
+        "software_versions": model.version[:64] or "unknown",
+        "device_serial_number": model.digest[:64] or "unknown",
+    }
+
+
+def add_equipment(dataset: Dataset, model: ModelIdentity) -> None:
+    """Set General Equipment of a result."""
+    values = equipment(model)
+    dataset.Manufacturer = values["manufacturer"]
+    dataset.ManufacturerModelName = values["manufacturer_model_name"]
+    dataset.SoftwareVersions = values["software_versions"]
+    dataset.DeviceSerialNumber = values["device_serial_number"]
+
+
+def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
+    if not films:
+        raise SettingsError("Expected at least one film to report, but got none.")
+    if len({image.StudyInstanceUID for image in evidence}) != 1:
+        raise SettingsError("Expected films of one study, but got several studies.")
+    if len({image.SOPInstanceUID for image in evidence}) != len(evidence):
+        raise SettingsError("Expected distinct films, but one is given twice.")
+    if len({film.prediction.model.digest for film in films}) != 1:
+        raise SettingsError("Expected predictions of one model, but got several digests.")
+    for film, image in zip(films, evidence, strict=True):
+        if film.prediction.key.sop_uid != image.SOPInstanceUID:
+            raise SettingsError(
+                f"The prediction is of {film.prediction.key.sop_uid}, but the film is "
+                f"{image.SOPInstanceUID}. Report each film with its own prediction."
+            )
+        if all(math.isnan(score.probability) for score in film.prediction.scores):
+            raise NotCalibrated(
+                "The prediction holds no probability. Calibrate the bundle before reporting."
+            )
+    return films[0].prediction.model
+
+
+def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, groups: list[Any]) -> Any:
+    """TID 1500: observer (TID 1001), procedure, image library (TID 1600), groups (TID 1501)."""
+    observer = sr.ObserverContext(
+        _DEVICE,
+        sr.DeviceObserverIdentifyingAttributes(
+            uid=derived_uid("monai_cxr", model.digest, "device"),
+            name=model.name,
+            manufacturer_name=MANUFACTURER,
+            model_name=model.name,
+            serial_number=model.digest or None,
+        ),
+    )
+    listed = [image for image in evidence if _can_be_listed(image)]
+    return sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=_CHEST_RADIOGRAPHY,
+        imaging_measurements=groups,
+        title=_REPORT_TITLE,
+        referenced_images=listed or None,
+    )[0]
+
+
+def _can_be_listed(image: Dataset) -> bool:
+    """Whether an Image Library entry (TID 1601, 1603) can be filled without inventing geometry."""
+    has_size = image.Rows > 0 and image.Columns > 0
+    return has_size and "PatientOrientation" in image and "ImagerPixelSpacing" in image
+
+
+def _groups(
+    sr: Any,
+    prediction: Prediction,
+    image: Dataset,
+    points: Mapping[str, OperatingPoint],
+    calibration: str,
+) -> list[Any]:
+    source = sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)
+    groups = []
+    for score in prediction.scores:
+        if math.isnan(score.probability):
+            continue
+        finding = FINDINGS[score.finding]
+        tracking = derived_uid(image.SOPInstanceUID, prediction.model.digest, score.finding)
+        algorithm = sr.AlgorithmIdentification(
+            name=prediction.model.name,
+            version=prediction.model.version or "unknown",
+            parameters=_parameters(prediction, points.get(score.finding), calibration),
+            family=_ARTIFICIAL_INTELLIGENCE,
+            manufacturer=MANUFACTURER,
+        )
+        group = sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(
+                uid=tracking, identifier=f"monai_cxr:{finding.name}"
+            ),
+            finding_category=_CLINICAL_FINDING,
+            finding_type=_code(finding.code),
+            finding_sites=[sr.FindingSite(_code(finding.site))],
+            algorithm_id=algorithm,
+            measurements=[sr.Measurement(_PROBABILITY, _rounded(score.probability), _NO_UNITS)],
+            qualitative_evaluations=_presence(sr, score),
+            source_images=[source],
+        )
+        groups.append(group)
+    return groups
+
+
+def _rounded(probability: float) -> float:
+    """Six decimals: a Numeric Value is a DS of at most 16 characters (PS3.5 6.2)."""
+    return round(probability, 6)
+
+
+def _presence(sr: Any, score: FindingScore) -> list[Any]:
+    if score.positive is None:
+        return []
+    return [sr.QualitativeEvaluation(_PRESENCE, _PRESENT if score.positive else _ABSENT)]
+
+
+def _parameters(
+    prediction: Prediction, point: OperatingPoint | None, calibration: str
+) -> list[str]:
+    """Algorithm Parameters (111002, DCM): what somebody needs to repeat the result."""
+    parameters = [f"model_sha256={prediction.model.digest}", f"runtime={prediction.model.runtime}"]
+    if calibration:
+        parameters.append(f"calibration={calibration}")
+    if point is not None:
+        parameters += [
+            f"threshold={point.threshold:.6g}",
+            f"criterion={point.criterion}",
+            f"sensitivity={point.sensitivity}",
+            f"specificity={point.specificity}",
+        ]
+    if prediction.flags:
+        parameters.append(f"cautions={', '.join(prediction.flags)}")
+    return parameters
+
+
+def _document(evidence: list[Dataset], model: ModelIdentity, content: Dataset) -> Dataset:
+    """The SR Document modules (PS3.3 A.35.13) around a content tree.
+
+    highdicom's own class copies and searches the tree several times, which takes longer than all
+    the rest; what it adds is the dozen attributes below.
+    """
+    report = Dataset()
+    for keyword in STUDY_KEYWORDS:
+        if keyword in evidence[0]:
+            report[keyword] = evidence[0][keyword]
+    films = "|".join(sorted(image.SOPInstanceUID for image in evidence))
+    report.SOPClassUID = Comprehensive3DSRStorage
+    report.SOPInstanceUID = derived_uid(films, model.digest, "sr")
+    report.SeriesInstanceUID = derived_uid(report.StudyInstanceUID, model.digest, "sr-series")
+    report.Modality = "SR"
+    report.SeriesNumber, report.InstanceNumber = SERIES_NUMBER, 1
+    report.SeriesDescription = SERIES_DESCRIPTION
+    report.ReferencedPerformedProcedureStepSequence = []
+    add_equipment(report, model)
+    report.CompletionFlag = "COMPLETE"
+    report.PreliminaryFlag = "PRELIMINARY"
+    report.VerificationFlag = "UNVERIFIED"
+    report.ContentDate = report.ContentTime = ""
+    report.PerformedProcedureCodeSequence = []
+    report.CurrentRequestedProcedureEvidenceSequence = [_study_reference(evidence)]
+    for element in content:
+        report.add(element)
+    add_file_meta(report, ExplicitVRLittleEndian)
+    return report
+
+
+def _add_private_schemes(report: Dataset, films: Sequence[ReportedFilm]) -> None:
+    """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes."""
+    names = {score.finding for film in films for score in film.prediction.scores}
+    designators = {FINDINGS[name].code.scheme for name in names}
+    items = []
+    for designator in sorted(d for d in designators if d.startswith("99")):
+        item = Dataset()
+        item.CodingSchemeDesignator = designator
+        item.CodingSchemeUID = PRIVATE_SCHEME_UID
+        item.CodingSchemeName = "monai_cxr findings"
+        item.CodingSchemeResponsibleOrganization = MANUFACTURER
+        items.append(item)
+    if items:
+        report.CodingSchemeIdentificationSequence = items
+
+
+def _study_reference(instances: Sequence[Dataset]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study."""
+    by_series: dict[str, list[Dataset]] = {}
+    for instance in instances:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = instance.SOPClassUID
+        reference.ReferencedSOPInstanceUID = instance.SOPInstanceUID
+        by_series.setdefault(instance.SeriesInstanceUID, []).append(reference)
+    study = Dataset()
+    study.StudyInstanceUID = instances[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = []
+    for uid, references in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = uid
+        series.ReferencedSOPSequence = references
+        study.ReferencedSeriesSequence.append(series)
+    return study
+
+
+def _instance(made: DicomInstance) -> Dataset:
+    result = Dataset()
+    result.SOPClassUID, result.SOPInstanceUID = made.sop_class_uid, made.sop_uid
+    result.SeriesInstanceUID, result.StudyInstanceUID = made.series_uid, made.study_uid
+    return result
+
+
+def _code(code: findings.Code) -> DicomCode:
+    return DicomCode(code.value, code.scheme, code.meaning)

@@ -1,0 +1,83 @@
+"""Report: what a message says besides the predictions: which order, when, whose."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.findings import Code
+from monai_cxr.prediction import Prediction
+
+PRESENT = Code("52101004", "SCT", "Present", "DICOM PS3.16 CID 240")
+ABSENT = Code("272519000", "SCT", "Absent", "DICOM PS3.16 CID 240")
+PROBABILITY = Code("122157", "DCM", "Probability", "DICOM PS3.16 Annex D")
+CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray", "DICOM PS3.16 CID 100")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReport:
+    """Predictions of one study by one model, as they go into a message.
+
+    Attributes:
+        predictions: One a film.
+        created: When they were made, with a time zone.
+        accession_number: AccessionNumber (0008,0050), or ``""``.
+        patient_name: DICOM PersonName, or ``""``; HL7 version 2 wants one.
+        study_started: Study date and time, or None.
+    """
+
+    predictions: tuple[Prediction, ...]
+    created: datetime
+    accession_number: str = ""
+    patient_name: str = ""
+    study_started: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a mixture.
+
+        Raises:
+            SettingsError: If there is none, or they mix studies or models, or a time has no zone.
+        """
+        if not self.predictions:
+            raise SettingsError("Expected at least one prediction to report, but got none.")
+        for name, values in (
+            ("study", {p.key.study_uid for p in self.predictions}),
+            ("model", {p.model.digest for p in self.predictions}),
+            ("patient", {p.key.patient_id for p in self.predictions}),
+        ):
+            if len(values) != 1:
+                raise SettingsError(f"Expected predictions of one {name}, but got {len(values)}.")
+        if self.created.tzinfo is None:
+            raise SettingsError("Expected 'created' with a time zone, such as timezone.utc.")
+
+    def __repr__(self) -> str:
+        """How many predictions; no patient."""
+        return f"StudyReport({len(self.predictions)} predictions)"
+
+    @property
+    def study_uid(self) -> str:
+        """Study Instance UID."""
+        return self.predictions[0].key.study_uid
+
+    @property
+    def patient_id(self) -> str:
+        """PatientID."""
+        return self.predictions[0].key.patient_id
+
+    def identifier(self, kind: str) -> str:
+        """A name-based UUID of this report's films, model and kind: the same on a resend."""
+        return identifier([p.key.sop_uid for p in self.predictions], self.digest, kind)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the model."""
+        return self.predictions[0].model.digest
+
+
+def identifier(sop_uids: Sequence[str], digest: str, kind: str) -> str:
+    """A name-based UUID (RFC 9562 5.5) of films, model and kind."""
+    name = f"{'|'.join(sorted(sop_uids))}|{digest}|{kind}"
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))

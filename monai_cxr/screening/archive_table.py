@@ -1,0 +1,143 @@
+"""Archive table: a ledger as one parquet table, a row a film, written in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, select
+
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.schema import arrivals, films, quarantine, results
+from monai_cxr.tables import logit_column, probability_column, write_atomically
+
+_PAGE = 2_000
+_TEXTS = (
+    *("path", "patient_id", "study_uid", "series_uid", "sop_uid"),
+    *("view", "sex", "manufacturer", "reason", "message", "flags"),
+)
+
+
+def positive_column(finding: str) -> str:
+    """Name of a finding's decision at its operating point; empty without one."""
+    return f"positive_{finding}"
+
+
+def write_results(
+    ledger: Ledger, path: Path, findings: Sequence[str], *, with_probabilities: bool = True
+) -> int:
+    """Write every film and refused file once, in the order of arrival.
+
+    Args:
+        ledger: The ledger.
+        path: A parquet file, made whole or not at all.
+        findings: Columns; the model's findings.
+        with_probabilities: Whether the model is calibrated.
+
+    Returns:
+        The number of rows.
+    """
+    schema = _schema(findings, with_probabilities)
+    n_rows = 0
+
+    def write(part: Path) -> None:
+        nonlocal n_rows
+        with pq.ParquetWriter(part, schema) as writer:
+            for rows in _pages(ledger, findings, with_probabilities):
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                n_rows += len(rows)
+
+    write_atomically(path, write)
+    return n_rows
+
+
+def _schema(findings: Sequence[str], with_probabilities: bool) -> pa.Schema:
+    fields = [pa.field(name, pa.string()) for name in _TEXTS]
+    fields.insert(6, pa.field("age", pa.float64()))
+    fields += [pa.field(logit_column(name), pa.float64()) for name in findings]
+    if with_probabilities:
+        fields += [pa.field(probability_column(name), pa.float64()) for name in findings]
+    fields += [pa.field(positive_column(name), pa.bool_()) for name in findings]
+    return pa.schema([*fields, pa.field("model_digest", pa.string())])
+
+
+def _pages(
+    ledger: Ledger, findings: Sequence[str], with_probabilities: bool
+) -> Iterator[list[dict[str, Any]]]:
+    """New films with their results, and refused files with their reasons."""
+    last = 0
+    while True:
+        with ledger.read() as connection:
+            came = connection.execute(
+                select(arrivals)
+                .where(arrivals.c.id > last, arrivals.c.outcome.in_(("new", "refused", "conflict")))
+                .order_by(arrivals.c.id)
+                .limit(_PAGE)
+            ).all()
+            if not came:
+                return
+            last = came[-1].id
+            uids = [row.sop_uid for row in came if row.outcome == "new"]
+            paths = [row.path for row in came]
+            joined = select(films, results).outerjoin(
+                results,
+                (results.c.sop_uid == films.c.sop_uid)
+                & (results.c.model_digest == films.c.model_digest),
+            )
+            query = joined.where(films.c.sop_uid.in_(uids)).set_label_style(
+                LABEL_STYLE_TABLENAME_PLUS_COL
+            )
+            by_uid = {row.films_sop_uid: row for row in connection.execute(query)}
+            query = select(quarantine).where(quarantine.c.path.in_(paths))
+            refusals = {row.path: row for row in connection.execute(query)}
+        rows = []
+        for row in came:
+            film = by_uid.get(row.sop_uid) if row.outcome == "new" else None
+            rows.append(_row(row, film, refusals.get(row.path), findings, with_probabilities))
+        yield rows
+
+
+def _row(
+    arrival: Any, film: Any, refusal: Any, findings: Sequence[str], with_probabilities: bool
+) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_TEXTS, "")
+    row |= {"path": arrival.path, "sop_uid": arrival.sop_uid, "reason": arrival.reason}
+    row["model_digest"] = ""
+    if refusal is not None and (film is None or film.films_state == "quarantined"):
+        row |= {"reason": refusal.reason, "message": refusal.message}
+        row |= {"study_uid": refusal.study_uid, "sop_uid": refusal.sop_uid}
+    if film is None:
+        return row
+    row |= {
+        "patient_id": film.films_patient_id,
+        "study_uid": film.films_study_uid,
+        "series_uid": film.films_series_uid,
+        "sop_uid": film.films_sop_uid,
+    }
+    if film.results_id is None:
+        return row
+    row |= {
+        "view": film.results_view,
+        "age": film.results_age,
+        "sex": film.results_sex,
+        "manufacturer": film.results_manufacturer,
+        "flags": ";".join(film.results_flags),
+        "model_digest": film.results_model_digest,
+    }
+    stored = zip(
+        film.results_findings,
+        film.results_logits,
+        film.results_probabilities,
+        film.results_positive,
+        strict=True,
+    )
+    for name, logit, probability, positive in stored:
+        if name in findings:
+            row[logit_column(name)] = logit
+            row[positive_column(name)] = positive
+            if with_probabilities:
+                row[probability_column(name)] = probability
+    return row

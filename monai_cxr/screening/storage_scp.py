@@ -1,0 +1,276 @@
+"""Storage SCP: films by C-STORE; 0x0000 means that film and job are durable.
+
+Bytes are kept as they came, compressed; nothing is decoded while a sender waits. Who may call is
+decided before anything is read: called and calling AE title, the caller's address and, with TLS,
+its certificate.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from pydicom.uid import AllTransferSyntaxes
+from sqlalchemy.exc import SQLAlchemyError
+
+from monai_cxr.dicom import parsing
+from monai_cxr.dicom.instances import is_own_result
+from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.scope import RADIOGRAPH_CLASSES, is_radiograph_class
+from monai_cxr.errors import SettingsError, UnreadableImage
+from monai_cxr.optional import require
+from monai_cxr.screening import intake
+from monai_cxr.screening.dicom_network import (
+    AllowedSender,
+    TlsFiles,
+    application,
+    send_at_once,
+    server_tls,
+)
+from monai_cxr.screening.ledger import Ledger, quarantine
+from monai_cxr.screening.spool import Spool, SpoolFull
+from monai_cxr.screening.storage_commitment import CommitmentReporter
+
+SOURCE = "c-store"
+SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3
+MISMATCH, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0xA900, 0xC000, 0x0122
+_NO_SUCH_ACTION = 0x0123  # PS3.7 C.5
+
+RESULT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.88.11",  # Basic Text SR
+    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+)
+"""Negotiated so that a PACS that forwards whole studies can hand over our own results, which are
+dropped; those of others are refused one by one."""
+
+_VERIFICATION, _COMMITMENT = "1.2.840.10008.1.1", "1.2.840.10008.1.20.1"
+_REJECT_CALLING = (0x01, 0x01, 0x03)  # permanent; by the user; calling AE title not recognized
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """How to listen.
+
+    Attributes:
+        ae_title: Our AE title, which callers must name.
+        host: Address to listen on.
+        port: Port; 0 for any free one.
+        senders: Who may send. Empty allows nobody.
+        tls: TLS files; senders must then show a certificate.
+        max_associations: At a time; more are rejected as a local limit.
+        timeout_seconds: Of silence, after which an association is ended.
+        priority: Priority class of what arrives here.
+    """
+
+    ae_title: str = "MONAI_CXR"
+    host: str = "127.0.0.1"
+    port: int = 11112
+    senders: tuple[AllowedSender, ...] = ()
+    tls: TlsFiles | None = None
+    max_associations: int = 64
+    timeout_seconds: float = 60.0
+    priority: str = "ROUTINE"
+
+    def __post_init__(self) -> None:
+        """Refuse what DICOM does not allow.
+
+        Raises:
+            SettingsError: If an AE title is empty, longer than 16 characters or has a backslash.
+        """
+        for title in (self.ae_title, *(sender.ae_title for sender in self.senders)):
+            if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", title) or not title.strip():
+                raise SettingsError(
+                    f"Expected an AE title of 1 to 16 ASCII characters without a backslash, "
+                    f"but got '{title}'."
+                )
+
+
+@dataclass(slots=True)
+class StorageScp:
+    """A running listener; a context manager.
+
+    Attributes:
+        settings: How it listens.
+        ledger: Where jobs go.
+        spool: Where bytes go.
+        on_store: Told the status of each object, for metrics.
+    """
+
+    settings: ListenerSettings
+    ledger: Ledger
+    spool: Spool
+    on_store: Callable[[int], None] = lambda status: None
+    _server: Any = field(default=None, init=False, repr=False)
+    _reporter: CommitmentReporter | None = field(default=None, init=False, repr=False)
+    _addresses: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
+
+    def __enter__(self) -> StorageScp:
+        """Start listening."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Start listening, in threads of its own.
+
+        Raises:
+            SettingsError: If the address is taken, a sender's host is unknown, or TLS files are
+                unfit.
+        """
+        settings = self.settings
+        self._addresses = {s.host: _addresses_of(s.host) for s in settings.senders if s.host}
+        entity = application(settings.ae_title, settings.timeout_seconds)
+        entity.require_called_aet = True
+        entity.maximum_associations = settings.max_associations
+        for uid in (*sorted(RADIOGRAPH_CLASSES), *RESULT_CLASSES):
+            entity.add_supported_context(uid, list(AllTransferSyntaxes))
+        entity.add_supported_context(_VERIFICATION)
+        entity.add_supported_context(_COMMITMENT)
+        self._reporter = CommitmentReporter(self.ledger, settings.ae_title)
+        event = require("pynetdicom.events", extra="pacs")
+        try:
+            self._server = entity.start_server(
+                (settings.host, settings.port),
+                block=False,
+                ssl_context=None if settings.tls is None else server_tls(settings.tls),
+                evt_handlers=[
+                    (event.EVT_CONN_OPEN, send_at_once),
+                    (event.EVT_REQUESTED, self._admit),
+                    (event.EVT_C_STORE, self._store),
+                    (event.EVT_N_ACTION, self._commit),
+                ],
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"Cannot listen on {settings.host}:{settings.port} "
+                f"({error.strerror or type(error).__name__}). Choose another port."
+            ) from None
+
+    def stop(self) -> None:
+        """Stop listening; objects that are being received are refused or finished."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+        if self._reporter is not None:
+            self._reporter.stop()
+            self._reporter = None
+
+    def _sender(self, association: Any) -> AllowedSender | None:
+        title = str(association.requestor.primitive.calling_ae_title).strip()
+        address = association.requestor.address
+        for sender in self.settings.senders:
+            if sender.ae_title.strip() == title and (
+                not sender.host or address in self._addresses[sender.host]
+            ):
+                return sender
+        return None
+
+    def _admit(self, event: Any) -> None:
+        """Reject who is not on the list, before anything is negotiated."""
+        association = event.assoc
+        if self._sender(association) is None:
+            _LOG.warning("association rejected: the caller is not on the list of senders")
+            association.acse.send_reject(*_REJECT_CALLING)
+            association.kill()
+
+    def _store(self, event: Any) -> int:
+        """Answer a C-STORE."""
+        status = self._status(event)
+        self.on_store(status)
+        return status
+
+    def _status(self, event: Any) -> int:
+        calling_ae = str(event.assoc.requestor.primitive.calling_ae_title).strip()
+        data = event.encoded_dataset()
+        try:
+            refusal = self._refusal(event, data, calling_ae)
+            if refusal is not None:
+                return refusal
+            receipt = intake.receive(
+                self.ledger,
+                self.spool,
+                data,
+                source=SOURCE,
+                calling_ae=calling_ae,
+                priority=self.settings.priority,
+            )
+        except SpoolFull:
+            return OUT_OF_RESOURCES
+        except SQLAlchemyError as error:  # the ledger is away: the sender keeps the film
+            _LOG.error("a film was not accepted: the ledger failed (%s)", type(error).__name__)
+            return OUT_OF_RESOURCES
+        return CANNOT_UNDERSTAND if receipt.outcome == intake.REFUSED else SUCCESS
+
+    def _refusal(self, event: Any, data: bytes, calling_ae: str) -> int | None:
+        """Status for what is plainly no film; None where intake decides."""
+        try:
+            dicom = open_dicom(data)
+        except UnreadableImage:
+            return None
+        facts, request = dicom.facts, event.request
+        with parsing.quiet():
+            is_ours = is_own_result(dicom.parsed.dataset)
+        if not facts.key.sop_uid:
+            return None
+        announced = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
+        if (facts.key.sop_uid, facts.sop_class_uid) != announced:
+            status, reason = MISMATCH, "mismatch"
+        elif not is_radiograph_class(facts.sop_class_uid) and not is_ours:
+            status, reason = CLASS_NOT_SUPPORTED, "sop_class"
+        else:
+            return None
+        quarantine.refuse(
+            self.ledger,
+            "",
+            reason,
+            _REFUSALS[reason],
+            source=SOURCE,
+            calling_ae=calling_ae,
+            sop_uid=facts.key.sop_uid[:64],
+        )
+        return status
+
+    def _commit(self, event: Any) -> tuple[int, None]:
+        """Answer a Storage Commitment request; the report follows on a connection of ours."""
+        sender = self._sender(event.assoc)
+        if event.action_type != 1 or sender is None or self._reporter is None:
+            return _NO_SUCH_ACTION, None
+        with parsing.quiet():
+            return self._reporter.take(event.action_information, sender), None
+
+
+_REFUSALS = {
+    "mismatch": "The data set is not the object that the message announced. Send it again.",
+    "sop_class": "The SOP Class is not that of a radiograph; nothing was kept.",
+}
+
+
+def _addresses_of(host: str) -> frozenset[str]:
+    try:
+        return frozenset(str(info[4][0]) for info in socket.getaddrinfo(host, None))
+    except OSError:
+        raise SettingsError(
+            f"The host '{host}' of a sender is not known. Expected an address or a host name."
+        ) from None
