@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from clinical_app import session, theme
-from clinical_app.views import audit, model_card, monitoring, operations, study, upload, worklist
+from clinical_app.views import audit, model_card, monitoring, operations, upload, worklist
 
 PAGES = (
     (worklist.page, "Worklist", "worklist", "worklist"),
-    (study.page, "Read", "read", "read"),
     (upload.page, "Upload", "upload", "upload"),
     (model_card.page, "Model", "model", "model"),
     (monitoring.page, "Monitoring", "monitoring", "monitoring"),

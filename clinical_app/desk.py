@@ -132,7 +132,7 @@ def _headline(case: Case, made: Sequence[Statement]) -> str:
 
 def _subline(service: Service, case: Case) -> str:
     if case.prediction is not None:
-        return f"Urgency: {URGENCY_WORDS[case.urgency]}. Read the film first; the heatmap is off."
+        return f"Urgency: {URGENCY_WORDS[case.urgency]}"
     if case.status is CaseStatus.WAITING:
         return "The model has not come to this study yet. No statement is not a negative one."
     if service.model is None:
@@ -170,7 +170,7 @@ def _foot(case: Case) -> str:
     if case.prediction is None:
         return ""
     model = case.prediction.model
-    return f"{model.name} {model.version} · {model.digest[:12]} · bar: probability, line: threshold"
+    return f"{model.name} {model.version} · {model.digest[:12]}"
 
 
 def study_uid(case: Case) -> str:

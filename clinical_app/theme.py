@@ -38,8 +38,7 @@ FRAME = """
 
 def theme_options(base: str) -> dict[str, Any]:
     """Streamlit's ``theme.*`` options."""
+    colors = _DARK if base == "dark" else _LIGHT
     options: dict[str, Any] = {"theme.base": base, "theme.font": _FONT, "theme.baseFontSize": 14}
     options |= {"theme.baseRadius": "6px", "theme.showWidgetBorder": True}
-    for name, colors in (("dark", _DARK), ("light", _LIGHT)):
-        options |= {f"theme.{name}.{key}": value for key, value in colors.items()}
-    return options
+    return options | {f"theme.{key}": value for key, value in colors.items()}

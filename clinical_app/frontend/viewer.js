@@ -706,7 +706,7 @@ class Desk {
     this.fader.addEventListener("input", () => this.fade(Number(this.fader.value)));
     tools.append(this.fader);
     const walk = element("div", "group");
-    this.tool.list = button("tool", "Worklist", "w", () => this.send("go", ""));
+    this.tool.list = button("tool", "List", "w", () => this.send("go", ""));
     this.tool.previous = button("tool", "Previous", "p", () => this.go("previous"));
     this.tool.next = button("tool", "Next", "n", () => this.go("next"));
     this.tool.help = button("tool", "Keys", "?", () => this.help());
@@ -887,6 +887,7 @@ class Desk {
     this.list.setAttribute("role", "listbox");
     this.list.setAttribute("aria-label", "Findings by urgency");
     this.rows = new Map();
+    this.explain = null;
     let group = "";
     study.statements.forEach((statement) => {
       if (statement.group !== group) {
@@ -899,9 +900,9 @@ class Desk {
     });
     this.explain = element("div", "explain");
     this.explain.setAttribute("aria-live", "polite");
-    parts.push(this.list, this.explain);
-    parts.push(this.paintReview());
-    parts.push(element("p", "foot", study.foot));
+    if (study.statements.length) parts.push(this.list, this.explain);
+    else parts.push(element("div", "findings"));
+    parts.push(this.paintReview(), element("p", "foot", study.foot));
     this.panel.replaceChildren(...parts);
     this.choose(this.chosen, false);
   }
@@ -926,11 +927,7 @@ class Desk {
     scale.setAttribute("aria-hidden", "true");
     const said = element("span", "said");
     row.append(
-      mark,
-      element("span", "name", statement.title),
-      said,
-      scale,
-      element("span", "number", statement.text),
+      mark, element("span", "name", statement.title), scale, element("span", "number", statement.text), said,
     );
     row.addEventListener("click", () => this.choose(statement.finding));
     this.rows.set(statement.finding, { row, said, statement });
@@ -941,12 +938,15 @@ class Desk {
   paintSaid(finding) {
     const entry = this.rows.get(finding);
     const said = this.review.findings[finding] || {};
-    const words = { agree: "✓ agreed", disagree: "✗ disagreed" };
-    const label = said.label === "uncertain" && !said.opinion ? "? not sure" : words[said.opinion];
-    const place = { agree: ", place right", disagree: ", place wrong" }[said.location] || "";
-    entry.said.textContent = (label || "") + place;
+    const judged = said.opinion || (said.label === "uncertain" ? "uncertain" : "");
+    const words = { agree: "agreed", disagree: "disagreed", uncertain: "not sure" }[judged] || "";
+    const place = { agree: "place right", disagree: "place wrong" }[said.location] || "";
+    entry.said.textContent = { agree: "✓", disagree: "✗", uncertain: "?" }[judged] || (place ? "·" : "");
+    entry.words = [words, place].filter(Boolean).join(", ");
+    entry.said.title = entry.words;
     const { title, state, text } = entry.statement;
-    entry.row.setAttribute("aria-label", `${title}, ${state}, ${text} ${entry.said.textContent}`);
+    entry.row.setAttribute("aria-label", [title, state, text, entry.words].filter(Boolean).join(", "));
+    if (finding === this.chosen && this.explain) this.paintExplain();
   }
 
   choose(finding, reveal = true) {
@@ -956,12 +956,20 @@ class Desk {
       row.setAttribute("aria-selected", String(name === finding));
       row.tabIndex = name === finding ? 0 : -1;
     });
-    this.explain.replaceChildren();
-    if (entry) {
-      entry.statement.meaning.forEach((line, i) => this.explain.append(element("p", i ? "soft" : "", line)));
-      if (reveal) entry.row.scrollIntoView({ block: "nearest" });
-    }
+    if (entry && reveal) entry.row.scrollIntoView({ block: "nearest" });
+    this.paintExplain();
     this.pane.decorate();
+  }
+
+  paintExplain() {
+    const entry = this.rows.get(this.chosen);
+    this.explain.replaceChildren();
+    if (!entry) return;
+    const top = element("p", "", entry.statement.title);
+    top.append(element("span", "soft", ` ${entry.statement.state}, ${entry.statement.text}`));
+    if (entry.words) top.append(element("strong", "", ` · you: ${entry.words}`));
+    this.explain.append(top);
+    entry.statement.meaning.forEach((line) => this.explain.append(element("p", "soft", line)));
   }
 
   paintReview() {
@@ -1159,8 +1167,9 @@ class Desk {
       if (this.root.contains(target)) event.stopPropagation();
       return;
     }
-    const focused = target instanceof HTMLElement && target.matches("button, a");
+    const focused = target instanceof HTMLElement && target.matches("button, a, summary");
     if (focused && (event.key === "Enter" || event.key === " ")) return;
+    if (event.key === "Tab") return;
     if (!this.act(event)) return;
     this.touched = performance.now();
     event.preventDefault();

@@ -7,6 +7,7 @@ const STATUSES = [
 const URGENCY = { 1: "Act now", 2: "Soon", 3: "Routine", 4: "" };
 const MARK = { 1: "▲▲", 2: "▲", 3: "▵", 4: "" };
 const ROW = 38;
+const HEAD = 32;
 const QUEUE = 400;
 
 function element(tag, name = "", text = "") {
@@ -79,11 +80,11 @@ class Worklist {
     this.scroller.setAttribute("aria-label", "Studies, the most urgent first");
     this.scroller.tabIndex = 0;
     this.space = element("div", "space");
-    this.scroller.append(this.space);
+    this.scroller.append(heads, this.space);
     this.scroller.addEventListener("scroll", () => this.draw());
     this.foot = element("div", "foot");
     this.foot.setAttribute("role", "status");
-    this.root.append(top, heads, this.scroller, this.foot);
+    this.root.append(top, this.scroller, this.foot);
   }
 
   update(data, send) {
@@ -112,11 +113,17 @@ class Worklist {
         const said = await answer.json().catch(() => ({}));
         this.tell(said.message || `The server answered ${answer.status}.`);
       }
-      if (answer.status === 403) return;
+      if (answer.status === 403) return this.lock();
     } catch (error) {
       this.tell("The server does not answer; the list is as it was.");
     }
     if (!this.gone) this.timer = setTimeout(() => this.load(), 2000);
+  }
+
+  // The session is locked or over: nothing stays on the screen, and Python says why.
+  lock() {
+    this.take({ now: Date.now() / 1000, counts: {}, rows: [] });
+    this.send("open", { id: "" });
   }
 
   take({ now, counts, rows }) {
@@ -130,7 +137,7 @@ class Worklist {
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     this.buttons.forEach((made, i) => {
       const status = STATUSES[i][0];
-      made.lastChild.textContent = (status ? counts[status] : all).toLocaleString("en");
+      made.lastChild.textContent = ((status ? counts[status] : all) || 0).toLocaleString("en");
     });
     this.select(false);
     this.root.dataset.rows = String(rows.length);
@@ -216,8 +223,9 @@ class Worklist {
     const to = Math.min(Math.max(at + by, 0), this.shown.length - 1);
     this.chosen = this.shown[to].id;
     const { scrollTop, clientHeight } = this.scroller;
+    const seen = clientHeight - HEAD;
     if (to * ROW < scrollTop) this.scroller.scrollTop = to * ROW;
-    if ((to + 1) * ROW > scrollTop + clientHeight) this.scroller.scrollTop = (to + 1) * ROW - clientHeight;
+    if ((to + 1) * ROW > scrollTop + seen) this.scroller.scrollTop = (to + 1) * ROW - seen;
     this.draw();
   }
 

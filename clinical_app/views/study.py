@@ -1,4 +1,4 @@
-"""Reading page: one study on the desk, its prior beside it, the next one already on its way."""
+"""Study: one study on the desk, its prior beside it, the next one already on its way."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from monai_cxr.review.reviews import Review
 _KEY = "desk"
 
 
-def page() -> None:
-    """Draw the page."""
+def desk_page(case_id: str) -> None:
+    """Draw one study.
+
+    Args:
+        case_id: Which, as the address names it.
+    """
     service, who = session.gate("read")
-    if st.session_state.pop("leaving", False):
-        st.switch_page(st.session_state["pages"]["worklist"])
-    case_id = st.session_state.get("case") or st.query_params.get("case", "")
-    case = service.case(case_id) if case_id else None
+    case = service.case(case_id)
     if case is None:
-        _nothing_open(case_id)
+        _gone()
         return
     st.session_state["case"] = case.case_id
-    st.query_params["case"] = case.case_id
     if st.session_state.get("audited") != case.case_id:
         service.audit(who, "opened", desk.study_uid(case))
         st.session_state["audited"] = case.case_id
@@ -67,15 +67,13 @@ def _first(service: Service, case_ids: list[str]) -> Case | None:
 def _go() -> None:
     to = st.session_state[_KEY].get("go")
     if to == "":
-        st.session_state["leaving"] = True
+        del st.query_params["case"]
     elif isinstance(to, str) and to != "lock":
-        st.session_state["case"] = to
+        st.query_params["case"] = to
 
 
-def _nothing_open(case_id: str) -> None:
+def _gone() -> None:
     with st.container(key="narrow"):
-        st.title("No study is open")
-        if case_id:
-            st.write("The study of this link is not here (any more). Nothing was lost.")
-        st.write("Choose one from the worklist.")
-        st.page_link(st.session_state["pages"]["worklist"], label="Open the worklist")
+        st.title("This study is not here")
+        st.write("It was removed, or the link is of another viewer. Nothing was lost.")
+        st.button("Open the worklist", on_click=lambda: st.query_params.clear())

@@ -1,22 +1,24 @@
-"""Worklist page: studies by urgency and waiting time, live, on keys."""
+"""Worklist page: studies by urgency and waiting time, live, on keys; an open study in its place."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from clinical_app import components, session
+from clinical_app.views import study
 
 _KEY = "worklist"
 
 
 def page() -> None:
-    """Draw the page."""
+    """Draw the list, or the study that the address names."""
+    case_id = st.query_params.get("case", "")
+    if case_id:
+        study.desk_page(case_id)
+        return
     service, who = session.gate("worklist")
-    if st.session_state.pop("opening", False):
-        st.switch_page(st.session_state["pages"]["read"])
     token = service.grants.give("worklist", "", session.session_id(), who)
-    chosen = st.session_state.get("case", "")
-    data = {"url": f"/cxr/worklist/{token}", "chosen": chosen}
+    data = {"url": f"/cxr/worklist/{token}", "chosen": st.session_state.get("case", "")}
     components.worklist(data, key=_KEY, on_open=_open)
 
 
@@ -24,6 +26,5 @@ def _open() -> None:
     opened = st.session_state[_KEY].get("open")
     if not isinstance(opened, dict) or not opened.get("id"):
         return
-    st.session_state["case"] = str(opened["id"])
+    st.query_params["case"] = str(opened["id"])
     st.session_state["queue"] = [str(case_id) for case_id in opened.get("queue", ())]
-    st.session_state["opening"] = True

@@ -208,19 +208,21 @@ def _offered(chain: Grayscale, slope: float, intercept: float) -> tuple[Preset, 
         low, high = (rising.min(), rising.max()) if rising.size else (lut.first, lut.first + 1)
         center, width = float(low + high) / 2, max(float(high - low), 1.0)
         presets.append(
-            Preset(_named(lut.explanation, "Table", number), center, width, "TABLE", table)
+            Preset(_named(lut.explanation, number), center, width, "TABLE", table)
         )
-    for number, window in enumerate(chain.windows, start=1):
+    for number, window in enumerate(chain.windows, start=len(presets) + 1):
         if apply_window(np.zeros(1), window, chain.voi_function) is not None:
-            name = _named(window.explanation, "Window", number)
+            name = _named(window.explanation, number)
             function = chain.voi_function
             known = function if function in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
             presets.append(Preset(name, window.center, window.width, known))
     return tuple(presets)
 
 
-def _named(explanation: str, kind: str, number: int) -> str:
-    return explanation.strip().capitalize()[:24] or f"{kind} {number} of the file"
+def _named(explanation: str, number: int) -> str:
+    if explanation.strip():
+        return explanation.strip().capitalize()[:24]
+    return "As sent" if number == 1 else f"As sent {number}"
 
 
 def _by_percentile(shown: NDArray[np.float64], *, inverse: bool) -> tuple[Preset, ...]:

@@ -15,6 +15,7 @@ from monai_cxr.review.words import percent
 
 URGENCY_WORDS = {1: "act now", 2: "soon", 3: "routine", 4: "nothing flagged"}
 
+_NAMED = 2
 _ORDER = {"present": 0, "flagged": 0, "uncertain": 1, "not flagged": 2, "absent": 2, "no rule": 3}
 
 
@@ -201,9 +202,12 @@ def summary_words(made: Sequence[Statement]) -> str:
     """One sentence about all findings, for a title or dictation."""
     claimed = [item.title for item in made if item.positive]
     open_ones = [item.title for item in made if item.state == "uncertain"]
+    if len(claimed) > _NAMED + 1:
+        return f"{', '.join(claimed[:_NAMED])} and {len(claimed) - _NAMED} more flagged"
     if claimed:
-        return "Flagged: " + ", ".join(claimed) + "."
-    return "Nothing flagged" + (f"; uncertain: {', '.join(open_ones)}." if open_ones else ".")
+        before, last = ", ".join(claimed[:-1]), claimed[-1]
+        return f"{before} and {last} flagged" if before else f"{last} flagged"
+    return "Nothing flagged" + (f"; uncertain: {', '.join(open_ones)}" if open_ones else "")
 
 
 def point_rows(points: Mapping[str, OperatingPoint]) -> list[dict[str, str]]:

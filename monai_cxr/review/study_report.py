@@ -62,7 +62,7 @@ def report_text(
     if refusal is not None:
         lines.append(f"Not analysed by the model: {refusal.sentence}")
     elif made:
-        lines.append(f"Model: {summary_words(made)}")
+        lines.append(f"Model: {summary_words(made)}.")
         lines += [
             f"- {item.title}: {percent(item.probability)} ({item.state})"
             for item in made
