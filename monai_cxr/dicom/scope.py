@@ -74,6 +74,11 @@ class ScopeDecision:
     flags: tuple[str, ...] = ()
 
 
+def is_radiograph_class(sop_class_uid: str) -> bool:
+    """Whether a SOP Class can hold a radiograph: CR, DX, or a grayscale Secondary Capture."""
+    return sop_class_uid in _RADIOGRAPHS | _SECONDARY_CAPTURES
+
+
 def check_header(facts: HeaderFacts) -> ScopeDecision:
     """Decide from the header alone.
 
@@ -203,8 +208,8 @@ def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
     if facts.modality and facts.modality not in _MODALITIES:
         shown = facts.modality if re.fullmatch(r"[A-Z0-9]{2,10}", facts.modality) else "unknown"
         return _refuse("modality", f"Modality is {shown}; a radiograph has CR or DX.")
-    is_known = facts.sop_class_uid in _RADIOGRAPHS | _SECONDARY_CAPTURES
-    if facts.sop_class_uid.startswith("1.2.840.10008.") and not is_known:
+    of_standard = facts.sop_class_uid.startswith("1.2.840.10008.")
+    if of_standard and not is_radiograph_class(facts.sop_class_uid):
         return _refuse("sop_class", "The SOP Class is not that of a radiograph.")
     if facts.view is ViewPosition.LATERAL:
         return _refuse("lateral", "The projection is lateral; the model reads frontal films.")

@@ -1,0 +1,287 @@
+"""Structured report: predictions to a Comprehensive 3D SR of TID 1500 in the film's own study.
+
+Each finding of each film is one Measurement and Qualitative Evaluation Group (TID 1501): the
+calibrated probability, present or absent at the operating point, which algorithm said it and from
+which image. The report is PRELIMINARY and UNVERIFIED: no physician has looked at it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code as DicomCode
+
+from monai_cxr import findings
+from monai_cxr.dicom.instances import (
+    MANUFACTURER,
+    DicomInstance,
+    Source,
+    derived_uid,
+    film_evidence,
+    header_of,
+    stamp,
+    written,
+)
+from monai_cxr.dicom.parsing import keep_quiet, quiet
+from monai_cxr.errors import NotCalibrated, SettingsError
+from monai_cxr.findings import FINDINGS
+from monai_cxr.optional import require
+from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
+
+SERIES_DESCRIPTION = "AI chest findings (research use, not for diagnosis)"
+SERIES_NUMBER = 900
+
+PRIVATE_SCHEME_UID = derived_uid("monai_cxr", "99MONAICXR", "coding-scheme")
+"""UID of the private coding scheme, for a finding that has no verified SNOMED CT code."""
+
+_PROBABILITY = DicomCode("122157", "DCM", "Probability")
+_PRESENCE = DicomCode("705057003", "SCT", "Presence")
+_PRESENT = DicomCode("52101004", "SCT", "Present")
+_ABSENT = DicomCode("272519000", "SCT", "Absent")
+_CLINICAL_FINDING = DicomCode("404684003", "SCT", "Clinical finding")
+_CHEST_RADIOGRAPHY = DicomCode("399208008", "SCT", "Plain chest X-ray")
+_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
+_DEVICE = DicomCode("121007", "DCM", "Device")
+_REPORT_TITLE = DicomCode("126000", "DCM", "Imaging Measurement Report")
+_NO_UNITS = DicomCode("1", "UCUM", "no units")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedFilm:
+    """A film and what a model says of it.
+
+    Attributes:
+        source: The film's file, parsed file, or header.
+        prediction: The prediction made from it.
+    """
+
+    source: Source
+    prediction: Prediction
+
+
+def structured_report(
+    films: ReportedFilm | Sequence[ReportedFilm],
+    *,
+    operating_points: Iterable[OperatingPoint] | Mapping[str, OperatingPoint] = (),
+    calibration: str = "",
+    created: datetime | None = None,
+    predecessor: DicomInstance | None = None,
+) -> DicomInstance:
+    """Report one film, or the films of one study, as a Comprehensive 3D SR (TID 1500).
+
+    Args:
+        films: One film, or several of one study read by one model.
+        operating_points: Thresholds to state beside each finding.
+        calibration: How probabilities were calibrated, for example ``"platt"``.
+        created: When the result was made: give the time kept with the result, and making the
+            report again gives the same bytes. None for now.
+        predecessor: An earlier report of the same study that this one replaces.
+
+    Returns:
+        The report. Its UID is derived from the films and the model, so that a resend is the same
+        object.
+
+    Raises:
+        UnsupportedImage: ``"no_identity"`` if a film lacks a UID, ``"sop_class"`` if it is no
+            radiograph.
+        NotCalibrated: If a film has no probability at all.
+        SettingsError: If there is no film, or films mix studies or models, or a prediction belongs
+            to another film.
+        MissingDependency: Without the extra ``pacs``.
+    """
+    reported = (films,) if isinstance(films, ReportedFilm) else tuple(films)
+    points = (
+        dict(operating_points)
+        if isinstance(operating_points, Mapping)
+        else {point.finding: point for point in operating_points}
+    )
+    coding: Any = require("highdicom.coding_schemes", extra="pacs")
+    sr: Any = require("highdicom.sr", extra="pacs")
+    keep_quiet("highdicom")
+    with quiet():
+        evidence = [film_evidence(header_of(film.source)) for film in reported]
+        model = _one_study_and_model(reported, evidence)
+        groups = [
+            group
+            for film, image in zip(reported, evidence, strict=True)
+            for group in _groups(sr, film.prediction, image, points, calibration)
+        ]
+        uid = derived_uid("|".join(sorted(e.SOPInstanceUID for e in evidence)), model.digest, "sr")
+        report = sr.Comprehensive3DSR(
+            evidence=evidence,
+            content=_content(sr, evidence, model, groups),
+            series_instance_uid=derived_uid(
+                evidence[0].StudyInstanceUID, model.digest, "sr-series"
+            ),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=uid,
+            instance_number=1,
+            is_complete=True,
+            is_final=False,
+            is_verified=False,
+            series_description=SERIES_DESCRIPTION,
+            coding_schemes=_private_schemes(coding, reported),
+            previous_versions=None if predecessor is None else [_reference(predecessor)],
+            **equipment(model),
+        )
+        stamp(report, created or datetime.now().astimezone())
+        return written(report)
+
+
+def equipment(model: ModelIdentity) -> dict[str, str]:
+    """General Equipment (PS3.3 C.7.5.1) of a result: the model is the device."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": model.name[:64],
+        "software_versions": model.version[:64] or "unknown",
+        "device_serial_number": model.digest[:64] or "unknown",
+    }
+
+
+def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
+    if not films:
+        raise SettingsError("Expected at least one film to report, but got none.")
+    if len({image.StudyInstanceUID for image in evidence}) != 1:
+        raise SettingsError("Expected films of one study, but got several studies.")
+    if len({image.SOPInstanceUID for image in evidence}) != len(evidence):
+        raise SettingsError("Expected distinct films, but one is given twice.")
+    if len({film.prediction.model.digest for film in films}) != 1:
+        raise SettingsError("Expected predictions of one model, but got several digests.")
+    for film, image in zip(films, evidence, strict=True):
+        if film.prediction.key.sop_uid != image.SOPInstanceUID:
+            raise SettingsError(
+                f"The prediction is of {film.prediction.key.sop_uid}, but the film is "
+                f"{image.SOPInstanceUID}. Report each film with its own prediction."
+            )
+        if all(math.isnan(score.probability) for score in film.prediction.scores):
+            raise NotCalibrated(
+                "The prediction holds no probability. Calibrate the bundle before reporting."
+            )
+    return films[0].prediction.model
+
+
+def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, groups: list[Any]) -> Any:
+    """TID 1500: observer (TID 1001), procedure, image library (TID 1600), groups (TID 1501)."""
+    observer = sr.ObserverContext(
+        _DEVICE,
+        sr.DeviceObserverIdentifyingAttributes(
+            uid=derived_uid("monai_cxr", model.digest, "device"),
+            name=model.name,
+            manufacturer_name=MANUFACTURER,
+            model_name=model.name,
+            serial_number=model.digest or None,
+        ),
+    )
+    listed = [image for image in evidence if _can_be_listed(image)]
+    return sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=_CHEST_RADIOGRAPHY,
+        imaging_measurements=groups,
+        title=_REPORT_TITLE,
+        referenced_images=listed or None,
+    )
+
+
+def _can_be_listed(image: Dataset) -> bool:
+    """Whether an Image Library entry (TID 1601, 1603) can be filled without inventing geometry."""
+    has_size = image.Rows > 0 and image.Columns > 0
+    return has_size and "PatientOrientation" in image and "ImagerPixelSpacing" in image
+
+
+def _groups(
+    sr: Any,
+    prediction: Prediction,
+    image: Dataset,
+    points: Mapping[str, OperatingPoint],
+    calibration: str,
+) -> list[Any]:
+    source = sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)
+    groups = []
+    for score in prediction.scores:
+        if math.isnan(score.probability):
+            continue
+        finding = FINDINGS[score.finding]
+        tracking = derived_uid(image.SOPInstanceUID, prediction.model.digest, score.finding)
+        algorithm = sr.AlgorithmIdentification(
+            name=prediction.model.name,
+            version=prediction.model.version or "unknown",
+            parameters=_parameters(prediction, points.get(score.finding), calibration),
+            family=_ARTIFICIAL_INTELLIGENCE,
+            manufacturer=MANUFACTURER,
+        )
+        group = sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(
+                uid=tracking, identifier=f"monai_cxr:{finding.name}"
+            ),
+            finding_category=_CLINICAL_FINDING,
+            finding_type=_code(finding.code),
+            finding_sites=[sr.FindingSite(_code(finding.site))],
+            algorithm_id=algorithm,
+            measurements=[sr.Measurement(_PROBABILITY, _rounded(score.probability), _NO_UNITS)],
+            qualitative_evaluations=_presence(sr, score),
+            source_images=[source],
+        )
+        groups.append(group)
+    return groups
+
+
+def _rounded(probability: float) -> float:
+    """Six decimals: a Numeric Value is a DS of at most 16 characters (PS3.5 6.2)."""
+    return round(probability, 6)
+
+
+def _presence(sr: Any, score: FindingScore) -> list[Any]:
+    if score.positive is None:
+        return []
+    return [sr.QualitativeEvaluation(_PRESENCE, _PRESENT if score.positive else _ABSENT)]
+
+
+def _parameters(
+    prediction: Prediction, point: OperatingPoint | None, calibration: str
+) -> list[str]:
+    """Algorithm Parameters (111002, DCM): what somebody needs to repeat the result."""
+    parameters = [f"model_sha256={prediction.model.digest}", f"runtime={prediction.model.runtime}"]
+    if calibration:
+        parameters.append(f"calibration={calibration}")
+    if point is not None:
+        parameters += [
+            f"threshold={point.threshold:.6g}",
+            f"criterion={point.criterion}",
+            f"sensitivity={point.sensitivity}",
+            f"specificity={point.specificity}",
+        ]
+    if prediction.flags:
+        parameters.append(f"cautions={', '.join(prediction.flags)}")
+    return parameters
+
+
+def _private_schemes(coding: Any, films: Sequence[ReportedFilm]) -> list[Any] | None:
+    """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes."""
+    names = {score.finding for film in films for score in film.prediction.scores}
+    designators = {FINDINGS[name].code.scheme for name in names}
+    items = []
+    for designator in sorted(d for d in designators if d.startswith("99")):
+        item = coding.CodingSchemeIdentificationItem(
+            designator, name="monai_cxr findings", responsible_organization=MANUFACTURER
+        )
+        item.CodingSchemeUID = PRIVATE_SCHEME_UID  # highdicom writes it for registered ones alone
+        items.append(item)
+    return items or None
+
+
+def _code(code: findings.Code) -> DicomCode:
+    return DicomCode(code.value, code.scheme, code.meaning)
+
+
+def _reference(instance: DicomInstance) -> Dataset:
+    result = Dataset()
+    result.SOPClassUID = instance.sop_class_uid
+    result.SOPInstanceUID = instance.sop_uid
+    result.SeriesInstanceUID = instance.series_uid
+    result.StudyInstanceUID = instance.study_uid
+    return result

@@ -1,0 +1,161 @@
+"""Audit: who did what to which object and when, append-only, chained by SHA-256.
+
+Each entry's hash covers the hash before it, so a changed, removed or inserted entry breaks the
+chain from there on. Entries cut off at the end leave a valid chain: note the head elsewhere (it is
+in each backup and each summary) and give it to :func:`verify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+
+from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.schema import audit
+
+GENESIS = "0" * 64
+_CHAIN_LOCK = 0x63787202
+_PAGE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry.
+
+    Attributes:
+        id: Position in the chain, from 1.
+        at: Seconds since 1970.
+        actor: A user, or a part of the service.
+        action: For example ``"received"``, ``"finished"``, ``"delivered"``, ``"reviewed"``.
+        subject: A UID, or ``""``.
+        detail: Further facts.
+        hash: Of this entry and the one before.
+    """
+
+    id: int
+    at: float
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the chain holds.
+
+    Attributes:
+        n_entries: Entries read.
+        head: Hash of the last one; ``GENESIS`` when there are none.
+        broken_at: Position of the first entry that does not fit, or None.
+        has_expected_head: Whether the head noted elsewhere is in the chain.
+    """
+
+    n_entries: int
+    head: str
+    broken_at: int | None
+    has_expected_head: bool = True
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nothing was changed or cut off."""
+        return self.broken_at is None and self.has_expected_head
+
+
+def append(
+    ledger: Ledger,
+    actor: str,
+    action: str,
+    subject: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Append one entry in a transaction of its own."""
+    with ledger.write() as connection:
+        record(connection, actor, action, subject, detail, now=ledger.clock())
+
+
+def record(
+    connection: Connection,
+    actor: str,
+    action: str,
+    subject: str = "",
+    detail: Mapping[str, Any] | None = None,
+    *,
+    now: float,
+) -> None:
+    """Append one entry within a transaction; call it last, because it holds the chain's lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    newest = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1)
+    last = connection.execute(newest).one_or_none()
+    number, previous = (last.id + 1, last.hash) if last is not None else (1, GENESIS)
+    values = {
+        "id": number,
+        "at": now,
+        "actor": actor,
+        "action": action,
+        "subject": subject,
+        "detail": json.dumps(dict(detail or {}), sort_keys=True),
+    }
+    connection.execute(
+        audit.insert().values(**values, previous=previous, hash=_digest(previous, values))
+    )
+
+
+def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verification:
+    """Read the chain from its start.
+
+    Args:
+        ledger: The ledger.
+        expected_head: A head noted earlier; it must still be in the chain.
+    """
+    previous, n_entries, seen = GENESIS, 0, expected_head in (None, GENESIS)
+    for row in _rows(ledger):
+        n_entries += 1
+        values = {name: getattr(row, name) for name in ("id", "at", "actor", "action", "subject")}
+        values["detail"] = row.detail
+        fits = row.id == n_entries and row.previous == previous
+        if not fits or row.hash != _digest(previous, values):
+            return Verification(n_entries, previous, n_entries, seen)
+        previous = row.hash
+        seen = seen or previous == expected_head
+    return Verification(n_entries, previous, None, seen)
+
+
+def entries(
+    ledger: Ledger, *, subject: str | None = None, offset: int = 0, limit: int = 100
+) -> list[Entry]:
+    """Entries, newest first; of one subject when it is given."""
+    query = select(audit).order_by(audit.c.id.desc()).offset(offset).limit(limit)
+    if subject is not None:
+        query = query.where(audit.c.subject == subject)
+    with ledger.read() as connection:
+        rows = connection.execute(query).all()
+    return [
+        Entry(r.id, r.at, r.actor, r.action, r.subject, json.loads(r.detail), r.hash) for r in rows
+    ]
+
+
+def _rows(ledger: Ledger) -> Any:
+    last = None
+    while True:
+        query = select(audit).order_by(audit.c.id).limit(_PAGE)
+        if last is not None:
+            query = query.where(audit.c.id > last)
+        with ledger.read() as connection:
+            rows = connection.execute(query).all()
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1].id
+
+
+def _digest(previous: str, values: Mapping[str, Any]) -> str:
+    content = json.dumps(values, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()

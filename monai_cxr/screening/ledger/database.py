@@ -1,0 +1,209 @@
+"""Database: one SQLite file or a PostgreSQL server, opened so that a commit is durable.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: a commit has reached the disk. Writers queue with
+``BEGIN IMMEDIATE``. Checkpoints of the WAL are made by one process at a time, under a lock file:
+SQLite before 3.51.3 has a race between two of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.optional import require
+from monai_cxr.screening.ledger.migrations import migrate
+
+BUSY_SECONDS = 60.0
+_CHECKPOINT_EVERY = 256
+_MIGRATION_LOCK = 0x63787201
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA temp_store=MEMORY",
+)
+
+Clock = Callable[[], float]
+
+
+class Ledger:
+    """An open ledger; processes and threads open their own or share it, never across a fork.
+
+    Args:
+        engine: From :func:`open_ledger`.
+        clock: Seconds since 1970; hosts that share a ledger keep their clocks together (NTP).
+    """
+
+    def __init__(self, engine: Engine, *, clock: Clock = time.time) -> None:
+        self._engine = engine
+        self._immediate = engine.execution_options(immediate=True)
+        self._n_commits = 0
+        self.clock = clock
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads; it sees one state and blocks no writer."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: all of it is durable at the end, or none on an exception."""
+        with self._immediate.begin() as connection:
+            yield connection
+        self._n_commits += 1
+        if self.is_sqlite and self._n_commits % _CHECKPOINT_EVERY == 0:
+            self.checkpoint()
+
+    @property
+    def path(self) -> Path | None:
+        """File of a SQLite ledger; None on PostgreSQL."""
+        name = self._engine.url.database
+        return Path(name) if self.is_sqlite and name else None
+
+    def checkpoint(self) -> None:
+        """Move SQLite's write-ahead log into its file, unless another process is doing it."""
+        if self.path is None:
+            return
+        import fcntl
+
+        lock = self.path.with_name(self.path.name + ".checkpoint")
+        with lock.open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            raw = self._engine.raw_connection()
+            try:
+                raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                raw.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self.is_sqlite:
+            self.checkpoint()
+        self._engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        """The ledger itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Its kind; an address may hold a password."""
+        return f"Ledger({self._engine.dialect.name})"
+
+
+def open_ledger(url: str | Path, *, clock: Clock = time.time) -> Ledger:
+    """Open a ledger, create its tables, and bring an older one up to date.
+
+    Args:
+        url: ``sqlite:///relative.sqlite``, ``sqlite:////absolute.sqlite``, the path of a SQLite
+            file, or ``postgresql://user@host/database`` (psycopg).
+        clock: Seconds since 1970.
+
+    Raises:
+        SettingsError: If the address is wrong, the database does not answer, or it was written
+            by a newer version.
+    """
+    engine = create_engine(_url(url), **_engine_options(_url(url)))
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    ledger = Ledger(engine, clock=clock)
+    try:
+        with ledger.write() as connection:
+            if not ledger.is_sqlite:
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+                )
+            migrate(connection, now=clock())
+    except OperationalError as error:
+        engine.dispose()
+        raise SettingsError(
+            f"The ledger's {engine.dialect.name} database does not open "
+            f"({type(error.orig).__name__}). Check its address, its folder and its server."
+        ) from None
+    except SettingsError:
+        engine.dispose()
+        raise
+    return ledger
+
+
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str]
+) -> int:
+    """Insert rows whose key is new, leave the others as they are.
+
+    Returns:
+        How many were new.
+    """
+    if not rows:
+        return 0
+    module = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = module.insert(table).on_conflict_do_nothing(index_elements=list(keys))
+    statement = insert.returning(table.c[keys[0]])
+    return sum(len(connection.execute(statement, row).all()) for row in rows)
+
+
+def _url(url: str | Path) -> URL:
+    if isinstance(url, Path) or "://" not in url:
+        return URL.create("sqlite", database=str(url))
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    kind = parsed.get_backend_name() if parsed is not None else ""
+    if parsed is None or kind not in ("sqlite", "postgresql"):
+        raise SettingsError(
+            f"Expected a ledger as sqlite:///FILE or postgresql://USER@HOST/DATABASE, but got an "
+            f"address that begins with '{url.partition(':')[0]}:'."
+        )
+    if kind == "postgresql":
+        require("psycopg", extra="postgresql")
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise SettingsError("Expected a ledger in a file: memory forgets what was promised.")
+        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    # A server that was restarted is noticed before a connection is used.
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are ours, not the driver's
+        for pragma in _SQLITE_PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,314 @@
+"""Jobs: a film is leased by one worker, and finished with its result in one commit.
+
+A lease ends by itself when its worker dies. A film that was leased before and not finished may be
+the one that kills workers, so it is leased alone; after :data:`MAX_ATTEMPTS` it is quarantined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+
+from monai_cxr.screening.ledger import audit, quarantine, studies
+from monai_cxr.screening.ledger.database import Ledger, insert_new
+from monai_cxr.screening.ledger.records import (
+    Film,
+    Outcome,
+    film_of,
+    result_row,
+)
+from monai_cxr.screening.ledger.schema import (
+    COMPLETED,
+    IN_PROGRESS,
+    PENDING,
+    QUARANTINED,
+    SCHEDULED,
+    films,
+    outbox,
+    results,
+)
+
+POISON_REASON = "too_many_attempts"
+MAX_ATTEMPTS = 5
+_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 600.0
+
+
+def lease(
+    ledger: Ledger, owner: str, n: int, *, seconds: float = 120.0, max_attempts: int = MAX_ATTEMPTS
+) -> list[Film]:
+    """Lease up to n films, the most urgent first.
+
+    Args:
+        ledger: The ledger.
+        owner: Unique name of the worker process.
+        n: Films at most; one that was leased before comes alone.
+        seconds: After that time without :func:`renew` or :func:`finish`, others may lease them.
+        max_attempts: A film that was leased that often without an end is quarantined.
+    """
+    now = ledger.clock()
+    with ledger.write() as connection:
+        _return_expired(connection, now)
+        chosen = _candidates(connection, n, now)
+        poison = [row for row in chosen if row.attempts >= max_attempts]
+        for row in poison:
+            message = f"The film was tried {row.attempts} times without an end."
+            quarantine.put_film(connection, row, POISON_REASON, message, now=now)
+        ids = [row.id for row in chosen if row.attempts < max_attempts]
+        connection.execute(
+            update(films)
+            .where(films.c.id.in_(ids))
+            .values(
+                state=IN_PROGRESS,
+                attempts=films.c.attempts + 1,
+                lease_owner=owner,
+                lease_until=now + seconds,
+            )
+        )
+        for study_uid in sorted({row.study_uid for row in poison}):
+            studies.refresh(connection, study_uid, now=now)
+        for row in poison:
+            detail = {"reason": POISON_REASON}
+            audit.record(connection, owner, "quarantined", row.sop_uid, detail, now=now)
+        query = select(films).where(films.c.id.in_(ids)).order_by(films.c.rank, films.c.id)
+        return [film_of(row) for row in connection.execute(query)]
+
+
+def _return_expired(connection: Connection, now: float) -> None:
+    connection.execute(
+        update(films)
+        .where(films.c.state == IN_PROGRESS, films.c.lease_until < now)
+        .values(state=SCHEDULED, lease_owner="", lease_until=None)
+    )
+
+
+def _candidates(connection: Connection, n: int, now: float) -> list[Any]:
+    query = (
+        select(films)
+        .where(films.c.state == SCHEDULED, films.c.available_at <= now)
+        .order_by(films.c.rank, films.c.id)
+        .limit(n)
+        .with_for_update(skip_locked=True)  # SQLite has one writer and needs none
+    )
+    rows = list(connection.execute(query))
+    if rows and rows[0].attempts > 0:
+        return rows[:1]
+    return [row for row in rows if row.attempts == 0]
+
+
+def renew(ledger: Ledger, owner: str, *, seconds: float = 120.0) -> int:
+    """Extend the owner's leases; gives their number."""
+    with ledger.write() as connection:
+        return int(
+            connection.execute(
+                update(films)
+                .where(films.c.lease_owner == owner, films.c.state == IN_PROGRESS)
+                .values(lease_until=ledger.clock() + seconds)
+            ).rowcount
+        )
+
+
+def release(ledger: Ledger, owner: str, film_ids: Sequence[int] | None = None) -> int:
+    """Give leased films back untried, as a worker does that drains; gives their number."""
+    condition = and_(films.c.lease_owner == owner, films.c.state == IN_PROGRESS)
+    if film_ids is not None:
+        condition = and_(condition, films.c.id.in_(list(film_ids)))
+    with ledger.write() as connection:
+        return int(
+            connection.execute(
+                update(films)
+                .where(condition)
+                .values(
+                    state=SCHEDULED,
+                    attempts=films.c.attempts - 1,
+                    lease_owner="",
+                    lease_until=None,
+                )
+            ).rowcount
+        )
+
+
+def release_owners(ledger: Ledger, prefix: str) -> int:
+    """Return the leases of dead workers whose names begin so, without waiting for their end."""
+    with ledger.write() as connection:
+        return int(
+            connection.execute(
+                update(films)
+                .where(films.c.state == IN_PROGRESS, films.c.lease_owner.startswith(prefix))
+                .values(state=SCHEDULED, lease_owner="", lease_until=None)
+            ).rowcount
+        )
+
+
+def finish(
+    ledger: Ledger,
+    owner: str,
+    outcomes: Sequence[Outcome],
+    *,
+    deliveries: Sequence[tuple[str, str]] = (),
+) -> int:
+    """Store results, schedule their deliveries and end the jobs: all of it in one transaction.
+
+    Args:
+        ledger: The ledger.
+        owner: Who leased the films.
+        outcomes: What became of them; a refused film goes to quarantine with its reason.
+        deliveries: (kind, destination) of what is to be delivered for each result.
+
+    Returns:
+        How many films were still leased by this owner; the others were finished elsewhere, and
+        nothing is stored twice.
+    """
+    now, n_finished = ledger.clock(), 0
+    with ledger.write() as connection:
+        events: list[tuple[str, str, dict[str, Any]]] = []
+        touched: set[str] = set()
+        for outcome in outcomes:
+            row = _held(connection, owner, outcome.film_id)
+            if row is None:
+                continue
+            n_finished += 1
+            touched.add(row.study_uid)
+            if outcome.prediction is None:
+                quarantine.put_film(connection, row, outcome.reason, outcome.message, now=now)
+                events.append(("quarantined", row.sop_uid, {"reason": outcome.reason}))
+            else:
+                _store(connection, row, outcome, deliveries, now)
+                digest = outcome.prediction.model.digest
+                events.append(("finished", row.sop_uid, {"model_digest": digest}))
+        for study_uid in sorted(touched):
+            studies.refresh(connection, study_uid, now=now)
+        for action, subject, detail in events:
+            audit.record(connection, owner, action, subject, detail, now=now)
+    return n_finished
+
+
+def retry_later(
+    ledger: Ledger,
+    owner: str,
+    film_id: int,
+    error: str,
+    *,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> str:
+    """Give a film back after an error that may pass, with a growing pause.
+
+    Args:
+        ledger: The ledger.
+        owner: Who leased it.
+        film_id: The film.
+        error: Kind of the error, without its text.
+        max_attempts: After so many attempts it goes to quarantine.
+
+    Returns:
+        The film's new state, ``""`` when the lease was lost.
+    """
+    now = ledger.clock()
+    with ledger.write() as connection:
+        row = _held(connection, owner, film_id)
+        if row is None:
+            return ""
+        if row.attempts >= max_attempts:
+            message = f"The film was tried {row.attempts} times; the last error was {error}."
+            quarantine.put_film(connection, row, POISON_REASON, message, now=now)
+            studies.refresh(connection, row.study_uid, now=now)
+            detail = {"reason": POISON_REASON, "error": error}
+            audit.record(connection, owner, "quarantined", row.sop_uid, detail, now=now)
+            return QUARANTINED
+        pause = min(_BACKOFF_SECONDS * 2.0 ** (row.attempts - 1), _LONGEST_BACKOFF_SECONDS)
+        connection.execute(
+            update(films)
+            .where(films.c.id == film_id)
+            .values(state=SCHEDULED, lease_owner="", lease_until=None, available_at=now + pause)
+        )
+        return SCHEDULED
+
+
+def reopen(ledger: Ledger, model_digest: str) -> int:
+    """Schedule every completed film that has no result of this model; gives their number."""
+    now = ledger.clock()
+    has_result = exists().where(
+        results.c.sop_uid == films.c.sop_uid, results.c.model_digest == model_digest
+    )
+    with ledger.write() as connection:
+        query = select(films.c.study_uid).where(films.c.state == COMPLETED, ~has_result)
+        touched = set(connection.execute(query).scalars())
+        n = connection.execute(
+            update(films)
+            .where(films.c.state == COMPLETED, ~has_result)
+            .values(state=SCHEDULED, attempts=0, finished_at=None, available_at=now)
+        ).rowcount
+        for study_uid in sorted(touched):
+            studies.refresh(connection, study_uid, now=now)
+        if n:
+            detail = {"n": n, "model_digest": model_digest}
+            audit.record(connection, "operator", "reopened", "", detail, now=now)
+    return int(n)
+
+
+def film(ledger: Ledger, sop_uid: str) -> Film | None:
+    """The film of a SOP Instance UID."""
+    with ledger.read() as connection:
+        row = connection.execute(select(films).where(films.c.sop_uid == sop_uid)).one_or_none()
+    return film_of(row) if row is not None else None
+
+
+def n_unfinished(ledger: Ledger) -> int:
+    """How many films are scheduled or in progress, those in backoff included."""
+    query = select(func.count()).where(
+        or_(films.c.state == SCHEDULED, films.c.state == IN_PROGRESS)
+    )
+    with ledger.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _held(connection: Connection, owner: str, film_id: int) -> Any:
+    """The film's row if this owner still holds it, locked until the end of the transaction."""
+    return connection.execute(
+        select(films)
+        .where(films.c.id == film_id, films.c.state == IN_PROGRESS, films.c.lease_owner == owner)
+        .with_for_update()
+    ).one_or_none()
+
+
+def _store(
+    connection: Connection,
+    row: Any,
+    outcome: Outcome,
+    deliveries: Sequence[tuple[str, str]],
+    now: float,
+) -> None:
+    assert outcome.prediction is not None
+    values = result_row(outcome, outcome.prediction, now=now)
+    values |= {"sop_uid": row.sop_uid, "study_uid": row.study_uid}
+    digest = outcome.prediction.model.digest
+    insert_new(connection, results, [values], ["sop_uid", "model_digest"])
+    if outcome.deliverable:
+        entries = [
+            {
+                "kind": kind,
+                "destination": destination,
+                "sop_uid": row.sop_uid,
+                "study_uid": row.study_uid,
+                "model_digest": digest,
+                "state": PENDING,
+                "available_at": now,
+                "created_at": now,
+            }
+            for kind, destination in deliveries
+        ]
+        keys = ["kind", "destination", "sop_uid", "model_digest"]
+        insert_new(connection, outbox, entries, keys)
+    connection.execute(
+        update(films)
+        .where(films.c.id == row.id)
+        .values(
+            state=COMPLETED,
+            finished_at=now,
+            model_digest=digest,
+            reason="",
+            lease_owner="",
+            lease_until=None,
+        )
+    )

@@ -1,0 +1,64 @@
+"""Migrations: bring a ledger to the schema of this version, in one transaction, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, func, inspect, select
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.screening.ledger.schema import metadata, schema_version
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
+each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""
+
+SCHEMA_VERSION = 1 + len(MIGRATIONS)
+
+
+def version_of(connection: Connection) -> int:
+    """Schema version of a ledger, 0 when it is empty."""
+    if not inspect(connection).has_table(schema_version.name):
+        return 0
+    return int(connection.execute(select(func.max(schema_version.c.version))).scalar() or 0)
+
+
+def migrate(
+    connection: Connection, *, now: float, migrations: tuple[Migration, ...] = MIGRATIONS
+) -> int:
+    """Create or upgrade the tables.
+
+    Args:
+        connection: In a transaction that excludes other writers.
+        now: Recorded with each version.
+        migrations: The steps.
+
+    Returns:
+        The version the ledger had before.
+
+    Raises:
+        SettingsError: If the ledger was written by a newer monai_cxr.
+    """
+    target = 1 + len(migrations)
+    before = version_of(connection)
+    if before > target:
+        raise SettingsError(
+            f"The ledger has schema version {before}; this monai_cxr knows up to {target}. "
+            "Install the version that wrote it."
+        )
+    if before == target:
+        return before
+    if before == 0:
+        metadata.create_all(connection)
+        done = [target]
+    else:
+        done = []
+        for version, step in enumerate(migrations[before - 1 :], start=before + 1):
+            step(connection)
+            done.append(version)
+    connection.execute(
+        schema_version.insert(), [{"version": version, "applied_at": now} for version in done]
+    )
+    return before

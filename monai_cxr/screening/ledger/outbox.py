@@ -1,0 +1,290 @@
+"""Outbox: what must be delivered, until the receiver said that it has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, func, select, update
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.screening.ledger import audit
+from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
+from monai_cxr.screening.ledger.schema import DELIVERED, FAILED, PENDING, films, outbox, results
+
+MAX_ATTEMPTS = 20
+_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One object on its way to one destination.
+
+    Attributes:
+        id: Row number.
+        kind: For example ``"sr"``.
+        destination: Name of a destination in the settings.
+        sop_uid: Of the film.
+        study_uid: Of the film.
+        model_digest: Of the result.
+        state: ``"pending"``, ``"delivered"`` or ``"failed"``.
+        attempts: How often it was leased.
+        last_status: What the receiver said last, for example ``"0xA700"``.
+        last_error: Kind of the last error.
+        object_uid: SOP Instance UID of the delivered object, or ``""``.
+        created_at: Seconds since 1970.
+        delivered_at: Or None.
+    """
+
+    id: int
+    kind: str
+    destination: str
+    sop_uid: str
+    study_uid: str
+    model_digest: str
+    state: str
+    attempts: int
+    last_status: str
+    last_error: str
+    object_uid: str
+    created_at: float
+    delivered_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryContent:
+    """What an object is made of.
+
+    Attributes:
+        delivery: Which object to which destination.
+        film: The film, with the path of its file.
+        result: What the model said.
+    """
+
+    delivery: Delivery
+    film: Film
+    result: Result
+
+
+def lease(
+    ledger: Ledger,
+    owner: str,
+    n: int,
+    *,
+    seconds: float = 120.0,
+    kinds: Sequence[str] | None = None,
+    destinations: Sequence[str] | None = None,
+) -> list[Delivery]:
+    """Lease up to n pending deliveries that are due, the oldest first.
+
+    Args:
+        ledger: The ledger.
+        owner: Unique name of the delivering process.
+        n: Deliveries at most.
+        seconds: After that time without an end, others may lease them.
+        kinds: Only these kinds.
+        destinations: Only to these destinations.
+    """
+    now = ledger.clock()
+    due = and_(outbox.c.state == PENDING, outbox.c.available_at <= now)
+    if kinds is not None:
+        due = and_(due, outbox.c.kind.in_(list(kinds)))
+    if destinations is not None:
+        due = and_(due, outbox.c.destination.in_(list(destinations)))
+    query = (
+        select(outbox.c.id)
+        .where(due)
+        .order_by(outbox.c.available_at, outbox.c.id)
+        .limit(n)
+        .with_for_update(skip_locked=True)
+    )
+    with ledger.write() as connection:
+        ids = list(connection.execute(query).scalars())
+        # A lease is a date before which nobody else takes it; one that ends is simply due again.
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(ids))
+            .values(
+                attempts=outbox.c.attempts + 1,
+                lease_owner=owner,
+                lease_until=now + seconds,
+                available_at=now + seconds,
+            )
+        )
+        rows = connection.execute(
+            select(*_columns()).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)
+        )
+        return [Delivery(**row._asdict()) for row in rows]
+
+
+def release_owners(ledger: Ledger, prefix: str) -> int:
+    """Make the deliveries of dead processes, whose names begin so, due at once."""
+    with ledger.write() as connection:
+        return int(
+            connection.execute(
+                update(outbox)
+                .where(outbox.c.state == PENDING, outbox.c.lease_owner.startswith(prefix))
+                .where(outbox.c.lease_owner != "")
+                .values(lease_owner="", lease_until=None, available_at=ledger.clock())
+            ).rowcount
+        )
+
+
+def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
+    """Film and result of a delivery."""
+    film_query = select(films).where(films.c.sop_uid == delivery.sop_uid)
+    result_query = select(results).where(
+        results.c.sop_uid == delivery.sop_uid, results.c.model_digest == delivery.model_digest
+    )
+    with ledger.read() as connection:
+        film = film_of(connection.execute(film_query).one())
+        row = connection.execute(result_query).one()
+    key = film.key
+    result = result_of(row, patient_id=key.patient_id, series_uid=key.series_uid)
+    return DeliveryContent(delivery, film, result)
+
+
+def delivered(
+    ledger: Ledger, owner: str, delivery_id: int, *, status: str = "", object_uid: str = ""
+) -> bool:
+    """The receiver said that it has the object.
+
+    Returns:
+        Whether this ended the delivery; False when it had ended before.
+    """
+    now = ledger.clock()
+    with ledger.write() as connection:
+        n = connection.execute(
+            update(outbox)
+            .where(outbox.c.id == delivery_id, outbox.c.state != DELIVERED)
+            .values(
+                state=DELIVERED,
+                last_status=status,
+                last_error="",
+                object_uid=object_uid,
+                delivered_at=now,
+                lease_owner="",
+                lease_until=None,
+            )
+        ).rowcount
+        if n:
+            row = connection.execute(select(outbox).where(outbox.c.id == delivery_id)).one()
+            detail = {"kind": row.kind, "destination": row.destination, "status": status}
+            audit.record(connection, owner, "delivered", row.sop_uid, detail, now=now)
+    return bool(n)
+
+
+def failed(
+    ledger: Ledger,
+    owner: str,
+    delivery_id: int,
+    *,
+    status: str = "",
+    error: str = "",
+    permanent: bool = False,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> str:
+    """The receiver refused or did not answer: try again after a growing pause, or give up.
+
+    Args:
+        ledger: The ledger.
+        owner: Who leased it; a delivery that somebody else holds by now is left alone.
+        delivery_id: The delivery.
+        status: What the receiver said, for example ``"0xA700"``.
+        error: Kind of the error, without identity.
+        permanent: A retry cannot help.
+        max_attempts: After so many attempts it waits for ``retry``.
+
+    Returns:
+        The delivery's state, ``""`` when it is not this owner's.
+    """
+    now = ledger.clock()
+    with ledger.write() as connection:
+        row = connection.execute(
+            select(outbox)
+            .where(
+                outbox.c.id == delivery_id,
+                outbox.c.state == PENDING,
+                outbox.c.lease_owner == owner,
+            )
+            .with_for_update()
+        ).one_or_none()
+        if row is None:
+            return ""
+        is_over = permanent or row.attempts >= max_attempts
+        pause = min(_BACKOFF_SECONDS * 2.0 ** min(row.attempts - 1, 30), _LONGEST_BACKOFF_SECONDS)
+        state = FAILED if is_over else PENDING
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id == delivery_id)
+            .values(
+                state=state,
+                last_status=status,
+                last_error=error,
+                available_at=now + pause,
+                lease_owner="",
+                lease_until=None,
+            )
+        )
+        if is_over:
+            detail = {"kind": row.kind, "destination": row.destination, "status": status}
+            audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
+    return state
+
+
+def retry(ledger: Ledger, ids: Sequence[int] | None = None, *, actor: str = "operator") -> int:
+    """Make failed deliveries pending, and waiting ones due at once; gives their number."""
+    now = ledger.clock()
+    condition = and_(outbox.c.state != DELIVERED, outbox.c.lease_owner == "")
+    if ids is not None:
+        condition = and_(condition, outbox.c.id.in_(list(ids)))
+    with ledger.write() as connection:
+        n = connection.execute(
+            update(outbox).where(condition).values(state=PENDING, attempts=0, available_at=now)
+        ).rowcount
+        if n:
+            audit.record(connection, actor, "deliveries retried", "", {"n": n}, now=now)
+    return int(n)
+
+
+def deliveries(
+    ledger: Ledger,
+    *,
+    state: str | None = None,
+    study_uid: str | None = None,
+    sop_uid: str | None = None,
+    offset: int = 0,
+    limit: int = 100,
+) -> list[Delivery]:
+    """Deliveries, newest first."""
+    query = select(*_columns()).order_by(outbox.c.id.desc()).offset(offset).limit(limit)
+    if state is not None:
+        query = query.where(outbox.c.state == state)
+    if study_uid is not None:
+        query = query.where(outbox.c.study_uid == study_uid)
+    if sop_uid is not None:
+        query = query.where(outbox.c.sop_uid == sop_uid)
+    with ledger.read() as connection:
+        return [Delivery(**row._asdict()) for row in connection.execute(query)]
+
+
+def is_ours(ledger: Ledger, object_uid: str) -> bool:
+    """Whether this SOP Instance UID is of an object that we delivered."""
+    if not object_uid:
+        raise SettingsError("Expected a SOP Instance UID, but got an empty one.")
+    with ledger.read() as connection:
+        query = select(outbox.c.id).where(outbox.c.object_uid == object_uid).limit(1)
+        return connection.execute(query).first() is not None
+
+
+def n_pending(ledger: Ledger) -> int:
+    """How many deliveries are pending, those in backoff included."""
+    query = select(func.count()).where(outbox.c.state == PENDING)
+    with ledger.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _columns() -> list[Any]:
+    return [outbox.c[name] for name in Delivery.__dataclass_fields__]

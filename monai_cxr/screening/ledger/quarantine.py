@@ -1,0 +1,199 @@
+"""Quarantine: what could not be screened, with a reason code; kept until a person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from monai_cxr.screening.ledger import audit, studies
+from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.records import ReceivedFilm
+from monai_cxr.screening.ledger.schema import QUARANTINED, SCHEDULED, arrivals, films, quarantine
+
+RELEASED, DISMISSED = "released", "dismissed"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """One object in quarantine.
+
+    Attributes:
+        id: Row number.
+        film_id: Row number of its job; None when it never became one.
+        sop_uid: ``""`` when unreadable.
+        study_uid: ``""`` when unreadable.
+        path: Where the file is kept.
+        reason: Reason code.
+        message: For people, without identity.
+        source: Door.
+        calling_ae: Sender.
+        quarantined_at: Seconds since 1970.
+        resolved_at: Or None.
+        resolution: ``"released"``, ``"dismissed"`` or ``""``.
+    """
+
+    id: int
+    film_id: int | None
+    sop_uid: str
+    study_uid: str = field(repr=False)
+    path: str = field(repr=False)
+    reason: str
+    message: str
+    source: str
+    calling_ae: str
+    quarantined_at: float
+    resolved_at: float | None
+    resolution: str
+
+
+def refuse(
+    ledger: Ledger,
+    path: str,
+    reason: str,
+    message: str,
+    *,
+    source: str = "",
+    calling_ae: str = "",
+    sop_uid: str = "",
+    study_uid: str = "",
+) -> None:
+    """Record a file that never became a job, for example because it is no DICOM file."""
+    now = ledger.clock()
+    with ledger.write() as connection:
+        _insert(
+            connection,
+            now,
+            path=path,
+            reason=reason,
+            message=message,
+            source=source,
+            calling_ae=calling_ae,
+            sop_uid=sop_uid,
+            study_uid=study_uid,
+        )
+        connection.execute(
+            arrivals.insert().values(
+                sop_uid=sop_uid,
+                path=path,
+                source=source,
+                calling_ae=calling_ae,
+                outcome="refused",
+                reason=reason,
+                arrived_at=now,
+            )
+        )
+        audit.record(connection, source, "refused", sop_uid, {"reason": reason}, now=now)
+
+
+def entries(
+    ledger: Ledger,
+    *,
+    reason: str | None = None,
+    include_resolved: bool = False,
+    offset: int = 0,
+    limit: int = 100,
+) -> list[QuarantineEntry]:
+    """What is in quarantine, newest first."""
+    query = select(quarantine).order_by(quarantine.c.id.desc()).offset(offset).limit(limit)
+    if not include_resolved:
+        query = query.where(quarantine.c.resolved_at.is_(None))
+    if reason is not None:
+        query = query.where(quarantine.c.reason == reason)
+    with ledger.read() as connection:
+        return [QuarantineEntry(**row._asdict()) for row in connection.execute(query)]
+
+
+def release(ledger: Ledger, ids: Sequence[int], *, actor: str) -> int:
+    """Schedule quarantined films again; gives how many there were.
+
+    An entry that never became a job cannot be released: its sender has to send it again.
+    """
+    now, n_released = ledger.clock(), 0
+    with ledger.write() as connection:
+        released = _resolve(connection, ids, RELEASED, now, only_jobs=True)
+        for row in released:
+            n_released += connection.execute(
+                update(films)
+                .where(films.c.id == row.film_id, films.c.state == QUARANTINED)
+                .values(state=SCHEDULED, reason="", attempts=0, available_at=now, finished_at=None)
+            ).rowcount
+        for study_uid in sorted({row.study_uid for row in released}):
+            studies.refresh(connection, study_uid, now=now)
+        for row in released:
+            audit.record(connection, actor, "released", row.sop_uid, now=now)
+    return n_released
+
+
+def dismiss(ledger: Ledger, ids: Sequence[int], *, actor: str) -> int:
+    """Close entries for good: seen, nothing to do; gives their number."""
+    now = ledger.clock()
+    with ledger.write() as connection:
+        dismissed = _resolve(connection, ids, DISMISSED, now)
+        for row in dismissed:
+            audit.record(connection, actor, "dismissed", row.sop_uid, now=now)
+    return len(dismissed)
+
+
+def put(
+    connection: Connection, film: ReceivedFilm, reason: str, message: str, *, now: float
+) -> None:
+    """Quarantine a newcomer within a transaction."""
+    _insert(
+        connection,
+        now,
+        sop_uid=film.key.sop_uid,
+        study_uid=film.key.study_uid,
+        path=film.path,
+        reason=reason,
+        message=message,
+        source=film.source,
+        calling_ae=film.calling_ae,
+    )
+
+
+def put_film(connection: Connection, row: Any, reason: str, message: str, *, now: float) -> None:
+    """End a job in quarantine within a transaction."""
+    connection.execute(
+        update(films)
+        .where(films.c.id == row.id)
+        .values(state=QUARANTINED, reason=reason, finished_at=now, lease_owner="", lease_until=None)
+    )
+    _insert(
+        connection,
+        now,
+        film_id=row.id,
+        sop_uid=row.sop_uid,
+        study_uid=row.study_uid,
+        path=row.path,
+        reason=reason,
+        message=message,
+        source=row.source,
+        calling_ae=row.calling_ae,
+    )
+
+
+def _insert(connection: Connection, now: float, **values: object) -> None:
+    connection.execute(quarantine.insert().values(quarantined_at=now, **values))
+
+
+def _resolve(
+    connection: Connection,
+    ids: Sequence[int],
+    resolution: str,
+    now: float,
+    *,
+    only_jobs: bool = False,
+) -> list[Any]:
+    condition = quarantine.c.id.in_(list(ids)) & quarantine.c.resolved_at.is_(None)
+    if only_jobs:
+        condition &= quarantine.c.film_id.is_not(None)
+    rows = list(connection.execute(select(quarantine).where(condition).with_for_update()))
+    connection.execute(
+        update(quarantine)
+        .where(quarantine.c.id.in_([row.id for row in rows]))
+        .values(resolved_at=now, resolution=resolution)
+    )
+    return rows

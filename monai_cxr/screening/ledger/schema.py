@@ -1,0 +1,238 @@
+"""Schema: the tables of the ledger, the same on SQLite and PostgreSQL.
+
+Times are seconds since 1970 in UTC. Identity (patient, study, path) is stored here and nowhere
+else; nothing of it goes into a log, a metric or a message.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED = (
+    "scheduled",
+    "in_progress",
+    "completed",
+    "quarantined",
+)
+"""States of a film, after those of a Unified Procedure Step (PS3.4 CC)."""
+
+FILM_STATES = (SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED)
+
+PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
+"""States of a delivery."""
+
+metadata = MetaData()
+
+_ID = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows on SQLite
+
+
+def _id() -> Column[int]:
+    return Column("id", _ID, primary_key=True, autoincrement=True)
+
+
+def _text(name: str, *, index: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="", index=index)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _time(name: str, *, nullable: bool = True) -> Column[float]:
+    return Column(name, Double, nullable=nullable)
+
+
+films = Table(
+    "films",
+    metadata,
+    _id(),
+    Column("sop_uid", Text, nullable=False, unique=True),
+    _text("study_uid", index=True),
+    _text("series_uid"),
+    _text("patient_id"),
+    _text("path", index=True),
+    _text("pixel_sha256"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    _text("sop_class_uid"),
+    _text("modality"),
+    _text("study_date"),
+    _text("accession_number"),
+    _text("source"),
+    _text("calling_ae"),
+    Column("priority", String(16), nullable=False),
+    _time("rank", nullable=False),
+    Column("state", String(16), nullable=False),
+    _text("reason"),
+    _count("attempts"),
+    _time("available_at", nullable=False),
+    _text("lease_owner", index=True),
+    _time("lease_until"),
+    _time("received_at", nullable=False),
+    _time("finished_at"),
+    _text("model_digest"),
+    Index("ix_films_queue", "state", "rank"),
+)
+
+arrivals = Table(
+    "arrivals",
+    metadata,
+    _id(),
+    _text("sop_uid"),
+    _text("path", index=True),
+    _text("source"),
+    _text("calling_ae"),
+    Column("outcome", String(16), nullable=False, index=True),
+    _text("reason"),
+    _time("arrived_at", nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    _id(),
+    Column("sop_uid", Text, nullable=False),
+    _text("study_uid", index=True),
+    Column("model_digest", Text, nullable=False),
+    _text("model_name"),
+    _text("model_version"),
+    _text("runtime"),
+    Column("findings", JSON, nullable=False),
+    Column("logits", JSON, nullable=False),
+    Column("probabilities", JSON, nullable=False),
+    Column("positive", JSON, nullable=False),
+    Column("flags", JSON, nullable=False),
+    Column("quality", JSON, nullable=False),
+    _text("view"),
+    _text("sex"),
+    Column("age", Double),
+    _text("manufacturer"),
+    _time("predicted_at", nullable=False),
+    UniqueConstraint("sop_uid", "model_digest", name="uq_results_key"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    Column("kind", String(16), nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("sop_uid", Text, nullable=False),
+    _text("study_uid", index=True),
+    Column("model_digest", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    _count("attempts"),
+    _time("available_at", nullable=False),
+    _text("lease_owner"),
+    _time("lease_until"),
+    _text("last_status"),
+    _text("last_error"),
+    _text("object_uid", index=True),
+    _time("created_at", nullable=False),
+    _time("delivered_at"),
+    UniqueConstraint("kind", "destination", "sop_uid", "model_digest", name="uq_outbox_key"),
+    Index("ix_outbox_queue", "state", "available_at"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    Column("film_id", _ID, index=True),
+    _text("sop_uid"),
+    _text("study_uid", index=True),
+    _text("path", index=True),
+    Column("reason", String(64), nullable=False, index=True),
+    _text("message"),
+    _text("source"),
+    _text("calling_ae"),
+    _time("quarantined_at", nullable=False),
+    _time("resolved_at"),
+    _text("resolution"),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_uid", Text, primary_key=True),
+    _text("patient_id", index=True),
+    _text("accession_number", index=True),
+    _text("study_date"),
+    Column("status", String(16), nullable=False, server_default="waiting"),
+    _count("n_films"),
+    _count("n_scored"),
+    _count("n_quarantined"),
+    _count("n_open"),
+    _text("positive"),
+    Column("urgency", Integer, nullable=False, server_default="4"),
+    Column("max_probability", Double),
+    _time("rank"),
+    _time("first_received_at"),
+    _time("last_received_at"),
+    _time("finished_at"),
+    Column("is_open", Integer, nullable=False, server_default="1"),
+    _time("opened_at"),
+    _count("version"),
+    _count("n_reviews"),
+    _time("last_review_at"),
+    Index("ix_studies_list", "status", "urgency", "rank"),
+    Index("ix_studies_open", "is_open", "last_received_at"),
+    Index("ix_studies_received", "last_received_at"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    _id(),
+    Column("sop_uid", Text, nullable=False),
+    _text("study_uid", index=True),
+    Column("finding", Text, nullable=False),
+    Column("model_digest", Text, nullable=False),
+    Column("label_agrees", Integer),
+    Column("location_agrees", Integer),
+    Column("corrected_label", Integer),
+    _text("note"),
+    Column("reader", Text, nullable=False),
+    Column("seconds_to_read", Double),
+    _time("reviewed_at", nullable=False),
+    Index("ix_reviews_film", "sop_uid", "finding"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _time("at", nullable=False),
+    _text("actor"),
+    _text("action"),
+    _text("subject", index=True),
+    _text("detail"),
+    _text("previous"),
+    _text("hash"),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("value"),
+    _time("updated_at", nullable=False),
+)
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _time("applied_at", nullable=False),
+)

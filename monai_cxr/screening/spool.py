@@ -1,0 +1,110 @@
+"""Spool: received files on disk, durable before anybody is told that they are here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from monai_cxr.errors import CXRError, SettingsError
+
+GIB = 2**30
+
+
+class SpoolFull(CXRError):
+    """The disk is below its low-water mark: nothing is accepted until there is room."""
+
+
+class Spool:
+    """A folder of received files, named by the SHA-256 of their content.
+
+    A file is written beside, synced, renamed, and its folder synced: after :meth:`store` it
+    survives a power cut. Storing the same bytes twice keeps one file.
+
+    Args:
+        root: The folder.
+        reserve_bytes: Low-water mark; with less free space nothing is stored.
+    """
+
+    def __init__(self, root: Path, *, reserve_bytes: int = 5 * GIB) -> None:
+        self.root = root
+        self.reserve_bytes = reserve_bytes
+        self._parts = root / "parts"
+        self._films = root / "films"
+        try:
+            self._parts.mkdir(parents=True, exist_ok=True)
+            self._films.mkdir(exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"The spool folder cannot be made ({error.strerror}). Choose another one."
+            ) from None
+
+    def free_bytes(self) -> int:
+        """Free space of the spool's disk."""
+        return shutil.disk_usage(self.root).free
+
+    def is_low(self) -> bool:
+        """Whether the disk is below the low-water mark."""
+        return self.free_bytes() < self.reserve_bytes
+
+    def store(self, data: bytes) -> Path:
+        """Store a file durably.
+
+        Raises:
+            SpoolFull: If the disk is full or below the low-water mark; nothing is kept.
+        """
+        if self.free_bytes() < self.reserve_bytes + len(data):
+            raise SpoolFull(
+                "The spool's disk is below its low-water mark, so the film was not accepted. "
+                "Free some space; the sender will try again."
+            )
+        name = hashlib.sha256(data).hexdigest()
+        target = self._films / name[:2] / f"{name}.dcm"
+        if target.is_file():
+            return target
+        part = self._parts / f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
+        try:
+            with part.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            target.parent.mkdir(exist_ok=True)
+            part.replace(target)
+            _sync_folder(target.parent)
+            _sync_folder(self._films)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise SpoolFull(
+                f"The film could not be stored ({error.strerror or type(error).__name__}). "
+                "Free some space; the sender will try again."
+            ) from None
+        return target
+
+    def files(self) -> Iterator[Path]:
+        """The stored files."""
+        return (path for path in sorted(self._films.glob("*/*.dcm")) if path.is_file())
+
+    def sweep_parts(self) -> int:
+        """Delete the half-written files of processes that died; call it before any writes."""
+        parts = list(self._parts.iterdir())
+        for part in parts:
+            part.unlink(missing_ok=True)
+        return len(parts)
+
+    def discard(self, path: Path) -> None:
+        """Delete a stored file; a path outside the spool is left alone."""
+        if path.is_relative_to(self._films):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # other files share the folder
+                path.parent.rmdir()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

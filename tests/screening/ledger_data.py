@@ -1,0 +1,47 @@
+"""Films and outcomes for the tests of the ledger."""
+
+from __future__ import annotations
+
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
+from monai_cxr.radiograph import InstanceKey
+from monai_cxr.screening.ledger import Ledger, jobs
+from monai_cxr.screening.ledger.records import Film, Outcome, ReceivedFilm
+
+MODEL = ModelIdentity("test", "1.0", "d" * 64)
+
+
+def received(number: int, *, study: int | None = None, **values: object) -> ReceivedFilm:
+    study = number if study is None else study
+    key = InstanceKey(f"P{study}", f"1.2.{study}", f"1.2.{study}.1", f"1.2.{study}.1.{number}")
+    defaults = {
+        "path": f"/spool/{number}.dcm",
+        "pixel_sha256": f"{number:064x}",
+        "source": "test",
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1",
+        "accession_number": f"A{study}",
+    }
+    return ReceivedFilm(key, **(defaults | values))
+
+
+def prediction(film: Film, *, positive: tuple[str, ...] = (), model=MODEL) -> Prediction:
+    scores = tuple(
+        FindingScore(name, 1.5 if name in positive else -1.5, 0.8 if name in positive else 0.2,
+                     name in positive)
+        for name in FINDING_NAMES
+    )  # fmt: skip
+    return Prediction(film.key, model, scores, ("secondary_capture",))
+
+
+def outcome(film: Film, **values: object) -> Outcome:
+    return Outcome(
+        film.id, prediction(film, **values), view="PA", age=61.0, sex="F", quality={"mean": 0.5}
+    )
+
+
+def finish_all(ledger: Ledger, *, owner: str = "w", deliveries=(), positive=()) -> int:
+    n = 0
+    while films := jobs.lease(ledger, owner, 8):
+        outcomes = [outcome(film, positive=positive) for film in films]
+        n += jobs.finish(ledger, owner, outcomes, deliveries=deliveries)
+    return n
