@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from clinical_app import server
@@ -12,10 +13,11 @@ from clinical_app.settings import ViewerSettings, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
-from monai_cxr.review.cases import Case, CaseImage
+from monai_cxr.review.cases import Case, CaseImage, CaseSource, Stray
 from monai_cxr.review.folder import FolderCases
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
+from monai_cxr.review.reviews import ReviewStore
 
 
 class NoCases:
@@ -39,9 +41,13 @@ class NoCases:
         """Nothing."""
         return b""
 
-    def retry(self, _case_id: str) -> bool:
+    def retry(self, _case_id: str, *, actor: str) -> bool:
         """Nothing to try."""
         return False
+
+    def strays(self) -> Sequence[Stray]:
+        """None."""
+        return ()
 
 
 def launch(
@@ -76,25 +82,42 @@ def launch(
     chosen = read_settings(settings)[0] if settings is not None else ViewerSettings()
     note("Loading the model" if bundle else "No bundle: films are shown, not read")
     model = BundleModel.load(bundle) if bundle else None
-    kept = LocalStore(store or (Path(chosen.store) if chosen.store else default_path()))
-    source = FolderCases(files, model, secret=kept.secret("names")) if files else None
     place = find_bundle(bundle) if bundle else None
-    service = Service(
-        source=source or NoCases(),
-        store=kept,
-        settings=chosen,
-        model=model,
-        bundle=place,
-        performance=find_performance(place, model.identity.digest) if place and model else None,
-        local_user=_user(),
-    )
-    if source is not None:
-        source.start()
-    try:
+    with _opened(chosen, files, store, model) as (source, kept):
+        service = Service(
+            source=source,
+            store=kept,
+            settings=chosen,
+            model=model,
+            bundle=place,
+            performance=find_performance(place, model.identity.digest) if place and model else None,
+            local_user=_user(),
+        )
         server.run(service, headless=headless, say=say, port=port)
-    finally:
-        if source is not None:
+
+
+@contextmanager
+def _opened(
+    settings: ViewerSettings, files: Path | None, store: Path | None, model: BundleModel | None
+) -> Iterator[tuple[CaseSource, ReviewStore]]:
+    """Cases and reviews from a ledger, a folder, or nothing but uploads; closed at the end."""
+    local = LocalStore(store or (Path(settings.store) if settings.store else default_path()))
+    secret = local.secret("names")
+    if settings.ledger is not None:
+        from monai_cxr.review.ledger_cases import LedgerCases
+        from monai_cxr.review.ledger_store import LedgerStore
+        from monai_cxr.screening.ledger import open_ledger
+
+        with open_ledger(settings.ledger) as ledger:
+            yield LedgerCases(ledger, secret=secret), LedgerStore(ledger)
+    elif files is not None:
+        source = FolderCases(files, model, secret=secret).start()
+        try:
+            yield source, local
+        finally:
             source.stop()
+    else:
+        yield NoCases(), local
 
 
 def _user() -> str:

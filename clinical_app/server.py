@@ -25,7 +25,9 @@ _LARGEST_UPLOAD_MIB = 128
 def build(service: Service) -> st.App:
     """The ASGI application of a service."""
     settings = configure(service).settings
-    secrets = {"auth": dict(settings.oidc)} if settings.authentication == "oidc" else None
+    secrets: dict[str, Any] | None = None
+    if settings.authentication == "oidc":
+        secrets = {"auth": dict(settings.oidc)}
     return st.App(
         SCRIPT,
         secrets=secrets,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDINGS
@@ -16,6 +17,7 @@ from monai_cxr.findings import FINDINGS
 AUTHENTICATION = ("none", "oidc", "proxy")
 ROLES = ("viewer", "reader", "operator", "admin")
 _SHORTEST_SECRET = 16
+_OIDC = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ class ViewerSettings:
         longest_wait_minutes: A study that waited so long rises by one class of urgency.
         prevalence: Of the site, by finding, in (0, 1), for predictive values.
         show_patient_id: Whether the worklist shows PatientID.
-        store: SQLite file of reviews and audit; None for the user's state folder.
+        ledger: Address of a screening ledger, such as ``sqlite:////srv/ledger.sqlite``; its
+            studies are shown, and it keeps reviews and audit.
+        store: SQLite file of reviews and audit without a ledger; None: the user's state folder.
         theme: ``"dark"`` or ``"light"``, how the viewer opens.
     """
 
@@ -57,6 +61,7 @@ class ViewerSettings:
     longest_wait_minutes: float = 60.0
     prevalence: Mapping[str, float] = field(default_factory=dict)
     show_patient_id: bool = False
+    ledger: str | None = field(default=None, repr=False)
     store: str | None = None
     theme: str = "dark"
 
@@ -90,9 +95,7 @@ class ViewerSettings:
                 "Authentication 'proxy' needs a proxy_secret of at least 16 characters, which the "
                 "proxy sends as X-Viewer-Secret; else anybody could name themselves."
             )
-        needed = ("redirect_uri", "cookie_secret", "client_id", "client_secret")
-        needed = (*needed, "server_metadata_url")
-        missing = [name for name in needed if not self.oidc.get(name)]
+        missing = [name for name in _OIDC if not self.oidc.get(name)]
         if self.authentication == "oidc" and missing:
             raise SettingsError(
                 f"Authentication 'oidc' needs {', '.join(missing)} in [viewer.oidc]."

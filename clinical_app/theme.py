@@ -1,4 +1,4 @@
-"""Theme: one dark reading-room theme and a light one, as Streamlit's options, and the page frame."""
+"""Theme: a dark reading-room theme and a light one, as Streamlit's options; the page frame."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ FRAME = """
 <style>
 .stMainBlockContainer, .block-container { padding: 4.1rem 1rem .6rem; max-width: none; }
 .stAppHeader { height: 3.4rem; min-height: 3.4rem; }
-.page { max-width: 1180px; }
-[data-testid="stMain"] h1 { font-size: 22px; font-weight: 650; padding: .3rem 0 .2rem; letter-spacing: 0; }
-[data-testid="stMain"] h2 { font-size: 17px; font-weight: 650; padding: .9rem 0 .1rem; letter-spacing: 0; }
+[data-testid="stMain"] :is(h1, h2) { font-weight: 650; letter-spacing: 0; }
+[data-testid="stMain"] h1 { font-size: 22px; padding: .3rem 0 .2rem; }
+[data-testid="stMain"] h2 { font-size: 17px; padding: .9rem 0 .1rem; }
 [data-testid="stMetricValue"] { font-size: 26px; font-variant-numeric: tabular-nums; }
 .stMainBlockContainer:has(.st-key-narrow) { max-width: 1240px; margin: 0 auto; }
 </style>

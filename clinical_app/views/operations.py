@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ def page() -> None:
         held = [case for case in cases if case.refusal is not None]
         failed = [case for case in held if case.status is CaseStatus.FAILED]
         _health(service, len(waiting), len(held), len(failed))
+        _strays(service)
         st.header("Quarantine")
         if not held:
             st.write("Nothing is held back: every film that came was analysed or waits.")
@@ -52,6 +54,25 @@ def _health(service: Service, waiting: int, held: int, failed: int) -> None:
     st.caption(f"Source: {service.source.name}")
 
 
+def _strays(service: Service) -> None:
+    strays = service.source.strays()
+    if strays:
+        st.header("Files that are no film")
+        st.dataframe(
+            [
+                {
+                    "When (UTC)": time.strftime("%Y-%m-%d %H:%M", time.gmtime(stray.at)),
+                    "Why": reason_words(stray.reason),
+                    "In words": stray.sentence,
+                    "Came by": stray.door,
+                }
+                for stray in strays
+            ],
+            hide_index=True,
+            width="stretch",
+        )
+
+
 def _row(case: Case) -> dict[str, str]:
     refusal = case.refusal
     return {
@@ -65,6 +86,6 @@ def _row(case: Case) -> dict[str, str]:
 def _retry(service: Service, who: Any, cases: Sequence[Case], *, all_failed: bool) -> None:
     label = f"Try {len(cases)} failed again" if all_failed else f"Try {len(cases)} again"
     if st.button(label, disabled=not cases, key="retry"):
-        tried = sum(service.source.retry(case.case_id) for case in cases)
+        tried = sum(service.source.retry(case.case_id, actor=who.user) for case in cases)
         service.audit(who, "retried")
         st.success(f"{tried} will be tried again.")

@@ -39,8 +39,8 @@ def saliency(
         shape: (rows, columns) of the maps, of the film's aspect; None for the film's own.
 
     Returns:
-        float32, shape (len(findings), rows, columns) of the film or of ``shape``; larger is hotter, negative
-        speaks against the finding.
+        float32, shape (len(findings), rows, columns) of the film or of ``shape``; larger is hotter,
+        negative speaks against the finding.
 
     Raises:
         SettingsError: If the method or a finding is unknown.

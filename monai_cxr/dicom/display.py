@@ -207,9 +207,7 @@ def _offered(chain: Grayscale, slope: float, intercept: float) -> tuple[Preset, 
         rising = modality[(table > 0.02) & (table < 0.98)]
         low, high = (rising.min(), rising.max()) if rising.size else (lut.first, lut.first + 1)
         center, width = float(low + high) / 2, max(float(high - low), 1.0)
-        presets.append(
-            Preset(_named(lut.explanation, number), center, width, "TABLE", table)
-        )
+        presets.append(Preset(_named(lut.explanation, number), center, width, "TABLE", table))
     for number, window in enumerate(chain.windows, start=len(presets) + 1):
         if apply_window(np.zeros(1), window, chain.voi_function) is not None:
             name = _named(window.explanation, number)

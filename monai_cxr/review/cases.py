@@ -102,6 +102,23 @@ class Case:
         return next((image for image in self.images if image.reason), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that came and is no film.
+
+    Attributes:
+        reason: Code.
+        sentence: The same for people.
+        door: How it came.
+        at: POSIX seconds.
+    """
+
+    reason: str
+    sentence: str
+    door: str
+    at: float
+
+
 class CaseSource(Protocol):
     """Where cases come from: a folder of films, or a screening ledger."""
 
@@ -127,8 +144,12 @@ class CaseSource(Protocol):
         """
         ...
 
-    def retry(self, case_id: str) -> bool:
-        """Analyse a refused or failed case again; False when there is none of this name."""
+    def retry(self, case_id: str, *, actor: str) -> bool:
+        """Analyse a refused or failed case again; False where there is nothing to try."""
+        ...
+
+    def strays(self) -> Sequence[Stray]:
+        """Files that came and never became a film of a study."""
         ...
 
 

@@ -14,7 +14,7 @@ from monai_cxr.errors import BundleError, InputError, SettingsError, Unsupported
 from monai_cxr.files import read_bytes, read_for_model
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
-from monai_cxr.review.cases import Case, CaseImage, CaseStatus, opaque
+from monai_cxr.review.cases import Case, CaseImage, CaseStatus, Stray, opaque
 
 _LOOK_AGAIN_SECONDS = 2.0
 
@@ -94,7 +94,11 @@ class FolderCases:
             ]
         return read_bytes(paths[0] if paths else self._directory / "gone")[0]
 
-    def retry(self, case_id: str) -> bool:
+    def strays(self) -> Sequence[Stray]:
+        """None: every file of a folder is a case."""
+        return ()
+
+    def retry(self, case_id: str, *, actor: str) -> bool:
         """Analyse a case again."""
         with self._lock:
             entry = self._entries.get(case_id)

@@ -1,4 +1,4 @@
-"""Monitoring: whether the model still behaves: volume, turnaround, failures, flag rates, agreement."""
+"""Monitoring: does the model still behave: volume, turnaround, failures, flags, agreement."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def limitations(performance: PerformanceFile) -> list[str]:
         "labels.",
         "PPV, NPV and calibration move with the share of positives: judge them at your own "
         "prevalence.",
-        "The model reads frontal films of adults. What is out of its scope is refused with a reason.",
+        "The model reads frontal films of adults; what is out of its scope is refused.",
     ]
     if rare:
         sentences.append(f"Fewer than {_RARE} positive patients: {', '.join(rare)}.")

@@ -17,6 +17,10 @@ from monai_cxr.tables import write_atomically
 
 OPINIONS = ("", "agree", "disagree")
 LABELS = ("", "absent", "uncertain", "present")
+_COLUMNS = (
+    *("sop_uid", "study_uid", "reader", "model_digest", "finding", "probability", "opinion"),
+    *("location", "label", "label_text", "note", "seconds", "finished", "at"),
+)
 LONGEST_NOTE = 4000
 LONGEST_READING_SECONDS = 24 * 3600.0
 
@@ -204,11 +208,7 @@ def reviews_table(reviews: Sequence[Review]) -> pd.DataFrame:
         for review in reviews
         for name, item in (review.findings or {"": FindingReview()}).items()
     ]
-    columns = (
-        "sop_uid study_uid reader model_digest finding probability opinion location label "
-        "label_text note seconds finished at"
-    ).split()
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def reviews_csv(reviews: Sequence[Review]) -> bytes:

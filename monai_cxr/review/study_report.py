@@ -25,17 +25,22 @@ _LONGEST_SIDE = 900
 _RESEARCH = "Research use only, not a medical device."
 
 _STYLE = """
-body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:#1f2328;margin:0;background:#f5f7f9}
-main{max-width:860px;margin:28px auto;background:#fff;border:1px solid #d8dee4;border-radius:10px;padding:34px 40px}
+body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:#1f2328;margin:0;
+background:#f5f7f9}
+main{max-width:860px;margin:28px auto;background:#fff;border:1px solid #d8dee4;border-radius:10px;
+padding:34px 40px}
 h1{font-size:24px;line-height:1.25;margin:0 0 2px}h2{font-size:16px;margin:24px 0 6px}
 p{margin:4px 0;max-width:76ch}.soft{color:#59636e;font-size:13px}
 figure{margin:16px 0;background:#000;border-radius:8px;text-align:center}
 img{max-width:100%;max-height:520px;display:block;margin:0 auto}
 table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
-th{text-align:left;font-weight:600;color:#59636e;font-size:12.5px;border-bottom:1.5px solid #1f2328;padding:5px 8px 5px 0}
+th{text-align:left;font-weight:600;color:#59636e;font-size:12.5px;padding:5px 8px 5px 0;
+border-bottom:1.5px solid #1f2328}
 td{border-bottom:1px solid #eaeef2;padding:5px 8px 5px 0;vertical-align:top}
-td.number,th.number{text-align:right;white-space:nowrap}tr.claimed td:first-child{font-weight:650}
-@page{size:A4;margin:13mm}@media print{body{background:#fff;font-size:9.5pt}main{border:0;margin:0;padding:0;max-width:none}
+td.number,th.number{text-align:right;white-space:nowrap}
+tr.claimed td:first-child{font-weight:650}
+@page{size:A4;margin:13mm}
+@media print{body{background:#fff;font-size:9.5pt}main{border:0;margin:0;padding:0;max-width:none}
 img{max-height:105mm}table{font-size:8.5pt}tr{break-inside:avoid}}
 """
 

@@ -50,6 +50,13 @@ SERIOUS = frozenset(
 )
 """Flags that put the scores themselves in doubt."""
 
+SCOPE_REASONS = frozenset(
+    {"bad_range", "bad_shape", "bit_depth", "blank", "body_part", "color", "lateral", "modality"}
+    | {"multi_frame", "not_a_film", "not_chest", "not_human", "pediatric", "photometric"}
+    | {"sop_class", "too_small", "unsupported"}
+)
+"""Reasons that say 'out of the model's scope'; every other one says 'could not be read'."""
+
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "bit_depth": "unusual bit depth",
