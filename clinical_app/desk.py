@@ -100,6 +100,7 @@ def study(
             model=model,
         ),
         "foot": _foot(case),
+        "reports": _reports(case, token),
         "prior": None,
     }
 
@@ -164,6 +165,13 @@ def _statement(item: Statement) -> dict[str, Any]:
 def _others(reviews: Sequence[Review], identity: Identity) -> str:
     names = sorted({r.reader for r in reviews if r.reader != identity.user})
     return f"Also reviewed by {', '.join(names)}." if names else ""
+
+
+def _reports(case: Case, token: str) -> list[dict[str, str]]:
+    links = [{"label": "Report", "url": f"/cxr/report/{token}"}]
+    if case.prediction is not None and case.key.sop_uid and case.key.study_uid:
+        links.append({"label": "DICOM SR", "url": f"/cxr/sr/{token}"})
+    return links
 
 
 def _foot(case: Case) -> str:

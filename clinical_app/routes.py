@@ -10,17 +10,20 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from clinical_app import service as services
+from clinical_app.desk import case_statements
 from clinical_app.grants import Grant
 from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service
-from monai_cxr.errors import BundleError, DeliveryError, InputError
+from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
+from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import Review, parse_findings, parse_note, parse_seconds
-from monai_cxr.review.worklist import study_name, worklist
+from monai_cxr.review.study_report import report_page
+from monai_cxr.review.worklist import short_name, study_name, worklist
 
 _LARGEST_REVIEW = 64 * 1024
 _BYTES = "application/octet-stream"
@@ -35,6 +38,8 @@ def routes() -> list[Route]:
         Route("/cxr/worklist/{token}", _granted("worklist", "worklist", _worklist)),
         Route("/cxr/film/{token}/{image:int}", _granted("case", "read", _film)),
         Route("/cxr/heat/{token}/{image:int}", _granted("case", "read", _heat)),
+        Route("/cxr/report/{token}", _granted("case", "read", _report)),
+        Route("/cxr/sr/{token}", _granted("case", "read", _structured_report)),
         Route("/cxr/review/{token}", _review, methods=["POST"]),
     ]
 
@@ -77,7 +82,7 @@ def _answered(make: Callable[[], Response]) -> Response:
         return make()
     except InputError as error:
         return _refused(422, str(error))
-    except BundleError as error:
+    except (BundleError, MissingDependency) as error:
         return _refused(409, str(error))
     except DeliveryError as error:
         return _refused(503, str(error))
@@ -126,6 +131,43 @@ def _heat(service: Service, grant: Grant, request: Request) -> Response:
 def _plain(content: bytes) -> Response:
     # 'identity': compressing pixels costs more than sending them on a hospital's own network.
     return Response(content, media_type=_BYTES, headers={"Content-Encoding": "identity"})
+
+
+def _report(service: Service, grant: Grant, _request: Request) -> Response:
+    case = _case_of(service, grant)
+    said = [
+        review
+        for review in service.store.of_study(study_name(case))
+        if review.reader == grant.identity.user
+    ]
+    page = report_page(
+        case,
+        case_statements(service, case),
+        said[-1].findings if said else {},
+        service.data(case, 0),
+        note=said[-1].note if said else "",
+        model=case.prediction.model if case.prediction else None,
+    )
+    service.audit(grant.identity, "reported", study_name(case))
+    return HTMLResponse(page)
+
+
+def _structured_report(service: Service, grant: Grant, _request: Request) -> Response:
+    case, model = _case_of(service, grant), service.model
+    if model is None:
+        raise InputError("No model is loaded.", reason="no_model")
+    reported = [
+        ReportedFilm(service.data(case, number), image.prediction)
+        for number, image in enumerate(case.images)
+        if image.prediction is not None
+    ]
+    if not reported:
+        raise InputError("The model did not read this study.", reason="not_analysed")
+    instance = structured_report(reported, operating_points=model.operating_points)
+    service.audit(grant.identity, "reported", study_name(case))
+    name = f'attachment; filename="{short_name(case)}-sr.dcm"'
+    headers = {"Content-Disposition": name, "Content-Encoding": "identity"}
+    return Response(instance.data, media_type="application/dicom", headers=headers)
 
 
 async def _review(request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings, is_this_machine
 from clinical_app.theme import theme_options
 from monai_cxr.errors import SettingsError
+
+_LOG = logging.getLogger("clinical_app")
 
 SCRIPT = Path(__file__).with_name("app.py")
 _LARGEST_UPLOAD_MIB = 128
@@ -107,7 +111,9 @@ def free_port(address: str, port: int) -> int:
         ) from error
 
 
-def _calm(_error: Exception) -> bool:
-    """Show a sentence where Streamlit would show an error; the kind goes to the log."""
+def _calm(error: Exception) -> bool:
+    """Show a sentence where Streamlit would show an error; its kind alone goes to the log."""
+    detail = error if os.environ.get("MONAI_CXR_DEBUG") else None
+    _LOG.error("A page failed: %s", type(error).__name__, exc_info=detail)
     st.error("This page failed. Nothing was lost; reload it, and tell an administrator.")
     return True

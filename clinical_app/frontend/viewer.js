@@ -902,7 +902,7 @@ class Desk {
     this.explain.setAttribute("aria-live", "polite");
     if (study.statements.length) parts.push(this.list, this.explain);
     else parts.push(element("div", "findings"));
-    parts.push(this.paintReview(), element("p", "foot", study.foot));
+    parts.push(this.paintReview(), this.paintFoot());
     this.panel.replaceChildren(...parts);
     this.choose(this.chosen, false);
   }
@@ -1001,6 +1001,16 @@ class Desk {
     box.append(row, this.note, done);
     if (this.current.others) box.append(element("p", "soft others", this.current.others));
     return box;
+  }
+
+  paintFoot() {
+    const foot = element("p", "foot", this.current.foot);
+    this.current.reports.forEach(({ label, url }) => {
+      const link = element("a", "", label);
+      Object.assign(link, { href: url, target: "_blank", rel: "noopener" });
+      foot.append(" · ", link);
+    });
+    return foot;
   }
 
   // ---- what the reader does

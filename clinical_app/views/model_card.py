@@ -35,7 +35,12 @@ def page() -> None:
                 "beside it. `monai-cxr evaluate` writes one."
             )
         st.header("Operating points in use")
-        st.dataframe(point_rows(service.model.operating_points), hide_index=True, width="stretch")
+        st.dataframe(
+            point_rows(service.model.operating_points),
+            hide_index=True,
+            width="stretch",
+            height="content",
+        )
         _card(service)
 
 
@@ -61,11 +66,16 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
         )
         st.caption("On the dashed line, films called 30 % have the finding in 30 of 100.")
     st.header("How well each finding is told apart")
-    st.dataframe(performances.performance_rows(performance), hide_index=True, width="stretch")
+    st.dataframe(
+        performances.performance_rows(performance),
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
     groups = performances.subgroup_rows(performance)
     if groups:
         st.header("Subgroups")
-        st.dataframe(groups, hide_index=True, width="stretch")
+        st.dataframe(groups, hide_index=True, width="stretch", height="content")
     st.header("Limitations")
     for sentence in performances.limitations(performance):
         st.markdown(f"- {sentence}")

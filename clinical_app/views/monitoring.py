@@ -90,7 +90,12 @@ def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
     st.header("How often each finding is flagged")
     points = service.model.operating_points if service.model else {}
     rates = monitoring.flag_rates(cases, points)
-    st.dataframe([_row(rate, "Flagged") for rate in rates], hide_index=True, width="stretch")
+    st.dataframe(
+        [_row(rate, "Flagged") for rate in rates],
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
     st.caption(
         "Expected: from the operating point and the prevalence of the data that chose it. "
         "'Differs' asks for a look, at the films first: another mix of patients flags otherwise."
@@ -101,7 +106,12 @@ def _agreement(reviews: Sequence[Review]) -> None:
     rates = monitoring.agreement_rates(reviews)
     if rates:
         st.header("How often readers agree")
-        st.dataframe([_row(rate, "Agreed") for rate in rates], hide_index=True, width="stretch")
+        st.dataframe(
+            [_row(rate, "Agreed") for rate in rates],
+            hide_index=True,
+            width="stretch",
+            height="content",
+        )
 
 
 def _reasons(cases: Sequence[Any]) -> None:
@@ -111,7 +121,7 @@ def _reasons(cases: Sequence[Any]) -> None:
     ]
     if rows:
         st.header("Not analysed, and why")
-        st.dataframe(rows, hide_index=True, width="stretch")
+        st.dataframe(rows, hide_index=True, width="stretch", height="content")
 
 
 def _row(rate: Rate, word: str) -> dict[str, str]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from monai_cxr.evaluation.conformal import ConformalRule
 from monai_cxr.evaluation.json_values import interval_from_json
+from monai_cxr.evaluation.performance_schema import PERFORMANCE_SCHEMA
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Interval
 from monai_cxr.review.cases import urgency_of
@@ -72,17 +75,18 @@ def find_performance(bundle: Path, digest: str) -> PerformanceFile | None:
         digest: Of the model; a file about another model is left alone.
 
     Returns:
-        The first readable file whose model has this digest, or None.
+        The first valid file whose model has this digest, or None.
     """
     places = (bundle / "models", bundle / "docs", bundle, bundle.parent / "report")
     for place in places:
         path = place / _NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["model"]["digest"] == digest and content["findings"]:
-                return PerformanceFile(content, path)
-        except (OSError, ValueError, KeyError, TypeError):
+            jsonschema.validate(content, PERFORMANCE_SCHEMA)
+        except (OSError, ValueError, jsonschema.ValidationError):
             continue
+        if content["model"].get("digest") == digest and content["findings"]:
+            return PerformanceFile(content, path)
     return None
 
 
@@ -167,10 +171,11 @@ def _words(value: Mapping[str, float | None] | None) -> str:
 def headline(performance: PerformanceFile) -> list[tuple[str, str, str]]:
     """(name, value, detail) of the numbers at the top."""
     macro, data = performance.content["macro"], performance.content["data"]
-    auroc, ece = interval_from_json(macro["auroc"]), interval_from_json(macro["ece"])
+    auroc = interval_from_json(macro["auroc"])
+    ece = math.nan if macro["ece"] is None else macro["ece"]
     return [
         ("Macro AUROC", f"{auroc.estimate:.3f}", f"95 % {auroc.low:.3f} to {auroc.high:.3f}"),
-        ("Calibration error", f"{ece.estimate:.3f}", "mean ECE; 0 is perfect"),
+        ("Calibration error", f"{ece:.3f}", "mean ECE; 0 is perfect"),
         ("Films", f"{data['n_images']:,}", f"of {data['n_patients']:,} patients"),
         ("Data", str(data["name"] or "not stated"), str(data["split"] or "split not stated")),
     ]
