@@ -40,9 +40,9 @@ class Identity:
         return f"Identity(role={self.role!r})"
 
 
-def local_identity(user: str) -> Identity:
+def local_identity(user: str, settings: ViewerSettings) -> Identity:
     """Whoever sits at this machine, where the viewer listens to nobody else."""
-    return Identity(user, "admin")
+    return Identity(user, settings.local_role)
 
 
 def identify(user: str, settings: ViewerSettings, claim: object = None) -> Identity:

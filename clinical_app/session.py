@@ -22,7 +22,7 @@ def identity() -> Identity:
     service = current()
     settings = service.settings
     if settings.trusts_user:
-        return local_identity(service.local_user)
+        return local_identity(service.local_user, settings)
     if settings.authentication == "proxy":
         headers = {name.lower(): value for name, value in st.context.headers.items()}
         return identify(proxy_user(headers, settings), settings)

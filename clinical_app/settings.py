@@ -36,6 +36,7 @@ class ViewerSettings:
         proxy_secret: For ``"proxy"``: what the proxy must send as ``X-Viewer-Secret``.
         roles: By role (viewer, reader, operator, admin) the users who have it.
         role_claim: For ``"oidc"``: the claim that names the role, where users are not listed.
+        local_role: Without authentication: of whoever sits at this machine.
         default_role: Of a user who is not listed; ``""`` refuses them.
         idle_minutes: After so long without use a session is locked.
         longest_wait_minutes: A study that waited so long rises by one class of urgency.
@@ -56,6 +57,7 @@ class ViewerSettings:
     proxy_secret: str = field(default="", repr=False)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     role_claim: str = ""
+    local_role: str = "admin"
     default_role: str = ""
     idle_minutes: float = 30.0
     longest_wait_minutes: float = 60.0
@@ -69,6 +71,7 @@ class ViewerSettings:
         """Refuse what would be unsafe or cannot work."""
         _one_of("authentication", self.authentication, AUTHENTICATION)
         _one_of("theme", self.theme, ("dark", "light"))
+        _one_of("local_role", self.local_role, ROLES)
         _one_of("default_role", self.default_role, ("", *ROLES))
         for role in self.roles:
             _one_of("roles", role, ROLES)

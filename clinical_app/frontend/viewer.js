@@ -296,7 +296,11 @@ class Pane {
     if (!this.film) return;
     this.scale = 1;
     this.fitted = false;
-    this.center = [Math.round(this.film.columns / 2), Math.round(this.film.rows / 2)];
+    // whole film pixels under whole screen pixels, also on a canvas of an odd size
+    const sides = [this.base.width, this.base.height];
+    if (this.turn % 2) sides.reverse();
+    const { columns, rows } = this.film;
+    this.center = [columns, rows].map((n, i) => Math.round(n / 2) + (sides[i] % 2) / 2);
     this.draw();
   }
 

@@ -165,7 +165,9 @@ def _gray(codes: Codes, chain: Grayscale, facts: HeaderFacts) -> DisplayFilm:
     film_values = code_of[cell_to_value][codes]
     offered = _offered(chain, slope, intercept)
     low, high = float(modality.min()), float(modality.max())
-    full = Preset("Full range", (low + high) / 2, max(high - low, 1.0))
+    if chain.modality_lut is not None:
+        low, high = 0.0, chain.modality_lut.maximum
+    full = Preset("Full range", (low + high) / 2, max(high - low, 1e-9))
     automatic = _by_percentile(shown, inverse=chain.inverse) if shown.size else ()
     opened = render(codes, chain).voi
     ordered = {

@@ -112,13 +112,17 @@ class FolderCases:
         self._look.set()
         return True
 
+    def update(self) -> None:
+        """Index what is new and analyse what waits, in this thread; :meth:`start` does it again."""
+        self._index(self._new_paths())
+        for case_id in self._waiting():
+            if self._stop.is_set():
+                return
+            self._analyse(case_id)
+
     def _work(self) -> None:
         while not self._stop.is_set():
-            self._index(self._new_paths())
-            for case_id in self._waiting():
-                if self._stop.is_set():
-                    return
-                self._analyse(case_id)
+            self.update()
             self._look.wait(_LOOK_AGAIN_SECONDS)
             self._look.clear()
 
