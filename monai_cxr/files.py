@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from monai_cxr.dicom import parsing, scope
+from monai_cxr.dicom.display import DisplayFilm, display_dicom, display_radiograph
 from monai_cxr.dicom.pixels import DEFAULT_POLICY, GrayscalePolicy
 from monai_cxr.dicom.reader import open_dicom, read_opened
 from monai_cxr.errors import UnreadableImage
@@ -61,6 +62,25 @@ def read_for_model(source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY) 
     dicom = open_dicom(data)
     scope.require_header_in_scope(dicom.facts)
     return scope.require_in_scope(read_opened(dicom, policy), dicom.facts)
+
+
+def read_display(source: Source) -> DisplayFilm:
+    """Read a film at its full bit depth, for a viewer; whether a model may read it is not asked.
+
+    Args:
+        source: Path of a file, its bytes, or a binary stream.
+
+    Returns:
+        Stored values with the windows of the header and of the picture.
+
+    Raises:
+        UnreadableImage: See :func:`read_radiograph`.
+        UnsupportedImage: See :func:`read_radiograph`.
+    """
+    data, name = read_bytes(source)
+    if data[128:132] == b"DICM":
+        return display_dicom(open_dicom(data))
+    return display_radiograph(_read_other(data, name))
 
 
 def read_bytes(source: Source) -> tuple[bytes, str]:

@@ -91,6 +91,14 @@ def _score(score: FindingScore) -> dict[str, Any]:
     return {"probability": probability, "logit": score.logit, "positive": score.positive}
 
 
+def heat_share(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How hot each pixel of a map is, [0, 1]: 0 where it speaks against, 1 where it is hottest."""
+    low, high = max(float(heat.min()), 0.0), float(heat.max())
+    if high <= low:
+        return np.zeros_like(heat)
+    return np.asarray(np.clip((heat - low) / (high - low), 0, 1), dtype=np.float32)
+
+
 def heat_overlay(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> NDArray[np.float32]:
     """The film under its map: nothing where the map speaks against, brightest where it is hottest.
 
@@ -102,8 +110,7 @@ def heat_overlay(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> NDAr
         float32, shape (rows, columns, 3), [0, 255].
     """
     gray = np.repeat(pixels[:, :, None] * 255, 3, axis=2)
-    low, high = max(float(heat.min()), 0.0), float(heat.max())
-    share = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
+    share = heat_share(heat)
     place = share * (len(_STOPS) - 1)
     lower = np.clip(place.astype(int), 0, len(_STOPS) - 2)
     part = (place - lower)[:, :, None]

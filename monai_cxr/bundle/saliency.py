@@ -20,7 +20,12 @@ Maps = NDArray[np.float32]
 
 
 def saliency(
-    model: BundleModel, film: Radiograph, findings: Sequence[str], method: str = "cam"
+    model: BundleModel,
+    film: Radiograph,
+    findings: Sequence[str],
+    method: str = "cam",
+    *,
+    shape: tuple[int, int] | None = None,
 ) -> Maps:
     """Maps of some findings on one film.
 
@@ -31,10 +36,11 @@ def saliency(
         method: ``"cam"`` (Zhou et al., CVPR 2016; its mean over the input is the logit less the
             bias), ``"grad_cam"`` (Selvaraju et al., ICCV 2017) or ``"occlusion"`` (Zeiler and
             Fergus, ECCV 2014; the fall of the logit when a patch is hidden).
+        shape: (rows, columns) of the maps, of the film's aspect; None for the film's own.
 
     Returns:
-        float32, shape (len(findings), rows, columns) of the film; larger is hotter, negative
-        speaks against the finding.
+        float32, shape (len(findings), rows, columns) of the film or of ``shape``; larger is hotter,
+        negative speaks against the finding.
 
     Raises:
         SettingsError: If the method or a finding is unknown.
@@ -52,7 +58,7 @@ def saliency(
         raise InvalidBundle("Saliency needs the torch runtime. Load the bundle with it.")
     batch = torch.from_numpy(model.prepare(film)[None]).to(model.runtime.device)
     maps = METHODS[method](model.runtime.network, batch, columns)
-    return np.stack([_in_film(one, film.shape, model.resize) for one in maps])
+    return np.stack([_in_film(one, shape or film.shape, model.resize) for one in maps])
 
 
 def _cam(network: torch.nn.Module, batch: torch.Tensor, columns: Sequence[int]) -> Maps:

@@ -19,6 +19,7 @@ from monai_cxr.cli import (
     model_verbs,
     report_verbs,
     screen_verbs,
+    view_verb,
 )
 from monai_cxr.errors import CXRError, InputError
 
@@ -48,6 +49,7 @@ explain_verbs.register(app)
 screen_verbs.register(app)
 deidentify_verb.register(app)
 demo_verb.register(app)
+view_verb.register(app)
 
 
 def main() -> NoReturn:

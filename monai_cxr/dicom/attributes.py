@@ -66,6 +66,7 @@ class HeaderFacts:
         for_processing: Whether these are raw detector values.
         burned_in_annotation: BurnedInAnnotation (0028,0301) is YES.
         not_human: The header names an animal.
+        acquired: StudyDate (0008,0020) as ``YYYYMMDD``, or ``""``.
     """
 
     key: InstanceKey
@@ -94,6 +95,7 @@ class HeaderFacts:
     for_processing: bool = False
     burned_in_annotation: bool = False
     not_human: bool = False
+    acquired: str = ""
 
 
 def header_facts(dataset: Dataset) -> HeaderFacts:
@@ -132,6 +134,7 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         for_processing=is_for_processing(dataset),
         burned_in_annotation=elements.text(dataset, "BurnedInAnnotation").upper() == "YES",
         not_human=_not_human(dataset),
+        acquired=_day(dataset),
     )
 
 
@@ -197,6 +200,11 @@ def _date(dataset: Dataset, keyword: str) -> float | None:
     if match is None or int(match[1]) < 1850:
         return None
     return int(match[1]) + (int(match[2]) - 1) / 12 + (int(match[3]) - 1) / _DAYS_IN_A_YEAR
+
+
+def _day(dataset: Dataset) -> str:
+    match = re.fullmatch(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", elements.text(dataset, "StudyDate"))
+    return "".join(match.groups()) if match else ""
 
 
 def _positive_pair(

@@ -140,8 +140,8 @@ def render(
     padding = np.zeros(stored.shape, dtype=np.bool_)
     if grayscale.padding is not None:
         padding = (stored >= grayscale.padding[0]) & (stored <= grayscale.padding[1])
-    modality = _modality(stored, grayscale)
-    sample = cell_to_value[_sample(codes)]
+    modality = modality_values(stored, grayscale)
+    sample = cell_to_value[sampled(codes)]
     is_padding = padding[sample]
     shown = sample[~is_padding]
     voi, table, flags = _values_of_interest(modality, shown, grayscale, policy)
@@ -180,7 +180,7 @@ def stored_values(
     return values, (cells >> shift) & (2**bits - 1)
 
 
-def _modality(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:
+def modality_values(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:
     """Modality LUT, else rescale (PS3.3 C.11.1); attenuation where cells count photons."""
     if grayscale.modality_lut is not None:
         return grayscale.modality_lut(stored)
@@ -287,7 +287,7 @@ def _flattens(levels: NDArray[np.float64]) -> bool:
     return bool(high - low < _FLAT_SPAN or clipped > _CLIPPED_TOO_MUCH)
 
 
-def _sample(codes: Codes) -> Codes:
+def sampled(codes: Codes) -> Codes:
     """Every n-th pixel, about 256 a side: enough for fractions and percentiles."""
     step = max(1, min(codes.shape) // _SAMPLE_SIDE)
     return np.ascontiguousarray(codes[::step, ::step])

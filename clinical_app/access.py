@@ -1,0 +1,78 @@
+"""Access: who is at the screen, what their role lets them do, and when a session is locked."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clinical_app.settings import ROLES, ViewerSettings
+
+PERMISSIONS: Mapping[str, frozenset[str]] = {
+    "viewer": frozenset({"worklist", "read", "model"}),
+    "reader": frozenset({"worklist", "read", "model", "review", "upload", "monitoring"}),
+    "operator": frozenset({"model", "monitoring", "operations"}),
+    "admin": frozenset(
+        {"worklist", "read", "model", "review", "upload", "monitoring", "operations", "audit"}
+    ),
+}
+"""What each role may do. An operator keeps the service running and sees no film."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is at the screen.
+
+    Attributes:
+        user: Login name or address; it is stored with reviews and audit, never logged.
+        role: One of viewer, reader, operator and admin; ``""`` for a stranger.
+    """
+
+    user: str
+    role: str
+
+    def may(self, permission: str) -> bool:
+        """Whether the role includes a permission."""
+        return permission in PERMISSIONS.get(self.role, frozenset())
+
+    def __repr__(self) -> str:
+        """The role alone."""
+        return f"Identity(role={self.role!r})"
+
+
+def local_identity(user: str, settings: ViewerSettings) -> Identity:
+    """Whoever sits at this machine, where the viewer listens to nobody else."""
+    return Identity(user, settings.local_role)
+
+
+def identify(user: str, settings: ViewerSettings, claim: object = None) -> Identity:
+    """The role of an authenticated user.
+
+    Args:
+        user: Login name or address, as the identity provider or the proxy states it.
+        settings: Who has which role.
+        claim: Value of the role claim: one role, or several of which the most powerful counts.
+
+    Returns:
+        An identity, with an empty role for a user whom nothing names.
+    """
+    name = user.strip().casefold()
+    if not name:
+        return Identity("", "")
+    listed = [role for role in ROLES if name in settings.roles.get(role, ())]
+    claimed = claim if isinstance(claim, list | tuple) else [claim]
+    named = listed or [role for role in ROLES if role in claimed]
+    return Identity(name, named[-1] if named else settings.default_role)
+
+
+def proxy_user(headers: Mapping[str, str], settings: ViewerSettings) -> str:
+    """The user whom a trusted proxy names; ``""`` where its secret is not right.
+
+    Args:
+        headers: Of the request, with lower-case names.
+        settings: Name of the header, and the secret.
+    """
+    secret = headers.get("x-viewer-secret", "")
+    if not hmac.compare_digest(secret.encode(), settings.proxy_secret.encode()):
+        return ""
+    return headers.get(settings.proxy_header.lower(), "")

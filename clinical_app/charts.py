@@ -1,0 +1,89 @@
+"""Charts: Vega-Lite specifications of the few plots that pages show, in the theme's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+_FIRST, _SECOND = "#56b4e9", "#e69f00"  # Okabe and Ito: told apart by everybody
+_SHARE = {"format": "%", "tickCount": 5}
+
+
+def _layer(layers: list[dict[str, Any]], height: int) -> dict[str, Any]:
+    return {"height": height, "layer": layers, "config": {"view": {"stroke": None}}}
+
+
+def roc(
+    curve: Sequence[tuple[float, float]], chosen: tuple[float, float] | None, in_use: Any
+) -> dict[str, Any]:
+    """A ROC curve with a chosen point and the operating point in use.
+
+    Args:
+        curve: (1 - specificity, sensitivity).
+        chosen: A point of it, or None.
+        in_use: The same of the bundle's operating point, or None.
+    """
+    x = {"field": "x", "type": "quantitative", "title": "1 - specificity", "axis": _SHARE}
+    y = {"field": "y", "type": "quantitative", "title": "Sensitivity", "axis": _SHARE}
+    layers = [
+        {
+            "data": {"values": [{"x": a, "y": b} for a, b in curve]},
+            "mark": {"type": "line", "color": _FIRST, "interpolate": "step-after"},
+            "encoding": {"x": x, "y": y, "order": {"field": "x"}},
+        }
+    ]
+    for point, shape, color in ((in_use, "diamond", "#9aa6b2"), (chosen, "circle", _SECOND)):
+        if point is not None:
+            layers.append(
+                {
+                    "data": {"values": [{"x": point[0], "y": point[1]}]},
+                    "mark": {"type": "point", "filled": True, "size": 130, "shape": shape}
+                    | {"color": color, "opacity": 1},
+                    "encoding": {"x": x, "y": y},
+                }
+            )
+    return _layer(layers, 300)
+
+
+def reliability(points: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Observed share against stated probability, with the diagonal of perfect calibration."""
+    x = {"field": "predicted", "type": "quantitative", "title": "Stated probability"}
+    y = {"field": "observed", "type": "quantitative", "title": "Observed share"}
+    ends = [{"predicted": 0, "observed": 0}, {"predicted": 1, "observed": 1}]
+    axes = {"x": x | {"axis": _SHARE}, "y": y | {"axis": _SHARE}}
+    return _layer(
+        [
+            {
+                "data": {"values": ends},
+                "mark": {"type": "line", "strokeDash": [5, 4], "color": "#9aa6b2"},
+                "encoding": axes,
+            },
+            {
+                "data": {"values": list(points)},
+                "mark": {"type": "line", "point": {"filled": True, "size": 60}, "color": _FIRST},
+                "encoding": axes,
+            },
+        ],
+        300,
+    )
+
+
+def by_day(values: Sequence[tuple[str, float]], title: str, *, share: bool) -> dict[str, Any]:
+    """Bars by day."""
+    scale = {"domain": [0, 1]} if share else {}
+    return {
+        "height": 200,
+        "data": {"values": [{"day": day, "value": value} for day, value in values]},
+        "mark": {"type": "bar", "color": _FIRST, "size": 18},
+        "encoding": {
+            "x": {"field": "day", "type": "temporal", "title": None, "axis": {"format": "%d %b"}},
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "title": title,
+                "scale": scale,
+                "axis": _SHARE if share else {"tickMinStep": 1, "tickCount": 5},
+            },
+        },
+        "config": {"view": {"stroke": None}},
+    }

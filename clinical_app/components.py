@@ -1,0 +1,37 @@
+"""Components: the viewer and the worklist, mounted from the files that the wheel carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+_FRONTEND = files("clinical_app") / "frontend"
+
+
+def _asset(name: str) -> str:
+    return (_FRONTEND / name).read_text(encoding="utf-8")
+
+
+def viewer(data: dict[str, Any], *, key: str, on_go: Callable[[], None]) -> None:
+    """The reading desk; ``on_go`` finds the case to open in ``st.session_state[key]["go"]``."""
+    mount = st.components.v2.component(
+        "cxr_viewer",
+        html='<div class="desk"></div>',
+        css=_asset("viewer.css"),
+        js=_asset("viewer.js"),
+    )
+    mount(key=key, data=data, on_go_change=on_go)
+
+
+def worklist(data: dict[str, Any], *, key: str, on_open: Callable[[], None]) -> None:
+    """The worklist; ``on_open`` finds the case and its queue in ``st.session_state[key]``."""
+    mount = st.components.v2.component(
+        "cxr_worklist",
+        html='<div class="worklist"></div>',
+        css=_asset("worklist.css"),
+        js=_asset("worklist.js"),
+    )
+    mount(key=key, data=data, on_open_change=on_open)

@@ -1,0 +1,275 @@
+// Worklist: rows from an HTTP route, kept up to date, drawn only where they are seen, on keys.
+
+const STATUSES = [
+  ["", "All"], ["new", "New"], ["read", "Read"], ["waiting", "Waiting"],
+  ["not analysed", "Not analysed"], ["failed", "Failed"],
+];
+const URGENCY = { 1: "Act now", 2: "Soon", 3: "Routine", 4: "" };
+const MARK = { 1: "▲▲", 2: "▲", 3: "▵", 4: "" };
+const ROW = 38;
+const HEAD = 32;
+const QUEUE = 400;
+
+function element(tag, name = "", text = "") {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text) made.textContent = text;
+  return made;
+}
+
+function waited(seconds) {
+  const minutes = Math.max(seconds, 0) / 60;
+  if (minutes < 1) return "now";
+  if (minutes < 60) return `${Math.round(minutes)} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${String(Math.floor(minutes % 60)).padStart(2, "0")}`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+class Worklist {
+  constructor(root) {
+    this.root = root;
+    this.rows = [];
+    this.shown = [];
+    this.status = "";
+    this.words = "";
+    this.chosen = "";
+    this.tag = "";
+    this.build();
+    this.onKey = (event) => this.key(event);
+    window.addEventListener("keydown", this.onKey, true);
+    this.observer = new ResizeObserver(() => this.draw());
+    this.observer.observe(this.scroller);
+  }
+
+  remove() {
+    window.removeEventListener("keydown", this.onKey, true);
+    this.observer.disconnect();
+    clearTimeout(this.timer);
+    this.gone = true;
+  }
+
+  build() {
+    const top = element("div", "top");
+    this.chips = element("div", "chips");
+    this.chips.setAttribute("role", "group");
+    this.chips.setAttribute("aria-label", "Status");
+    this.buttons = STATUSES.map(([status, label]) => {
+      const made = element("button", "chip");
+      made.type = "button";
+      made.append(element("span", "", label), element("b"));
+      made.addEventListener("click", () => this.filter(status));
+      this.chips.append(made);
+      return made;
+    });
+    this.search = element("input", "search");
+    this.search.type = "search";
+    this.search.placeholder = "Search  /";
+    this.search.setAttribute("aria-label", "Search studies");
+    this.search.addEventListener("input", () => {
+      this.words = this.search.value.toLowerCase();
+      this.select();
+    });
+    top.append(this.chips, this.search);
+    const heads = element("div", "row heads");
+    ["", "Urgency", "Study", "Patient", "Flagged, or why not", "Waiting", "Studied", "View", "Status"]
+      .forEach((text) => heads.append(element("span", "", text)));
+    heads.setAttribute("aria-hidden", "true");
+    this.scroller = element("div", "scroller");
+    this.scroller.setAttribute("role", "listbox");
+    this.scroller.setAttribute("aria-label", "Studies, the most urgent first");
+    this.scroller.tabIndex = 0;
+    this.space = element("div", "space");
+    this.scroller.append(heads, this.space);
+    this.scroller.addEventListener("scroll", () => this.draw());
+    this.foot = element("div", "foot");
+    this.foot.setAttribute("role", "status");
+    this.root.append(top, this.scroller, this.foot);
+  }
+
+  update(data, send) {
+    this.send = send;
+    this.locked = data.locked;
+    if (this.data && this.data.url === data.url) return;
+    this.data = data;
+    this.chosen = data.chosen || "";
+    this.tag = "";
+    this.load();
+  }
+
+  async load() {
+    clearTimeout(this.timer);
+    if (this.gone) return;
+    const { url } = this.data;
+    try {
+      const answer = await fetch(url, {
+        credentials: "same-origin", cache: "no-store", headers: this.tag ? { "If-None-Match": this.tag } : {},
+      });
+      if (answer.status === 200) {
+        const said = await answer.json();
+        this.tag = answer.headers.get("ETag") || "";
+        this.take(said);
+      } else if (answer.status !== 304) {
+        const said = await answer.json().catch(() => ({}));
+        this.tell(said.message || `The server answered ${answer.status}.`);
+      }
+      if (answer.status === 403) return this.lock();
+    } catch (error) {
+      this.tell("The server does not answer; the list is as it was.");
+    }
+    if (!this.gone) this.timer = setTimeout(() => this.load(), 2000);
+  }
+
+  // The session is locked or over: nothing stays on the screen, and Python says why.
+  lock() {
+    this.take({ now: Date.now() / 1000, counts: {}, rows: [] });
+    this.send("open", { id: "" });
+  }
+
+  take({ now, counts, rows }) {
+    this.offset = now - Date.now() / 1000;
+    this.counts = counts;
+    this.rows = rows;
+    rows.forEach((row) => {
+      row.text = [row.name, row.person, row.flagged.join(" "), row.why, row.view, row.day, row.status,
+        URGENCY[row.urgency]].join(" ").toLowerCase();
+    });
+    const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    this.buttons.forEach((made, i) => {
+      const status = STATUSES[i][0];
+      made.lastChild.textContent = ((status ? counts[status] : all) || 0).toLocaleString("en");
+    });
+    this.select(false);
+    this.root.dataset.rows = String(rows.length);
+  }
+
+  filter(status) {
+    this.status = status;
+    this.select();
+  }
+
+  select(top = true) {
+    const words = this.words.split(/\s+/).filter(Boolean);
+    this.shown = this.rows.filter((row) => (!this.status || row.status === this.status)
+      && words.every((word) => row.text.includes(word)));
+    this.buttons.forEach((made, i) => made.setAttribute("aria-pressed", String(STATUSES[i][0] === this.status)));
+    if (!this.shown.some((row) => row.id === this.chosen)) {
+      this.chosen = this.shown.length ? this.shown[0].id : "";
+    }
+    this.space.style.height = `${this.shown.length * ROW}px`;
+    if (top) this.scroller.scrollTop = 0;
+    this.draw();
+    this.tell(this.shown.length ? "" : this.rows.length
+      ? "No study matches. Clear the search or choose another status."
+      : "No studies yet. They appear here as they arrive.");
+  }
+
+  tell(text) {
+    this.foot.textContent = text || `${this.shown.length.toLocaleString("en")} studies · `
+      + "↑ ↓ choose · Enter open · / search · 0 to 5 status";
+  }
+
+  draw() {
+    const first = Math.max(Math.floor(this.scroller.scrollTop / ROW) - 4, 0);
+    const last = Math.min(first + Math.ceil(this.scroller.clientHeight / ROW) + 8, this.shown.length);
+    const now = Date.now() / 1000 + (this.offset || 0);
+    const made = [];
+    for (let i = first; i < last; i += 1) made.push(this.row(this.shown[i], i, now));
+    this.space.replaceChildren(...made);
+    if (this.chosen) this.scroller.setAttribute("aria-activedescendant", `row-${this.chosen}`);
+  }
+
+  row(study, i, now) {
+    const made = element("div", `row u${study.urgency} ${study.status.replace(" ", "-")}`);
+    made.style.top = `${i * ROW}px`;
+    made.id = `row-${study.id}`;
+    made.dataset.id = study.id;
+    made.setAttribute("role", "option");
+    made.setAttribute("aria-selected", String(study.id === this.chosen));
+    const mark = element("span", "mark", MARK[study.urgency]);
+    mark.setAttribute("aria-hidden", "true");
+    const urgency = study.status === "new" || study.status === "read" ? URGENCY[study.urgency] || "Nothing flagged" : "";
+    const cells = [
+      mark,
+      element("span", "urgency", urgency),
+      element("span", "name", study.name),
+      element("span", "", study.person),
+      element("span", "flagged", study.flagged.join(", ") || study.why),
+      element("span", "wait", study.status === "read" ? "" : waited(now - study.received)),
+      element("span", "soft", study.day),
+      element("span", "soft", study.images > 1 ? `${study.view} +${study.images - 1}` : study.view),
+      element("span", "soft", study.status === "read" && study.readers.length ? `read by ${study.readers.join(", ")}` : study.status),
+    ];
+    made.append(...cells);
+    made.addEventListener("click", () => {
+      this.chosen = study.id;
+      this.open();
+    });
+    return made;
+  }
+
+  open() {
+    const at = this.shown.findIndex((row) => row.id === this.chosen);
+    if (at < 0) return;
+    const from = Math.max(at - QUEUE / 4, 0);
+    const queue = this.shown.slice(from, from + QUEUE).map((row) => row.id);
+    this.send("open", { id: this.chosen, queue });
+    this.tell("Opening");
+  }
+
+  move(by) {
+    if (!this.shown.length) return;
+    const at = this.shown.findIndex((row) => row.id === this.chosen);
+    const to = Math.min(Math.max(at + by, 0), this.shown.length - 1);
+    this.chosen = this.shown[to].id;
+    const { scrollTop, clientHeight } = this.scroller;
+    const seen = clientHeight - HEAD;
+    if (to * ROW < scrollTop) this.scroller.scrollTop = to * ROW;
+    if ((to + 1) * ROW > scrollTop + seen) this.scroller.scrollTop = (to + 1) * ROW - seen;
+    this.draw();
+  }
+
+  key(event) {
+    if (!this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.composedPath()[0];
+    if (target === this.search) {
+      if (event.key === "Escape" || event.key === "Enter" || event.key === "ArrowDown") {
+        target.blur();
+        this.scroller.focus();
+        event.preventDefault();
+      }
+      event.stopPropagation();
+      return;
+    }
+    if (target instanceof HTMLElement && target.matches("input, textarea, select")) return;
+    if (event.key === "Enter" && target instanceof HTMLElement && target.matches("button, a")) return;
+    const page = Math.max(Math.floor(this.scroller.clientHeight / ROW) - 1, 1);
+    const keys = {
+      ArrowDown: () => this.move(1), j: () => this.move(1), ArrowUp: () => this.move(-1), k: () => this.move(-1),
+      PageDown: () => this.move(page), PageUp: () => this.move(-page),
+      Home: () => this.move(-this.shown.length), End: () => this.move(this.shown.length),
+      Enter: () => this.open(), "/": () => this.search.focus(),
+    };
+    STATUSES.forEach(([status], i) => { keys[i] = () => this.filter(status); });
+    if (!Object.hasOwn(keys, event.key)) return;
+    keys[event.key]();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+const lists = new WeakMap();
+
+export default function worklist({ parentElement, data, setTriggerValue }) {
+  let list = lists.get(parentElement);
+  if (!list) {
+    list = new Worklist(parentElement.querySelector(".worklist"));
+    lists.set(parentElement, list);
+  }
+  list.update(data, setTriggerValue);
+  return () => {
+    list.remove();
+    lists.delete(parentElement);
+    list.root.replaceChildren();
+  };
+}

@@ -1,0 +1,101 @@
+"""Grants: links to films that work in one browser session only, for one user, for a while.
+
+A page checks the role and then grants a link; the route honours it only for the session cookie it
+was made for. A copied link is refused everywhere else, and so is a link older than the idle time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clinical_app.access import Identity
+
+_MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a link allows.
+
+    Attributes:
+        kind: ``"worklist"`` or ``"case"``.
+        case_id: Which case, or ``""``.
+        session: Value of the session cookie.
+        identity: For whom.
+    """
+
+    kind: str
+    case_id: str
+    session: str
+    identity: Identity
+
+
+class Grants:
+    """All links that were given out.
+
+    Args:
+        idle_seconds: After so long without use of its session a link ends.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, idle_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._idle = idle_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tokens: OrderedDict[Grant, str] = OrderedDict()
+        self._grants: dict[str, Grant] = {}
+        self._used: OrderedDict[str, float] = OrderedDict()
+
+    def give(self, kind: str, case_id: str, session: str, identity: Identity) -> str:
+        """A link's token; the same for the same request, so that pages do not flicker."""
+        grant = Grant(kind, case_id, session, identity)
+        with self._lock:
+            token = self._tokens.get(grant)
+            if token is None:
+                token = secrets.token_urlsafe(24)
+                self._tokens[grant] = token
+                self._grants[token] = grant
+            self._tokens.move_to_end(grant)
+            while len(self._tokens) > _MOST:
+                _, oldest = self._tokens.popitem(last=False)
+                del self._grants[oldest]
+            return token
+
+    def check(self, token: str, session: str) -> Grant | None:
+        """What a token allows in a session; None when it is unknown, another's, or too old."""
+        with self._lock:
+            grant = self._grants.get(token)
+            if grant is None or not session or not secrets.compare_digest(grant.session, session):
+                return None
+            if self._is_idle(session):
+                return None
+            return grant
+
+    def use(self, session: str) -> None:
+        """Note that a person uses a session now."""
+        with self._lock:
+            self._used[session] = self._clock()
+            self._used.move_to_end(session)
+            while len(self._used) > _MOST:
+                self._used.popitem(last=False)
+
+    def is_idle(self, session: str) -> bool:
+        """Whether a session was used, and then not for too long."""
+        with self._lock:
+            return self._is_idle(session)
+
+    def _is_idle(self, session: str) -> bool:
+        used = self._used.get(session)
+        return used is not None and self._clock() - used > self._idle
+
+    def end(self, session: str) -> None:
+        """Take all links of a session back."""
+        with self._lock:
+            for grant in [grant for grant in self._tokens if grant.session == session]:
+                del self._grants[self._tokens.pop(grant)]
+            self._used.pop(session, None)

@@ -1,0 +1,127 @@
+"""Launch: from the options of the command line to a running viewer."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from clinical_app import server
+from clinical_app.service import Service
+from clinical_app.settings import ViewerSettings, read_settings
+from monai_cxr.bundle.config import find_bundle
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.errors import SettingsError
+from monai_cxr.review.cases import Case, CaseImage, CaseSource, Stray
+from monai_cxr.review.folder import FolderCases
+from monai_cxr.review.local_store import LocalStore, default_path
+from monai_cxr.review.performance_file import find_performance
+from monai_cxr.review.reviews import ReviewStore
+
+
+class NoCases:
+    """A source without cases, for a viewer that shows what is dropped into it."""
+
+    name = "uploads only"
+
+    def version(self) -> int:
+        """Never changes."""
+        return 0
+
+    def cases(self) -> Sequence[Case]:
+        """None."""
+        return ()
+
+    def case(self, _case_id: str) -> Case | None:
+        """None."""
+        return None
+
+    def data(self, _image: CaseImage) -> bytes:
+        """Nothing."""
+        return b""
+
+    def retry(self, _case_id: str, *, actor: str) -> bool:
+        """Nothing to try."""
+        return False
+
+    def strays(self) -> Sequence[Stray]:
+        """None."""
+        return ()
+
+
+def launch(
+    bundle: str | None,
+    *,
+    files: Path | None,
+    settings: Path | None,
+    port: int | None,
+    store: Path | None,
+    headless: bool,
+    say: Callable[[str], None],
+    note: Callable[[str], None],
+) -> None:
+    """Serve the viewer until it is stopped.
+
+    Args:
+        bundle: Folder or name of a bundle, or None.
+        files: Folder of films, or None.
+        settings: TOML file, or None.
+        port: Instead of the settings' port.
+        store: Instead of the settings' store.
+        headless: Do not open a browser.
+        say: For the result: where the viewer is.
+        note: For what happens on the way.
+
+    Raises:
+        SettingsError: If an option or setting is wrong.
+        InvalidBundle: If the bundle is.
+    """
+    if files is not None and settings is not None:
+        raise SettingsError("Give either --files or --settings with a ledger, not both.")
+    chosen = read_settings(settings)[0] if settings is not None else ViewerSettings()
+    note("Loading the model" if bundle else "No bundle: films are shown, not read")
+    model = BundleModel.load(bundle) if bundle else None
+    place = find_bundle(bundle) if bundle else None
+    with _opened(chosen, files, store, model) as (source, kept):
+        service = Service(
+            source=source,
+            store=kept,
+            settings=chosen,
+            model=model,
+            bundle=place,
+            performance=find_performance(place, model.identity.digest) if place and model else None,
+            local_user=_user(),
+        )
+        server.run(service, headless=headless, say=say, port=port)
+
+
+@contextmanager
+def _opened(
+    settings: ViewerSettings, files: Path | None, store: Path | None, model: BundleModel | None
+) -> Iterator[tuple[CaseSource, ReviewStore]]:
+    """Cases and reviews from a ledger, a folder, or nothing but uploads; closed at the end."""
+    local = LocalStore(store or (Path(settings.store) if settings.store else default_path()))
+    secret = local.secret("names")
+    if settings.ledger is not None:
+        from monai_cxr.review.ledger_cases import LedgerCases
+        from monai_cxr.review.ledger_store import LedgerStore
+        from monai_cxr.screening.ledger import open_ledger
+
+        with open_ledger(settings.ledger) as ledger:
+            yield LedgerCases(ledger, secret=secret), LedgerStore(ledger)
+    elif files is not None:
+        source = FolderCases(files, model, secret=secret).start()
+        try:
+            yield source, local
+        finally:
+            source.stop()
+    else:
+        yield NoCases(), local
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "local reader"

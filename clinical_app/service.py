@@ -1,0 +1,147 @@
+"""Service: what all pages and routes share: cases, model, store, settings; one a process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clinical_app.access import Identity
+from clinical_app.grants import Grants
+from clinical_app.settings import ViewerSettings
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.errors import DeliveryError
+from monai_cxr.evaluation.conformal import ConformalRule
+from monai_cxr.review.cases import Case, CaseSource
+from monai_cxr.review.payload import film_payload, heat_payload
+from monai_cxr.review.performance_file import PerformanceFile, conformal_rules
+from monai_cxr.review.reviews import Access, ReviewStore
+from monai_cxr.review.uploads import Uploads
+
+_FILM_BYTES = 384 * 2**20
+_HEAT_BYTES = 64 * 2**20
+
+
+class _Kept:
+    """The last payloads, up to a number of bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._lock = threading.Lock()
+        self._values: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    def get(self, key: tuple[str, int], make: Callable[[], bytes]) -> bytes:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            total = sum(map(len, self._values.values()))
+            while total > self._most and len(self._values) > 1:
+                total -= len(self._values.popitem(last=False)[1])
+        return value
+
+
+@dataclass(slots=True)
+class Service:
+    """What a running viewer holds.
+
+    Attributes:
+        source: Where cases come from.
+        store: Where reviews and the audit are kept.
+        settings: Of the viewer.
+        model: Or None: films can then be looked at only.
+        bundle: Folder of the model's bundle, or None.
+        performance: What is known of the model, or None.
+        local_user: Name of whoever sits at this machine.
+        grants: Links to films.
+        uploads: Films that were dropped into the browser, in memory only.
+        audit_gaps: Lines that the audit lacks because the store did not answer.
+    """
+
+    source: CaseSource
+    store: ReviewStore
+    settings: ViewerSettings
+    model: BundleModel | None = None
+    bundle: Path | None = None
+    performance: PerformanceFile | None = None
+    local_user: str = "local reader"
+    grants: Grants = field(init=False)
+    uploads: Uploads = field(default_factory=Uploads)
+    audit_gaps: int = 0
+    rules: dict[str, ConformalRule] = field(init=False)
+    _films: _Kept = field(default_factory=lambda: _Kept(_FILM_BYTES))
+    _heats: _Kept = field(default_factory=lambda: _Kept(_HEAT_BYTES))
+    _network: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Make the links and read the conformal rules."""
+        self.grants = Grants(self.settings.idle_minutes * 60.0)
+        self.rules = conformal_rules(self.performance)
+
+    def case(self, case_id: str) -> Case | None:
+        """A case of the source or an upload."""
+        return self.uploads.case(case_id) or self.source.case(case_id)
+
+    def data(self, case: Case, image: int) -> bytes:
+        """The file of an image of a case."""
+        if self.uploads.case(case.case_id) is not None:
+            return self.uploads.data(case.case_id)
+        return self.source.data(case.images[image])
+
+    def film(self, case: Case, image: int) -> bytes:
+        """An image as the viewer draws it.
+
+        Raises:
+            InputError: If it is gone or no film.
+        """
+        return self._films.get((case.case_id, image), lambda: film_payload(self.data(case, image)))
+
+    def heat(self, case: Case, image: int) -> bytes:
+        """Heatmaps of all findings of an image.
+
+        Raises:
+            InputError: If it is gone or no film.
+            InvalidBundle: If the network has no such maps.
+        """
+        model = self.model
+        if model is None:
+            return b""
+
+        def make() -> bytes:
+            data = self.data(case, image)
+            with self._network:
+                return heat_payload(data, model, model.findings)
+
+        return self._heats.get((case.case_id, image), make)
+
+    def audit(self, identity: Identity, action: str, study_uid: str = "") -> None:
+        """Add a line to the audit; a store that does not answer must not stop a reader."""
+        try:
+            self.store.record(Access(time.time(), identity.user, identity.role, action, study_uid))
+        except DeliveryError:
+            self.audit_gaps += 1
+
+
+_current: list[Service] = []
+
+
+def configure(service: Service) -> Service:
+    """Make a service the one that pages see."""
+    _current[:] = [service]
+    return service
+
+
+def current() -> Service:
+    """The service of this process."""
+    return _current[0]
+
+
+def is_configured() -> bool:
+    """Whether there is one."""
+    return bool(_current)

@@ -1,0 +1,95 @@
+"""Session: who runs this page now, and the gate that every page passes on the server."""
+
+from __future__ import annotations
+
+import secrets
+
+import streamlit as st
+
+from clinical_app.access import Identity, identify, local_identity, proxy_user
+from clinical_app.security import SESSION_COOKIE
+from clinical_app.service import Service, current
+
+
+def session_id() -> str:
+    """The cookie that links are bound to; a name that no link matches where there is none."""
+    cookie = st.context.cookies.get(SESSION_COOKIE, "")
+    return str(cookie or st.session_state.setdefault("session", secrets.token_urlsafe(24)))
+
+
+def identity() -> Identity:
+    """Who is at the screen, asked anew on every run."""
+    service = current()
+    settings = service.settings
+    if settings.trusts_user:
+        return local_identity(service.local_user, settings)
+    if settings.authentication == "proxy":
+        headers = {name.lower(): value for name, value in st.context.headers.items()}
+        return identify(proxy_user(headers, settings), settings)
+    if not st.user.is_logged_in:
+        return Identity("", "")
+    user = str(st.user.get("email") or st.user.get("sub") or "")
+    claim = st.user.get(settings.role_claim) if settings.role_claim else None
+    return identify(user, settings, claim)
+
+
+def gate(permission: str) -> tuple[Service, Identity]:
+    """Let a page run for those whose role includes a permission; tell the others, and stop.
+
+    Returns:
+        The service, and who is at the screen.
+    """
+    service, who = current(), identity()
+    if not who.may(permission):
+        _refuse(service, who, permission)
+    return service, who
+
+
+def require_person() -> Identity:
+    """Stop with a sign-in page where nobody is signed in, and with a lock where nobody is there."""
+    service, who = current(), identity()
+    if not who.user:
+        _sign_in(service)
+    if not who.role:
+        service.audit(who, "denied")
+        st.title("No access yet")
+        st.write("You are signed in, and nobody has given you a role here. Ask an administrator.")
+        st.stop()
+    if service.grants.is_idle(session_id()):
+        _lock(service, who)
+    service.grants.use(session_id())
+    return who
+
+
+def _refuse(service: Service, who: Identity, permission: str) -> None:
+    service.audit(who, "denied")
+    st.title("Not part of your role")
+    st.write(
+        f"This page needs the permission '{permission}', which the role '{who.role}' does not "
+        "include. Nothing was shown. Ask an administrator if you should have it."
+    )
+    st.stop()
+
+
+def _sign_in(service: Service) -> None:
+    with st.container(key="narrow"):
+        st.title("Chest X-ray viewer")
+        st.write("Sign in to see studies.")
+        if service.settings.authentication == "oidc":
+            st.button("Sign in", type="primary", on_click=st.login)
+        else:
+            st.write("The proxy of this site did not say who you are.")
+    st.stop()
+
+
+def _lock(service: Service, who: Identity) -> None:
+    service.audit(who, "locked")
+    with st.container(key="narrow"):
+        st.title("Locked")
+        minutes = service.settings.idle_minutes
+        st.write(f"Nobody used this session for {minutes:g} minutes. Your work is saved.")
+        if service.settings.authentication == "oidc":
+            st.button("Sign in again", type="primary", on_click=st.logout)
+        else:
+            st.button("Continue", type="primary", on_click=service.grants.end, args=(session_id(),))
+    st.stop()

@@ -1,0 +1,44 @@
+"""Theme: a dark reading-room theme and a light one, as Streamlit's options; the page frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_DARK = {
+    "primaryColor": "#6cb6ff",
+    "backgroundColor": "#0c0f13",
+    "secondaryBackgroundColor": "#14191f",
+    "textColor": "#dfe5ec",
+    "borderColor": "#2b333d",
+    "linkColor": "#8cc8ff",
+}
+_LIGHT = {
+    "primaryColor": "#0b5cad",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f3f5f8",
+    "textColor": "#1c2229",
+    "borderColor": "#ccd4dd",
+    "linkColor": "#0b5cad",
+}
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+FRAME = """
+<style>
+.stMainBlockContainer, .block-container { padding: 4.1rem 1rem .6rem; max-width: none; }
+.stAppHeader { height: 3.4rem; min-height: 3.4rem; }
+[data-testid="stMain"] :is(h1, h2) { font-weight: 650; letter-spacing: 0; }
+[data-testid="stMain"] h1 { font-size: 22px; padding: .3rem 0 .2rem; }
+[data-testid="stMain"] h2 { font-size: 17px; padding: .9rem 0 .1rem; }
+[data-testid="stMetricValue"] { font-size: 26px; font-variant-numeric: tabular-nums; }
+.stMainBlockContainer:has(.st-key-narrow) { max-width: 1240px; margin: 0 auto; }
+</style>
+"""
+"""Slim frame: the film gets the screen."""
+
+
+def theme_options(base: str) -> dict[str, Any]:
+    """Streamlit's ``theme.*`` options."""
+    colors = _DARK if base == "dark" else _LIGHT
+    options: dict[str, Any] = {"theme.base": base, "theme.font": _FONT, "theme.baseFontSize": 14}
+    options |= {"theme.baseRadius": "6px", "theme.showWidgetBorder": True}
+    return options | {f"theme.{key}": value for key, value in colors.items()}

@@ -1,0 +1,1 @@
+"""Views: one page a file; they read, call and draw, and compute nothing."""

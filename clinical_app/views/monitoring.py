@@ -1,0 +1,140 @@
+"""Monitoring page: does the model still behave: volume, failures, flag rates, agreement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from clinical_app import charts, session
+from clinical_app.service import Service
+from monai_cxr.errors import DeliveryError
+from monai_cxr.review import monitoring
+from monai_cxr.review.monitoring import Rate
+from monai_cxr.review.reviews import Review, reviews_csv
+from monai_cxr.review.words import duration, percent
+
+
+def page() -> None:
+    """Draw the page."""
+    service, who = session.gate("monitoring")
+    with st.container(key="narrow"):
+        st.title("Monitoring")
+        cases = service.source.cases()
+        reviews = _reviews(service)
+        _tiles(monitoring.overview(cases, reviews))
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.header("Studies by day of arrival")
+            volume = monitoring.volume_by_day(cases)[-60:]
+            st.vega_lite_chart(charts.by_day(volume, "studies", share=False))
+        with right:
+            st.header("Agreement of readers by day")
+            agreement = [(day, share) for day, share, _ in monitoring.agreement_by_day(reviews)][
+                -60:
+            ]
+            if agreement:
+                st.vega_lite_chart(charts.by_day(agreement, "agreement", share=True))
+            else:
+                st.write("Nobody has judged a finding yet (keys a and d on the reading page).")
+        _flag_rates(service, cases)
+        _agreement(reviews)
+        _reasons(cases)
+        if who.may("review"):
+            st.header("Export")
+            st.download_button(
+                "Reviews as CSV",
+                lambda: _export(service, reviews),
+                file_name="reviews.csv",
+                mime="text/csv",
+                on_click="ignore",
+                disabled=not reviews,
+            )
+
+
+def _reviews(service: Service) -> Sequence[Review]:
+    try:
+        return service.store.reviews()
+    except DeliveryError as error:
+        st.warning(f"{error} What follows knows of no review.")
+        return ()
+
+
+def _export(service: Service, reviews: Sequence[Review]) -> bytes:
+    service.audit(session.identity(), "exported")
+    return reviews_csv(reviews)
+
+
+def _tiles(numbers: monitoring.Overview) -> None:
+    turnaround, reading = numbers.median_minutes_to_read, numbers.median_seconds_reading
+    tiles = (
+        ("Studies", f"{numbers.studies:,}", f"{numbers.waiting:,} waiting for the model"),
+        ("Analysed", f"{numbers.analysed:,}", f"{numbers.not_analysed:,} out of scope"),
+        ("Failed", f"{numbers.failed:,}", "see Operations"),
+        ("Read", f"{numbers.read:,}", "closed by a reader"),
+        (
+            "Arrival to read",
+            "-" if math.isnan(turnaround) else duration(turnaround * 60),
+            "median",
+        ),
+        ("Reading time", "-" if math.isnan(reading) else f"{reading:.0f} s", "median"),
+    )
+    for column, (name, value, detail) in zip(st.columns(6), tiles, strict=True):
+        column.metric(name, value)
+        column.caption(detail)
+
+
+def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
+    st.header("How often each finding is flagged")
+    points = service.model.operating_points if service.model else {}
+    rates = monitoring.flag_rates(cases, points)
+    st.dataframe(
+        [_row(rate, "Flagged") for rate in rates],
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
+    st.caption(
+        "Expected: from the operating point and the prevalence of the data that chose it. "
+        "'Differs' asks for a look, at the films first: another mix of patients flags otherwise."
+    )
+
+
+def _agreement(reviews: Sequence[Review]) -> None:
+    rates = monitoring.agreement_rates(reviews)
+    if rates:
+        st.header("How often readers agree")
+        st.dataframe(
+            [_row(rate, "Agreed") for rate in rates],
+            hide_index=True,
+            width="stretch",
+            height="content",
+        )
+
+
+def _reasons(cases: Sequence[Any]) -> None:
+    rows = [
+        {"Why": words.capitalize(), "Kind": kind, "Studies": count}
+        for words, kind, count in monitoring.reasons(cases)
+    ]
+    if rows:
+        st.header("Not analysed, and why")
+        st.dataframe(rows, hide_index=True, width="stretch", height="content")
+
+
+def _row(rate: Rate, word: str) -> dict[str, str]:
+    known = rate.n > 0
+    row = {
+        "Finding": rate.name,
+        word: f"{rate.count:,} of {rate.n:,}",
+        "Share (95 %)": f"{percent(rate.share.estimate)} ({percent(rate.share.low)} to "
+        f"{percent(rate.share.high)})"
+        if known
+        else "-",
+    }
+    if not math.isnan(rate.expected):
+        row["Expected"] = percent(rate.expected)
+    row["Verdict"] = rate.verdict
+    return row

@@ -1,0 +1,83 @@
+"""Upload page: drop a film and read it now; it stays in memory and is forgotten."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from clinical_app import components, desk, session
+from clinical_app.access import Identity
+from clinical_app.service import Service
+from monai_cxr.errors import InputError
+from monai_cxr.review.cases import Case
+from monai_cxr.review.study_report import report_page
+
+_LARGEST_MIB = 128
+
+
+def page() -> None:
+    """Draw the page."""
+    service, who = session.gate("upload")
+    with st.container(key="narrow"):
+        st.title("Read one film now")
+        film = st.file_uploader(
+            "A chest film as DICOM, PNG, JPEG or TIFF. It stays in memory and is forgotten; "
+            "nothing is written to disk.",
+            max_upload_size=_LARGEST_MIB,
+            key="film",
+        )
+    if film is None:
+        _forget(service)
+        return
+    case = _read(service, who, film.file_id, film.getvalue())
+    if case is None:
+        return
+    data = {
+        "case": desk.study(service, case, who, session.session_id(), ()),
+        "next": None,
+        "previous": None,
+        "listed": False,
+        "idle_seconds": service.settings.idle_minutes * 60,
+    }
+    _keep(service, case)
+    components.viewer(data, key="upload_desk", on_go=_stay)
+
+
+def _read(service: Service, who: Identity, file_id: str, content: bytes) -> Case | None:
+    if st.session_state.get("upload_file") == file_id:
+        return service.uploads.case(st.session_state.get("upload", ""))
+    _forget(service)
+    try:
+        with st.spinner("Reading the film"):
+            case = service.uploads.add(content, service.model)
+    except InputError as error:
+        st.error(f"This file cannot be read as a film. {error}")
+        return None
+    service.audit(who, "uploaded")
+    st.session_state["upload"], st.session_state["upload_file"] = case.case_id, file_id
+    return case
+
+
+def _keep(service: Service, case: Case) -> None:
+    model = case.prediction.model if case.prediction else None
+    st.download_button(
+        "Keep a report (HTML, to print or save as PDF)",
+        lambda: report_page(
+            case,
+            desk.case_statements(service, case),
+            {},
+            service.data(case, 0),
+            model=model,
+        ).encode(),
+        file_name="chest-film-report.html",
+        mime="text/html",
+        on_click="ignore",
+    )
+
+
+def _forget(service: Service) -> None:
+    service.uploads.forget(st.session_state.pop("upload", ""))
+    st.session_state.pop("upload_file", None)
+
+
+def _stay() -> None:
+    """An upload has no neighbours; the desk's own lock is handled by the next run."""

@@ -1,0 +1,61 @@
+"""View verb: the viewer on a folder of films."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import note, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb."""
+    app.command()(view)
+
+
+def view(
+    bundle: Annotated[
+        str | None,
+        typer.Argument(metavar="[BUNDLE]", help="Bundle that reads the films; none: look only."),
+    ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", metavar="DIR", help="Folder of films; new ones are noticed."),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", metavar="TOML", help="Settings: [viewer], and the ledger's."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port; 0: any free one. Default 8501.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="SQLite file of reviews and audit. Default: your state folder."),
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+) -> None:
+    """Open the viewer: worklist, films with their findings, feedback, upload, model, monitoring.
+
+    It listens on this machine only, unless settings name an authentication. Without --files and
+    --settings it shows what is dropped into it.
+
+    Example: monai-cxr view demo/bundle --files demo/archive
+    """
+    from monai_cxr.optional import require
+
+    require("streamlit", extra="viewer")
+    from clinical_app.launch import launch
+
+    launch(
+        bundle,
+        files=files,
+        settings=settings,
+        port=port,
+        store=store,
+        headless=headless,
+        say=say,
+        note=note,
+    )

@@ -1,0 +1,195 @@
+"""Cases: studies on a worklist, and the protocol of whoever supplies them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from monai_cxr.findings import FINDINGS
+from monai_cxr.prediction import Prediction
+from monai_cxr.radiograph import InstanceKey, ViewPosition
+
+ROUTINE = 4
+"""Urgency of a study without a flagged finding; findings have 1 (act now) to 3."""
+
+
+class CaseStatus(str, Enum):
+    """How far the analysis of a study is; whether somebody read it is known by the reviews."""
+
+    WAITING = "waiting"
+    ANALYSED = "analysed"
+    NOT_ANALYSED = "not analysed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseImage:
+    """One film of a study.
+
+    Attributes:
+        key: Identity; it stays on the server.
+        view: Projection.
+        prediction: What the model says, or None.
+        reason: Code of a refusal or failure, ``""`` without one.
+        sentence: The same for people.
+        failed: Whether it could not be read, as opposed to being out of the model's scope.
+        flags: Cautions, as stable codes.
+    """
+
+    key: InstanceKey
+    view: ViewPosition = ViewPosition.UNKNOWN
+    prediction: Prediction | None = None
+    reason: str = ""
+    sentence: str = ""
+    failed: bool = False
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One study.
+
+    Attributes:
+        case_id: Opaque name for links; it tells nothing of the patient.
+        patient: Opaque name, the same for all studies of a patient; ``""`` when unknown.
+        images: Its films, frontal ones first.
+        status: Of the analysis.
+        received: POSIX seconds at which it arrived.
+        acquired: ``YYYYMMDD`` or ``""``.
+        sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
+        age_years: Or None.
+        prediction: Of the study, or None.
+    """
+
+    case_id: str
+    patient: str
+    images: tuple[CaseImage, ...]
+    status: CaseStatus
+    received: float
+    acquired: str = ""
+    sex: str = ""
+    age_years: float | None = None
+    prediction: Prediction | None = field(default=None)
+
+    @property
+    def key(self) -> InstanceKey:
+        """Identity of the first image."""
+        return self.images[0].key
+
+    @property
+    def flagged(self) -> tuple[str, ...]:
+        """Findings at or above their operating point, the most urgent first."""
+        if self.prediction is None:
+            return ()
+        positive = [score for score in self.prediction.scores if score.positive]
+        positive.sort(key=lambda score: (urgency_of(score.finding), -score.probability))
+        return tuple(score.finding for score in positive)
+
+    @property
+    def urgency(self) -> int:
+        """1 (act now) to 3 by its most urgent flagged finding, 4 without one."""
+        return min((urgency_of(name) for name in self.flagged), default=ROUTINE)
+
+    @property
+    def refusal(self) -> CaseImage | None:
+        """The first image that was refused or failed, where nothing was analysed."""
+        if self.prediction is not None:
+            return None
+        return next((image for image in self.images if image.reason), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that came and is no film.
+
+    Attributes:
+        reason: Code.
+        sentence: The same for people.
+        door: How it came.
+        at: POSIX seconds.
+    """
+
+    reason: str
+    sentence: str
+    door: str
+    at: float
+
+
+class CaseSource(Protocol):
+    """Where cases come from: a folder of films, or a screening ledger."""
+
+    name: str
+
+    def version(self) -> int:
+        """A number that grows with every change."""
+        ...
+
+    def cases(self) -> Sequence[Case]:
+        """All cases, in no particular order."""
+        ...
+
+    def case(self, case_id: str) -> Case | None:
+        """One case, or None when there is none of this name."""
+        ...
+
+    def data(self, image: CaseImage) -> bytes:
+        """The file of an image.
+
+        Raises:
+            InputError: If it is gone or cannot be read.
+        """
+        ...
+
+    def retry(self, case_id: str, *, actor: str) -> bool:
+        """Analyse a refused or failed case again; False where there is nothing to try."""
+        ...
+
+    def strays(self) -> Sequence[Stray]:
+        """Files that came and never became a film of a study."""
+        ...
+
+
+def urgency_of(finding: str) -> int:
+    """Urgency of a finding, 1 to 3; 3 for one that this package does not know."""
+    return FINDINGS[finding].urgency if finding in FINDINGS else 3
+
+
+def priority(case: Case, now: float, *, longest_wait_seconds: float) -> tuple[int, float]:
+    """Sort key of a worklist: urgency, then the longest waiting.
+
+    Ageing: a model misses some films, and those would wait for ever behind flagged ones. So a case
+    rises by one class for each longest wait that it has waited (Baltruschat et al., Eur Radiol
+    2021: a maximum waiting time is what makes prioritisation safe).
+
+    Args:
+        case: The case.
+        now: POSIX seconds.
+        longest_wait_seconds: After so long a case rises by one class.
+    """
+    waited = max(now - case.received, 0.0)
+    risen = int(waited // longest_wait_seconds) if longest_wait_seconds > 0 else 0
+    return max(case.urgency - risen, 1), case.received
+
+
+def opaque(secret: bytes, text: str) -> str:
+    """A name for links that tells nothing of an identifier: HMAC-SHA-256, 80 bits."""
+    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:20] if text else ""
+
+
+def priors(source: CaseSource, case: Case) -> list[Case]:
+    """Earlier studies of the same patient, the latest first."""
+    if not case.patient:
+        return []
+    mine = (case.acquired, case.received)
+    earlier = [
+        other
+        for other in source.cases()
+        if other.patient == case.patient
+        and other.case_id != case.case_id
+        and (other.acquired, other.received) < mine
+    ]
+    return sorted(earlier, key=lambda other: (other.acquired, other.received), reverse=True)

@@ -1,0 +1,214 @@
+"""Ledger cases: the studies of a screening ledger as cases, kept up to date at little cost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from monai_cxr.errors import DeliveryError, UnreadableImage
+from monai_cxr.files import read_bytes
+from monai_cxr.prediction import Prediction, study_prediction
+from monai_cxr.radiograph import ViewPosition
+from monai_cxr.review.cases import Case, CaseImage, CaseStatus, Stray, opaque
+from monai_cxr.review.words import SCOPE_REASONS
+from monai_cxr.screening.ledger import Ledger, jobs, quarantine, worklist
+from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
+from monai_cxr.screening.ledger.schema import audit, films, results
+from monai_cxr.screening.ledger.studies import Study
+
+_MOST_STUDIES = 20_000
+_MOST_ENTRIES = 2_000
+_BULK = 50
+
+_Films = list[tuple[Film, Result | None]]
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A database that is locked or gone is a delivery that failed: trying again may help.
+
+    Raises:
+        DeliveryError: Instead of the database's own error.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise DeliveryError(
+            f"The ledger does not answer ({type(error).__name__}). Nothing was lost; try again."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    study: Study
+    case: Case
+
+
+class LedgerCases:
+    """Cases of a ledger; answers the protocol of :class:`monai_cxr.review.cases.CaseSource`.
+
+    Args:
+        ledger: An open ledger.
+        secret: Key of the opaque names.
+    """
+
+    name = "screening ledger"
+
+    def __init__(self, ledger: Ledger, *, secret: bytes) -> None:
+        self._ledger = ledger
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+        self._by_id: dict[str, str] = {}
+        self._version = -1
+
+    def version(self) -> int:
+        """Every change of a ledger is in its audit trail: the number of the last entry."""
+        with answering(), self._ledger.read() as connection:
+            return int(connection.execute(select(func.max(audit.c.id))).scalar() or 0)
+
+    def cases(self) -> Sequence[Case]:
+        """All cases; only what changed since the last call is read again."""
+        with self._lock:
+            self._refresh()
+            return [known.case for known in self._known.values()]
+
+    def case(self, case_id: str) -> Case | None:
+        """One case, or None."""
+        with self._lock:
+            self._refresh()
+            study_uid = self._by_id.get(case_id)
+            return self._known[study_uid].case if study_uid else None
+
+    def data(self, image: CaseImage) -> bytes:
+        """The file of an image, read now.
+
+        Raises:
+            UnreadableImage: If it is gone.
+        """
+        with answering():
+            film = jobs.film(self._ledger, image.key.sop_uid)
+        if film is None:
+            raise UnreadableImage("The ledger has no such film.", reason="missing_file")
+        return read_bytes(film.path)[0]
+
+    def retry(self, case_id: str, *, actor: str) -> bool:
+        """Release the quarantined films of a study."""
+        study_uid = self._by_id.get(case_id)
+        if study_uid is None:
+            return False
+        with answering():
+            entries = quarantine.entries(self._ledger, limit=_MOST_ENTRIES)
+            ids = [entry.id for entry in entries if entry.study_uid == study_uid]
+            return quarantine.release(self._ledger, ids, actor=actor) > 0
+
+    def strays(self) -> Sequence[Stray]:
+        """Files that came and never became a film of a study."""
+        with answering():
+            entries = quarantine.entries(self._ledger, limit=_MOST_ENTRIES)
+        return [
+            Stray(entry.reason, entry.message, entry.source, entry.quarantined_at)
+            for entry in entries
+            if entry.film_id is None
+        ]
+
+    def _refresh(self) -> None:
+        version = self.version()
+        if version == self._version:
+            return
+        with answering():
+            listed = worklist.list_studies(self._ledger, order="newest", limit=_MOST_STUDIES)
+            changed = [
+                study
+                for study in listed
+                if study.study_uid not in self._known or self._known[study.study_uid].study != study
+            ]
+            found = self._films_of([study.study_uid for study in changed])
+            sentences = self._sentences(found)
+        for study in changed:
+            case = self._case(study, found.get(study.study_uid, []), sentences)
+            self._known[study.study_uid] = _Known(study, case)
+            self._by_id[case.case_id] = study.study_uid
+        self._version = version
+
+    def _films_of(self, study_uids: Sequence[str]) -> dict[str, _Films]:
+        """Films and results of some studies; of all in two queries where they are many."""
+        if len(study_uids) <= _BULK:
+            return {uid: worklist.films_of_study(self._ledger, uid) for uid in study_uids}
+        with self._ledger.read() as connection:
+            rows = connection.execute(select(films).order_by(films.c.id)).all()
+            stored = {(r.sop_uid, r.model_digest): r for r in connection.execute(select(results))}
+        found: dict[str, _Films] = {}
+        for row in rows:
+            film = film_of(row)
+            key, result = film.key, stored.get((row.sop_uid, row.model_digest))
+            pair = (
+                film,
+                None
+                if result is None
+                else result_of(result, patient_id=key.patient_id, series_uid=key.series_uid),
+            )
+            found.setdefault(key.study_uid, []).append(pair)
+        return found
+
+    def _sentences(self, found: Mapping[str, _Films]) -> dict[int, str]:
+        held = any(film.reason for pairs in found.values() for film, _ in pairs)
+        if not held:
+            return {}
+        entries = quarantine.entries(self._ledger, limit=_MOST_ENTRIES)
+        return {entry.film_id: entry.message for entry in entries if entry.film_id is not None}
+
+    def _case(self, study: Study, pairs: _Films, sentences: Mapping[int, str]) -> Case:
+        images = [_image(film, result, sentences) for film, result in pairs]
+        images.sort(key=lambda image: image.view is ViewPosition.LATERAL)
+        known = [result for _, result in pairs if result is not None]
+        predictions = [image.prediction for image in images if image.prediction is not None]
+        return Case(
+            case_id=opaque(self._secret, study.study_uid),
+            patient=opaque(self._secret, study.patient_id),
+            images=tuple(images),
+            status=_status(study, images),
+            received=study.first_received_at,
+            acquired=study.study_date,
+            sex=known[0].sex if known else "",
+            age_years=known[0].age if known else None,
+            prediction=_newest_model(predictions),
+        )
+
+
+def _newest_model(predictions: Sequence[Prediction]) -> Prediction | None:
+    """The study's prediction; films that an older model read are left out of it."""
+    if not predictions:
+        return None
+    digest = predictions[-1].model.digest
+    return study_prediction([one for one in predictions if one.model.digest == digest])
+
+
+def _image(film: Film, result: Result | None, sentences: Mapping[int, str]) -> CaseImage:
+    if result is not None:
+        view = _view(result.view)
+        prediction = result.prediction
+        return CaseImage(film.key, view, prediction, flags=prediction.flags)
+    sentence = sentences.get(film.id, "") if film.reason else ""
+    failed = bool(film.reason) and film.reason not in SCOPE_REASONS
+    view = ViewPosition.LATERAL if film.reason == "lateral" else ViewPosition.UNKNOWN
+    return CaseImage(film.key, view, reason=film.reason, sentence=sentence, failed=failed)
+
+
+def _view(name: str) -> ViewPosition:
+    known = {view.value: view for view in ViewPosition}
+    return known.get(name, ViewPosition.UNKNOWN)
+
+
+def _status(study: Study, images: Sequence[CaseImage]) -> CaseStatus:
+    if any(image.prediction is not None for image in images):
+        return CaseStatus.ANALYSED
+    if study.status == "waiting":
+        return CaseStatus.WAITING
+    failed = any(image.failed for image in images)
+    return CaseStatus.FAILED if failed else CaseStatus.NOT_ANALYSED

@@ -1,0 +1,95 @@
+"""Payload: films and heatmaps as bytes for a browser: a JSON header, padding, then the pixels.
+
+Layout: uint32 (little endian) length of the header, the header as UTF-8 JSON, zero bytes up to a
+multiple of 8, then the parts that the header names, one after the other: ``values`` (uint16, little
+endian, row by row), tables (uint8 levels of each of the 65,536 values), or maps (uint8).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.bundle.explanation import heat_share
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.saliency import saliency
+from monai_cxr.dicom.display import DisplayFilm
+from monai_cxr.files import read_display, read_radiograph
+
+HEAT_SIDE = 192
+"""Longer side of a heatmap; the network's own map is far coarser."""
+
+
+def film_payload(data: bytes) -> bytes:
+    """A film as a viewer draws it.
+
+    Args:
+        data: The file.
+
+    Raises:
+        InputError: If it is no film that can be shown.
+    """
+    return _packed(*_film_parts(read_display(data)))
+
+
+def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> bytes:
+    """Class activation maps of some findings on one film.
+
+    Args:
+        data: The file.
+        model: Whose maps.
+        findings: Their names.
+
+    Raises:
+        InputError: If the file is no film.
+        InvalidBundle: If the network has no such maps.
+    """
+    film = read_radiograph(data)
+    scale = HEAT_SIDE / max(film.shape)
+    shape = (max(round(film.shape[0] * scale), 1), max(round(film.shape[1] * scale), 1))
+    maps = saliency(model, film, findings, shape=shape)
+    parts = [np.rint(heat_share(one) * 255.0).astype(np.uint8) for one in maps]
+    header = {"rows": shape[0], "columns": shape[1], "findings": list(findings)}
+    return _packed(header, parts)
+
+
+def _film_parts(film: DisplayFilm) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    tables = [preset.table for preset in film.presets if preset.table is not None]
+    header = {
+        "rows": film.shape[0],
+        "columns": film.shape[1],
+        "slope": film.slope,
+        "intercept": film.intercept,
+        "inverse": film.inverse,
+        "padding": film.padding,
+        "unit": film.unit,
+        "view": film.view.value,
+        "spacing": film.pixel_spacing_mm,
+        "spacing_source": film.spacing_source,
+        "orientation": list(film.orientation),
+        "presets": [
+            {
+                "name": preset.name,
+                "center": preset.center,
+                "width": preset.width,
+                "function": preset.function,
+            }
+            for preset in film.presets
+        ],
+    }
+    levels = [np.rint(table * 255.0).astype(np.uint8) for table in tables]
+    return header, [film.values.astype("<u2"), *levels]
+
+
+def _packed(header: dict[str, Any], parts: Sequence[NDArray[Any]]) -> bytes:
+    text = json.dumps(header, allow_nan=False).encode()
+    start = 4 + len(text)
+    gap = -start % 8
+    return b"".join(
+        [struct.pack("<I", len(text)), text, b"\0" * gap, *(part.tobytes() for part in parts)]
+    )

@@ -1,0 +1,227 @@
+"""Statements: what a score means here, in numbers with intervals and in words; never a bare bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from monai_cxr.evaluation.conformal import FLAGS, ConformalRule
+from monai_cxr.evaluation.rates import Rates
+from monai_cxr.findings import FINDINGS
+from monai_cxr.prediction import FindingScore, Interval, OperatingPoint, Prediction
+from monai_cxr.review.cases import urgency_of
+from monai_cxr.review.words import percent
+
+URGENCY_WORDS = {1: "act now", 2: "soon", 3: "routine", 4: "nothing flagged"}
+
+_NAMED = 2
+_ORDER = {"present": 0, "flagged": 0, "uncertain": 1, "not flagged": 2, "absent": 2, "no rule": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the model says of one finding.
+
+    Attributes:
+        finding: Name.
+        title: For people.
+        urgency: 1 (act now) to 3.
+        probability: Calibrated, [0, 1]; NaN when the bundle is not calibrated.
+        state: ``"present"``, ``"uncertain"`` or ``"absent"`` by a conformal rule; else
+            ``"flagged"`` or ``"not flagged"`` by the operating point; ``"no rule"`` without both.
+        threshold: Of the operating point; NaN without one.
+        prevalence: That PPV is computed for, (0, 1); NaN when unknown.
+        prevalence_source: ``"site"`` or ``"calibration data"``.
+        ppv: At this prevalence; NaN when unknown.
+        npv: Likewise.
+        meaning: Sentences about the statement, the most useful first.
+    """
+
+    finding: str
+    title: str
+    urgency: int
+    probability: float
+    state: str
+    threshold: float
+    prevalence: float
+    prevalence_source: str
+    ppv: float
+    npv: float
+    meaning: tuple[str, ...]
+
+    @property
+    def positive(self) -> bool:
+        """Whether it is claimed: flagged, or present."""
+        return self.state in ("present", "flagged")
+
+
+def statements(
+    prediction: Prediction,
+    points: Mapping[str, OperatingPoint],
+    *,
+    rules: Mapping[str, ConformalRule] | None = None,
+    prevalence: Mapping[str, float] | None = None,
+) -> list[Statement]:
+    """What a prediction means, claimed findings first, each group by clinical urgency.
+
+    Args:
+        prediction: Of one image or study.
+        points: Operating points by finding.
+        rules: Conformal rules by finding; they decide the state where there are any.
+        prevalence: Of the site, by finding, in (0, 1); else that of the operating point's data.
+    """
+    made = [
+        _statement(
+            score,
+            points.get(score.finding),
+            (rules or {}).get(score.finding),
+            (prevalence or {}).get(score.finding),
+        )
+        for score in prediction.scores
+    ]
+
+    def order(item: Statement) -> tuple[int, int, float]:
+        probability = -1.0 if math.isnan(item.probability) else item.probability
+        return _ORDER[item.state], item.urgency, -probability
+
+    return sorted(made, key=order)
+
+
+def predictive_values(
+    sensitivity: float, specificity: float, prevalence: float
+) -> tuple[float, float]:
+    """PPV and NPV by Bayes' rule at a prevalence in (0, 1)."""
+    rates = Rates(math.nan, sensitivity, 1.0 - specificity, specificity, 1.0 - sensitivity)
+    return rates.ppv_at(prevalence), rates.npv_at(prevalence)
+
+
+def _statement(
+    score: FindingScore,
+    point: OperatingPoint | None,
+    rule: ConformalRule | None,
+    site_prevalence: float | None,
+) -> Statement:
+    prevalence, source = _prevalence(point, site_prevalence)
+    ppv = npv = math.nan
+    if point is not None and not math.isnan(prevalence):
+        ppv, npv = predictive_values(
+            point.sensitivity.estimate, point.specificity.estimate, prevalence
+        )
+    state = _state(score, rule)
+    title = FINDINGS[score.finding].title if score.finding in FINDINGS else score.finding
+    return Statement(
+        finding=score.finding,
+        title=title,
+        urgency=urgency_of(score.finding),
+        probability=score.probability,
+        state=state,
+        threshold=point.threshold if point else math.nan,
+        prevalence=prevalence,
+        prevalence_source=source,
+        ppv=ppv,
+        npv=npv,
+        meaning=tuple(_meaning(score, point, rule, state, (prevalence, source, ppv, npv))),
+    )
+
+
+def _prevalence(point: OperatingPoint | None, site_prevalence: float | None) -> tuple[float, str]:
+    if site_prevalence is not None:
+        return site_prevalence, "site"
+    if point is not None and point.n > 0 and 0 < point.n_positive < point.n:
+        return point.n_positive / point.n, "calibration data"
+    return math.nan, ""
+
+
+def _state(score: FindingScore, rule: ConformalRule | None) -> str:
+    if rule is not None and not math.isnan(score.probability):
+        return FLAGS[int(rule.flag([score.probability])[0])]
+    if score.positive is None:
+        return "no rule"
+    return "flagged" if score.positive else "not flagged"
+
+
+def _meaning(
+    score: FindingScore,
+    point: OperatingPoint | None,
+    rule: ConformalRule | None,
+    state: str,
+    predictive: tuple[float, str, float, float],
+) -> list[str]:
+    sentences: list[str] = []
+    if math.isnan(score.probability):
+        sentences.append("This bundle is not calibrated: there is no probability to show.")
+    if rule is not None:
+        sentences.append(_conformal_words(rule, state))
+    if point is None:
+        sentences.append("This bundle holds no operating point for it: nothing is flagged.")
+        return sentences
+    prevalence, source, ppv, npv = predictive
+    if not math.isnan(ppv):
+        where = "at this site" if source == "site" else "in the calibration data"
+        among = f"At the prevalence of {percent(prevalence)} {where}"
+        if score.positive:
+            sentences.append(f"{among}, {_in_ten(ppv)} flags are right (PPV {percent(ppv)}).")
+        else:
+            missed = 1.0 - npv
+            sentences.append(f"{among}, {percent(missed)} of unflagged films have it.")
+    sentences.append(
+        f"Flagged from {percent(point.threshold)} on ({point.criterion}): finds "
+        f"{_with_interval(point.sensitivity)} of the films with it, leaves "
+        f"{_with_interval(point.specificity)} of the others unflagged; {point.n_positive} of "
+        f"{point.n} calibration films had it."
+    )
+    return sentences
+
+
+def _conformal_words(rule: ConformalRule, state: str) -> str:
+    error = percent(rule.alpha)
+    if state == "uncertain":
+        return f"Uncertain: neither claim keeps its error below {error}."
+    wrong = "without it" if state == "present" else "with it"
+    return f"{state.capitalize()}: of films {wrong}, at most {error} are called {state}."
+
+
+def _in_ten(share: float) -> str:
+    tenths = round(share * 10)
+    if tenths == 0:
+        return f"1 in {round(1 / share)}" if share > 0 else "none of the"
+    return "10 in 10" if tenths == 10 else f"{tenths} in 10"
+
+
+def _with_interval(interval: Interval) -> str:
+    if math.isnan(interval.estimate):
+        return "an unknown share"
+    if math.isnan(interval.low):
+        return percent(interval.estimate)
+    low, high = interval.low * 100, interval.high * 100
+    return f"{interval.estimate * 100:.0f} % ({low:.0f} to {high:.0f})"
+
+
+def summary_words(made: Sequence[Statement]) -> str:
+    """One sentence about all findings, for a title or dictation."""
+    claimed = [item.title for item in made if item.positive]
+    open_ones = [item.title for item in made if item.state == "uncertain"]
+    if len(claimed) > _NAMED + 1:
+        return f"{', '.join(claimed[:_NAMED])} and {len(claimed) - _NAMED} more flagged"
+    if claimed:
+        before, last = ", ".join(claimed[:-1]), claimed[-1]
+        return f"{before} and {last} flagged" if before else f"{last} flagged"
+    return "Nothing flagged" + (f"; uncertain: {', '.join(open_ones)}" if open_ones else "")
+
+
+def point_rows(points: Mapping[str, OperatingPoint]) -> list[dict[str, str]]:
+    """Operating points as rows, the most urgent finding first."""
+    ordered = sorted(points.values(), key=lambda point: (urgency_of(point.finding), point.finding))
+    return [
+        {
+            "Finding": FINDINGS[p.finding].title if p.finding in FINDINGS else p.finding,
+            "Flagged from": percent(p.threshold),
+            "Rule": p.criterion,
+            "Sensitivity (95 %)": _with_interval(p.sensitivity),
+            "Specificity (95 %)": _with_interval(p.specificity),
+            "Films": f"{p.n:,}",
+            "With it": f"{p.n_positive:,}",
+        }
+        for p in ordered
+    ]

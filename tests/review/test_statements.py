@@ -1,0 +1,141 @@
+"""Statements: numbers with their meaning; PPV against counts of a made-up population."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from review_data import point, prediction
+
+from monai_cxr.evaluation.conformal import ConformalRule
+from monai_cxr.evaluation.rates import rates_at
+from monai_cxr.prediction import FindingScore, Prediction
+from monai_cxr.review.statements import predictive_values, statements, summary_words
+from monai_cxr.review.words import FLAGS, REASONS, duration, flag_words, percent
+
+
+class TestPredictiveValues:
+    @pytest.mark.parametrize("ill,well,hits,alarms", [(50, 950, 45, 190), (10, 90, 9, 9)])
+    def test_are_those_of_a_counted_population(self, ill, well, hits, alarms):
+        labels = [1.0] * ill + [0.0] * well
+        scores = [1.0] * hits + [0.0] * (ill - hits) + [1.0] * alarms + [0.0] * (well - alarms)
+        counted = rates_at(scores, labels, 0.5)
+        ppv, npv = predictive_values(counted.sensitivity, counted.specificity, ill / (ill + well))
+        assert ppv == pytest.approx(hits / (hits + alarms))
+        assert npv == pytest.approx((well - alarms) / (well - alarms + ill - hits))
+
+    @given(
+        st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.001, 0.999), st.floats(0, 0.0005)
+    )
+    def test_ppv_grows_with_prevalence(self, sensitivity, specificity, prevalence, more):
+        low, _ = predictive_values(sensitivity, specificity, prevalence)
+        high, _ = predictive_values(sensitivity, specificity, min(prevalence + more, 0.9995))
+        assert high >= low - 1e-12
+
+
+class TestOrder:
+    def test_claimed_first_then_urgency_then_probability(self):
+        made = statements(
+            prediction(
+                1,
+                {"Atelectasis": 0.9, "Pneumothorax": 0.1, "Effusion": 0.6, "Mass": 0.8,
+                 "Hernia": 0.2},
+            ),
+            {},
+        )  # fmt: skip
+        names = [item.finding for item in made]
+        assert names == ["Mass", "Effusion", "Atelectasis", "Pneumothorax", "Hernia"]
+
+    def test_is_not_the_alphabet(self):
+        made = statements(prediction(1, dict.fromkeys(("Atelectasis", "Pneumothorax"), 0.1)), {})
+        assert made[0].finding == "Pneumothorax"
+
+
+class TestMeaning:
+    def test_names_threshold_rates_and_prevalence(self):
+        (made,) = statements(prediction(1, {"Effusion": 0.7}), {"Effusion": point("Effusion")})
+        text = " ".join(made.meaning)
+        assert made.state == "flagged"
+        assert "10 %" in text  # 20 of 200
+        assert "90 % (85 to 95)" in text
+        assert "80 % (75 to 85)" in text
+        assert f"PPV {percent(made.ppv)}" in text
+        assert made.ppv == pytest.approx(0.9 * 0.1 / (0.9 * 0.1 + 0.2 * 0.9))
+
+    def test_uses_the_prevalence_of_the_site(self):
+        (made,) = statements(
+            prediction(1, {"Effusion": 0.7}),
+            {"Effusion": point("Effusion")},
+            prevalence={"Effusion": 0.02},
+        )
+        assert made.prevalence_source == "site"
+        assert made.ppv == pytest.approx(0.018 / (0.018 + 0.196))
+        assert "2 %" in made.meaning[0]
+
+    def test_says_so_without_calibration_and_without_a_point(self):
+        bare = Prediction(
+            prediction(1, {}).key,
+            prediction(1, {}).model,
+            (FindingScore("Effusion", 0.3, math.nan, None),),
+        )
+        (made,) = statements(bare, {})
+        assert made.state == "no rule"
+        assert "not calibrated" in made.meaning[0]
+        assert "no operating point" in made.meaning[1]
+
+    @pytest.mark.parametrize(
+        "probability,state", [(0.05, "absent"), (0.3, "uncertain"), (0.9, "present")]
+    )
+    def test_a_conformal_rule_decides_the_state(self, probability, state):
+        rule = ConformalRule("Effusion", 0.1, 0.2, 0.6, 50, 50)
+        (made,) = statements(
+            prediction(1, {"Effusion": probability}),
+            {"Effusion": point("Effusion")},
+            rules={"Effusion": rule},
+        )
+        assert made.state == state
+        assert "10 %" in made.meaning[0]
+
+
+class TestWords:
+    def test_summaries(self):
+        def summary(**probabilities):
+            return summary_words(statements(prediction(1, probabilities), {}))
+
+        assert summary(Hernia=0.1) == "Nothing flagged"
+        assert summary(Hernia=0.9) == "Hernia flagged"
+        assert summary(Hernia=0.9, Mass=0.9) == "Mass and Hernia flagged"
+        assert summary(Hernia=0.9, Mass=0.9, Pneumothorax=0.9) == (
+            "Pneumothorax, Mass and Hernia flagged"
+        )
+        many = summary(Hernia=0.9, Mass=0.8, Pneumothorax=0.9, Edema=0.9)
+        assert many == "Pneumothorax, Edema and 2 more flagged"
+
+    @given(st.floats(0, 1))
+    def test_a_share_is_never_rounded_to_certainty(self, share):
+        assert percent(share) not in ("0 %", "100 %", "0.0 %")
+
+    @pytest.mark.parametrize(
+        "seconds,words",
+        [(-5, "now"), (20, "now"), (90, "2 min"), (3700, "1 h 01"), (90_000, "1 d 1 h")],
+    )
+    def test_durations(self, seconds, words):
+        assert duration(seconds) == words
+
+    def test_every_flag_and_reason_of_the_package_has_words(self):
+        import re
+        from pathlib import Path
+
+        import monai_cxr
+
+        root = Path(monai_cxr.__file__).parent
+        scope = (root / "dicom" / "scope.py").read_text(encoding="utf-8")
+        named = set(re.findall(r'^        "([a-z_]+)": ', scope, re.MULTILINE))
+        assert named
+        assert named <= set(FLAGS)
+        refused = set(re.findall(r'_refuse\(\s*"([a-z_]+)"', scope))
+        assert refused
+        assert refused <= set(REASONS)
+        assert flag_words("never_heard_of") == "Never heard of."

@@ -1,0 +1,114 @@
+"""Worklist: urgency first, nobody waits for ever, read studies last."""
+
+from __future__ import annotations
+
+import json
+
+from review_data import case
+
+from monai_cxr.review.cases import opaque, priority, priors
+from monai_cxr.review.reviews import Review
+from monai_cxr.review.worklist import worklist
+
+HOUR = 3600.0
+
+
+def closed(number: int, reader: str = "r") -> Review:
+    return Review(f"1.2.{number}", "", reader, "d", finished=True, at=1.0)
+
+
+def ids(content) -> list[int]:
+    return [int(row["id"], 16) for row in content["rows"]]
+
+
+class TestOrder:
+    def test_urgent_before_routine_before_nothing(self):
+        cases = [
+            case(1, {"Hernia": 0.1}),
+            case(2, {"Cardiomegaly": 0.9}),
+            case(3, {"Pneumothorax": 0.9}),
+            case(4, {"Effusion": 0.9}),
+        ]
+        content = worklist(cases, [], now=10.0, longest_wait_seconds=HOUR)
+        assert ids(content) == [3, 4, 2, 1]
+        assert [row["urgency"] for row in content["rows"]] == [1, 2, 3, 4]
+
+    def test_within_a_class_the_longest_waiting_first(self):
+        cases = [
+            case(1, {"Effusion": 0.9}, received=50.0),
+            case(2, {"Effusion": 0.9}, received=20.0),
+        ]
+        assert ids(worklist(cases, [], now=60.0, longest_wait_seconds=HOUR)) == [2, 1]
+
+    def test_a_missed_film_rises_until_it_is_first(self):
+        """Without ageing, a film that the model missed waits behind every flagged one."""
+        missed = case(1, {"Pneumothorax": 0.1}, received=0.0)
+        for hours, expected in ((0.5, 4), (1.5, 3), (2.5, 2), (3.5, 1), (30.0, 1)):
+            rank, _ = priority(missed, hours * HOUR, longest_wait_seconds=HOUR)
+            assert rank == expected
+        urgent = case(2, {"Pneumothorax": 0.9}, received=3.4 * HOUR)
+        content = worklist([urgent, missed], [], now=3.5 * HOUR, longest_wait_seconds=HOUR)
+        assert ids(content) == [1, 2]
+
+    def test_read_studies_come_last_and_name_their_readers(self):
+        cases = [case(1, {"Pneumothorax": 0.9}), case(2, {"Hernia": 0.1})]
+        reviews = [closed(1, "anna"), closed(1, "bob")]
+        content = worklist(cases, reviews, now=1.0, longest_wait_seconds=HOUR)
+        assert ids(content) == [2, 1]
+        assert content["rows"][1]["status"] == "read"
+        assert content["rows"][1]["readers"] == ["anna", "bob"]
+
+    def test_an_open_review_is_not_read(self):
+        review = Review("1.2.1", "", "r", "d", note="half", finished=False)
+        content = worklist([case(1, {})], [review], now=1.0, longest_wait_seconds=HOUR)
+        assert content["counts"]["read"] == 0
+
+
+class TestRows:
+    def test_say_why_a_study_was_not_analysed(self):
+        cases = [case(1, reason="lateral"), case(2, reason="damaged_pixels", failed=True), case(3)]
+        content = worklist(cases, [], now=1.0, longest_wait_seconds=HOUR)
+        by_id = {int(row["id"], 16): row for row in content["rows"]}
+        assert (by_id[1]["status"], by_id[1]["why"]) == ("not analysed", "lateral film")
+        assert (by_id[2]["status"], by_id[2]["why"]) == ("failed", "damaged pixels")
+        assert (by_id[3]["status"], by_id[3]["why"]) == ("waiting", "")
+        assert content["counts"] == {
+            "new": 0, "read": 0, "waiting": 1, "not analysed": 1, "failed": 1,
+        }  # fmt: skip
+
+    def test_hold_no_identity(self):
+        text = json.dumps(worklist([case(7, {})], [], now=1.0, longest_wait_seconds=HOUR))
+        assert "P1" not in text
+        assert "1.2.7" not in text
+
+    def test_hold_the_patient_s_id_where_the_site_asks_for_it(self):
+        content = worklist([case(7, {})], [], now=1.0, longest_wait_seconds=HOUR, identify=True)
+        assert content["rows"][0]["name"] == "P1"
+
+
+class TestPriors:
+    class Source:
+        name = "list"
+
+        def __init__(self, *cases):
+            self._cases = cases
+
+        def cases(self):
+            return self._cases
+
+    def test_are_earlier_studies_of_the_same_patient_newest_first(self):
+        now = case(1, {}, acquired="20240301")
+        old, older = case(2, {}, acquired="20230101"), case(3, {}, acquired="20220101")
+        later, other = case(4, {}, acquired="20250101"), case(5, {}, patient="q")
+        assert priors(self.Source(now, older, old, later, other), now) == [old, older]
+
+    def test_of_an_unknown_patient_are_none(self):
+        one, two = case(1, {}, patient="", acquired="2"), case(2, {}, patient="", acquired="1")
+        assert priors(self.Source(one, two), one) == []
+
+
+def test_opaque_names_depend_on_the_secret():
+    assert opaque(b"a", "1.2.3") == opaque(b"a", "1.2.3")
+    assert opaque(b"a", "1.2.3") != opaque(b"b", "1.2.3")
+    assert opaque(b"a", "") == ""
+    assert "1.2.3" not in opaque(b"a", "1.2.3")
