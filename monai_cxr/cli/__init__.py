@@ -10,7 +10,14 @@ from typing import NoReturn
 
 import typer
 
-from monai_cxr.cli import data_verbs, demo_verb, explain_verbs, model_verbs, report_verbs
+from monai_cxr.cli import (
+    data_verbs,
+    demo_verb,
+    explain_verbs,
+    index_verbs,
+    model_verbs,
+    report_verbs,
+)
 from monai_cxr.errors import CXRError, InputError
 
 # Threads wait briefly, then sleep: fast alone, and not many times slower on a shared machine.
@@ -31,6 +38,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 our fault. "
     "Research use only, not a medical device.",
 )
+index_verbs.register(app)
 data_verbs.register(app)
 model_verbs.register(app)
 report_verbs.register(app)
