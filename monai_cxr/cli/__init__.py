@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from monai_cxr.cli import (
+    baseline_verb,
     data_verbs,
     demo_verb,
     explain_verbs,
@@ -41,6 +42,7 @@ app = typer.Typer(
 index_verbs.register(app)
 data_verbs.register(app)
 model_verbs.register(app)
+baseline_verb.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
 demo_verb.register(app)

@@ -67,6 +67,19 @@ def split(
         tuple[float, float, float], typer.Option(help="Shares of train, val and test.")
     ] = (0.7, 0.1, 0.2),
     seed: Annotated[int, typer.Option(help="Seed of the order of patients.")] = 0,
+    val_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --official: a published list of the val images, e.g. medical_mae's. "
+            "Default: train_list.txt and val_list.txt of that folder, else an eighth of the "
+            "patients of train_val, by --seed.",
+        ),
+    ] = None,
+    stratify: Annotated[
+        bool,
+        typer.Option(help="Keep each finding's share; CheXNet's random split is --no-stratify."),
+    ] = True,
     check: Annotated[
         bool, typer.Option("--check", help="Keep the split the index has; only refuse leakage.")
     ] = False,
@@ -83,9 +96,9 @@ def split(
     if check:
         splits.assert_no_leakage(table)
     elif official is not None:
-        table = splits.split_official(table, official, seed=seed)
+        table = splits.split_official(table, official, seed=seed, val_list=val_list)
     else:
-        table = splits.split_by_patient(table, fractions, seed=seed)
+        table = splits.split_by_patient(table, fractions, seed=seed, stratify=stratify)
     write_table(table, out)
     used = table[table["split"] != ""].groupby("split")
     counts = [(name, len(rows), rows["patient_id"].nunique()) for name, rows in used]
