@@ -14,10 +14,10 @@ from monai_cxr.tables import normalise_index
 def join_indexes(indexes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Put indexes below each other.
 
-    Patients and studies get their set's name as a prefix (``nih:00000001``), because each set counts
-    its own from 1. A film keeps its ``sop_uid``, unless another set has the same. Labels, splits and
-    facts stay as they are. That two sets hold the same film under two names (RSNA's films are
-    NIH's) cannot be seen here: do not join such sets.
+    Patients and studies get their set's name as a prefix (``nih:00000001``), because each set
+    counts its own from 1. A film keeps its ``sop_uid``, unless another set has the same. Labels,
+    splits and facts stay as they are. That two sets hold the same film under two names (RSNA's
+    films are NIH's) cannot be seen here: do not join such sets.
 
     Args:
         indexes: Index by name of the set; two or more.

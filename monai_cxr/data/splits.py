@@ -147,7 +147,7 @@ def split_official(
         n_test = int((val & (result["split"] == "test")).sum())
         if n_test or not val.any():
             raise InvalidTable(
-                f"{int(val.sum())} images of '{val_list.name}' are in the index, {n_test} of them in "
+                f"{int(val.sum())} images of '{val_list.name}' are indexed, {n_test} of them in "
                 "test_list.txt. Expected train_val images such as 00000001_000.png, one a line.",
                 reason="split_leaks" if n_test else "labels_do_not_match",
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ VIEWS = ("frontal", "all")
 
 _RENAMED = {"Pulmonary Fibrosis": "Fibrosis"}
 _EITHER = {"Nodule/Mass": ("Nodule", "Mass"), "Lung Lesion": ("Nodule", "Mass")}
-"""One label for either of two findings: where it is 0 both are absent, where it is 1 neither is known
-(for CheXpert's lesion not even that it is one of the two)."""
+"""One label for either of two findings: where it is 0 both are absent, where it is 1 neither is
+known (for CheXpert's lesion not even that it is one of the two)."""
 
 _VIEWS = {
     "PA": "PA", "AP": "AP", "AP Supine": "AP", "AP AXIAL": "AP",
@@ -182,17 +182,20 @@ def index_xrv(
     dataset = _dataset(how, directory, csv, meta_csv)
     table = dataset.csv.reset_index(drop=True)
     labels, n_uncertain, dropped = _labels(dataset, table, uncertain)
-    rows = pd.concat([_facts(table, how), labels], axis=1)
+    records: list[dict[str, Any]] = table.to_dict("records")
+    if not records:
+        raise InvalidTable(f"The tables of {how.title} list no film.", reason="no_images")
+    rows = pd.concat([_facts(table, records, how), labels], axis=1)
     frontal = rows["view"] != "LATERAL" if views == "frontal" else pd.Series(True, rows.index)
-    rows["path"] = [_find(directory, how.files(row)) for row in table.to_dict("records")]
+    rows["path"] = [_find(directory, how.files(row)) for row in records]
     here = rows["path"] != ""
     if not (here & frontal).any():
         raise InvalidTable(
-            f"None of the {len(rows)} films that {how.title} lists is in this folder. Expected, for "
-            f"example, '{how.files(table.iloc[0].to_dict())[0]}' below it.",
+            f"None of the {len(rows)} films that {how.title} lists is in this folder. Expected, "
+            f"for example, '{how.files(records[0])[0]}' below it.",
             reason="no_images",
         )
-    index = normalise_index(rows[here & frontal])
+    index = normalise_index(_once(rows[here & frontal]))
     return index, XrvSummary(
         title=how.title,
         n_images=len(index),
@@ -274,8 +277,7 @@ def _uncertain(table: pd.DataFrame, pathology: str) -> NDArray[np.bool_]:
     return np.zeros(len(table), dtype=bool)
 
 
-def _facts(table: pd.DataFrame, how: XrvSet) -> pd.DataFrame:
-    records = table.to_dict("records")
+def _facts(table: pd.DataFrame, records: Sequence[Row], how: XrvSet) -> pd.DataFrame:
     names = [how.image_id(row) for row in records]
     ages = table.get("age_years", table.get("PatientAge", pd.Series(np.nan, table.index)))
     sexes = table.get("Sex", table.get("PatientSex", table.get("PatientSex_DICOM", "")))
@@ -292,7 +294,13 @@ def _facts(table: pd.DataFrame, how: XrvSet) -> pd.DataFrame:
     )
 
 
-def _find(directory: Path, candidates: tuple[str, ...]) -> str:
-    return next(
-        (str((directory / c).resolve()) for c in candidates if (directory / c).is_file()), ""
-    )
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a film: SIIM lists a film once a region, and it is positive where any row is."""
+    films = rows.groupby("sop_uid", sort=False)
+    facts = films.first().drop(columns=list(FINDING_NAMES))
+    return pd.concat([facts, films[list(FINDING_NAMES)].max()], axis=1).reset_index()
+
+
+def _find(directory: Path, candidates: Sequence[str]) -> str:
+    paths = (directory / candidate for candidate in candidates)
+    return next((str(path.resolve()) for path in paths if path.is_file()), "")
