@@ -11,11 +11,13 @@ from typing import NoReturn
 import typer
 
 from monai_cxr.cli import (
+    baseline_verb,
     calibration_verbs,
     data_verbs,
     deidentify_verb,
     demo_verb,
     explain_verbs,
+    index_verbs,
     model_verbs,
     report_verbs,
     screen_verbs,
@@ -41,9 +43,11 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 our fault. "
     "Research use only, not a medical device.",
 )
+index_verbs.register(app)
 data_verbs.register(app)
 model_verbs.register(app)
 calibration_verbs.register(app)
+baseline_verb.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
 screen_verbs.register(app)

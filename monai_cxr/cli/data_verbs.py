@@ -1,4 +1,4 @@
-"""Data verbs: phantom, index nih, index folder, split."""
+"""Data verbs: phantom, split, cache."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.output import JsonOption, emit, progress, say, show
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, show_unreadable
 
+OnUnreadable = Annotated[
+    str,
+    typer.Option(help="skip (name and leave out) or stop, at a film that cannot be read."),
+]
 OutTable = Annotated[Path, typer.Option("--out", help="Table to write: .parquet or .csv.")]
-
-index_app = typer.Typer(
-    no_args_is_help=True,
-    help="Make an index: one row a film, with its patient, facts and labels.",
-)
 
 
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
-    index_app.command("nih")(index_nih)
-    index_app.command("folder")(index_folder)
-    app.add_typer(index_app, name="index")
     app.command()(phantom)
     app.command()(split)
+    app.command()(cache)
 
 
 def phantom(
@@ -59,71 +56,6 @@ def phantom(
     emit({"labels": table}) if json else say(f"Labels: {table}")
 
 
-def index_nih(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of NIH's PNG images.")],
-    out: OutTable,
-    metadata: Annotated[
-        Path | None,
-        typer.Option(help="Data_Entry CSV. Default: the v2020 table in torchxrayvision's wheel."),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Index ChestX-ray14 as NIH ships it.
-
-    Example: monai-cxr index nih CXR8/images --out index.parquet
-    """
-    from monai_cxr.data import chestxray14
-    from monai_cxr.findings import FINDING_NAMES
-    from monai_cxr.tables import write_table
-
-    index, summary = chestxray14.index_nih(directory, metadata if metadata else "v2020")
-    write_table(index, out)
-    if json:
-        emit({**asdict(summary), "out": out})
-        return
-    show(
-        "Found",
-        ("what", "count"),
-        [(k[2:].replace("_", " "), v) for k, v in asdict(summary).items()],
-    )
-    show("Positive labels", ("finding", "films"), [(f, int(index[f].sum())) for f in FINDING_NAMES])
-    say(f"Index: {out}")
-
-
-def index_folder(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of DICOM or images.")],
-    out: OutTable,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table with a column path, sop_uid or image, and one 0/1 column a finding; "
-            "patient_id where the films do not carry it."
-        ),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Index any folder of films, with or without labels.
-
-    Example: monai-cxr index folder phantoms --labels phantoms/labels.csv --out index.parquet
-    """
-    from monai_cxr.data import folder
-    from monai_cxr.tables import write_table
-
-    with progress("files") as report:
-        index, summary = folder.index_folder(directory, labels, progress=report)
-    write_table(index, out)
-    if json:
-        emit({**asdict(summary), "out": out})
-        return
-    rows = [("films", summary.n_images), ("patients", summary.n_patients)]
-    show("Found", ("what", "count"), [*rows, ("with labels", summary.n_labelled)])
-    if summary.skipped:
-        reasons = sorted({reason for _, reason in summary.skipped})
-        counts = [(r, sum(reason == r for _, reason in summary.skipped)) for r in reasons]
-        show("Not films, left out", ("reason", "files"), counts)
-    say(f"Index: {out}")
-
-
 def split(
     index: Annotated[list[str], typer.Argument(metavar="INDEX", help="An index.")],
     out: OutTable,
@@ -135,6 +67,19 @@ def split(
         str, typer.Option(metavar="TRAIN VAL TEST", help="Shares; spaces or commas between them.")
     ] = "0.7 0.1 0.2",
     seed: Annotated[int, typer.Option(help="Seed of the order of patients.")] = 0,
+    val_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --official: a published list of the val images, e.g. medical_mae's. "
+            "Default: train_list.txt and val_list.txt of that folder, else an eighth of the "
+            "patients of train_val, by --seed.",
+        ),
+    ] = None,
+    stratify: Annotated[
+        bool,
+        typer.Option(help="Keep each finding's share; CheXNet's random split is --no-stratify."),
+    ] = True,
     check: Annotated[
         bool, typer.Option("--check", help="Keep the split the index has; only refuse leakage.")
     ] = False,
@@ -152,9 +97,9 @@ def split(
     if check:
         splits.assert_no_leakage(table)
     elif official is not None:
-        table = splits.split_official(table, official, seed=seed)
+        table = splits.split_official(table, official, seed=seed, val_list=val_list)
     else:
-        table = splits.split_by_patient(table, shares, seed=seed)
+        table = splits.split_by_patient(table, shares, seed=seed, stratify=stratify)
     write_table(table, out)
     used = table[table["split"] != ""].groupby("split")
     counts = [(name, len(rows), rows["patient_id"].nunique()) for name, rows in used]
@@ -183,3 +128,68 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def cache(
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="An index; all of its films.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of caches.")],
+    size: Annotated[int, typer.Option(min=1, help="Side of the films in pixels.")] = 224,
+    resize: Annotated[
+        str, typer.Option(help="stretch, pad or center_crop, as the bundle's `resize`.")
+    ] = "stretch",
+    policy: Annotated[
+        str, typer.Option(help="Grayscale policy for DICOM: auto, header, percentile or none.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
+    ] = None,
+    on_unreadable: OnUnreadable = "skip",
+    json: JsonOption = False,
+) -> None:
+    """Read every film once and keep it as 8-bit pixels on disk, for training at full speed.
+
+    Stopped or killed, it goes on from the finished blocks when the same command is given again. A
+    block with damaged bytes, or whose source has changed, is made again. Another size or policy is
+    another cache in the same folder.
+
+    Example: monai-cxr cache split.parquet --size 224 --out cache
+    """
+    from monai_cxr.data import cache as caches
+    from monai_cxr.data.cache_build import build_cache
+    from monai_cxr.tables import normalise_index, read_table
+
+    settings = caches.CacheSettings(size, resize, policy)  # type: ignore[arg-type]
+    films = caches.FilmCache(out, normalise_index(read_table(index)), settings)
+    _say_where_space_is_short(films.folder, films.n_bytes)
+    with progress("films") as report:
+        summary = build_cache(films, workers=workers, on_unreadable=on_unreadable, progress=report)
+    if json:
+        emit({**asdict(summary), "unreadable": dict(summary.unreadable), "out": films.folder})
+        return
+    rows = [
+        ("films", summary.n_films),
+        ("read now", summary.n_made),
+        ("kept from before", summary.n_kept),
+        ("damaged or changed blocks made again", summary.n_rebuilt_blocks),
+        ("unreadable", len(summary.unreadable)),
+        ("MiB", round(summary.n_bytes / 2**20)),
+    ]
+    show("Cache", ("what", "count"), rows)
+    show_unreadable(summary.unreadable)
+    say(f"Cache: {films.folder}")
+    say(f"Train from it: monai-cxr train ... --set cache_dir={out} --set image_size={size}")
+
+
+def _say_where_space_is_short(folder: Path, n_bytes: int) -> None:
+    import shutil
+
+    here = next(
+        parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir()
+    )
+    free = shutil.disk_usage(here).free
+    made = sum(path.stat().st_blocks * 512 for path in folder.glob("films.npy"))
+    if n_bytes - made > free:
+        note(
+            f"The cache needs {(n_bytes - made) / 2**20:.0f} MiB more and {free / 2**20:.0f} MiB "
+            "are free: it will stop when the disk is full, and go on when you repeat the command."
+        )

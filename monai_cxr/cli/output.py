@@ -63,6 +63,13 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     _STDOUT.print(table)
 
 
+def show_unreadable(films: Sequence[tuple[str, str]], limit: int = 10) -> None:
+    """Name the films that could not be read, by image and reason, at most so many of them."""
+    if films:
+        more = f" (the first {limit} of {len(films)})" if len(films) > limit else ""
+        show(f"Unreadable{more}", ("film", "reason"), films[:limit])
+
+
 def _text(value: object) -> str:
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3f}"

@@ -8,23 +8,51 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from monai_cxr.data.samplers import process_share
+from monai_cxr.errors import SettingsError
 from monai_cxr.preprocessing import MEAN, STANDARD_DEVIATION
 
 
-class BatchAugmentation:
-    """Random affine, brightness, contrast and gamma, drawn per film; the same for the same seed.
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """Films as the network wants them: uint8 of a cache is scaled, float32 is passed on.
 
-    Horizontal flips are off by default: laterality is information (dextrocardia, aortic knob).
+    Args:
+        images: uint8 with 255 = 1.0, or float32 that is normalised already; any shape.
+    """
+    if images.dtype != torch.uint8:
+        return images
+    return images.float().mul_(1 / (255 * STANDARD_DEVIATION)).sub_(MEAN / STANDARD_DEVIATION)
+
+
+def in_unit_range(images: torch.Tensor) -> torch.Tensor:
+    """Films in [0, 1], the opposite way."""
+    if images.dtype == torch.uint8:
+        return images.float().mul_(1 / 255)
+    return images * STANDARD_DEVIATION + MEAN
+
+
+class BatchAugmentation:
+    """Random affine, crop, brightness, contrast and gamma, drawn per film, repeatable by seed.
+
+    Crop, affine and flip are one resampling. Horizontal flips are off by default: laterality is
+    information (dextrocardia, aortic knob). In distributed training each process draws the numbers
+    of the whole batch and takes its own, so that W processes change their films as one process
+    would (see :class:`~monai_cxr.data.samplers.EpochSampler`).
 
     Args:
         rotate_degrees: Rotation is uniform in [-rotate_degrees, rotate_degrees].
         scale: Scale is uniform in [1 - scale, 1 + scale].
         translate: Shift is uniform in +-translate of the side.
+        crop: A square window is kept whose side is uniform in [1 - crop, 1] of the film's, anywhere
+            inside it; 0.125 has the geometry of the usual 224 of 256 pixels.
         brightness: Added to the film's [0, 1] values, uniform in +-brightness.
         contrast: Factor about mid-gray, uniform in [1 - contrast, 1 + contrast].
         gamma: Exponent is exp(u), u uniform in +-gamma.
         flip_probability: Probability of a left-right flip.
         seed: Seed of all draws, together with the epoch.
+
+    Raises:
+        SettingsError: If a width is negative, or too wide to leave a film.
     """
 
     def __init__(
@@ -33,6 +61,7 @@ class BatchAugmentation:
         rotate_degrees: float = 7.0,
         scale: float = 0.1,
         translate: float = 0.05,
+        crop: float = 0.0,
         brightness: float = 0.1,
         contrast: float = 0.15,
         gamma: float = 0.15,
@@ -42,11 +71,16 @@ class BatchAugmentation:
         self.rotate_degrees = rotate_degrees
         self.scale = scale
         self.translate = translate
+        self.crop = crop
         self.brightness = brightness
         self.contrast = contrast
         self.gamma = gamma
         self.flip_probability = flip_probability
         self.seed = seed
+        for name in ("rotate_degrees", "translate", "brightness", "gamma"):
+            self._check(name, math.inf)
+        for name in ("scale", "crop", "contrast", "flip_probability"):
+            self._check(name, 1.0)
         self._generator = torch.Generator()
         self.set_epoch(0)
 
@@ -54,20 +88,28 @@ class BatchAugmentation:
         """Start the draws of an epoch; a resumed run draws what an uninterrupted one would."""
         self._generator.manual_seed(self.seed * 100_003 + epoch)
 
+    def _check(self, name: str, limit: float) -> None:
+        value = getattr(self, name)
+        if not 0 <= value <= limit or (name in ("scale", "crop") and value == 1):
+            raise SettingsError(
+                f"Expected {name} from 0 to {'any width' if limit == math.inf else 'below 1'}, "
+                f"but got {value}."
+            )
+
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Augment a batch.
 
         Args:
-            images: Normalised float, shape (B, 1, S, S).
+            images: Shape (B, 1, S, S): normalised float32, or uint8 with 255 = 1.0.
 
         Returns:
-            The same shape, dtype, device and memory format.
+            Normalised float32 of the same shape, on the same device.
         """
         n = images.shape[0]
+        films = in_unit_range(images)
         grid = functional.affine_grid(
-            self._matrices(n).to(images), list(images.shape), align_corners=False
+            self._matrices(n).to(films), list(films.shape), align_corners=False
         )
-        films = images * STANDARD_DEVIATION + MEAN
         films = functional.grid_sample(films, grid, padding_mode="border", align_corners=False)
         bright, contrast, gamma = (
             self._uniform(n, width).to(films).view(n, 1, 1, 1)
@@ -77,16 +119,27 @@ class BatchAugmentation:
         films = films.clamp_min_(1e-6) ** torch.exp(gamma)
         return (films - MEAN) / STANDARD_DEVIATION
 
-    def _uniform(self, n: int, width: float) -> torch.Tensor:
+    def _draw(self, n: int) -> torch.Tensor:
         # Drawn on the CPU, so that every device sees the same numbers.
-        return (torch.rand(n, generator=self._generator) * 2 - 1) * width
+        rank, world_size = process_share()
+        return torch.rand(n * world_size, generator=self._generator)[rank::world_size]
+
+    def _uniform(self, n: int, width: float) -> torch.Tensor:
+        return (self._draw(n) * 2 - 1) * width
 
     def _matrices(self, n: int) -> torch.Tensor:
+        """From a place in the output to one in the film; both sides run from -1 to 1."""
         angle = self._uniform(n, math.radians(self.rotate_degrees))
         scale = 1 + self._uniform(n, self.scale)
-        flip = torch.where(torch.rand(n, generator=self._generator) < self.flip_probability, -1, 1)
-        cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+        flip = torch.where(self._draw(n) < self.flip_probability, -1, 1)
         shift_x, shift_y = (2 * self._uniform(n, self.translate) for _ in range(2))
+        if self.crop:
+            side = 1 - self.crop * self._draw(n)
+            shift_x, shift_y = (
+                shift + (1 - side) * self._uniform(n, 1.0) for shift in (shift_x, shift_y)
+            )
+            scale = scale * side
+        cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
         rows = torch.stack((cos * flip, -sin, shift_x, sin * flip, cos, shift_y), dim=1)
         return rows.view(n, 2, 3)
 
@@ -112,9 +165,9 @@ class PrepareBatch:
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (B, 1, S, S) float32 and labels (B, F) float32 with NaN unknown."""
+        """Images (B, 1, S, S) float32, normalised, and labels (B, F) float32 with NaN unknown."""
         images = batch["image"].to(device=device, non_blocking=non_blocking, **kwargs)
         labels = batch["label"].to(device=device, non_blocking=non_blocking, **kwargs)
-        if self.augmentation is not None:
-            images = self.augmentation(images)
+        augmented = normalised if self.augmentation is None else self.augmentation
+        images = augmented(images)
         return images.contiguous(memory_format=self.memory_format), labels

@@ -1,17 +1,27 @@
-"""Loaders: an index to MONAI data dictionaries, and an order of films that can be resumed."""
+"""Loaders: an index to MONAI data dictionaries, and these to a data set in memory or on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from monai.data.dataset import CacheDataset
+from monai.transforms import Compose, LoadImaged
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from monai_cxr.data.cache import CacheSettings, FilmCache
+from monai_cxr.data.cache_build import build_cache
+from monai_cxr.data.memory_map import MemoryMappedFilms
+from monai_cxr.data.reader import RadiographReader
 from monai_cxr.data.splits import assert_no_leakage
-from monai_cxr.errors import InvalidTable
+from monai_cxr.data.transforms import PrepareRadiographd
+from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import columns_array, normalise_index, read_table
 
@@ -61,28 +71,84 @@ def label_array(items: Sequence[dict[str, Any]]) -> torch.Tensor:
     return torch.stack([item["label"] for item in items])
 
 
-class EpochSampler(Sampler[int]):
-    """A random order that depends on the seed and the epoch alone.
+def film_dataset(
+    data: Sequence[dict[str, Any]],
+    transform: Compose,
+    *,
+    index: Path | str,
+    cache_dir: Path | str = "",
+    device: torch.device | str = "cpu",
+    cache_rate: float = 1.0,
+    num_workers: int = 0,
+    progress: bool | None = None,
+) -> CacheDataset | MemoryMappedFilms:
+    """The data set of a split: MONAI's, or films mapped into memory from a cache on disk.
 
     Args:
-        n: Number of films.
-        seed: Seed of the order.
+        data: The rows of the split, of :func:`index_items`.
+        transform: Reading and preprocessing. A cache takes its settings from it, so that it stays
+            the one place where they stand.
+        index: The whole index; a cache holds all of its films, whatever their split and labels.
+        cache_dir: Folder of caches; what is missing there is made. Empty for MONAI's
+            ``CacheDataset``, which reads every film at the start of every run and keeps it as
+            float32 in memory.
+        device: See :class:`~monai_cxr.data.memory_map.MemoryMappedFilms`.
+        cache_rate: Of ``CacheDataset``: share of films to keep in memory.
+        num_workers: Processes (cache) or threads (``CacheDataset``) that read films.
+        progress: Show a bar; None on a terminal only.
+
+    Raises:
+        SettingsError: If a cache cannot stand for this transform.
     """
+    progress = sys.stderr.isatty() if progress is None else progress
+    if not str(cache_dir):
+        return CacheDataset(
+            data=data,
+            transform=transform,
+            cache_rate=cache_rate,
+            num_workers=num_workers,
+            copy_cache=False,
+            progress=progress,
+        )
+    cache = FilmCache(Path(cache_dir), read_table(index), cache_settings(transform))
+    with _bar(progress) as report:
+        summary = build_cache(cache, workers=num_workers, progress=report)
+    if summary.unreadable:
+        name, reason = summary.unreadable[0]
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"{len(summary.unreadable)} of {summary.n_films} films cannot be read and are left "
+            f"out; the first is '{name}' ({reason}).",
+            markup=False,
+        )
+    return MemoryMappedFilms(cache, data, device=device)
 
-    def __init__(self, n: int, seed: int = 0) -> None:
-        self.n = n
-        self.seed = seed
-        self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self.epoch = epoch
+@contextlib.contextmanager
+def _bar(shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+    if not shown:
+        yield None
+        return
+    columns = (TextColumn("films"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("films", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
-    def __len__(self) -> int:
-        """Number of films."""
-        return self.n
 
-    def __iter__(self) -> Iterator[int]:
-        """The order of the epoch."""
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        return iter(torch.randperm(self.n, generator=generator).tolist())
+def cache_settings(transform: Compose) -> CacheSettings:
+    """What a cache must do to stand for a transform: read with our reader, then prepare.
+
+    Raises:
+        SettingsError: If the transform does anything else.
+    """
+    steps = list(transform.flatten().transforms)
+    if len(steps) == 2 and isinstance(steps[0], LoadImaged):
+        reader = steps[0]._loader.readers[-1]  # the last is asked first: the one of the config
+        prepare = steps[1]
+        ours = isinstance(reader, RadiographReader) and isinstance(prepare, PrepareRadiographd)
+        if ours and not reader.check_scope:
+            return CacheSettings(prepare.size, prepare.resize, reader.policy_name)
+    raise SettingsError(
+        "A cache stands for LoadImaged with RadiographReader and PrepareRadiographd, nothing else, "
+        f"but the config's preprocessing is {[type(step).__name__ for step in steps]}. Set "
+        "cache_dir to nothing for MONAI's CacheDataset, which takes any transform."
+    )

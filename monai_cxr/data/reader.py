@@ -37,6 +37,7 @@ class RadiographReader(ImageReader):
             raise SettingsError(
                 f"Expected policy as one of {', '.join(POLICIES)}, but got '{policy}'."
             )
+        self.policy_name = policy
         self.policy = POLICIES[policy]
         self.check_scope = check_scope
 

@@ -37,17 +37,21 @@ def split_by_patient(
     *,
     seed: int = 0,
     within: str | None = None,
+    stratify: bool = True,
 ) -> pd.DataFrame:
     """Assign patients to train, val and test, keeping each finding's share of patients.
 
-    Greedy iterative stratification (Sechidis et al., ECML PKDD 2011) over patients: the rarest
-    finding first, each patient to the split that still lacks most of it.
+    CheXNet's split is ``(0.7, 0.1, 0.2)`` without stratification: patients at random by seed (its
+    own lists were not published). With it: greedy iterative stratification (Sechidis et al., ECML
+    PKDD 2011) over patients: the rarest finding first, each patient to the split that still lacks
+    most of it.
 
     Args:
         index: The index.
         fractions: Shares of train, val and test; they add up to 1.
         seed: Order among equals.
         within: Only rows of this split are assigned anew (used to cut train into train and val).
+        stratify: Keep each finding's share; else patients are drawn at random.
 
     Returns:
         The index with its ``split`` column set.
@@ -65,7 +69,12 @@ def split_by_patient(
     rows = index[chosen]
     findings = [name for name in FINDING_NAMES if name in rows.columns]
     patients = rows.groupby("patient_id", sort=True)[findings].max().fillna(0.0)
-    assigned = _stratify(columns_array(patients, findings), shares, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if stratify:
+        assigned = _stratify(columns_array(patients, findings), shares, rng)
+    else:
+        ends = np.round(np.cumsum(shares) * len(patients))
+        assigned = np.searchsorted(ends, rng.permutation(len(patients)), side="right")
     by_patient = dict(zip(patients.index, np.array(SPLITS)[assigned], strict=True))
     result = index.copy()
     result.loc[chosen, "split"] = [by_patient[patient] for patient in rows["patient_id"]]
@@ -98,9 +107,18 @@ def _stratify(
 
 
 def split_official(
-    index: pd.DataFrame, directory: Path, *, val_fraction: float = 0.125, seed: int = 0
+    index: pd.DataFrame,
+    directory: Path,
+    *,
+    val_fraction: float = 0.125,
+    seed: int = 0,
+    val_list: Path | None = None,
 ) -> pd.DataFrame:
     """Assign the official lists of ChestX-ray14.
+
+    NIH publishes train_val and test, no cut between train and val. A cut that others published
+    (medical_mae's 75,312 / 11,212 images, for example) comes by ``val_list``; otherwise it is made
+    here, by patient, stratified and repeatable by seed.
 
     Args:
         index: An index with image names in ``sop_uid``.
@@ -108,6 +126,8 @@ def split_official(
             and ``val_list.txt`` stand beside them, these cut train from val, and listed images of
             train_val outside both are left unassigned.
         val_fraction: Share of train_val patients that become val where no such lists exist.
+        val_list: A list of the images of train_val that are val, one a line; what follows the name
+            on a line (labels, in some lists) is passed over. The rest of train_val is train.
         seed: For that cut.
 
     Returns:
@@ -122,7 +142,18 @@ def split_official(
     result["split"] = ""
     result.loc[names.isin(lists["test"]), "split"] = "test"
     cut = [directory / f"{name}_list.txt" for name in ("train", "val")]
-    if all(path.is_file() for path in cut):
+    if val_list is not None:
+        val = names.isin(_read_list(val_list))
+        n_test = int((val & (result["split"] == "test")).sum())
+        if n_test or not val.any():
+            raise InvalidTable(
+                f"{int(val.sum())} images of '{val_list.name}' are indexed, {n_test} of them in "
+                "test_list.txt. Expected train_val images such as 00000001_000.png, one a line.",
+                reason="split_leaks" if n_test else "labels_do_not_match",
+            )
+        result.loc[names.isin(lists["train_val"]), "split"] = "train"
+        result.loc[val, "split"] = "val"
+    elif all(path.is_file() for path in cut):
         for path, split in zip(cut, ("train", "val"), strict=True):
             result.loc[names.isin(_read_list(path)), "split"] = split
     else:
@@ -137,7 +168,8 @@ def split_official(
 def _read_list(path: Path) -> frozenset[str]:
     if not path.is_file():
         raise InvalidTable(
-            f"Expected the official list '{path.name}', but it is not in that folder.",
+            f"Expected the list '{path.name}', but it is not in that folder.",
             reason="missing_file",
         )
-    return frozenset(path.read_text(encoding="utf-8").split())
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    return frozenset(Path(line.split()[0]).name for line in lines if line.strip())

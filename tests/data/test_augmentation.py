@@ -7,12 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch
+from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch, normalised
+from monai_cxr.errors import SettingsError
 
 STILL = {
     "rotate_degrees": 0.0,
     "scale": 0.0,
     "translate": 0.0,
+    "crop": 0.0,
     "brightness": 0.0,
     "contrast": 0.0,
     "gamma": 0.0,
@@ -99,6 +101,18 @@ class TestGeometry:
         assert (centre - 20).abs().max() <= 4.2
         assert (centre - 20).abs().max() > 2.5
 
+    def test_a_crop_is_a_window_inside_the_film(self):
+        ramp = torch.linspace(-1.9, 1.9, 40).expand(64, 1, 40, 40).contiguous()
+        cropped = BatchAugmentation(**STILL | {"crop": 0.5})(ramp)[:, 0, 0]
+        side = (cropped[:, -1] - cropped[:, 0]) / 3.8
+        assert (side >= 0.49).all()
+        assert (side < 1.01).all()
+        assert side.min() < 0.55
+        assert side.max() > 0.95
+        # Nowhere is the border repeated: the window never leaves the film.
+        assert (cropped.diff(dim=1) > 0).all()
+        assert cropped[:, 0].max() > -1.0
+
     def test_a_rotation_keeps_the_centre(self):
         point = torch.full((8, 1, 41, 41), -2.0)
         point[:, :, 20, 20] = 2.0
@@ -131,6 +145,28 @@ class TestRepeats:
         same = films(1).expand(2, -1, -1, -1).contiguous()
         first, second = BatchAugmentation()(same)
         assert not torch.equal(first, second)
+
+
+class TestEightBits:
+    def test_films_of_a_cache_are_changed_like_normalised_ones(self):
+        eight = torch.randint(0, 256, (3, 1, 16, 16), dtype=torch.uint8)
+        images = (eight.float() / 255 - 0.5) / 0.25
+        torch.testing.assert_close(normalised(eight), images)
+        assert normalised(images) is images
+        ours, theirs = BatchAugmentation(seed=2), BatchAugmentation(seed=2)
+        torch.testing.assert_close(ours(eight), theirs(images))
+        prepared, _ = PrepareBatch()({"image": eight, "label": torch.zeros(3, 1)})
+        torch.testing.assert_close(prepared, images)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        "bad", [{"rotate_degrees": -1}, {"scale": 1.0}, {"crop": 1.0}, {"flip_probability": 1.1},
+                {"gamma": float("nan")}, {"contrast": -0.1}],
+    )  # fmt: skip
+    def test_impossible_widths(self, bad):
+        with pytest.raises(SettingsError, match=f"Expected {next(iter(bad))}"):
+            BatchAugmentation(**bad)
 
 
 class TestPrepareBatch:

@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from monai_cxr.data.loaders import EpochSampler, index_items, label_array
+from monai_cxr.data.loaders import index_items, label_array
 from monai_cxr.errors import InvalidTable
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import write_table
@@ -65,25 +63,3 @@ class TestIndexItems:
         with pytest.raises(InvalidTable, match=r"1 of \d patients") as caught:
             index_items(tmp_path / "leaks.csv", "train")
         assert caught.value.reason == "split_leaks"
-
-
-class TestEpochSampler:
-    @settings(max_examples=30)
-    @given(n=st.integers(1, 50), seed=st.integers(0, 10), epoch=st.integers(0, 10))
-    def test_every_film_once_and_the_same_again(self, n, seed, epoch):
-        one, two = EpochSampler(n, seed), EpochSampler(n, seed)
-        one.set_epoch(epoch)
-        two.set_epoch(epoch + 1)
-        list(two)
-        two.set_epoch(epoch)
-        assert sorted(one) == list(range(n))
-        assert list(one) == list(two)
-        assert len(one) == n
-
-    def test_epochs_differ(self):
-        sampler = EpochSampler(100)
-        orders = []
-        for epoch in range(3):
-            sampler.set_epoch(epoch)
-            orders.append(tuple(sampler))
-        assert len(set(orders)) == 3

@@ -61,6 +61,16 @@ class TestByPatient:
         result = split_by_patient(_index(np.arange(50)), (0.8, 0.2, 0.0))
         assert set(result["split"]) == {"train", "val"}
 
+    def test_chexnet_s_split_is_of_patients_at_random(self):
+        index = _index(np.arange(2000) % 1000)
+        result = split_by_patient(index, (0.7, 0.1, 0.2), seed=1, stratify=False)
+        counts = result.groupby("split")["patient_id"].nunique().to_dict()
+        assert counts == {"train": 700, "val": 100, "test": 200}
+        again = split_by_patient(index, (0.7, 0.1, 0.2), seed=1, stratify=False)
+        assert result["split"].equals(again["split"])
+        other = split_by_patient(index, (0.7, 0.1, 0.2), seed=2, stratify=False)
+        assert not result["split"].equals(other["split"])
+
     @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)])
     def test_impossible_shares(self, fractions):
         with pytest.raises(SettingsError, match="add up to 1"):
@@ -104,6 +114,26 @@ class TestOfficial:
             "",
             "test",
         ]
+
+    def test_a_val_list_of_others(self, tmp_path):
+        index = _index(np.arange(6))
+        names = index["sop_uid"].tolist()
+        self._write(tmp_path, train_val=names[:5], test=names[5:], train=names[:1], val=names[1:2])
+        (tmp_path / "val_official.txt").write_text(f"{names[3]} 0 1 0\n\nimages/{names[4]} 1\n")
+        split = split_official(index, tmp_path, val_list=tmp_path / "val_official.txt")["split"]
+        assert split.tolist() == ["train"] * 3 + ["val"] * 2 + ["test"]
+
+    @pytest.mark.parametrize(
+        ("listed", "reason"), [("9.png", "labels_do_not_match"), ("5.png", "split_leaks")]
+    )
+    def test_a_val_list_that_does_not_fit(self, tmp_path, listed, reason):
+        index = _index(np.arange(6))
+        names = index["sop_uid"].tolist()
+        self._write(tmp_path, train_val=names[:5], test=names[5:])
+        (tmp_path / "v.txt").write_text(listed)
+        with pytest.raises(InvalidTable, match=r"'v.txt'") as caught:
+            split_official(index, tmp_path, val_list=tmp_path / "v.txt")
+        assert caught.value.reason == reason
 
     def test_missing_list(self, tmp_path):
         with pytest.raises(InvalidTable, match=r"'train_val_list.txt'"):

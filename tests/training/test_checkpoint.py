@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_cxr.data.loaders import EpochSampler
+from monai_cxr.data.samplers import EpochSampler
 from monai_cxr.errors import SettingsError
 from monai_cxr.training import checkpoint as module
 from monai_cxr.training.checkpoint import EpochSeed, ResumableCheckpoint

@@ -1,0 +1,306 @@
+"""Other data sets: through torchxrayvision's classes, as an index with our findings.
+
+The classes read each set's own tables and know their traps; here their labels are brought to our 14
+findings, their uncertain ones by a named policy, and each row to a file on disk. A finding that a
+set does not label stays unknown (NaN), and so does what its labeller left blank.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.findings import FINDING_NAMES, FINDINGS
+from monai_cxr.tables import normalise_index
+
+Row = Mapping[str, Any]
+
+UNCERTAIN = ("zeros", "ones", "ignore")
+"""Policies for "uncertain" labels (Irvin et al., AAAI 2019): negative, positive, or unknown."""
+
+VIEWS = ("frontal", "all")
+
+_RENAMED = {"Pulmonary Fibrosis": "Fibrosis"}
+_EITHER = {"Nodule/Mass": ("Nodule", "Mass"), "Lung Lesion": ("Nodule", "Mass")}
+"""One label for either of two findings: where it is 0 both are absent, where it is 1 neither is
+known (for CheXpert's lesion not even that it is one of the two)."""
+
+_VIEWS = {
+    "PA": "PA", "AP": "AP", "AP Supine": "AP", "AP AXIAL": "AP",
+    "L": "LATERAL", "LL": "LATERAL", "LATERAL": "LATERAL", "Lateral": "LATERAL", "RL": "LATERAL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class XrvSet:
+    """How to find the films of a set.
+
+    Attributes:
+        class_name: In ``torchxrayvision.datasets``.
+        title: The set's name.
+        files: Paths relative to the folder at which a row's film may lie; the first is taken.
+        image_id: A name that is unique in the set.
+        patient_id: The patient; None where the set does not tell, and each film counts as one.
+        needs: Tables that the user must give: ``"csv"``, ``"meta_csv"``.
+        options: Further arguments of the class.
+    """
+
+    class_name: str
+    title: str
+    files: Callable[[Row], tuple[str, ...]]
+    image_id: Callable[[Row], str]
+    patient_id: Callable[[Row], str] | None
+    needs: tuple[str, ...] = ()
+    options: Mapping[str, Any] | None = None
+
+
+def _any_suffix(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}{suffix}" for suffix in (".dicom", ".dcm", ".png", ".jpg", ".jpeg"))
+
+
+def _chexpert(row: Row) -> str:
+    parts = Path(str(row["Path"])).parts
+    return "/".join(parts[1:] if parts[0].startswith("CheXpert") else parts)
+
+
+def _mimic(row: Row) -> str:
+    subject, study = str(row["subject_id"]), str(row["study_id"])
+    return f"p{subject[:2]}/p{subject}/s{study}/{row['dicom_id']}"
+
+
+# fmt: off
+SETS: Mapping[str, XrvSet] = {
+    "chexpert": XrvSet(
+        "CheX_Dataset", "CheXpert", lambda row: (_chexpert(row),), _chexpert,
+        lambda row: next(p for p in Path(row["Path"]).parts if p.startswith("patient"))),
+    "mimic": XrvSet(
+        "MIMIC_Dataset", "MIMIC-CXR-JPG", lambda row: (*_any_suffix(_mimic(row)),
+        *_any_suffix("files/" + _mimic(row))), lambda row: str(row["dicom_id"]),
+        lambda row: str(row["subject_id"]), ("csv", "meta_csv")),
+    "padchest": XrvSet(
+        "PC_Dataset", "PadChest",
+        lambda row: (str(row["ImageID"]), f"{row['ImageDir']}/{row['ImageID']}"),
+        lambda row: str(row["ImageID"]), lambda row: str(row["PatientID"])),
+    "vindr": XrvSet(
+        "VinDr_Dataset", "VinDr-CXR", lambda row: _any_suffix(str(row["image_id"])),
+        lambda row: str(row["image_id"]), None),
+    "rsna": XrvSet(
+        "RSNA_Pneumonia_Dataset", "RSNA Pneumonia", lambda row: _any_suffix(str(row["patientId"])),
+        lambda row: str(row["patientId"]), lambda row: str(row["patientId"])),
+    "openi": XrvSet(
+        "Openi_Dataset", "Open-i", lambda row: _any_suffix(str(row["imageid"])),
+        lambda row: str(row["imageid"]), lambda row: str(row["uid"]),
+        options={"use_tsne_derived_view": True}),
+    "siim": XrvSet(
+        "SIIM_Pneumothorax_Dataset", "SIIM-ACR Pneumothorax",
+        lambda row: _any_suffix(str(row["ImageId"])), lambda row: str(row["ImageId"]), None),
+    "brax": XrvSet(
+        "BRAX_Dataset", "BRAX",
+        lambda row: (str(row["PngPath"]).removeprefix("images/"), str(row["PngPath"])),
+        lambda row: str(row["PngPath"]).removeprefix("images/"),
+        lambda row: str(row["PatientID"]), ("csv",)),
+}
+# fmt: on
+"""Sets by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class XrvSummary:
+    """What indexing a set found.
+
+    Attributes:
+        title: The set's name.
+        n_images: Films in the index.
+        n_patients: Patients in the index.
+        n_listed: Rows of the set's tables.
+        n_missing: Rows without a file here, left out.
+        n_other_views: Rows of other views, left out.
+        n_uncertain: Uncertain labels of our findings, to which the policy was applied.
+        patients_unknown: Each film counts as a patient, because the set does not tell.
+        known: Films with a known label by finding.
+        dropped: Labels of the set that are none of our findings.
+    """
+
+    title: str
+    n_images: int
+    n_patients: int
+    n_listed: int
+    n_missing: int
+    n_other_views: int
+    n_uncertain: int
+    patients_unknown: bool
+    known: Mapping[str, int]
+    dropped: tuple[str, ...]
+
+
+def index_xrv(
+    name: str,
+    directory: Path,
+    *,
+    csv: Path | None = None,
+    meta_csv: Path | None = None,
+    uncertain: str = "ignore",
+    views: str = "frontal",
+) -> tuple[pd.DataFrame, XrvSummary]:
+    """Index a data set that torchxrayvision knows.
+
+    Args:
+        name: One of :data:`SETS`.
+        directory: The set's images, as it ships them.
+        csv: The set's labels; None for those in torchxrayvision's wheel.
+        meta_csv: MIMIC's metadata table.
+        uncertain: One of :data:`UNCERTAIN`, for labels of -1 (CheXpert, MIMIC, BRAX).
+        views: ``"frontal"`` leaves lateral and other views out; ``"all"`` keeps them.
+
+    Returns:
+        The index and what was found.
+
+    Raises:
+        SettingsError: If a name or policy is unknown, or a table is not given.
+        InvalidTable: If the tables are not the set's, or no listed image is here.
+    """
+    for value, known, what in ((uncertain, UNCERTAIN, "uncertain"), (views, VIEWS, "views")):
+        if value not in known:
+            raise SettingsError(f"Expected {what} as one of {', '.join(known)}, but got '{value}'.")
+    if name not in SETS:
+        raise SettingsError(f"Unknown data set '{name}'. Expected one of: {', '.join(SETS)}.")
+    if not directory.is_dir():
+        raise InvalidTable(
+            f"Expected a folder of images, but '{directory.name}' is not a folder.",
+            reason="missing_file",
+        )
+    how = SETS[name]
+    dataset = _dataset(how, directory, csv, meta_csv)
+    table = dataset.csv.reset_index(drop=True)
+    labels, n_uncertain, dropped = _labels(dataset, table, uncertain)
+    records: list[dict[str, Any]] = table.to_dict("records")
+    if not records:
+        raise InvalidTable(f"The tables of {how.title} list no film.", reason="no_images")
+    rows = pd.concat([_facts(table, records, how), labels], axis=1)
+    frontal = rows["view"] != "LATERAL" if views == "frontal" else pd.Series(True, rows.index)
+    rows["path"] = [_find(directory, how.files(row)) for row in records]
+    here = rows["path"] != ""
+    if not (here & frontal).any():
+        raise InvalidTable(
+            f"None of the {len(rows)} films that {how.title} lists is in this folder. Expected, "
+            f"for example, '{how.files(records[0])[0]}' below it.",
+            reason="no_images",
+        )
+    index = normalise_index(_once(rows[here & frontal]))
+    return index, XrvSummary(
+        title=how.title,
+        n_images=len(index),
+        n_patients=index["patient_id"].nunique(),
+        n_listed=len(rows),
+        n_missing=int((frontal & ~here).sum()),
+        n_other_views=int((~frontal).sum()),
+        n_uncertain=int(n_uncertain[here & frontal].sum()),
+        patients_unknown=how.patient_id is None,
+        known={finding: int(index[finding].notna().sum()) for finding in FINDING_NAMES},
+        dropped=dropped,
+    )
+
+
+def _dataset(how: XrvSet, directory: Path, csv: Path | None, meta_csv: Path | None) -> Any:
+    given = {"csv": csv, "meta_csv": meta_csv}
+    for what in how.needs:
+        if given[what] is None:
+            raise SettingsError(
+                f"{how.title} does not come with its tables: give --{what.replace('_', '-')} FILE."
+            )
+    for path in (csv, meta_csv):
+        if path is not None and not path.is_file():
+            raise InvalidTable(f"There is no file '{path.name}' here.", reason="missing_file")
+    state = np.random.get_state()  # the classes seed the global generator
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their use of pandas is theirs
+        import torchxrayvision.datasets as xrv
+
+        kind = getattr(xrv, how.class_name)
+        accepted = inspect.signature(kind).parameters
+        options: dict[str, Any] = {
+            "views": ["*"], "unique_patients": False, **(how.options or {}),
+            **({"csvpath": str(csv)} if csv else {}),
+            **({"metacsvpath": str(meta_csv)} if meta_csv else {}),
+        }  # fmt: skip
+        try:
+            return kind(str(directory), **{k: v for k, v in options.items() if k in accepted})
+        except (KeyError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+            raise InvalidTable(
+                f"The tables are not {how.title}'s ({type(error).__name__}: {error}). Give its own "
+                "CSV as it ships (CheXpert's file name must hold 'train' or 'valid').",
+                reason="missing_columns",
+            ) from error
+        finally:
+            np.random.set_state(state)
+
+
+def _labels(
+    dataset: Any, table: pd.DataFrame, uncertain: str
+) -> tuple[pd.DataFrame, NDArray[np.int64], tuple[str, ...]]:
+    """Our findings; how many labels were uncertain by row; what of the set is none of ours."""
+    result = pd.DataFrame(np.nan, index=table.index, columns=list(FINDING_NAMES))
+    n_uncertain = np.zeros(len(table), dtype=np.int64)
+    dropped: list[str] = []
+    for column, pathology in enumerate(map(str, dataset.pathologies)):
+        values = np.array(dataset.labels[:, column], dtype=np.float64)
+        doubtful = _uncertain(table, pathology)
+        if uncertain != "ignore":
+            values[doubtful] = 1.0 if uncertain == "ones" else 0.0
+        name = _RENAMED.get(pathology, pathology)
+        if name in FINDINGS:
+            result[FINDINGS[name].name] = values
+        elif name in _EITHER:
+            for finding in _EITHER[name]:
+                result[finding] = np.where(values == 0, 0.0, np.nan)
+        else:
+            dropped.append(pathology)
+            continue
+        n_uncertain += doubtful
+    return result, n_uncertain, tuple(dropped)
+
+
+def _uncertain(table: pd.DataFrame, pathology: str) -> NDArray[np.bool_]:
+    """Where the set's own column says -1; the classes have made that NaN."""
+    for column in (pathology, f"Pleural {pathology}"):
+        if column in table and pd.api.types.is_numeric_dtype(table[column]):
+            return (table[column] == -1).to_numpy(dtype=bool)
+    return np.zeros(len(table), dtype=bool)
+
+
+def _facts(table: pd.DataFrame, records: Sequence[Row], how: XrvSet) -> pd.DataFrame:
+    names = [how.image_id(row) for row in records]
+    ages = table.get("age_years", table.get("PatientAge", pd.Series(np.nan, table.index)))
+    sexes = table.get("Sex", table.get("PatientSex", table.get("PatientSex_DICOM", "")))
+    sexes = pd.Series(sexes, table.index).fillna("").astype(str).str[:1].str.upper()
+    views = table["view"].map(_VIEWS).fillna("") if "view" in table else ""
+    return pd.DataFrame(
+        {
+            "sop_uid": names,
+            "patient_id": names if how.patient_id is None else [how.patient_id(r) for r in records],
+            "view": views,
+            "age": pd.to_numeric(ages, errors="coerce"),
+            "sex": sexes.where(sexes.isin(["M", "F"]), ""),
+        }
+    )
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a film: SIIM lists a film once a region, and it is positive where any row is."""
+    films = rows.groupby("sop_uid", sort=False)
+    facts = films.first().drop(columns=list(FINDING_NAMES))
+    return pd.concat([facts, films[list(FINDING_NAMES)].max()], axis=1).reset_index()
+
+
+def _find(directory: Path, candidates: Sequence[str]) -> str:
+    paths = (directory / candidate for candidate in candidates)
+    return next((str(path.resolve()) for path in paths if path.is_file()), "")
