@@ -17,6 +17,7 @@ from monai_cxr.tables import write_atomically
 ALLOWED_PREFIXES = (
     "monai_cxr.bundle.",
     "monai_cxr.data.",
+    "monai_cxr.networks.",
     "monai_cxr.training.",
     "monai.",
     "ignite.",
@@ -27,7 +28,7 @@ ALLOWED_PREFIXES = (
 )
 """Modules that ``_target_`` may name; a name without a dot is one of MONAI's own classes."""
 
-NETWORK_PREFIXES = ("monai_cxr.networks", "monai.networks.", "torch.nn.", "torchvision.models.")
+NETWORK_PREFIXES = ("monai_cxr.networks.", "monai.networks.", "torch.nn.", "torchvision.models.")
 """Modules that may define a network; it is built by serving too, so the list is short."""
 
 CONFIG_NAMES = ("metadata", "train", "evaluate", "inference", "multi_gpu_train")
