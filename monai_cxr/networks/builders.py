@@ -93,9 +93,7 @@ NETWORKS: Mapping[str, Architecture] = {
     "resnet34": Architecture(_torchvision("resnet34")),
     "resnet50": Architecture(_torchvision("resnet50")),
     "seresnext50": Architecture(_monai_seresnext, source="monai"),
-    **{
-        f"efficientnet_b{i}": Architecture(_torchvision(f"efficientnet_b{i}")) for i in range(5)
-    },
+    **{f"efficientnet_b{i}": Architecture(_torchvision(f"efficientnet_b{i}")) for i in range(5)},
     "efficientnet_v2_s": Architecture(_torchvision("efficientnet_v2_s")),
     "mobilenet_v3_small": Architecture(_torchvision("mobilenet_v3_small")),
     "mobilenet_v3_large": Architecture(_torchvision("mobilenet_v3_large")),
@@ -196,7 +194,9 @@ def _architecture(name: str) -> Architecture:
             return network
 
         if not timm.is_model(model):
-            raise SettingsError(f"timm has no network '{model}'. Expected one of its list_models().")
+            raise SettingsError(
+                f"timm has no network '{model}'. Expected one of its list_models()."
+            )
         return Architecture(create, source="timm")
     raise SettingsError(
         f"Unknown network '{name}'. Expected one of: {', '.join(NETWORKS)}, or timm:NAME."

@@ -20,27 +20,15 @@ from rich.console import Console
 from monai_cxr.bundle.config import check_targets, copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.bundle.model import RUN_NAME
-from monai_cxr.bundle.runtime import load_weights
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
-from monai_cxr.training.distributed import plain
 
 _PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
 
 
 class TrainingFailed(CXRError):
     """MONAI's command ended with an error; its output says which."""
-
-
-def load_initial_weights(network: torch.nn.Module, path: str) -> None:
-    """Start from a state dictionary on disk, or from random weights when the path is empty.
-
-    Raises:
-        InvalidBundle: If the file is absent, damaged or of another network.
-    """
-    if path:
-        load_weights(plain(network), Path(path))
 
 
 def prepare_run(
