@@ -156,7 +156,7 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
     """Copy a bundle's configs and papers, with settings written into them.
 
     A setting whose first id stands in several configs changes each of them, so that training and
-    inference never disagree; ``image_size`` also changes the metadata's input shape.
+    inference never disagree; ``image_size`` and ``findings`` also change the metadata.
 
     Args:
         source: The bundle.
@@ -187,11 +187,19 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
                 f"No config of this bundle has the setting '{key}'. The first ids are: "
                 f"{', '.join(known)}."
             )
-        if key == "image_size":
-            image = configs["metadata"]["network_data_format"]["inputs"]["image"]
-            image["spatial_shape"] = [value, value]
+        _follow(configs["metadata"]["network_data_format"], key, value)
     for name, config in configs.items():
         write_config(target, name, config)
+
+
+def _follow(formats: dict[str, Any], key: str, value: Any) -> None:
+    """Let the metadata say what a setting makes of input and output."""
+    if key == "image_size":
+        formats["inputs"]["image"]["spatial_shape"] = [value, value]
+    if key == "findings":
+        pred = formats["outputs"]["pred"]
+        pred["num_channels"] = len(value)
+        pred["channel_def"] = {str(i): name for i, name in enumerate(value)}
 
 
 def _set(config: dict[str, Any], key: str, value: Any) -> bool:

@@ -36,6 +36,7 @@ from monai_cxr.tables import read_table, write_atomically
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
 TRAINING_NAME = "models/training.json"
+_PLACES = {"bundle_root": ".", "initial_weights": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def package(
     out: Path,
     *,
     calibration: Path | None = None,
-    criterion: str = DEFAULT_CRITERION,
+    criterion: str | None = None,
     predictions: Path | None = None,
 ) -> Verified:
     """Make a bundle of a run's best epoch.
@@ -73,7 +74,7 @@ def package(
         run: A folder made by ``monai-cxr train``.
         out: Folder of the bundle; it must not exist, or be one made before (it is replaced).
         calibration: A file of ``monai-cxr calibrate``; None fits one on the run's val split.
-        criterion: Rule of the operating points.
+        criterion: Rule of the operating points; None takes the run's own.
         predictions: The run's predictions of its val split; None computes them.
 
     Returns:
@@ -98,10 +99,16 @@ def package(
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     scored = _validation(run, predictions)
     calibrator = (
-        fit_calibrator(scored, split="val", training_priors=_priors(manifest))
+        fit_calibrator(
+            scored,
+            split="val",
+            training_priors=_priors(manifest),
+            positive_weights=manifest.get("loss", {}).get("positive_weights"),
+        )
         if calibration is None
         else read_calibrator(calibration)
     )
+    criterion = criterion or read_config(run, "train").get("criterion", DEFAULT_CRITERION)
     staging, old = (out.with_name(f".{out.name}.{what}") for what in ("partial", "old"))
     try:
         shutil.rmtree(staging, ignore_errors=True)
@@ -128,7 +135,9 @@ def _fill(
     scored: PredictionSet,
     criterion: str,
 ) -> None:
-    copy_bundle(run, staging, {"bundle_root": "."})
+    # Where this machine keeps its files is nobody else's business.
+    own = read_config(run, "train")
+    copy_bundle(run, staging, {k: v for k, v in _PLACES.items() if k in own})
     (staging / "models").mkdir(parents=True)
     shutil.copy2(run / WEIGHTS_NAME, staging / WEIGHTS_NAME)
     _write_calibration(staging, calibrator, scored, criterion)

@@ -159,10 +159,9 @@ def build(
 
 def with_channels(network: nn.Module, in_channels: int) -> nn.Module:
     """Give a network another number of input channels by a new first convolution."""
-    for path, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            break
-    else:
+    convolutions = ((p, m) for p, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    path, module = next(convolutions, ("", None))
+    if module is None:
         raise SettingsError(f"{type(network).__name__} has no convolution to give channels to.")
     if module.in_channels == in_channels:
         return network

@@ -55,7 +55,9 @@ def fit_state(
     for key, value in own.items():
         other = given.get(key)
         if key in head:
-            whole = other is not None and other.shape == value.shape and list(names) == list(findings)
+            whole = (
+                other is not None and other.shape == value.shape and list(names) == list(findings)
+            )
             result[key] = other if whole and other is not None else _rows(value, other, taken)
             if whole or (other is not None and taken):
                 kept = tuple(findings[row] for row, _ in taken) if taken else tuple(findings)
@@ -84,7 +86,9 @@ def _renamed(given: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tens
     prefix = "network." * depth
     if any("denselayer" in key for key in own):
         layout = "monai" if any(".layers." in key for key in own) else "torchvision"
-        bare = {key.removeprefix("network.").removeprefix("network."): v for key, v in given.items()}
+        bare = {
+            key.removeprefix("network.").removeprefix("network."): v for key, v in given.items()
+        }
         given = convert_densenet(bare, layout)
     if prefix and not any(key.startswith(prefix) for key in given):
         given = {prefix + key.removeprefix("network."): value for key, value in given.items()}

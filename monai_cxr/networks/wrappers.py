@@ -91,4 +91,5 @@ class OneVersusRest(nn.Module):
         n = scores.shape[1]
         others = ~torch.eye(n, dtype=torch.bool, device=scores.device)
         rest = scores.unsqueeze(1).expand(-1, n, -1)
-        return scores - rest.masked_fill(~others, -torch.inf).logsumexp(dim=2)
+        odds: torch.Tensor = scores - rest.masked_fill(~others, -torch.inf).logsumexp(dim=2)
+        return odds

@@ -110,9 +110,10 @@ def _panel(
             at = points[0].split(",")
             lines.append(f'<circle class="dot" cx="{at[0]}" cy="{at[1]}" r="3"/>')
         last = f"{part[known][-1]:.3g}" if known.any() else ""
+        label = f"{escape(name)} {last}" + " (dashed)" * (kind == "other")
         lines.append(
             f'<text class="note" x="{WIDTH}" y="{-10 - 11 * (kind == "other")}" '
-            f'text-anchor="end">{escape(name)} {last}{" (dashed)" if kind == "other" else ""}</text>'
+            f'text-anchor="end">{label}</text>'
         )
     return head + ticks + frame + "".join(lines) + ends
 

@@ -58,8 +58,8 @@ class ExplainOutOfMemory:
             half = max(self.batch_size // 2, 1)
             raise SettingsError(
                 f"The device has no memory left for {self.batch_size} films of {self.image_size} "
-                f"px. Set batch_size={half} with accumulation_steps=2 (the same step), or amp=true, "
-                "or a smaller image_size."
+                f"px. Set batch_size={half} with accumulation_steps=2 (the same step), or "
+                "amp=true, or a smaller image_size."
             ) from error
         raise error
 
