@@ -70,7 +70,7 @@ def _read(file: Path) -> dict[str, NDArray[np.generic]]:
     if not file.is_file():
         raise InvalidTable(f"Expected the file '{file.name}' here.", reason="missing_file")
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
         raise InvalidTable(

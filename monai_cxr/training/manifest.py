@@ -74,7 +74,7 @@ def _loss(
     loss = {"name": name, "weighting": weighting}
     if name != "bce" or weighting in BY_BATCH:
         return loss
-    labels = torch.from_numpy(columns_array(training, findings))
+    labels = torch.tensor(columns_array(training, findings))
     weights = class_weights(*count_labels(labels), weighting, float(config.get("weight_cap", 20)))
     odds = [float(p / n) if n > 0 else 1.0 for p, n in zip(*weights, strict=True)]
     positive = {f: w if w > 0 else 1.0 for f, w in zip(findings, odds, strict=True)}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 
 def clip_gradients(optimizer: Optimizer, max_norm: float) -> Optimizer:
@@ -39,6 +39,30 @@ def compiled(network: torch.nn.Module, *, wanted: bool) -> torch.nn.Module:
     if wanted:
         network.compile()
     return network
+
+
+class StepSchedule:
+    """Ignite handler: move a learning rate schedule on with each step of the optimiser.
+
+    Args:
+        scheduler: A schedule over steps.
+        accumulation_steps: Batches a step; the last step of an epoch may have fewer.
+    """
+
+    def __init__(self, scheduler: LRScheduler, accumulation_steps: int = 1) -> None:
+        self.scheduler = scheduler
+        self.accumulation_steps = accumulation_steps
+
+    def attach(self, engine: Engine) -> None:
+        """Run after each batch."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Move on if the optimiser did."""
+        length = engine.state.epoch_length
+        done = (engine.state.iteration - 1) % length + 1
+        if done % self.accumulation_steps == 0 or done == length:
+            self.scheduler.step()
 
 
 class PlateauSchedule:
