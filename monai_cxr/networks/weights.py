@@ -44,27 +44,20 @@ def fit_state(
     head = _head_keys(own)
     missing = sorted(set(own) - set(given) - set(head))
     unexpected = sorted(set(given) - set(own) - set(head))
-    if missing or unexpected:
+    if missing or unexpected or not given:
         raise InvalidBundle(
             f"The weights are of another network: {len(missing)} of its {len(own)} tensors are "
             f"not in them, {len(unexpected)} are too many. Use the same architecture."
         )
-    taken = _matching_rows(names, findings)
+    taken = _matching_rows(own, given, head, names, findings)
     result: dict[str, torch.Tensor] = {}
-    kept: tuple[str, ...] = ()
     for key, value in own.items():
-        other = given.get(key)
-        if key in head:
-            whole = (
-                other is not None and other.shape == value.shape and list(names) == list(findings)
-            )
-            result[key] = other if whole and other is not None else _rows(value, other, taken)
-            if whole or (other is not None and taken):
-                kept = tuple(findings[row] for row, _ in taken) if taken else tuple(findings)
-        else:
+        if key not in head:
             result[key] = _shaped(key, value, given[key])
+        else:
+            result[key] = _rows(key, value, given[key], taken) if key in given else value
     network.load_state_dict(result)
-    return kept
+    return tuple(findings[row] for row, _ in taken if findings)
 
 
 def _unwrapped(state: State) -> dict[str, torch.Tensor]:
@@ -104,9 +97,15 @@ def _head_keys(own: State) -> tuple[str, ...]:
     return tuple(key for key in (*weight, *(k[:-6] + "bias" for k in weight)) if key in own)
 
 
-def _matching_rows(names: Sequence[str], findings: Sequence[str]) -> list[tuple[int, int]]:
+def _matching_rows(
+    own: State, given: State, head: Sequence[str], names: Sequence[str], findings: Sequence[str]
+) -> list[tuple[int, int]]:
     """(row of the network, row of the weights) of findings that both have."""
-    known = {_canonical(name): i for i, name in enumerate(names) if name}
+    n_given = min((len(given[key]) for key in head if key in given), default=0)
+    if not names:
+        same = n_given == min((len(own[key]) for key in head), default=0)
+        return [(row, row) for row in range(n_given)] if same else []
+    known = {_canonical(name): i for i, name in enumerate(names[:n_given]) if name}
     return [
         (row, known[_canonical(name)])
         for row, name in enumerate(findings)
@@ -119,13 +118,13 @@ def _canonical(name: str) -> str:
 
 
 def _rows(
-    own: torch.Tensor, given: torch.Tensor | None, taken: Sequence[tuple[int, int]]
+    key: str, own: torch.Tensor, given: torch.Tensor, taken: Sequence[tuple[int, int]]
 ) -> torch.Tensor:
+    if given.shape[1:] != own.shape[1:]:
+        raise _other_shape(key, own, given)
     result = own.clone()
-    if given is not None and given.shape[1:] == own.shape[1:]:
-        for row, source in taken:
-            if source < len(given):
-                result[row] = given[source]
+    for row, source in taken:
+        result[row] = given[source]
     return result
 
 
@@ -133,9 +132,13 @@ def _shaped(key: str, own: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
     if own.ndim == 4 == given.ndim and given.shape[1] != own.shape[1]:
         given = adapt_channels(given, own.shape[1])
     if given.shape != own.shape:
-        raise InvalidBundle(
-            f"The weights are of another network: '{key}' has the shape {tuple(given.shape)}, "
-            f"expected {tuple(own.shape)}. Use the same architecture and, for transformers, the "
-            "same image_size."
-        )
+        raise _other_shape(key, own, given)
     return given
+
+
+def _other_shape(key: str, own: torch.Tensor, given: torch.Tensor) -> InvalidBundle:
+    return InvalidBundle(
+        f"The weights are of another network: '{key}' has the shape {tuple(given.shape)}, "
+        f"expected {tuple(own.shape)}. Use the same architecture and, for transformers, the same "
+        "image_size."
+    )

@@ -69,6 +69,5 @@ def load_initial_weights(
         state = read_weights(path / WEIGHTS_NAME)
         names = read_config(path, "inference")["findings"]
     else:
-        state = read_weights(path)
-        names = findings  # a bare file says nothing: the same number of outputs are the same ones
+        state = read_weights(path)  # says nothing of names: as many outputs are the same ones
     return fit_state(plain(network), state, names=names, findings=findings)

@@ -20,7 +20,7 @@ from monai_cxr.bundle.packaging import package
 from monai_cxr.bundle.presets import read_preset
 from monai_cxr.data.medmnist import index_medmnist
 from monai_cxr.files import read_radiograph
-from monai_cxr.tables import write_table
+from monai_cxr.tables import read_table, write_table
 from monai_cxr.training.runs import compare_runs, find_runs
 from monai_cxr.training.workflow import prepare_run
 
@@ -210,7 +210,10 @@ class TestTransfer:
             "learning_rate": 1e-9,
         }
         names = {k: v for k, v in TINY.items() if k not in ("findings", "architecture")}
-        prepare_run(tmp_path / "bundle", index, tmp_path / "second", {**names, **settings})
+        table = read_table(index)
+        other = tmp_path / "other.parquet"
+        write_table(table.assign(Hernia=1 - table["Pneumonia"]), other)
+        prepare_run(tmp_path / "bundle", other, tmp_path / "second", {**names, **settings})
         run_monai(tmp_path / "second")
         before, after = weights(tmp_path / "bundle"), weights(tmp_path / "second")
         head = "classifier.5.weight"
