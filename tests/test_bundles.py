@@ -332,6 +332,8 @@ class TestRuns:
         not torch.distributed.is_available(), reason="This torch has no torch.distributed."
     )
     def test_two_processes_train_one_network(self, source, phantom_index, tmp_path):
+        if source != BUNDLES[0]:
+            pytest.skip("Its configs differ from the first bundle's in network and crop alone.")
         root = tmp_path / "run"
         copy_bundle(source, root, {})
         command = [

@@ -18,6 +18,7 @@ from monai_cxr.tables import write_atomically
 ALLOWED_PREFIXES = (
     "monai_cxr.bundle.",
     "monai_cxr.data.",
+    "monai_cxr.networks.",
     "monai_cxr.training.",
     "monai.",
     "ignite.",
@@ -28,7 +29,7 @@ ALLOWED_PREFIXES = (
 )
 """Modules that ``_target_`` may name; a name without a dot is one of MONAI's own classes."""
 
-NETWORK_PREFIXES = ("monai_cxr.networks", "monai.networks.", "torch.nn.", "torchvision.models.")
+NETWORK_PREFIXES = ("monai_cxr.networks.", "monai.networks.", "torch.nn.", "torchvision.models.")
 """Modules that may define a network; it is built by serving too, so the list is short."""
 
 CONFIG_NAMES = ("metadata", "train", "evaluate", "inference", "multi_gpu_train")
@@ -156,7 +157,7 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
     """Copy a bundle's configs and papers, with settings written into them.
 
     A setting whose first id stands in several configs changes each of them, so that training and
-    inference never disagree; ``image_size`` also changes the metadata's input shape.
+    inference never disagree; ``image_size`` and ``findings`` also change the metadata.
 
     Args:
         source: The bundle.
@@ -191,9 +192,7 @@ def _configured(source: Path, settings: Mapping[str, Any]) -> dict[str, dict[str
         ]
         if not any(changed):
             raise SettingsError(_unknown_setting(key, configs))
-        if key == "image_size":
-            image = configs["metadata"]["network_data_format"]["inputs"]["image"]
-            image["spatial_shape"] = [value, value]
+        _follow(configs["metadata"]["network_data_format"], key, value)
     for name, config in configs.items():
         check_targets(config, f"configs/{name}.json")
     return configs
@@ -210,6 +209,16 @@ def _unknown_setting(key: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
     near = difflib.get_close_matches(first, sorted(ids), n=3)
     remedy = f"Did you mean {' or '.join(near)}?" if near else "See configs/train.json."
     return f"No config of this bundle has the setting '{key}'. {remedy}"
+
+
+def _follow(formats: dict[str, Any], key: str, value: Any) -> None:
+    """Let the metadata say what a setting makes of input and output."""
+    if key == "image_size":
+        formats["inputs"]["image"]["spatial_shape"] = [value, value]
+    if key == "findings":
+        pred = formats["outputs"]["pred"]
+        pred["num_channels"] = len(value)
+        pred["channel_def"] = {str(i): name for i, name in enumerate(value)}
 
 
 def _set(config: dict[str, Any], key: str, value: Any) -> bool:

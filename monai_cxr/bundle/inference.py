@@ -13,7 +13,6 @@ import pandas as pd
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.folder import film_paths
 from monai_cxr.errors import InputError, InvalidTable
-from monai_cxr.files import read_for_model
 from monai_cxr.radiograph import Radiograph
 from monai_cxr.tables import (
     FACT_COLUMNS,
@@ -86,7 +85,7 @@ def predict_table(
         ``model_digest``.
     """
     rows: list[dict[str, object]] = []
-    read = _read_ahead([Path(path) for path in inputs["path"]], workers)
+    read = _read_ahead(model.read, [Path(path) for path in inputs["path"]], workers)
     while batch := list(islice(read, batch_size)):
         films = [film for film in batch if isinstance(film, Radiograph)]
         logits = iter(
@@ -102,12 +101,14 @@ def predict_table(
     return _assemble(model, inputs, pd.DataFrame(rows))
 
 
-def _read_ahead(paths: Sequence[Path], workers: int) -> Iterator[Radiograph | InputError]:
+def _read_ahead(
+    read: Callable[[Path], Radiograph], paths: Sequence[Path], workers: int
+) -> Iterator[Radiograph | InputError]:
     """Read in threads, at most four films a worker ahead of the model."""
 
     def attempt(path: Path) -> Radiograph | InputError:
         try:
-            return read_for_model(path)
+            return read(path)
         except InputError as error:
             return error
 

@@ -23,6 +23,7 @@ from monai_cxr.bundle.runtime import (
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
 from monai_cxr.evaluation.operating_points import read_operating_points
+from monai_cxr.files import Source, read_for_model, read_radiograph
 from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.preprocessing import normalise, prepare
 from monai_cxr.radiograph import InstanceKey, Radiograph
@@ -31,6 +32,9 @@ CALIBRATION_NAME = "models/calibration.json"
 OPERATING_POINTS_NAME = "models/operating_points.json"
 WEIGHTS_NAME = "models/model.pt"
 RUN_NAME = "run.json"
+
+SCOPES = ("frontal_chest", "any")
+"""What a bundle says it may read: frontal chest radiographs alone, or any gray picture."""
 
 
 class BundleModel:
@@ -48,6 +52,8 @@ class BundleModel:
         resize: Resize policy.
         calibrator: Logits to probabilities; None where the model is not calibrated.
         operating_points: Thresholds by finding.
+        scope: One of :data:`SCOPES`; ``any`` is for models of other pictures than adult frontal
+            films, such as 28-px pictures of children's.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class BundleModel:
         resize: str,
         calibrator: Calibrator | None,
         operating_points: Sequence[OperatingPoint] = (),
+        scope: str = "frontal_chest",
     ) -> None:
         self.runtime = runtime
         self.identity = identity
@@ -68,6 +75,9 @@ class BundleModel:
         self.resize = resize
         self.calibrator = calibrator
         self.operating_points = {point.finding: point for point in operating_points}
+        if scope not in SCOPES:
+            raise InvalidBundle(f"Expected scope as one of {', '.join(SCOPES)}, but got '{scope}'.")
+        self.scope = scope
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto") -> BundleModel:
@@ -103,7 +113,17 @@ class BundleModel:
                 else None
             ),
             operating_points=read_operating_points(points) if points.is_file() else (),
+            scope=str(config.get("scope", "frontal_chest")),
         )
+
+    def read(self, source: Source) -> Radiograph:
+        """Read a film that this model may read, by the scope that its bundle declares.
+
+        Raises:
+            UnreadableImage: If it is no readable image.
+            UnsupportedImage: If it is out of scope, with a reason code.
+        """
+        return read_for_model(source) if self.scope == "frontal_chest" else read_radiograph(source)
 
     def prepare(self, radiograph: Radiograph | NDArray[np.float32]) -> NDArray[np.float32]:
         """One film as network input, float32, shape (1, size, size)."""

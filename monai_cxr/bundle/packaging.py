@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from monai_cxr.tables import read_table, write_atomically
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
 TRAINING_NAME = "models/training.json"
+_PLACES = {"bundle_root": ".", "initial_weights": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def package(
     out: Path,
     *,
     calibration: Path | None = None,
-    criterion: str = DEFAULT_CRITERION,
+    criterion: str | None = None,
     predictions: Path | None = None,
 ) -> Verified:
     """Make a bundle of a run's best epoch.
@@ -73,7 +75,7 @@ def package(
         run: A folder made by ``monai-cxr train``.
         out: Folder of the bundle; it must not exist, or be one made before (it is replaced).
         calibration: A file of ``monai-cxr calibrate``; None fits one on the run's val split.
-        criterion: Rule of the operating points.
+        criterion: Rule of the operating points; None takes the run's own.
         predictions: The run's predictions of its val split; None computes them.
 
     Returns:
@@ -90,30 +92,59 @@ def package(
             f"'{run.name}' is not a trained run: expected {RUN_NAME} and {WEIGHTS_NAME}. Make one "
             "with: monai-cxr train."
         )
+    manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
+    scored = _validation(run, predictions)
+    calibrator = (
+        fit_calibrator(
+            scored,
+            split="val",
+            training_priors=_priors(manifest),
+            positive_weights=manifest.get("loss", {}).get("positive_weights"),
+        )
+        if calibration is None
+        else read_calibrator(calibration)
+    )
+    criterion = criterion or read_config(run, "train").get("criterion", DEFAULT_CRITERION)
+    with staged_bundle(out) as staging:
+        _fill(staging, run, calibrator, scored, criterion)
+        finish_package(staging, manifest)
+        verified = verify(staging)
+    return replace(verified, name=out.name)
+
+
+@contextmanager
+def staged_bundle(out: Path) -> Iterator[Path]:
+    """Give a folder to fill; it takes the place of ``out`` if no error ends the filling.
+
+    Args:
+        out: Folder of the bundle; it must not exist, or be a bundle.
+
+    Raises:
+        SettingsError: If ``out`` is something else.
+    """
     out = out.resolve()
     if out.exists() and not _replaceable(out):
         raise SettingsError(
             f"'{out.name}' is not a bundle, so it is not replaced. Choose another --out."
         )
-    manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
-    scored = _validation(run, predictions)
-    calibrator = (
-        fit_calibrator(scored, split="val", training_priors=_priors(manifest))
-        if calibration is None
-        else read_calibrator(calibration)
-    )
     staging, old = (out.with_name(f".{out.name}.{what}") for what in ("partial", "old"))
     try:
         shutil.rmtree(staging, ignore_errors=True)
-        _fill(staging, run, manifest, calibrator, scored, criterion)
-        verified = verify(staging)
+        yield staging
         if out.exists():
             out.replace(old)
         staging.replace(out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-    return replace(verified, name=out.name)
+
+
+def finish_package(bundle: Path, manifest: Mapping[str, Any]) -> None:
+    """Write what a filled bundle says of itself: how it was trained, its metadata, its digests."""
+    text = json.dumps(manifest, indent=2) + "\n"
+    write_atomically(bundle / TRAINING_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    _describe(bundle, manifest)
+    write_digests(bundle)
 
 
 def _replaceable(out: Path) -> bool:
@@ -123,19 +154,16 @@ def _replaceable(out: Path) -> bool:
 def _fill(
     staging: Path,
     run: Path,
-    manifest: Mapping[str, Any],
     calibrator: Calibrator,
     scored: PredictionSet,
     criterion: str,
 ) -> None:
-    copy_bundle(run, staging, {"bundle_root": "."})
+    # Where this machine keeps its files is nobody else's business.
+    own = read_config(run, "train")
+    copy_bundle(run, staging, {k: v for k, v in _PLACES.items() if k in own})
     (staging / "models").mkdir(parents=True)
     shutil.copy2(run / WEIGHTS_NAME, staging / WEIGHTS_NAME)
     _write_calibration(staging, calibrator, scored, criterion)
-    text = json.dumps(manifest, indent=2) + "\n"
-    write_atomically(staging / TRAINING_NAME, lambda path: path.write_text(text, encoding="utf-8"))
-    _describe(staging, manifest)
-    write_digests(staging)
 
 
 def _validation(run: Path, predictions: Path | None) -> PredictionSet:

@@ -96,11 +96,11 @@ def _texts(node: object) -> Iterator[str]:
         yield from (text for part in node for text in _texts(part))
 
 
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Load a state dictionary, with ``weights_only=True``.
+def read_weights(path: Path) -> dict[str, Any]:
+    """Read a state dictionary, with ``weights_only=True``.
 
     Raises:
-        InvalidBundle: If the file is absent, damaged or of another network.
+        InvalidBundle: If the file is absent, damaged or holds more than weights.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -113,6 +113,16 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             f"The weights '{path.name}' are damaged, or hold more than weights "
             f"({type(error).__name__}). Restore the file."
         ) from error
+    return state  # type: ignore[no-any-return]
+
+
+def load_weights(network: torch.nn.Module, path: Path) -> None:
+    """Load a state dictionary, with ``weights_only=True``.
+
+    Raises:
+        InvalidBundle: If the file is absent, damaged or of another network.
+    """
+    state = read_weights(path)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -16,6 +16,7 @@ from monai_cxr.cli import (
     data_verbs,
     deidentify_verb,
     demo_verb,
+    experiment_verbs,
     explain_verbs,
     index_verbs,
     model_verbs,
@@ -52,6 +53,7 @@ report_verbs.register(app)
 explain_verbs.register(app)
 screen_verbs.register(app)
 deidentify_verb.register(app)
+experiment_verbs.register(app)
 demo_verb.register(app)
 view_verb.register(app)
 

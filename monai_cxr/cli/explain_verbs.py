@@ -32,10 +32,9 @@ def explain(
     """
     from monai_cxr.bundle.explanation import explain as run_explanation
     from monai_cxr.bundle.model import BundleModel
-    from monai_cxr.files import read_for_model
 
     model = BundleModel.load(bundle, device=device)
-    content = run_explanation(model, read_for_model(film), out, findings=finding, method=method)
+    content = run_explanation(model, model.read(film), out, findings=finding, method=method)
     if json:
         emit({**content, "out": out})
         return

@@ -1,4 +1,4 @@
-"""Index verbs: index nih, index folder, index xrv, index join."""
+"""Index verbs: index nih, index folder, index xrv, index medmnist, index join."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     index_app.command("nih")(index_nih)
     index_app.command("folder")(index_folder)
     index_app.command("xrv")(index_xrv)
+    index_app.command("medmnist")(index_medmnist)
     index_app.command("join")(index_join)
     app.add_typer(index_app, name="index")
 
@@ -216,4 +217,40 @@ def index_join(
         emit({"sets": {n: {"images": i, "patients": p} for n, i, p in counts}, "out": out})
         return
     show("Joined", ("set", "films", "patients"), counts)
+    say(f"Index: {out}")
+
+
+def index_medmnist(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .npz file of MedMNIST.")],
+    out: OutTable,
+    films: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the films as PNG. Default: films, beside the index."),
+    ] = None,
+    findings: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the labels, by commas: one for label 1 against 0, or one a class. "
+            "Default: Pneumonia for two classes, NIH's for 14 columns."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Index a MedMNIST file with its official splits; its films become PNG files.
+
+    Example: monai-cxr index medmnist pneumoniamnist.npz --out index.parquet
+    """
+    from monai_cxr.data import medmnist
+    from monai_cxr.tables import write_table
+
+    names = [name.strip() for name in findings.split(",")] if findings else ()
+    folder = films if films is not None else out.parent / "films"
+    with progress("films") as report:
+        index = medmnist.index_medmnist(file, folder, findings=names, progress=report)
+    write_table(index, out)
+    counts = [(str(name), len(rows)) for name, rows in index.groupby("split")]
+    if json:
+        emit({"splits": dict(counts), "films": folder, "out": out})
+        return
+    show("Found", ("split", "films"), counts)
     say(f"Index: {out}")

@@ -24,21 +24,55 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    bundle: BundleArgument,
-    index: Annotated[Path, typer.Option(help="Index with train and val splits.")],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
+    bundle: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[BUNDLE]", help="Folder of a bundle or run, or a bundle's name; or --from."
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Index with train and val splits, or an .npz file of MedMNIST."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Named settings of the bundle: release, chexnet, pneumonia, "
+            "pneumoniamnist; or a JSON file."
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
             help="Change a config id, e.g. image_size=224, max_epochs=30, weighting=chexnet, "
-            "initial_weights=model.pt, train::augmentation::rotate_degrees=10. Repeatable.",
+            "loss=focal, architecture=resnet18, findings=Pneumonia, initial_weights=model.pt, "
+            "train::augmentation::rotate_degrees=10. Repeatable; goes before the preset.",
         ),
     ] = None,
     more: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Further settings, as after --set."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="BUNDLE",
+            help="Transfer: start from this bundle's configs and weights. Findings may differ. "
+            "With trainable=head a linear probe, with backbone_rate=0.1 discriminative rates.",
+        ),
+    ] = None,
+    tracking: Annotated[
+        str | None, typer.Option(help="mlflow (by MONAI, into RUN/eval) or tensorboard.")
+    ] = None,
+    bundle_out: Annotated[
+        Path | None,
+        typer.Option("--package", metavar="DIR", help="Package the run as a bundle at its end."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
@@ -53,16 +87,36 @@ def train(
     """
     import shlex
 
-    from monai_cxr.bundle.config import parse_setting
-    from monai_cxr.training import workflow
+    from monai_cxr.errors import SettingsError
+    from monai_cxr.training import request, workflow
 
-    settings = dict(parse_setting(text) for text in [*(setting or ()), *(more or ())])
-    command = workflow.prepare_run(bundle, index, out, settings)
+    if bundle is not None and "=" in bundle:  # train --from BUNDLE key=value
+        more, bundle = [bundle, *(more or ())], None
+    if index is None or out is None:
+        raise SettingsError("Training needs --index and --out. See: monai-cxr train --help.")
+    wanted = request.TrainingRequest(
+        bundle, index, out, [*(setting or ()), *(more or ())], preset, source, tracking
+    )
+    with progress("films") as report:
+        command = request.prepare(wanted, progress=report)
     note(shlex.join(command))
     if not dry_run:
         workflow.train(command)
+        if bundle_out is not None:
+            from monai_cxr.bundle import packaging
+
+            verified = packaging.package(out, bundle_out)
+            if not json:
+                _tell(verified, bundle_out, json)
     if json:
-        emit({"run": out, "command": command, "weights": out / "models" / "model.pt"})
+        emit(
+            {
+                "run": out,
+                "command": command,
+                "weights": out / "models" / "model.pt",
+                "bundle": bundle_out,
+            }
+        )
     else:
         say(f"Run: {out}")
 
@@ -130,8 +184,11 @@ def package(
         typer.Option(help="A file of calibrate. Default: fitted here on the val split."),
     ] = None,
     criterion: Annotated[
-        str, typer.Option(help="Rule of the operating points, e.g. youden, specificity>=0.90.")
-    ] = "sensitivity>=0.90",
+        str | None,
+        typer.Option(
+            help="Rule of the operating points, e.g. youden, specificity>=0.90. Default: the run's."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a bundle of a run: weights, calibration, operating points, priors, digests.

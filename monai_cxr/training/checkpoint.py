@@ -60,16 +60,19 @@ class ResumableCheckpoint:
     """Save the last epoch and the best one; continue from the last when the trainer starts.
 
     ``last.pt`` holds every state and the best value so far; ``model.pt`` holds the weights of the
-    best epoch alone, a plain state dictionary as MONAI bundles want it. A metric of NaN never
-    becomes the best; where every value was NaN, the latest weights are kept.
+    best epoch alone, a plain state dictionary as MONAI bundles want it: those of the averaged
+    network where one is given. A metric of NaN never becomes the best; where every value was NaN,
+    the latest weights are kept.
 
     Args:
         directory: Folder of ``last.pt``.
         best: Path of ``model.pt``.
         network: The network (its state is what ``model.pt`` holds).
         states: Further states to resume, by name: optimizer, scheduler.
-        metric: Name of the evaluator's metric; larger is better.
+        metric: Name of the evaluator's metric.
         evaluator: The engine that computes it.
+        averaged: The network that is validated, where it is another (a moving average).
+        mode: ``"max"`` if a larger metric is better, ``"min"`` if a smaller one is.
         resume: Whether to continue from ``last.pt`` where it exists.
     """
 
@@ -82,12 +85,20 @@ class ResumableCheckpoint:
         *,
         metric: str,
         evaluator: Engine,
+        averaged: torch.nn.Module | None = None,
+        mode: str = "max",
         resume: bool = True,
     ) -> None:
+        if mode not in ("max", "min"):
+            raise SettingsError(f"Expected mode max or min, but got '{mode}'.")
         self.last = Path(directory) / "last.pt"
         self.best = Path(best)
         self.network = plain(network)
-        self.states = dict(states)
+        self.averaged = self.network if averaged is None else plain(averaged)
+        self.states: dict[str, HasState] = dict(states)
+        if self.averaged is not self.network:
+            self.states["averaged"] = self.averaged
+        self.sign = 1 if mode == "max" else -1
         self.metric = metric
         self.evaluator = evaluator
         self.resume = resume
@@ -114,13 +125,13 @@ class ResumableCheckpoint:
         state = torch.load(self.last, map_location="cpu", weights_only=True)
         try:
             self.network.load_state_dict(state["network"])
-        except RuntimeError as error:
+            for name, part in self._states(engine).items():
+                _load_state(part, state[name])
+        except (RuntimeError, KeyError) as error:
             raise SettingsError(
                 "The run's last.pt holds another network than this config builds. Choose an empty "
                 "folder with --out, or remove the run."
             ) from error
-        for name, part in self._states(engine).items():
-            _load_state(part, state[name])
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["iteration"]
@@ -129,7 +140,7 @@ class ResumableCheckpoint:
     def save(self, engine: Engine) -> None:
         """Write ``last.pt``, and ``model.pt`` when the metric improved."""
         value = float(self.evaluator.state.metrics.get(self.metric, math.nan))
-        improved = math.isnan(self.best_value) or value > self.best_value
+        improved = math.isnan(self.best_value) or self.sign * (value - self.best_value) > 0
         if improved:
             self.best_value, self.best_epoch = value, engine.state.epoch
         if idist.get_rank() != 0:
@@ -143,7 +154,8 @@ class ResumableCheckpoint:
             "best_epoch": self.best_epoch,
         }
         if improved:
-            write_atomically(self.best, lambda path: _write(state["network"], path))
+            best = self.averaged.state_dict()
+            write_atomically(self.best, lambda path: _write(best, path))
         write_atomically(self.last, lambda path: _write(state, path))
 
     def _states(self, engine: Engine) -> dict[str, HasState]:
@@ -169,6 +181,32 @@ class ResumableCheckpoint:
         for path in (self.last, self.best):  # what a process that was killed could not remove
             for rest in path.parent.glob(f".{path.stem}-*{path.suffix}"):
                 rest.unlink(missing_ok=True)
+
+
+class EarlyStop:
+    """Stop when the best epoch lies some epochs back; attach after the checkpoint.
+
+    What it needs to know is in the checkpoint, so a run that was resumed stops where it would have.
+
+    Args:
+        checkpoint: Knows the best epoch.
+        patience: Epochs without a better one; 0 never stops.
+    """
+
+    def __init__(self, checkpoint: ResumableCheckpoint, patience: int) -> None:
+        self.checkpoint = checkpoint
+        self.patience = patience
+
+    def attach(self, engine: Engine) -> None:
+        """Look at the start, because a stopped run may be started again, and after each epoch."""
+        engine.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """End the run if its time has come."""
+        waited = engine.state.epoch - self.checkpoint.best_epoch
+        if self.patience and self.checkpoint.best_epoch and waited >= self.patience:
+            engine.logger.info("No better epoch for %d epochs.", waited)
+            engine.terminate()
 
 
 def _write(state: Any, path: Path) -> None:

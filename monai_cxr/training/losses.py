@@ -1,108 +1,85 @@
-"""Losses: binary cross-entropy over findings, class-weighted by name, unknown labels masked."""
+"""Losses: every named loss over findings in one module, weighted by class, unknowns masked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.training.auc_margin import auc_margin
+from monai_cxr.training.loss_terms import TERMS, constant_minimiser
+from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
 
-Weights = tuple[torch.Tensor, torch.Tensor]
-"""Weights of the positive and of the negative term, each of shape (F,)."""
-
-
-def _none(n_positive: torch.Tensor, n_negative: torch.Tensor, cap: float) -> Weights:
-    return torch.ones_like(n_positive), torch.ones_like(n_negative)
-
-
-def _pos_weight(n_positive: torch.Tensor, n_negative: torch.Tensor, cap: float) -> Weights:
-    ratio = n_negative / n_positive.clamp_min(1)
-    return ratio.clamp(max=cap), torch.ones_like(n_negative)
+LOSSES = (*TERMS, "auc_margin")
+"""Losses by name: those of :data:`monai_cxr.training.loss_terms.TERMS`, and ``auc_margin`` (Yuan
+et al., ICCV 2021), a loss of a whole batch."""
 
 
-def _pos_weight_sqrt(n_positive: torch.Tensor, n_negative: torch.Tensor, cap: float) -> Weights:
-    ratio = (n_negative / n_positive.clamp_min(1)).sqrt()
-    return ratio.clamp(max=cap), torch.ones_like(n_negative)
-
-
-def _effective_number(n_positive: torch.Tensor, n_negative: torch.Tensor, cap: float) -> Weights:
-    beta = 0.999
-
-    def effective(n: torch.Tensor) -> torch.Tensor:
-        return (1 - beta ** n.clamp_min(1)) / (1 - beta)
-
-    ratio = effective(n_negative) / effective(n_positive)
-    return ratio.clamp(max=cap), torch.ones_like(n_negative)
-
-
-def _chexnet(n_positive: torch.Tensor, n_negative: torch.Tensor, cap: float) -> Weights:
-    n = (n_positive + n_negative).clamp_min(1)
-    return n_negative / n, n_positive / n
-
-
-WEIGHTINGS: Mapping[str, Callable[[torch.Tensor, torch.Tensor, float], Weights]] = {
-    "none": _none,
-    "pos_weight": _pos_weight,
-    "pos_weight_sqrt": _pos_weight_sqrt,
-    "effective_number": _effective_number,
-    "chexnet": _chexnet,
-}
-"""Weightings by name.
-
-``none``: the sum that CheXNet's 14-finding model used (Rajpurkar 2017, section 5).
-``pos_weight``: negatives / positives, capped (uncapped, Hernia's 493 is unstable).
-``pos_weight_sqrt``: its square root.
-``effective_number``: Cui et al., CVPR 2019, beta = 0.999.
-``chexnet``: |N| / (|P| + |N|) and |P| / (|P| + |N|), CheXNet's pneumonia loss (section 2.1).
-"""
-
-
-class ClassWeightedBCE(nn.Module):
-    """Binary cross-entropy with logits, weighted per finding from the training labels.
+class FindingLoss(nn.Module):
+    """A named loss, weighted per finding from the training labels.
 
     A label that is NaN adds nothing. The mean is over known labels.
 
     Args:
         labels: Training labels, shape (N, F), 0, 1 or NaN.
-        weighting: One of :data:`WEIGHTINGS`.
+        weighting: One of :data:`monai_cxr.training.weighting.WEIGHTINGS`.
+        name: One of :data:`LOSSES`.
         cap: Largest positive weight.
-        label_smoothing: Targets become y (1 - s) + s / 2.
+        label_smoothing: Targets become y (1 - s) + s / 2, or s / K of K exclusive classes
+            (Szegedy et al., CVPR 2016).
+        forget_rate: Share of the labels, positive and negative alike, whose loss is largest in a
+            batch and does not count (small-loss selection, after Han et al., NeurIPS 2018).
+        forget_epochs: Epochs over which that share grows from 0.
+        options: Of the loss, for example ``{"gamma": 2}``.
 
     Raises:
-        SettingsError: If the weighting is unknown.
+        SettingsError: If the loss, its options or the weighting are unknown.
     """
 
     positive_weight: torch.Tensor
     negative_weight: torch.Tensor
     prior_logits: torch.Tensor
-    """The constant logits that minimise this loss on the training labels, shape (F,)."""
+    """Bias of the last layer that alone minimises this loss on the training labels, shape (F,)."""
 
     def __init__(
         self,
         labels: torch.Tensor,
         weighting: str = "pos_weight_sqrt",
         *,
+        name: str = "bce",
         cap: float = 20.0,
         label_smoothing: float = 0.0,
+        forget_rate: float = 0.0,
+        forget_epochs: int = 5,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if weighting not in WEIGHTINGS:
-            raise SettingsError(
-                f"Unknown weighting '{weighting}'. Expected one of: {', '.join(WEIGHTINGS)}."
-            )
-        n_positive, n_negative = ((labels == value).sum(dim=0).float() for value in (1, 0))
-        positive, negative = WEIGHTINGS[weighting](n_positive, n_negative, cap)
+        self.options = _checked(name, dict(options or {}))
+        for what, share in (("label_smoothing", label_smoothing), ("forget_rate", forget_rate)):
+            if not 0 <= share < 1:
+                raise SettingsError(f"Expected {what} in [0, 1), but got {share}.")
+        self.name, self.weighting, self.cap = name, weighting, cap
         self.label_smoothing = label_smoothing
+        self.forget_rate, self.forget_epochs = forget_rate, forget_epochs
+        self.epoch = 1
+        n_positive, n_negative = count_labels(labels)
+        positive, negative = class_weights(n_positive, n_negative, weighting, cap)
         self.register_buffer("positive_weight", positive)
         self.register_buffer("negative_weight", negative)
         # Half a film more on each side, so that a finding of one class has log odds too.
         n_positive, n_negative = n_positive + 0.5, n_negative + 0.5
-        positive, negative = WEIGHTINGS[weighting](n_positive, n_negative, cap)
-        odds = positive * n_positive / (negative * n_negative)
-        self.register_buffer("prior_logits", odds.log())
+        positive, negative = class_weights(n_positive, n_negative, weighting, cap)
+        masses = positive * n_positive, negative * n_negative
+        term = name if name in TERMS else "bce"
+        self.register_buffer("prior_logits", constant_minimiser(term, *masses, self.options))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch begins; the share of labels that is forgotten grows with it."""
+        self.epoch = epoch
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean weighted loss.
@@ -114,10 +91,54 @@ class ClassWeightedBCE(nn.Module):
         Returns:
             A scalar; 0 (with a gradient of 0) when no label is known.
         """
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()
+        if self.name == "auc_margin":
+            return auc_margin(logits, labels, **self.options)
         known = ~torch.isnan(labels)
         targets = torch.where(known, labels, torch.zeros_like(labels))
-        targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-        positive = self.positive_weight.to(logits.device) * targets
-        negative = self.negative_weight.to(logits.device) * (1 - targets)
-        loss = positive * functional.softplus(-logits) + negative * functional.softplus(logits)
-        return (loss * known).sum() / known.sum().clamp_min(1)
+        n_values = logits.shape[1] if self.name == "softmax" else 2
+        smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / n_values
+        weight_positive, weight_negative = self._weights(labels)
+        if_positive, if_negative = TERMS[self.name](logits, **self.options)
+        loss = weight_positive * smooth * if_positive + weight_negative * (1 - smooth) * if_negative
+        if self.name == "softmax":
+            return (loss * known).sum() / known.any(dim=1).sum().clamp_min(1)
+        counted = known
+        if self.forget_rate and logits.requires_grad:  # in training alone
+            counted = known & ~self._forgotten(loss.detach(), targets, known)
+        return (loss * counted).sum() / counted.sum().clamp_min(1)
+
+    def _weights(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.weighting in BY_BATCH:
+            return class_weights(*count_labels(labels), self.weighting, self.cap)
+        return self.positive_weight.to(labels.device), self.negative_weight.to(labels.device)
+
+    def _forgotten(
+        self, loss: torch.Tensor, targets: torch.Tensor, known: torch.Tensor
+    ) -> torch.Tensor:
+        """The labels of largest loss, among the positive and among the negative ones."""
+        share = self.forget_rate * min(1.0, (self.epoch - 1) / max(self.forget_epochs, 1))
+        forgotten = torch.zeros_like(known)
+        for value in (0, 1):
+            cells = (known & (targets == value)).flatten().nonzero()[:, 0]
+            n = int(share * len(cells))
+            if n:
+                worst = loss.flatten()[cells].topk(n).indices
+                forgotten.view(-1)[cells[worst]] = True
+        return forgotten
+
+
+def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    if name not in LOSSES:
+        raise SettingsError(f"Unknown loss '{name}'. Expected one of: {', '.join(LOSSES)}.")
+    function = auc_margin if name == "auc_margin" else TERMS[name]
+    known = [
+        key for key, p in inspect.signature(function).parameters.items() if p.default != p.empty
+    ]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise SettingsError(
+            f"The loss '{name}' has no option '{unknown[0]}'. It has: {', '.join(known) or 'none'}."
+        )
+    return options

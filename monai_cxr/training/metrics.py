@@ -86,3 +86,40 @@ def per_finding_auroc(
             float(roc_auc_score(truth[known, i], scores[known, i])) if both else float("nan")
         )
     return result
+
+
+class TopOneAccuracy(EpochMetric):
+    """Share of films whose likeliest class is theirs, for exclusive classes.
+
+    Args:
+        output_transform: Gives (log odds, one-hot labels), each (B, K), from the engine's output.
+        device: Where predictions are kept.
+    """
+
+    def __init__(
+        self,
+        output_transform: Callable[[Any], tuple[torch.Tensor, torch.Tensor]] = lambda x: x,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(
+            compute_fn=self._share,
+            output_transform=output_transform,
+            check_compute_fn=False,
+            device=device,
+        )
+
+    def compute(self) -> float:
+        """Over the films of all processes, the same in each of them."""
+        if not self._predictions:
+            raise NotComputableError("No film was validated.")
+        logits, labels = (
+            gather_rows(torch.cat([part.reshape(len(part), -1) for part in parts]))
+            for parts in (self._predictions, self._targets)
+        )
+        return self._share(logits, labels)
+
+    @staticmethod
+    def _share(logits: torch.Tensor, labels: torch.Tensor) -> float:
+        known = ~labels.isnan().any(dim=1)
+        right = logits[known].argmax(dim=1) == labels[known].argmax(dim=1)
+        return float(right.float().mean()) if len(right) else float("nan")

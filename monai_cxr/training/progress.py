@@ -1,4 +1,4 @@
-"""Progress: a bar while an epoch runs, a line and a table row when it ends, a stop on NaN."""
+"""Progress: a bar while an epoch runs, a line and a table row when it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ignite.engine import Engine, Events
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_table
 
 
@@ -123,28 +122,6 @@ class EpochReport:
         """Run when an epoch and its validation have ended."""
         if idist.get_rank() == 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self.progress.report)
-
-
-class StopOnNaN:
-    """Stop when the loss is not a number; the last good checkpoint stays."""
-
-    def attach(self, engine: Engine) -> None:
-        """Check every iteration."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Raise on NaN or infinity.
-
-        Raises:
-            SettingsError: With the iteration and what to do.
-        """
-        loss = _loss(engine)
-        if not math.isfinite(loss):
-            raise SettingsError(
-                f"The loss became {loss} at epoch {engine.state.epoch}, iteration "
-                f"{engine.state.iteration}. Lower learning_rate; the last good epoch's weights are "
-                "kept."
-            )
 
 
 def _loss(engine: Engine) -> float:

@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import pandas as pd
 from rich.console import Console
 
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
-from monai_cxr.bundle.digests import file_digest
 from monai_cxr.bundle.model import RUN_NAME
-from monai_cxr.bundle.runtime import load_weights
+from monai_cxr.bundle.presets import expand_settings
+from monai_cxr.bundle.runtime import build_network
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
-from monai_cxr.training.distributed import plain
-
-_PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
+from monai_cxr.training.manifest import run_manifest
 
 
 class TrainingFailed(CXRError):
     """MONAI's command ended with an error; its output says which."""
-
-
-def load_initial_weights(network: torch.nn.Module, path: str) -> None:
-    """Start from a state dictionary on disk, or from random weights when the path is empty.
-
-    Raises:
-        InvalidBundle: If the file is absent, damaged or of another network.
-    """
-    if path:
-        load_weights(plain(network), Path(path))
 
 
 def prepare_run(
@@ -66,7 +52,10 @@ def prepare_run(
         InvalidBundle: If a config names a forbidden or unknown class.
     """
     source = find_bundle(bundle)
-    table = normalise_index(read_table(index), read_config(source, "train")["findings"])
+    base = read_config(source, "train")
+    expanded = expand_settings(settings, base)
+    findings = expanded.get("findings", base["findings"])
+    table = normalise_index(read_table(index), findings)
     assert_no_leakage(table)
     for split in ("train", "val"):
         if not (table["split"] == split).any():
@@ -74,9 +63,12 @@ def prepare_run(
                 f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
                 reason="no_split",
             )
-    manifest = _manifest(source, table, settings)
+    _check_labels(table, findings)
+    manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
     _refuse_other_run(run, manifest)
-    copy_bundle(source, run, {**settings, "bundle_root": str(run.resolve())})
+    if "network_def" in expanded:
+        build_network(expanded)  # what does not fit shows here, not in a traceback
+    copy_bundle(source, run, {**expanded, "bundle_root": str(run.resolve())})
     write_table(table, run / "index.parquet")
     text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
@@ -129,50 +121,16 @@ def _end_with_parent() -> Callable[[], None] | None:
     return lambda: set_parent_death_signal(option, int(signal.SIGTERM))
 
 
-def _manifest(source: Path, table: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    findings = read_config(source, "train")["findings"]
+def _check_labels(table: pd.DataFrame, findings: Sequence[str]) -> None:
+    """Refuse findings of which no training film has a label: a misspelt name would pass."""
     training = table[table["split"] == "train"]
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES if _installed(name)}
-    return {
-        "bundle": source.name,
-        "bundle_configs": {
-            name: file_digest(source / "configs" / f"{name}.json")
-            for name in ("metadata", "train", "inference")
-        },
-        "settings": dict(settings),
-        "data": {
-            "n_images": {split: int((table["split"] == split).sum()) for split in _splits(table)},
-            "digest": _table_digest(table),
-        },
-        "training_priors": {name: _mean(training[name]) for name in findings},
-        "n_positive": {name: int((training[name] == 1).sum()) for name in findings},
-        "python": platform.python_version(),
-        "versions": versions,
-        "hardware": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
-    }
-
-
-def _splits(table: Any) -> list[str]:
-    return sorted(set(table["split"]) - {""})
-
-
-def _mean(column: Any) -> float | None:
-    return float(column.mean()) if column.notna().any() else None
-
-
-def _table_digest(table: Any) -> str:
-    import hashlib
-
-    text = table.drop(columns="path").to_csv(index=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+    empty = [name for name in findings if training[name].isna().all()]
+    if len(empty) == len(findings):
+        raise InvalidTable(
+            f"No training film has a label of {', '.join(findings[:5])}. Check the names in "
+            "findings and the index's columns.",
+            reason="no_labels",
+        )
 
 
 def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ class TestTargets:
             "torch.utils.data.DataLoader",
             "torchvision.models.densenet121",
             "ignite.metrics.EpochMetric",
-            "monai_cxr.training.losses.ClassWeightedBCE",
+            "monai_cxr.training.losses.FindingLoss",
         ],
     )
     def test_allowed(self, name):

@@ -11,7 +11,8 @@ from ignite.engine import Engine, Events
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_table
-from monai_cxr.training.progress import EpochProgress, EpochReport, StopOnNaN
+from monai_cxr.training.failures import StopOnNaN
+from monai_cxr.training.progress import EpochProgress, EpochReport
 
 
 def run(table, *, epochs: int, first: int = 1, losses=(0.5, 1.5), terminal: bool = False) -> Engine:

@@ -17,6 +17,7 @@ from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import write_table
 from monai_cxr.training import workflow
+from monai_cxr.training.initialisation import load_initial_weights
 
 BUNDLE = "chest_xray_classification"
 
@@ -138,15 +139,15 @@ class TestInitialWeights:
         definition = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 1}
         one, two = (build_network({"network_def": definition}) for _ in range(2))
         torch.save(one.state_dict(), tmp_path / "model.pt")
-        workflow.load_initial_weights(two, "")
+        load_initial_weights(two, "")
         assert not torch.equal(one.weight, two.weight)
-        workflow.load_initial_weights(two, str(tmp_path / "model.pt"))
+        load_initial_weights(two, str(tmp_path / "model.pt"))
         assert torch.equal(one.weight, two.weight)
 
     def test_of_another_network_are_refused(self, tmp_path):
         torch.save(torch.nn.Linear(3, 1).state_dict(), tmp_path / "model.pt")
         with pytest.raises(InvalidBundle, match="of another network"):
-            workflow.load_initial_weights(torch.nn.Linear(2, 1), str(tmp_path / "model.pt"))
+            load_initial_weights(torch.nn.Linear(2, 1), str(tmp_path / "model.pt"))
 
 
 class TestTrain:

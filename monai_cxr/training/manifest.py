@@ -1,0 +1,131 @@
+"""Manifest: what a run was made of and on, and what came of it, without naming a patient."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from monai_cxr.bundle.digests import file_digest
+from monai_cxr.tables import columns_array
+from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
+
+_PACKAGES = ("monai", "torch", "torchvision", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
+
+
+def run_manifest(
+    source: Path,
+    table: pd.DataFrame,
+    findings: Sequence[str],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that decides a run's result.
+
+    Args:
+        source: The bundle.
+        table: The index.
+        findings: Outputs of the network.
+        settings: What the user changed.
+        config: The train config with these settings.
+
+    Returns:
+        A JSON value.
+    """
+    training = table[table["split"] == "train"]
+    return {
+        "bundle": source.name,
+        "bundle_configs": {
+            name: file_digest(source / "configs" / f"{name}.json")
+            for name in ("metadata", "train", "inference")
+        },
+        "settings": dict(settings),
+        "data": {
+            "n_images": {
+                split: int((table["split"] == split).sum())
+                for split in sorted(set(table["split"]) - {""})
+            },
+            "digest": _table_digest(table),
+        },
+        "seed": config.get("seed", 0),
+        "training_priors": {name: _mean(training[name]) for name in findings},
+        "n_positive": {name: int((training[name] == 1).sum()) for name in findings},
+        "loss": _loss(training, findings, config),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES if _known(name)},
+        "git": _git_commit(),
+        "hardware": _hardware(),
+    }
+
+
+def _loss(
+    training: pd.DataFrame, findings: Sequence[str], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The loss and, where a calibration can undo them, the odds it multiplies."""
+    name, weighting = config.get("loss", "bce"), config.get("weighting", "none")
+    loss = {"name": name, "weighting": weighting}
+    if name != "bce" or weighting in BY_BATCH:
+        return loss
+    labels = torch.tensor(columns_array(training, findings))
+    weights = class_weights(*count_labels(labels), weighting, float(config.get("weight_cap", 20)))
+    odds = [float(p / n) if n > 0 else 1.0 for p, n in zip(*weights, strict=True)]
+    positive = {f: w if w > 0 else 1.0 for f, w in zip(findings, odds, strict=True)}
+    return {**loss, "positive_weights": positive}
+
+
+def _mean(column: pd.Series) -> float | None:
+    return float(column.mean()) if column.notna().any() else None
+
+
+def _table_digest(table: pd.DataFrame) -> str:
+    text = table.drop(columns="path").to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _known(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _git_commit() -> str:
+    """The commit of this package's source, with "+" where files were changed; else empty."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit, changed = (
+            subprocess.run(
+                ["git", "-C", str(here), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            ).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno", "--", "."])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + "+" * bool(changed)
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"gpus": gpus, "cpu": _processor(), "cores": os.cpu_count(), "system": platform.system()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
