@@ -18,7 +18,31 @@ DEPTHS = ((8, False), (10, False), (12, False), (12, True), (16, False), (16, Tr
 MODALITY = ("none", "rescale", "negative_slope", "lut")
 VOI = ("none", "linear", "linear_exact", "sigmoid", "lut")
 PADDING = ("none", "range")
-CASES = list(itertools.product(PHOTOMETRIC, DEPTHS, MODALITY, VOI, PADDING))
+SYNTAXES = {
+    "implicit": "1.2.840.10008.1.2",
+    "explicit": "1.2.840.10008.1.2.1",
+    "big_endian": "1.2.840.10008.1.2.2",
+    "deflated": "1.2.840.10008.1.2.1.99",
+    "rle": "1.2.840.10008.1.2.5",
+    "jpeg_ls": "1.2.840.10008.1.2.4.80",
+}
+
+
+def with_syntax(number, case):
+    """Each case in one syntax, in turn, so that every value of every axis meets every syntax."""
+    _, (_, signed), modality, voi, _ = case
+    name = list(SYNTAXES)[number % len(SYNTAXES)]
+    if name == "big_endian" and "lut" in (modality, voi):
+        name = "explicit"  # tables of the synthetic files are little endian
+    if name == "jpeg_ls" and signed:
+        name = "rle"  # pydicom cannot encode these
+    return (*case, name)
+
+
+CASES = [
+    with_syntax(*numbered)
+    for numbered in enumerate(itertools.product(PHOTOMETRIC, DEPTHS, MODALITY, VOI, PADDING))
+]
 
 
 def stored_of(bits, signed):
@@ -82,7 +106,7 @@ def is_padding(value, bits, signed):
 
 
 def build(case):
-    photometric, (bits, signed), modality, voi, padding = case
+    photometric, (bits, signed), modality, voi, padding, syntax = case
     stored = stored_of(bits, signed)
     low = int(stored.min())
     attributes = {"PhotometricInterpretation": photometric, "BitsStored": bits, "HighBit": bits - 1}
@@ -99,11 +123,11 @@ def build(case):
         attributes["VOILUTFunction"] = voi.upper()
     if padding == "range":
         attributes |= {"PixelPaddingValue": low + 2 ** (bits - 3), "PixelPaddingRangeLimit": low}
-    return stored, synthetic_dicom(stored, **attributes)
+    return stored, synthetic_dicom(stored, transfer_syntax=SYNTAXES[syntax], **attributes)
 
 
 def expected_pixels(case, stored):
-    photometric, (bits, signed), modality, voi, padding = case
+    photometric, (bits, signed), modality, voi, padding, _ = case
     result = np.empty(stored.shape)
     for place, cell in np.ndenumerate(stored):
         value = int(cell)
@@ -136,7 +160,7 @@ def test_pydicom_is_a_witness(depth, modality, voi):
     It is no witness for modality LUTs of 12 bits (TypeError) and for negative slopes (it swaps the
     ends of its output range).
     """
-    case = ("MONOCHROME2", depth, "none" if voi == "lut" else modality, voi, "none")
+    case = ("MONOCHROME2", depth, "none" if voi == "lut" else modality, voi, "none", "explicit")
     _, file = build(case)
     dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(file))
     with quiet():
@@ -157,4 +181,8 @@ def output_range(dataset, voi):
 
 
 def test_matrix_is_large_enough():
-    assert len(CASES) >= 120
+    assert len(set(CASES)) >= 120
+    for axis in (PHOTOMETRIC, DEPTHS, MODALITY, VOI, PADDING):
+        pairs = {(value, case[-1]) for case in CASES for value in case if value in axis}
+        expected = len(axis) * len(SYNTAXES)
+        assert len(pairs) >= expected - 2 * len(SYNTAXES), axis
