@@ -34,7 +34,7 @@ from monai_cxr.training.image_features import film_features
 Floats = NDArray[np.float64]
 
 COMPONENTS, FOLDS = 256, 5
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths of the L2 penalty that are tried (scikit-learn's C)."""
 
 
@@ -121,7 +121,7 @@ def _project(values: NDArray[np.float32], train: NDArray[np.intp], seed: int) ->
     n = min(COMPONENTS, len(train) - 1, values.shape[1])
     if n < 1:
         return np.asarray(scaler.transform(values), dtype=np.float64)
-    projection = PCA(n, whiten=True, svd_solver="randomized", random_state=seed)
+    projection = PCA(n, svd_solver="randomized", random_state=seed)
     projection.fit(scaler.transform(values[train]))
     return np.asarray(projection.transform(scaler.transform(values)), dtype=np.float64)
 
