@@ -8,6 +8,7 @@ paths must be readable on every node, and monai_cxr installed there.
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,6 +102,7 @@ def screen_archive_on_ray(
 
 @contextlib.contextmanager
 def _cluster(ray: Any, address: str, workers: int) -> Iterator[None]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         # One processor more than the actors take: a pool that takes them all can wait for ever.

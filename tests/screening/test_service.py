@@ -27,7 +27,7 @@ NAMES = {
     "ISO_IR 100": "Müller-Lüdenscheidt^Jörg",
     "ISO_IR 144": "Люкceмбypг^Роза",
     "ISO_IR 192": "王^小東=王^小東",
-    "ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    "\\ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
     "ISO_IR 126": "Διονυσιος^Αλεξανδρος",
     "ISO_IR 138": "שרון^דבורה",
 }
@@ -40,7 +40,7 @@ def films(phantom_index, tmp_path) -> list[Path]:
     folder.mkdir()
     for number, (charset, name) in enumerate(NAMES.items()):
         dataset = pydicom.dcmread(phantom_index.table["path"][number])
-        dataset.SpecificCharacterSet = charset
+        dataset.SpecificCharacterSet = charset.split("\\")
         dataset.PatientName = name
         dataset.PatientID = f"SECRET-{number}"
         dataset.save_as(folder / f"SECRET-{number}.dcm")
