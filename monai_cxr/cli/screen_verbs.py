@@ -45,6 +45,14 @@ def archive(
         bool, typer.Option("--sr/--no-sr", help="Write a structured report for each film.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use a Ray cluster: its address, 'auto', or 'local' to start one here; then "
+            "--workers is the number of actors.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Screen an archive: every film exactly one result and one structured report.
@@ -58,7 +66,14 @@ def archive(
 
     options = ArchiveOptions(workers, batch_size, reports, device)
     with progress("files") as report:
-        summary = screen_archive(source, bundle, out, options, progress=report)
+        if ray is None:
+            summary = screen_archive(source, bundle, out, options, progress=report)
+        else:
+            from monai_cxr.screening.archive_ray import screen_archive_on_ray
+
+            summary = screen_archive_on_ray(
+                source, bundle, out, options, address=ray, progress=report
+            )
     numbers = summary.counts
     n_duplicates = numbers.arrivals.get("duplicate", 0)
     if json:

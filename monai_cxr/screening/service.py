@@ -45,13 +45,11 @@ class Service:
         settings: What to run.
         only: Which of :data:`PARTS`.
         stop: Set to end; what is in hand is finished first.
-        health_port: Where /healthz answers, once it runs.
     """
 
     settings: ScreeningSettings
     only: Sequence[str] = PARTS
     stop: threading.Event = field(default_factory=threading.Event)
-    health_port: int = 0
     _threads: dict[str, threading.Thread] = field(default_factory=dict, init=False)
     _error: CXRError | None = field(default=None, init=False)
 
@@ -73,13 +71,12 @@ class Service:
             n_dead = release_dead(ledger)
             n_left = intake.recover(ledger, spool) if self._receives() else 0
             audit.append(ledger, "service", "started", "", {"parts": list(self.only)})
-            _log.info("started", extra={"n": n_dead + n_left})
             health = stack.enter_context(
                 HealthServer(
                     settings.health.host, settings.health.port, ledger, spool, self._dead_parts
                 )
             )
-            self.health_port = health.port
+            _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
             if settings.listener is not None and "listen" in self.only:
                 stack.enter_context(listener_of(settings.listener, ledger, spool))
             for name, part in self._parts(ledger, spool, model):

@@ -140,6 +140,26 @@ class TestArchive:
             tables.append(pd.read_parquet(tmp_path / f"{workers}" / "results.parquet"))
         _assert_same(*tables)
 
+    def test_a_ray_cluster_gives_the_same_table_also_after_a_killed_driver(
+        self, archive, packaged_bundle, tmp_path
+    ):
+        pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'.")
+        options = ArchiveOptions(with_reports=False, device="cpu")
+        screen_archive(archive, packaged_bundle, tmp_path / "local", options)
+        out = tmp_path / "ray"
+        command = _verb(archive, packaged_bundle, out, "--ray", "local", "--batch-size", "2")
+        killed = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        _wait_for_lease(out, killed)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+        assert done.returncode == 0, done.stderr
+        _assert_same(
+            pd.read_parquet(tmp_path / "local" / "results.parquet"),
+            pd.read_parquet(out / "results.parquet"),
+        )
+        assert len(_reports(out)) == 6
+
     def test_images_without_a_header_are_named_by_their_place(
         self, packaged_bundle, films, tmp_path
     ):
@@ -203,6 +223,17 @@ def _wait_for(out: Path, n_results: int, running: subprocess.Popen[bytes]) -> No
         if (out / "ledger.sqlite").exists():
             with open_ledger(out / "ledger.sqlite") as ledger:
                 if counts.count(ledger).n_results >= n_results:
+                    return
+        time.sleep(0.05)
+
+
+def _wait_for_lease(out: Path, running: subprocess.Popen[bytes]) -> None:
+    """Until films are leased, or the run has ended."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while time.monotonic() < deadline and running.poll() is None:
+        if (out / "ledger.sqlite").exists():
+            with open_ledger(out / "ledger.sqlite") as ledger:
+                if counts.count(ledger).films["in_progress"]:
                     return
         time.sleep(0.05)
 
