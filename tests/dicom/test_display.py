@@ -81,7 +81,7 @@ class TestFirstPreset:
 
 
 class TestValues:
-    @pytest.mark.parametrize("bits,signed", DEPTHS)
+    @pytest.mark.parametrize(("bits", "signed"), DEPTHS)
     def test_keep_every_stored_value_apart(self, bits, signed):
         film = read_display(film_of(("MONOCHROME2", (bits, signed), "none", "none", "none")))
         low = -(2 ** (bits - 1)) if signed else 0

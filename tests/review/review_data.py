@@ -20,9 +20,7 @@ def key_of(number: int, patient: str = "P1") -> InstanceKey:
 
 
 def prediction(number: int, probabilities: dict[str, float], threshold: float = 0.5) -> Prediction:
-    scores = tuple(
-        FindingScore(name, 0.0, p, p >= threshold) for name, p in probabilities.items()
-    )
+    scores = tuple(FindingScore(name, 0.0, p, p >= threshold) for name, p in probabilities.items())
     return Prediction(key_of(number), MODEL, scores)
 
 
@@ -57,6 +55,4 @@ def case(
         status = CaseStatus.ANALYSED
     elif reason:
         status = CaseStatus.FAILED if failed else CaseStatus.NOT_ANALYSED
-    return Case(
-        f"{number:020x}", patient, (image,), status, received, acquired, "F", 61.0, made
-    )
+    return Case(f"{number:020x}", patient, (image,), status, received, acquired, "F", 61.0, made)

@@ -17,7 +17,9 @@ from monai_cxr.review.words import FLAGS, REASONS, duration, flag_words, percent
 
 
 class TestPredictiveValues:
-    @pytest.mark.parametrize("ill,well,hits,alarms", [(50, 950, 45, 190), (10, 90, 9, 9)])
+    @pytest.mark.parametrize(
+        ("ill", "well", "hits", "alarms"), [(50, 950, 45, 190), (10, 90, 9, 9)]
+    )
     def test_are_those_of_a_counted_population(self, ill, well, hits, alarms):
         labels = [1.0] * ill + [0.0] * well
         scores = [1.0] * hits + [0.0] * (ill - hits) + [1.0] * alarms + [0.0] * (well - alarms)
@@ -86,7 +88,7 @@ class TestMeaning:
         assert "no operating point" in made.meaning[1]
 
     @pytest.mark.parametrize(
-        "probability,state", [(0.05, "absent"), (0.3, "uncertain"), (0.9, "present")]
+        ("probability", "state"), [(0.05, "absent"), (0.3, "uncertain"), (0.9, "present")]
     )
     def test_a_conformal_rule_decides_the_state(self, probability, state):
         rule = ConformalRule("Effusion", 0.1, 0.2, 0.6, 50, 50)
@@ -118,7 +120,7 @@ class TestWords:
         assert percent(share) not in ("0 %", "100 %", "0.0 %")
 
     @pytest.mark.parametrize(
-        "seconds,words",
+        ("seconds", "words"),
         [(-5, "now"), (20, "now"), (90, "2 min"), (3700, "1 h 01"), (90_000, "1 d 1 h")],
     )
     def test_durations(self, seconds, words):
