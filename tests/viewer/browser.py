@@ -1,0 +1,158 @@
+"""A running viewer and a headless Chromium that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 180
+_DEEP = """
+const find = (root, selector) => {
+  const here = root.querySelector(selector);
+  if (here) return here;
+  for (const one of root.querySelectorAll('*')) {
+    const found = one.shadowRoot && find(one.shadowRoot, selector);
+    if (found) return found;
+  }
+  return null;
+};
+const found = find(document, arguments[0]);
+"""
+_START = "from monai_cxr.cli import main; main()"
+
+
+class Viewer:
+    """``monai-cxr view`` in a process of its own."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+        self.log = folder / "viewer.log"
+        command = [sys.executable, "-c", _START, "view", *arguments]
+        command += ["--store", str(folder / "reviews.sqlite"), "--port", "0", "--headless"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            )  # fmt: skip
+        try:
+            self.url = self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait(self) -> str:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            text = self.log.read_text(errors="replace")
+            lines = [line for line in text.splitlines() if line.startswith("Viewer: ")]
+            if self.process.poll() is not None:
+                raise AssertionError(f"The viewer stopped: {text}")
+            if lines:
+                url = lines[0].split()[1]
+                try:
+                    with urllib.request.urlopen(f"{url}/cxr/health", timeout=5) as answer:
+                        if json.load(answer)["status"] == "ok":
+                            return url
+                except OSError:
+                    pass
+            time.sleep(0.2)
+        raise AssertionError(f"The viewer did not answer: {self.log.read_text(errors='replace')}")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Browser:
+    """A page in Chromium; it looks into shadow roots and waits for what should come."""
+
+    def __init__(self, url: str, size: tuple[int, int] = (1500, 1000)) -> None:
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(chromium())
+        for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                     "--disable-background-networking", f"--window-size={size[0]},{size[1]}",
+                     "--force-device-scale-factor=1", "--force-color-profile=srgb"):  # fmt: skip
+            options.add_argument(flag)
+        service = Service(shutil.which("chromedriver"))
+        self.driver = webdriver.Chrome(options=options, service=service)
+        self.driver.set_page_load_timeout(SECONDS)
+        self.driver.set_script_timeout(SECONDS)
+        self.url = url
+
+    def open(self, path: str = "/") -> None:
+        self.driver.get(self.url + path)
+
+    def run(self, script: str, selector: str, *values: Any) -> Any:
+        """Run a script that sees the element as ``found``."""
+        return self.driver.execute_script(_DEEP + script, selector, *values)
+
+    def attribute(self, selector: str, name: str) -> str | None:
+        return self.run("return found && found.getAttribute(arguments[1]);", selector, name)
+
+    def text(self, selector: str) -> str:
+        return self.run("return found ? found.textContent : '';", selector)
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.1)
+        page = self.driver.execute_script("return document.body.innerText")[:600]
+        raise AssertionError(f"Waited for {what}; the page says: {page}")
+
+    def until_rows(self, n: int) -> None:
+        self.until(lambda: int(self.attribute(".worklist", "data-rows") or -1) >= n, f"{n} studies")
+
+    def until_painted(self) -> str:
+        return self.until(lambda: self.attribute(".pane", "data-painted"), "a film")
+
+    def case(self) -> str | None:
+        return self.attribute(".desk", "data-case")
+
+    def canvas(self) -> dict[str, Any]:
+        """Size of the film's canvas and its gray values, row by row."""
+        return self.run(
+            "const c = found; const d = c.getContext('2d').getImageData(0,0,c.width,c.height).data;"
+            "const g = new Array(c.width * c.height);"
+            "for (let i = 0; i < g.length; i += 1) g[i] = d[4 * i];"
+            "return {width: c.width, height: c.height, gray: g};",
+            ".pane canvas.film",
+        )
+
+    def close(self) -> None:
+        self.driver.quit()
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def require_chromium() -> None:
+    pytest.importorskip("selenium")
+    if chromium() is None or shutil.which("chromedriver") is None:
+        pytest.skip("The browser tests need Debian's packages chromium and chromium-driver.")

@@ -1,0 +1,272 @@
+"""Routes: films, heatmaps and reviews go to whom a page granted them, and to nobody else."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from viewer_service import READER, analysed, make_client
+
+from clinical_app.access import Identity
+from clinical_app.security import HEADERS
+from monai_cxr.bundle.explanation import heat_share
+from monai_cxr.bundle.saliency import saliency
+from monai_cxr.dicom.display import levels
+from monai_cxr.files import read_display, read_radiograph
+from monai_cxr.review.worklist import study_name
+
+
+def unpacked(content: bytes):
+    (length,) = struct.unpack_from("<I", content)
+    header = json.loads(content[4 : 4 + length])
+    return header, content[-(-(4 + length) // 8) * 8 :]
+
+
+class TestFilm:
+    def test_carries_the_stored_values(self, client, link, service):
+        case = analysed(service)[0]
+        header, body = unpacked(client.get(f"/cxr/film/{link()}/0").content)
+        film = read_display(service.data(case, 0))
+        values = np.frombuffer(body, "<u2", film.values.size).reshape(film.shape)
+        np.testing.assert_array_equal(values, film.values)
+        assert header["inverse"] == film.inverse
+        assert header["presets"][0]["center"] == film.presets[0].center
+        assert levels(film, film.presets[0]).shape == (header["rows"], header["columns"])
+
+    def test_is_not_kept_by_the_browser_or_compressed(self, client, link):
+        answer = client.get(f"/cxr/film/{link()}/0")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-encoding"] == "identity"
+
+    def test_of_another_number_is_a_sentence(self, client, link):
+        answer = client.get(f"/cxr/film/{link()}/7")
+        assert answer.status_code == 422
+        assert "1 film" in answer.json()["message"]
+
+    def test_that_vanished_is_a_sentence(self, service, client, link, analysed_films, tmp_path):
+        case = analysed(service)[1]
+        path = next(p for p in service.source._entries[case.case_id].paths)
+        aside = tmp_path / "aside.dcm"
+        path.rename(aside)
+        try:
+            answer = client.get(f"/cxr/film/{link(case_id=case.case_id)}/0")
+        finally:
+            aside.rename(path)
+        assert answer.status_code == 422
+        assert answer.json()["message"] == "The file does not exist."
+        assert str(Path(path).name) not in answer.text
+
+
+class TestHeat:
+    def test_has_a_map_a_finding(self, client, link, model, service):
+        header, body = unpacked(client.get(f"/cxr/heat/{link()}/0").content)
+        assert header["findings"] == list(model.findings)
+        n = header["rows"] * header["columns"]
+        maps = np.frombuffer(body, np.uint8, n * len(model.findings)).reshape(-1, n)
+        assert max(header["rows"], header["columns"]) == 192
+        film = read_radiograph(service.data(analysed(service)[0], 0))
+        shape = (header["rows"], header["columns"])
+        expected = heat_share(saliency(model, film, ["Mass"], shape=shape)[0])
+        mass = maps[header["findings"].index("Mass")].reshape(shape)
+        np.testing.assert_array_equal(mass, np.rint(expected * 255))
+
+    def test_of_a_refused_film_is_a_sentence(self, client, link, service):
+        bad = next(case for case in service.source.cases() if case.prediction is None)
+        answer = client.get(f"/cxr/heat/{link(case_id=bad.case_id)}/0")
+        assert answer.status_code == 422
+
+
+class TestLinks:
+    def test_copied_into_another_session_are_refused(self, service, link):
+        stranger = make_client(service, session="session-of-bob")
+        answer = stranger.get(f"/cxr/film/{link()}/0")
+        assert answer.status_code == 403
+        assert "session" in answer.json()["message"]
+
+    def test_without_a_cookie_are_refused(self, service, link):
+        assert make_client(service, session="").get(f"/cxr/film/{link()}/0").status_code == 403
+
+    @pytest.mark.parametrize("path", ["film/guess/0", "heat/guess/0", "worklist/guess",
+                                      "report/guess", "sr/guess"])  # fmt: skip
+    def test_that_were_guessed_are_refused(self, client, path):
+        assert client.get(f"/cxr/{path}").status_code == 403
+
+    def test_of_one_kind_do_not_open_another(self, client, link):
+        assert client.get(f"/cxr/worklist/{link('case')}").status_code == 403
+        assert client.get(f"/cxr/film/{link('worklist')}/0").status_code == 403
+
+    @pytest.mark.parametrize("role", ["operator", ""])
+    def test_of_a_role_that_may_not_read_are_refused(self, client, link, role):
+        token = link(identity=Identity("olaf", role))
+        assert client.get(f"/cxr/film/{token}/0").status_code == 403
+        assert client.get(f"/cxr/report/{token}").status_code == 403
+
+
+class TestReview:
+    def body(self, **values):
+        finding = {"opinion": "disagree", "label": "absent", "location": ""}
+        return {"findings": {"Effusion": finding}, "note": "n", "seconds": 3, "finished": True,
+                **values}  # fmt: skip
+
+    def test_is_kept_with_reader_model_and_probability(self, client, link, service):
+        answer = client.post(f"/cxr/review/{link()}", json=self.body())
+        assert answer.status_code == 200
+        case = analysed(service)[0]
+        (review,) = service.store.of_study(study_name(case))
+        assert (review.reader, review.finished, review.note) == ("anna", True, "n")
+        assert review.model_digest == case.prediction.model.digest
+        assert review.findings["Effusion"].probability == case.prediction["Effusion"].probability
+        assert service.store.accesses(1)[0].action == "finished"
+
+    def test_of_two_readers_at_once_are_both_kept(self, client, link, service):
+        mine = link()
+        other = service.grants.give(
+            "case", analysed(service)[0].case_id, "bob-s", Identity("bob", "reader")
+        )
+        client.post(f"/cxr/review/{mine}", json=self.body(note="a"))
+        make_client(service, "bob-s").post(f"/cxr/review/{other}", json=self.body(note="b"))
+        client.post(f"/cxr/review/{mine}", json=self.body(note="a2"))
+        kept = service.store.of_study(study_name(analysed(service)[0]))
+        assert {review.reader: review.note for review in kept} == {"anna": "a2", "bob": "b"}
+
+    @pytest.mark.parametrize("role", ["viewer", "operator"])
+    def test_of_a_role_without_it_is_refused(self, client, link, role):
+        token = link(identity=Identity("vera", role))
+        assert client.post(f"/cxr/review/{token}", json=self.body()).status_code == 403
+
+    @pytest.mark.parametrize(
+        ("content", "status"),
+        [
+            (b"{", 422), (b"[]", 422), (b'{"findings": 3}', 422), (b'{"seconds": "x"}', 422),
+            (b'{"note": {}}', 422), (b'{"findings": {"Nonsense": {}}}', 422),
+            (b'"' + b"x" * 70_000 + b'"', 413), (b"\xff\xfe", 422),
+        ],
+    )  # fmt: skip
+    def test_of_another_shape_is_a_sentence(self, client, link, service, content, status):
+        answer = client.post(
+            f"/cxr/review/{link()}", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == status
+        assert answer.json()["message"]
+        assert list(service.store.reviews()) == []
+
+    def test_from_a_form_of_another_site_is_refused(self, client, link):
+        answer = client.post(f"/cxr/review/{link()}", data={"note": "x"})
+        assert answer.status_code == 415
+
+    def test_into_a_locked_store_asks_to_try_again(self, client, link, service):
+        with sqlite3.connect(service.store.path) as other:
+            other.execute("begin exclusive")
+            answer = client.post(f"/cxr/review/{link()}", json=self.body())
+        other.close()
+        assert answer.status_code == 503
+        assert "try again" in answer.json()["message"]
+
+
+class TestWorklist:
+    def test_answers_only_when_something_changed(self, client, link, service):
+        url = f"/cxr/worklist/{link('worklist')}"
+        first = client.get(url)
+        assert first.json()["counts"]["failed"] == 2
+        tag = {"If-None-Match": first.headers["etag"]}
+        assert client.get(url, headers=tag).status_code == 304
+        client.post(f"/cxr/review/{link()}", json={"finished": True})
+        assert client.get(url, headers=tag).json()["counts"]["read"] == 1
+
+    def test_holds_no_identifier(self, client, link, service):
+        text = client.get(f"/cxr/worklist/{link('worklist')}").text
+        for case in service.source.cases():
+            for name in (case.key.patient_id, case.key.study_uid, case.key.sop_uid):
+                assert not name or name not in text
+
+
+class TestReports:
+    def test_one_page_that_names_no_patient(self, client, link, service):
+        answer = client.get(f"/cxr/report/{link()}")
+        key = analysed(service)[0].key
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "Findings by urgency" in answer.text
+        assert "data:image/png;base64," in answer.text
+        assert key.patient_id not in answer.text
+        assert key.study_uid not in answer.text
+
+    def test_structured_report_is_of_this_study(self, client, link, service):
+        pytest.importorskip("highdicom")
+        import io
+
+        import pydicom
+
+        answer = client.get(f"/cxr/sr/{link()}")
+        assert answer.status_code == 200
+        report = pydicom.dcmread(io.BytesIO(answer.content))
+        assert report.StudyInstanceUID == analysed(service)[0].key.study_uid
+        assert report.Modality == "SR"
+
+    def test_structured_report_of_a_refused_film_is_a_sentence(self, client, link, service):
+        bad = next(case for case in service.source.cases() if case.prediction is None)
+        assert client.get(f"/cxr/sr/{link(case_id=bad.case_id)}").status_code == 422
+
+
+class TestGuard:
+    def test_every_answer_has_the_headers(self, client):
+        answer = client.get("/cxr/health")
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value
+
+    def test_a_new_browser_gets_a_session_of_its_own(self, service):
+        cookies = {make_client(service, "").get("/cxr/health").headers["set-cookie"]
+                   for _ in range(2)}  # fmt: skip
+        assert len(cookies) == 2
+        assert all("HttpOnly" in cookie and "SameSite=Lax" in cookie for cookie in cookies)
+
+    def test_behind_a_proxy_only_the_proxy_is_answered(self, make_service):
+        service = make_service(
+            authentication="proxy", proxy_secret="0123456789abcdef", roles={"reader": ("anna",)}
+        )
+        client = make_client(service)
+        token = service.grants.give("case", analysed(service)[0].case_id, "session-of-anna", READER)
+        path = f"/cxr/film/{token}/0"
+        assert client.get(path).status_code == 403
+        spoofed = {"X-Forwarded-Email": "anna", "X-Viewer-Secret": "wrong"}
+        assert client.get(path, headers=spoofed).status_code == 403
+        proxied = {"X-Forwarded-Email": "anna", "X-Viewer-Secret": "0123456789abcdef"}
+        assert client.get(path, headers=proxied).status_code == 200
+        assert client.get("/cxr/health").status_code == 200
+
+
+class TestUploads:
+    def test_are_read_in_memory_and_not_reviewed(self, client, link, service, analysed_films):
+        case = service.uploads.add((analysed_films / "0.dcm").read_bytes(), service.model)
+        token = link(case_id=case.case_id)
+        assert client.get(f"/cxr/film/{token}/0").status_code == 200
+        assert client.post(f"/cxr/review/{token}", json={"finished": True}).status_code == 422
+        service.uploads.forget(case.case_id)
+        assert client.get(f"/cxr/film/{token}/0").status_code == 422
+
+    def test_are_bounded(self, service, analysed_films):
+        data = (analysed_films / "0.dcm").read_bytes()
+        names = [service.uploads.add(data, None).case_id for _ in range(10)]
+        assert service.uploads.case(names[0]) is None
+        assert service.uploads.case(names[-1]) is not None
+
+    def test_out_of_scope_can_be_looked_at(self, service, model):
+        from monai_cxr.dicom.synthetic import synthetic_dicom
+
+        values = np.arange(128 * 128, dtype=np.uint16).reshape(128, 128)
+        case = service.uploads.add(synthetic_dicom(values, ViewPosition="LL"), model)
+        assert case.prediction is None
+        assert case.refusal.reason == "lateral"
+        assert service.film(case, 0)
+
+
+def test_a_service_without_a_model_still_shows_films(make_service):
+    service = make_service()
+    bare = replace(service, model=None)
+    case = analysed(service)[0]
+    assert bare.film(case, 0)
+    assert bare.heat(case, 0) == b""
