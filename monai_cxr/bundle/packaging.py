@@ -18,13 +18,18 @@ from monai_cxr.bundle.config import (
     read_config,
     write_config,
 )
-from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, model_digest, write_digests
+from monai_cxr.bundle.digests import (
+    DIGESTS_NAME,
+    WEIGHTS_NAME,
+    check_digests,
+    model_digest,
+    write_digests,
+)
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import (
     CALIBRATION_NAME,
     OPERATING_POINTS_NAME,
     RUN_NAME,
-    WEIGHTS_NAME,
     BundleModel,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError

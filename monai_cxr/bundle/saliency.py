@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.runtime import TorchRuntime
+from monai_cxr.bundle.torch_runtime import TorchRuntime
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.radiograph import Radiograph
 
