@@ -34,9 +34,9 @@ def open_runtime(
 ) -> tuple[Runtime, str]:
     """Open the engine that serves a bundle.
 
-    ``"auto"`` never changes what a model says by more than float32 arithmetic does: it chooses among
-    the fp32 exports whose packages are installed and torch; other precisions are served when asked
-    for by name.
+    ``"auto"`` never changes what a model says by more than float32 arithmetic does: it chooses
+    among the fp32 exports whose packages are installed and torch; other precisions are served when
+    asked for by name.
 
     Args:
         bundle: Folder of a bundle or a run.
@@ -118,7 +118,9 @@ def installed(engine: str) -> bool:
 def _choose(bundle: Path, config: Mapping[str, Any], digest: str, device: str) -> RuntimeName:
     """Torch on a GPU; on a CPU the fastest of what was measured here for this model."""
     torch = RuntimeName("torch")
-    on_gpu = device.startswith("cuda") or (device == "auto" and _nvidia_gpu() and installed("torch"))
+    on_gpu = device.startswith("cuda") or (
+        device == "auto" and _nvidia_gpu() and installed("torch")
+    )
     if on_gpu or device not in ("auto", "cpu"):
         return torch
     light = [

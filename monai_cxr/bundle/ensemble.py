@@ -61,9 +61,7 @@ class Ensemble:
     def score(self, inputs: Sequence[FilmBatch]) -> BatchScores:
         """Score a batch; see :class:`monai_cxr.bundle.predictor.Predictor`."""
         by_spec = dict(zip(self.specs, inputs, strict=True))
-        scores = [
-            member.score([by_spec[spec] for spec in member.specs]) for member in self.members
-        ]
+        scores = [member.score([by_spec[spec] for spec in member.specs]) for member in self.members]
         return BatchScores(
             self._mean([one.logits for one in scores]),
             self._mean([one.probabilities for one in scores]),

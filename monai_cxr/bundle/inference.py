@@ -175,9 +175,7 @@ def _rows(
     prepared = [film for film in films if isinstance(film, PreparedFilm)]
     scored: Iterator[dict[str, object]] = iter(())
     if prepared:
-        inputs = [
-            np.stack([film.inputs[i] for film in prepared]) for i in range(len(model.specs))
-        ]
+        inputs = [np.stack([film.inputs[i] for film in prepared]) for i in range(len(model.specs))]
         scored = _scores(model, model.score(inputs), extras)
     return [
         {**film.facts, **next(scored)}

@@ -23,8 +23,8 @@ from monai_cxr.optional import require
 class OnnxRuntime:
     """A network in an ONNX file.
 
-    On a CPU each film runs alone on one thread, as many films at once as there are cores: as fast as
-    batches, and a film's numbers are the same to the last bit in every batch.
+    On a CPU each film runs alone on one thread, as many films at once as there are cores: as fast
+    as batches, and a film's numbers are the same to the last bit in every batch.
 
     Args:
         path: The ONNX file.

@@ -23,14 +23,14 @@ from monai_cxr.optional import require
 class OpenVinoRuntime:
     """A network in OpenVINO's own format, or in an ONNX file.
 
-    Each film runs alone in a stream of one thread, as many films at once as there are cores: as fast
-    as batches, and a film's numbers are the same to the last bit in every batch.
+    Each film runs alone in a stream of one thread, as many films at once as there are cores: as
+    fast as batches, and a film's numbers are the same to the last bit in every batch.
 
     Args:
         path: The ``.xml`` (its ``.bin`` beside it) or ``.onnx`` file.
         device: ``"cpu"``; ``"gpu"`` is an Intel GPU.
-        precision: ``"fp32"`` is exact also where the processor offers bfloat16, which OpenVINO would
-            take by itself; ``"fp16"`` is a file of rounded weights, which a CPU computes in fp32;
+        precision: ``"fp32"`` is exact also where the processor offers bfloat16, which OpenVINO
+            takes by itself; ``"fp16"`` is a file of rounded weights, which a CPU computes in fp32;
             ``"bf16"`` is refused where the processor lacks it.
 
     Raises:
@@ -43,7 +43,9 @@ class OpenVinoRuntime:
         ov = require("openvino", extra="openvino")
         core = ov.Core()
         kind = device.upper()
-        if kind.partition(".")[0] not in {name.partition(".")[0] for name in core.available_devices}:
+        if kind.partition(".")[0] not in {
+            name.partition(".")[0] for name in core.available_devices
+        }:
             raise SettingsError(
                 f"OpenVINO has no device '{device}' here. Expected one of: "
                 f"{', '.join(name.lower() for name in core.available_devices)}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock, local
@@ -23,7 +23,7 @@ def read_ahead(
     ahead: int,
     processes: bool = True,
     timeout_s: float = 120.0,
-) -> Iterator[Film]:
+) -> Generator[Film, None, None]:
     """Read films in parallel; give them in the order of their paths.
 
     Args:

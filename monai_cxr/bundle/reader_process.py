@@ -1,8 +1,8 @@
-"""Reader process: a child that reads films, so that a file that kills its reader kills nothing else.
+"""Reader process: a child that reads films; a file that kills its reader kills nothing else.
 
-The child is asked over its standard input, one JSON path a line, and answers on its standard output:
-the length of a JSON header (four bytes, little-endian), the header, then the network inputs as raw
-float32. Nothing is unpickled, so a decoder that was taken over cannot reach the parent.
+The child is asked over its standard input, one JSON path a line, and answers on its standard
+output: the length of a JSON header (four bytes, little-endian), the header, then the network inputs
+as raw float32. Nothing is unpickled, so a decoder that was taken over cannot reach the parent.
 """
 
 from __future__ import annotations

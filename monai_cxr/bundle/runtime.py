@@ -1,4 +1,4 @@
-"""Runtime: one protocol from a batch of films to what the network says, whatever engine computes it.
+"""Runtime: one protocol from a batch of films to a network's outputs, whatever the engine.
 
 This module and the engines' own modules import their engine only when one is opened, so that an
 exported bundle is served without torch.

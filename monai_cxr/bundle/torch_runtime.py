@@ -1,9 +1,10 @@
-"""Torch runtime: a network from its definition, weights that are only weights, PyTorch to run it."""
+"""Torch runtime: a network from its definition, weights that are only weights, and PyTorch."""
 
 from __future__ import annotations
 
 import pickle
 import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
@@ -113,9 +114,9 @@ class TorchRuntime:
         self.precision = precision
         self.batch_size = 8 if device.type == "cpu" else 64
         self.name = f"torch-{device.type}-{precision}" + ("-compiled" if compiled else "")
-        observed = ObservedNetwork(self.network, size).eval()
+        self.observed = ObservedNetwork(self.network, size).eval()
         mode = "reduce-overhead" if device.type == "cuda" else "default"
-        self._observed = torch.compile(observed, mode=mode) if compiled else observed
+        self._call = torch.compile(self.observed, mode=mode) if compiled else self.observed
         self._dtype = _AUTOCAST[precision]
         self._lock = Lock()  # the observed tensors belong to one pass at a time
 
@@ -126,7 +127,7 @@ class TorchRuntime:
         )
         with self._lock, torch.inference_mode(), autocast:
             images = torch.from_numpy(batch).to(self.device)
-            outputs = self._observed(images.contiguous(memory_format=torch.channels_last))
+            outputs = self._call(images.contiguous(memory_format=torch.channels_last))
             arrays = [output.float().cpu().numpy() for output in outputs]
         return NetworkOutput(arrays[0].astype(np.float64), *arrays[1:])
 
@@ -149,7 +150,9 @@ class TorchScriptRuntime:
         self.batch_size = 8 if device.type == "cpu" else 64
         self.name = f"torchscript-{device.type}-{precision}"
         try:
-            self._network = torch.jit.load(str(path), map_location=device)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch deprecates TorchScript
+                self._network = torch.jit.load(str(path), device)  # type: ignore[no-untyped-call]
         except _DAMAGE as error:
             raise InvalidBundle(
                 f"The exported network '{path.name}' is damaged ({type(error).__name__}). "

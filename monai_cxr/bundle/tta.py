@@ -34,9 +34,9 @@ VIEWS: Mapping[str, Callable[[FilmBatch], list[FilmBatch]]] = {
     "flip": _flip,
     "shift": _shift,
 }
-"""By name, a batch (B, 1, S, S) to its views, the untouched one first. ``flip`` adds the mirror image:
-use it only with a model that was trained with flips, since laterality is information. ``shift`` adds
-four shifts by a thirty-second of the side, the edge repeated."""
+"""By name, a batch (B, 1, S, S) to its views, the untouched one first. ``flip`` adds the mirror
+image: use it only with a model that was trained with flips, since laterality is information.
+``shift`` adds four shifts by a thirty-second of the side, the edge repeated."""
 
 
 def views_named(name: str) -> Callable[[FilmBatch], list[FilmBatch]]:

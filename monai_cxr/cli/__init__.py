@@ -10,7 +10,14 @@ from typing import NoReturn
 
 import typer
 
-from monai_cxr.cli import data_verbs, demo_verb, explain_verbs, model_verbs, report_verbs
+from monai_cxr.cli import (
+    data_verbs,
+    demo_verb,
+    explain_verbs,
+    model_verbs,
+    performance_verbs,
+    report_verbs,
+)
 from monai_cxr.errors import CXRError, InputError
 
 # Threads wait briefly, then sleep: fast alone, and not many times slower on a shared machine.
@@ -33,6 +40,7 @@ app = typer.Typer(
 )
 data_verbs.register(app)
 model_verbs.register(app)
+performance_verbs.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
 demo_verb.register(app)
