@@ -198,7 +198,7 @@ def verify(bundle: Path) -> Verified:
     for name in CONFIG_NAMES:
         if f"configs/{name}.json" in digests:
             check_targets(read_config(bundle, name), f"configs/{name}.json")
-    model = BundleModel.load(bundle, device="cpu")
+    model = BundleModel.load(bundle, device="cpu", runtime="torch")
     if model.calibrator is None:
         raise InvalidBundle(f"The bundle '{bundle.name}' has no {CALIBRATION_NAME}.")
     metadata = read_config(bundle, "metadata")

@@ -34,7 +34,8 @@ def explain(
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.files import read_for_model
 
-    model = BundleModel.load(bundle, device=device)
+    runtime = "auto" if method == "cam" else "torch"
+    model = BundleModel.load(bundle, device=device, runtime=runtime)
     content = run_explanation(model, read_for_model(film), out, findings=finding, method=method)
     if json:
         emit({**content, "out": out})
