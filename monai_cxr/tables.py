@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,15 @@ QUALITY_COLUMNS = tuple(quality_column(measure) for measure in QUALITY_MEASURES)
 def quality_values(quality: Mapping[str, float]) -> dict[str, float]:
     """A film's measures as columns; NaN where one was not taken."""
     return {quality_column(name): quality.get(name, np.nan) for name in QUALITY_MEASURES}
+
+
+EMBEDDING_COLUMN = "embedding"
+"""Column of the predictions table with a film's pooled features, float32 of shape (C,)."""
+
+
+def cam_column(finding: str) -> str:
+    """Name of a finding's class activation map, float32 of shape (r * k,), row by row."""
+    return f"cam_{finding}"
 
 
 def empty_index() -> pd.DataFrame:
@@ -194,6 +204,42 @@ def write_table(table: pd.DataFrame, path: Path | str) -> None:
         write_atomically(path, lambda target: table.to_csv(target, index=False))
     else:
         raise SettingsError(f"Expected an output ending in .parquet or .csv, got '{path.name}'.")
+
+
+def write_chunks(chunks: Iterable[pd.DataFrame], path: Path | str) -> None:
+    """Write a table part by part, whole or not at all; memory holds one part.
+
+    Args:
+        chunks: At least one part; all have the columns of the first. Arrays need parquet.
+        path: A ``.parquet`` or ``.csv`` file.
+
+    Raises:
+        SettingsError: If the suffix is neither ``.parquet`` nor ``.csv``, or writing fails.
+    """
+    path = Path(path)
+    if path.suffix not in (".parquet", ".csv"):
+        raise SettingsError(f"Expected an output ending in .parquet or .csv, got '{path.name}'.")
+    fill = _fill_parquet if path.suffix == ".parquet" else _fill_csv
+    write_atomically(path, lambda target: fill(chunks, target))
+
+
+def _fill_parquet(chunks: Iterable[pd.DataFrame], target: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with ExitStack() as stack:
+        writer = None
+        for chunk in chunks:
+            schema = None if writer is None else writer.schema
+            table = pa.Table.from_pandas(chunk, schema=schema, preserve_index=False)
+            if writer is None:
+                writer = stack.enter_context(parquet.ParquetWriter(target, table.schema))
+            writer.write_table(table)
+
+
+def _fill_csv(chunks: Iterable[pd.DataFrame], target: Path) -> None:
+    for number, chunk in enumerate(chunks):
+        chunk.to_csv(target, index=False, header=number == 0, mode="a" if number else "w")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -23,7 +23,7 @@ from monai_cxr.bundle.config import (
     write_config,
 )
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.runtime import build_network
+from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration import training_weights_calibrator, write_calibrator
 from monai_cxr.files import read_radiograph

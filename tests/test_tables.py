@@ -21,6 +21,7 @@ from monai_cxr.tables import (
     normalise_index,
     read_table,
     require_columns,
+    write_chunks,
     write_table,
 )
 
@@ -134,3 +135,32 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, name):
     assert "nothing was changed" in done.stdout
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+class TestChunks:
+    def test_are_one_table(self, tmp_path):
+        parts = [
+            pd.DataFrame({"a": ["x", ""], "b": [1.0, np.nan]}),
+            pd.DataFrame({"a": ["z"], "b": [2.0]}),
+        ]
+        for name in ("t.parquet", "t.csv"):
+            write_chunks(iter(parts), tmp_path / name)
+            table = read_table(tmp_path / name)
+            assert table["b"].tolist()[::2] == [1.0, 2.0]
+            assert len(table) == 3
+
+    def test_a_failure_midway_leaves_the_older_file(self, tmp_path):
+        def failing():
+            yield pd.DataFrame({"a": [1]})
+            raise KeyboardInterrupt
+
+        path = tmp_path / "t.parquet"
+        write_table(pd.DataFrame({"a": [7]}), path)
+        with pytest.raises(KeyboardInterrupt):
+            write_chunks(failing(), path)
+        assert read_table(path)["a"].tolist() == [7]
+        assert [one.name for one in tmp_path.iterdir()] == ["t.parquet"]
+
+    def test_another_suffix(self, tmp_path):
+        with pytest.raises(SettingsError, match="ending in"):
+            write_chunks([], tmp_path / "t.txt")

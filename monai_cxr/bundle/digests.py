@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.tables import write_atomically
 
 DIGESTS_NAME = "digests.json"
+WEIGHTS_NAME = "models/model.pt"
+EXPORTS_NAME = "models/exports.json"
+"""What was exported, and how near it is to the network it was made of."""
+
+EXPORT_SUFFIXES = (".ts", ".onnx", ".xml", ".bin")
+"""Files that hold an exported form of the weights."""
+
 _OUTPUTS = ("eval", "images")
 """Folders of a bundle that MONAI's own commands read from and write to."""
 
@@ -107,10 +114,36 @@ def check_digests(bundle: Path) -> Mapping[str, str]:
 
 
 def model_digest(digests: Mapping[str, str]) -> str:
-    """One SHA-256 for what decides a prediction: weights, calibration, configs."""
+    """One SHA-256 for what decides a prediction: weights, calibration, configs.
+
+    Exported forms of the weights do not change it: they are the same model, see :func:`variant`.
+    """
     relevant = sorted(
         f"{name}:{digest}"
         for name, digest in digests.items()
-        if name.startswith("models/") or name in ("configs/inference.json", "configs/metadata.json")
+        if (name.startswith("models/") and not _is_export(name))
+        or name in ("configs/inference.json", "configs/metadata.json")
     )
-    return hashlib.sha256("\n".join(relevant).encode()).hexdigest()
+    return _sha256(relevant)
+
+
+def variant(digest: str, *what: str) -> str:
+    """Digest of a model that is served otherwise than as it was trained.
+
+    Args:
+        digest: Of the model.
+        what: What makes its numbers others than in fp32, such as ``"openvino-int8"`` and the
+            digests of the exported files; nothing for fp32.
+
+    Returns:
+        The model's own digest where there is nothing, else a new one.
+    """
+    return _sha256([digest, *what]) if what else digest
+
+
+def _is_export(name: str) -> bool:
+    return name == EXPORTS_NAME or name.endswith(EXPORT_SUFFIXES)
+
+
+def _sha256(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

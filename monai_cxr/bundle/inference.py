@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.film_input import PreparedFilm, RefusedFilm
+from monai_cxr.bundle.predictor import BatchScores, Predictor
+from monai_cxr.bundle.read_ahead import read_ahead
+from monai_cxr.bundle.runtime import available_cores
 from monai_cxr.data.folder import film_paths
-from monai_cxr.errors import InputError, InvalidTable
-from monai_cxr.radiograph import Radiograph
+from monai_cxr.errors import InvalidBundle, InvalidTable
 from monai_cxr.tables import (
+    EMBEDDING_COLUMN,
     FACT_COLUMNS,
     KEY_COLUMNS,
     QUALITY_COLUMNS,
+    cam_column,
     label_column,
     logit_column,
     normalise_index,
     probability_column,
-    quality_values,
     read_table,
 )
 
 _TABLE_SUFFIXES = (".parquet", ".csv")
+_CHUNK = 512
+"""Rows of a part of the predictions table."""
+
+_FEW = 16
+"""Below this many films, starting child processes costs more than they save."""
+
+_THREADS = 2
+_NO_VALUES = np.empty(0, dtype=np.float32)
 
 
 def input_table(inputs: Sequence[Path], findings: Sequence[str]) -> pd.DataFrame:
@@ -62,95 +73,153 @@ def input_table(inputs: Sequence[Path], findings: Sequence[str]) -> pd.DataFrame
 
 
 def predict_table(
-    model: BundleModel,
+    model: Predictor,
     inputs: pd.DataFrame,
     *,
-    batch_size: int = 8,
-    workers: int = 2,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    embeddings: bool = False,
+    cam: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Predict every input; one row each, in order.
 
     Args:
-        model: The model.
+        model: A bundle or an ensemble.
         inputs: Rows with a ``path``, and whatever an index adds.
-        batch_size: Films at a time.
-        workers: Threads that read ahead.
+        batch_size: Films at a time; None for what suits the engine.
+        workers: Child processes that read ahead; 0 reads in threads of this process; None takes a
+            process a core, and threads for a few films, which start at once.
+        embeddings: Also give each film's pooled features.
+        cam: Also give each film's class activation maps.
         progress: Called with (done, total).
 
     Returns:
         ``path``, the key and facts, ``reason`` (empty where the film was read, else a stable
         code), ``message``, ``flags``, ``quality_*`` (NaN where it was not read), ``logit_*``,
-        ``probability_*`` (only when calibrated), ``label_*`` (only from an index),
-        ``model_digest``.
+        ``probability_*`` (only when calibrated),
+        ``label_*`` (only from an index), ``embedding`` and ``cam_*`` (only when asked for; float32
+        arrays, empty where the film was not read; a map row by row, its two sides equal),
+        ``model_digest``, ``runtime``.
     """
+    chunks = predict_chunks(
+        model,
+        inputs,
+        batch_size=batch_size,
+        workers=workers,
+        embeddings=embeddings,
+        cam=cam,
+        progress=progress,
+    )
+    return pd.concat(list(chunks), ignore_index=True)
+
+
+def predict_chunks(
+    model: Predictor,
+    inputs: pd.DataFrame,
+    *,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    embeddings: bool = False,
+    cam: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Predict every input, some rows at a time, in order: memory does not grow with the archive.
+
+    Args:
+        model: See :func:`predict_table`.
+        inputs: Likewise.
+        batch_size: Likewise.
+        workers: Likewise.
+        embeddings: Likewise.
+        cam: Likewise.
+        progress: Likewise.
+
+    Yields:
+        Parts of the table of :func:`predict_table`, all with the same columns.
+
+    Raises:
+        InvalidBundle: If the network has no embedding or no maps, and they are asked for.
+    """
+    batch_size = batch_size or model.batch_size
+    few = len(inputs) < _FEW
+    readers = available_cores() if workers is None else workers or _THREADS
+    films = read_ahead(
+        (Path(path) for path in inputs["path"]),
+        model.specs,
+        workers=readers,
+        ahead=batch_size + 2 * readers,
+        processes=not few if workers is None else workers > 0,
+    )
+    extras = [name for name, wanted in (("embeddings", embeddings), ("cam", cam)) if wanted]
+    labelled = [name for name in model.findings if name in inputs and inputs[name].notna().any()]
     rows: list[dict[str, object]] = []
-    read = _read_ahead(model.read, [Path(path) for path in inputs["path"]], workers)
-    while batch := list(islice(read, batch_size)):
-        films = [film for film in batch if isinstance(film, Radiograph)]
-        logits = iter(
-            model.logits(np.stack([model.prepare(film) for film in films])) if films else ()
-        )
-        for film in batch:
-            if isinstance(film, Radiograph):
-                rows.append(_facts(film) | _scores(model, next(logits)))
-            else:
-                rows.append({"reason": film.reason, "message": str(film)})
-        if progress is not None:
-            progress(len(rows), len(inputs))
-    return _assemble(model, inputs, pd.DataFrame(rows))
+    done = 0
+    with closing(films):
+        while done < len(inputs) or not rows:
+            batch = list(islice(films, batch_size))
+            rows += _rows(model, batch, extras)
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(inputs))
+            if len(rows) >= _CHUNK or done >= len(inputs):
+                part = inputs.iloc[done - len(rows) : done].reset_index(drop=True)
+                yield _assemble(model, part, pd.DataFrame(rows), labelled, extras)
+                rows = []
+                if done >= len(inputs):
+                    return
 
 
-def _read_ahead(
-    read: Callable[[Path], Radiograph], paths: Sequence[Path], workers: int
-) -> Iterator[Radiograph | InputError]:
-    """Read in threads, at most four films a worker ahead of the model."""
-
-    def attempt(path: Path) -> Radiograph | InputError:
-        try:
-            return read(path)
-        except InputError as error:
-            return error
-
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: list[Future[Radiograph | InputError]] = []
-        for path in paths:
-            waiting.append(pool.submit(attempt, path))
-            if len(waiting) >= 4 * workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
-
-
-def _facts(film: Radiograph) -> dict[str, object]:
-    return {
-        "patient_id": film.key.patient_id,
-        "study_uid": film.key.study_uid,
-        "series_uid": film.key.series_uid,
-        "sop_uid": film.key.sop_uid,
-        "view": film.view.value,
-        "age": film.patient_age_years,
-        "sex": film.patient_sex,
-        "manufacturer": film.manufacturer,
-        "reason": "",
-        "message": "",
-        "flags": ";".join(film.flags),
-        **quality_values(film.quality),
-    }
+def _rows(
+    model: Predictor, films: Sequence[PreparedFilm | RefusedFilm], extras: Sequence[str]
+) -> list[dict[str, object]]:
+    """A row a film; those that were read go through the model together."""
+    prepared = [film for film in films if isinstance(film, PreparedFilm)]
+    scored: Iterator[dict[str, object]] = iter(())
+    if prepared:
+        inputs = [np.stack([film.inputs[i] for film in prepared]) for i in range(len(model.specs))]
+        scored = _scores(model, model.score(inputs), extras)
+    return [
+        {**film.facts, **next(scored)}
+        if isinstance(film, PreparedFilm)
+        else {"reason": film.reason, "message": film.message}
+        for film in films
+    ]
 
 
 def _scores(
-    model: BundleModel, logits: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> dict[str, object]:
-    names = [logit_column(finding) for finding in model.findings]
-    row: dict[str, object] = dict(zip(names, logits.tolist(), strict=True))
-    if model.calibrator is not None:
-        names = [probability_column(finding) for finding in model.findings]
-        row |= dict(zip(names, model.probabilities(logits[None])[0].tolist(), strict=True))
-    return row
+    model: Predictor, scores: BatchScores, extras: Sequence[str]
+) -> Iterator[dict[str, object]]:
+    for name in extras:
+        if getattr(scores, name) is None:
+            what = "embedding" if name == "embeddings" else "class activation map"
+            raise InvalidBundle(
+                f"The network of '{model.identity.name}' has no {what}: it does not end in one "
+                "linear layer on pooled features, or its export was made without. Leave it out."
+            )
+    for i in range(len(scores.logits)):
+        row: dict[str, object] = {
+            logit_column(name): value
+            for name, value in zip(model.findings, scores.logits[i].tolist(), strict=True)
+        }
+        if model.calibrated:
+            for name, value in zip(model.findings, scores.probabilities[i].tolist(), strict=True):
+                row[probability_column(name)] = value
+        if "embeddings" in extras and scores.embeddings is not None:
+            row[EMBEDDING_COLUMN] = scores.embeddings[i]
+        if "cam" in extras and scores.cam is not None:
+            for name, values in zip(model.findings, scores.cam[i], strict=True):
+                row[cam_column(name)] = values.ravel()
+        yield row
 
 
-def _assemble(model: BundleModel, inputs: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def _assemble(
+    model: Predictor,
+    inputs: pd.DataFrame,
+    found: pd.DataFrame,
+    labelled: Sequence[str],
+    extras: Sequence[str],
+) -> pd.DataFrame:
     """Columns in order; what an index states of identity and facts goes before the header's."""
     columns: dict[str, object] = {"path": inputs["path"]}
     for name in (*KEY_COLUMNS, *FACT_COLUMNS, "split"):
@@ -158,18 +227,25 @@ def _assemble(model: BundleModel, inputs: pd.DataFrame, found: pd.DataFrame) -> 
         read = found[name] if name in found else pd.Series([None] * len(found), dtype=object)
         value = read if own is None else own.where(own.notna(), read)
         numeric = name in ("age", "follow_up")
-        columns[name] = pd.to_numeric(value) if numeric else value.fillna("").astype(str)
+        columns[name] = (
+            pd.to_numeric(value).astype("float64") if numeric else value.fillna("").astype(str)
+        )
     for name in ("reason", "message", "flags"):
-        columns[name] = found[name].fillna("") if name in found else ""
+        columns[name] = found[name].fillna("").astype(str) if name in found else ""
     for name in QUALITY_COLUMNS:
         columns[name] = found.get(name, np.nan)
-    kinds = [logit_column] + ([probability_column] if model.calibrator is not None else [])
+    kinds = [logit_column] + ([probability_column] if model.calibrated else [])
     for column in kinds:
         for finding in model.findings:
             name = column(finding)
             columns[name] = found.get(name, np.nan)
-    for finding in model.findings:
-        if finding in inputs and inputs[finding].notna().any():
-            columns[label_column(finding)] = inputs[finding]
+    for finding in labelled:
+        columns[label_column(finding)] = inputs[finding]
+    arrays = [EMBEDDING_COLUMN] if "embeddings" in extras else []
+    arrays += [cam_column(finding) for finding in model.findings] if "cam" in extras else []
+    for name in arrays:
+        values = found[name] if name in found else [None] * len(found)
+        columns[name] = [one if isinstance(one, np.ndarray) else _NO_VALUES for one in values]
     columns["model_digest"] = model.identity.digest
-    return pd.DataFrame(columns)
+    columns["runtime"] = model.identity.runtime
+    return pd.DataFrame(columns, index=inputs.index)

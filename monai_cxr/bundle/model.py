@@ -12,29 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.bundle.config import find_bundle, read_config
-from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, file_digest, model_digest
-from monai_cxr.bundle.runtime import (
-    Runtime,
-    TorchRuntime,
-    build_network,
-    choose_device,
-    load_weights,
+from monai_cxr.bundle.digests import (
+    DIGESTS_NAME,
+    WEIGHTS_NAME,
+    check_digests,
+    file_digest,
+    model_digest,
+    variant,
 )
+from monai_cxr.bundle.engines import open_runtime
+from monai_cxr.bundle.film_input import SCOPES, InputSpec, network_input, read_in_scope
+from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
+from monai_cxr.bundle.runtime import NetworkOutput, Runtime
+from monai_cxr.bundle.tta import views_named
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
 from monai_cxr.evaluation.operating_points import read_operating_points
-from monai_cxr.files import Source, read_for_model, read_radiograph
-from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
-from monai_cxr.preprocessing import normalise, prepare
+from monai_cxr.files import Source
+from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
 
 CALIBRATION_NAME = "models/calibration.json"
 OPERATING_POINTS_NAME = "models/operating_points.json"
-WEIGHTS_NAME = "models/model.pt"
 RUN_NAME = "run.json"
-
-SCOPES = ("frontal_chest", "any")
-"""What a bundle says it may read: frontal chest radiographs alone, or any gray picture."""
 
 
 class BundleModel:
@@ -52,8 +52,9 @@ class BundleModel:
         resize: Resize policy.
         calibrator: Logits to probabilities; None where the model is not calibrated.
         operating_points: Thresholds by finding.
-        scope: One of :data:`SCOPES`; ``any`` is for models of other pictures than adult frontal
-            films, such as 28-px pictures of children's.
+        scope: One of :data:`monai_cxr.bundle.film_input.SCOPES`; ``any`` is for models of other
+            pictures than adult frontal films, such as 28-px pictures of children's.
+        tta: Test-time augmentation.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class BundleModel:
         calibrator: Calibrator | None,
         operating_points: Sequence[OperatingPoint] = (),
         scope: str = "frontal_chest",
+        tta: str = "none",
     ) -> None:
         self.runtime = runtime
         self.identity = identity
@@ -78,42 +80,59 @@ class BundleModel:
         if scope not in SCOPES:
             raise InvalidBundle(f"Expected scope as one of {', '.join(SCOPES)}, but got '{scope}'.")
         self.scope = scope
+        self.specs = (InputSpec(image_size, resize, scope),)  # type: ignore[arg-type]
+        self._views = views_named(tta)
 
     @classmethod
-    def load(cls, path: Path | str, *, device: str = "auto") -> BundleModel:
+    def load(
+        cls, path: Path | str, *, device: str = "auto", runtime: str = "auto", tta: str = "none"
+    ) -> BundleModel:
         """Load a packaged bundle, or the best epoch of a training run.
 
         Args:
             path: A folder made by ``monai-cxr package`` or ``monai-cxr train``. The files of a
                 packaged bundle are compared with their digests before any of them is parsed.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
+            runtime: ``"auto"``: torch on a GPU, else the fastest fp32 engine among the exports the
+                bundle holds and torch; or an engine by name, such as ``"torch"``, ``"onnx"``,
+                ``"openvino-int8"``. An exported bundle is served without importing torch.
+            tta: Test-time augmentation: ``"none"``, ``"flip"`` or ``"shift"``; see
+                :mod:`monai_cxr.bundle.tta`.
 
         Raises:
-            InvalidBundle: If a file is absent or changed, or a config names a forbidden class.
+            InvalidBundle: If a file is absent or changed, a config names a forbidden class, or
+                there is no export for the runtime.
+            MissingDependency: If the runtime is not installed.
+            SettingsError: If an option is unknown.
         """
         bundle = find_bundle(path)
+        views_named(tta)
         digest = bundle_digest(bundle)
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
-        network = build_network(config)
-        load_weights(network, bundle / WEIGHTS_NAME)
-        runtime = TorchRuntime(network.eval(), choose_device(device))
         findings = _field(config, "findings", list)
+        image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
+        engine, digest = open_runtime(bundle, config, digest, runtime=runtime, device=device)
+        served = "" if tta == "none" else f"+tta-{tta}"
         calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
         return cls(
-            runtime,
+            engine,
             ModelIdentity(
-                bundle.name, str(metadata.get("version", "")), digest, runtime=runtime.name
+                bundle.name,
+                str(metadata.get("version", "")),
+                variant(digest, served) if served else digest,
+                runtime=engine.name + served,
             ),
             findings=findings,
-            image_size=_field(config, "image_size", int),
-            resize=_field(config, "resize", str),
+            image_size=image_size,
+            resize=resize,
+            scope=str(config.get("scope", "frontal_chest")),
             calibrator=(
                 read_calibrator(calibration).for_findings(findings)
                 if calibration.is_file()
                 else None
             ),
             operating_points=read_operating_points(points) if points.is_file() else (),
-            scope=str(config.get("scope", "frontal_chest")),
+            tta=tta,
         )
 
     def read(self, source: Source) -> Radiograph:
@@ -123,47 +142,65 @@ class BundleModel:
             UnreadableImage: If it is no readable image.
             UnsupportedImage: If it is out of scope, with a reason code.
         """
-        return read_for_model(source) if self.scope == "frontal_chest" else read_radiograph(source)
+        return read_in_scope(source, self.scope)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether there are probabilities."""
+        return self.calibrator is not None
+
+    @property
+    def batch_size(self) -> int:
+        """How many films at a time keep the engine busy."""
+        return self.runtime.batch_size
 
     def prepare(self, radiograph: Radiograph | NDArray[np.float32]) -> NDArray[np.float32]:
         """One film as network input, float32, shape (1, size, size)."""
-        film = prepare(radiograph, self.image_size, resize=self.resize)  # type: ignore[arg-type]
-        return normalise(film)[None]
+        return network_input(radiograph, self.specs[0])
 
-    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Raw outputs, shape (B, F), of prepared films, shape (B, 1, size, size).
+    def run(self, batch: NDArray[np.float32]) -> NetworkOutput:
+        """What the network gives for prepared films, shape (B, 1, size, size).
+
+        With test-time augmentation the logits are means over the views; embeddings and maps are
+        those of the untouched film.
 
         Raises:
             InvalidBundle: If the network has not one output a finding.
         """
-        logits = self.runtime.logits(batch)
+        outputs = [self.runtime.run(view) for view in self._views(batch)]
+        logits = np.asarray(np.mean([output.logits for output in outputs], axis=0))
         if logits.shape != (len(batch), len(self.findings)):
             raise InvalidBundle(
                 f"The network gives {logits.shape} for {len(batch)} films and "
                 f"{len(self.findings)} findings. Expected one logit a finding."
             )
-        return logits
+        return replace(outputs[0], logits=logits)
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Raw outputs, shape (B, F), of prepared films; see :meth:`run`."""
+        return self.run(batch).logits
+
+    def score(self, inputs: Sequence[NDArray[np.float32]]) -> BatchScores:
+        """Score a batch; see :class:`monai_cxr.bundle.predictor.Predictor`."""
+        output = self.run(inputs[0])
+        return BatchScores(
+            output.logits, self.probabilities(output.logits), output.embeddings, output.cam
+        )
 
     def predict(
-        self, radiographs: Sequence[Radiograph], *, batch_size: int = 8
+        self, radiographs: Sequence[Radiograph], *, batch_size: int | None = None
     ) -> list[Prediction]:
         """Predict films.
 
         Args:
             radiographs: Frontal chest radiographs; see ``monai_cxr.files.read_for_model`` for the
                 check that they are.
-            batch_size: Films at a time.
+            batch_size: Films at a time; None for what suits the engine.
 
         Returns:
             One prediction a film, in order. Probabilities are NaN without a calibration.
         """
-        result: list[Prediction] = []
-        for start in range(0, len(radiographs), batch_size):
-            films = radiographs[start : start + batch_size]
-            inputs = np.stack([self.prepare(film) for film in films])
-            scored = self.predict_prepared([(film.key, film.flags) for film in films], inputs)
-            result += [replace(p, quality=f.quality) for p, f in zip(scored, films, strict=True)]
-        return result
+        return predict_films(self, radiographs, batch_size or self.batch_size)
 
     def predict_prepared(
         self,
@@ -179,30 +216,13 @@ class BundleModel:
         Returns:
             One prediction a film, in order.
         """
-        logits = self.logits(inputs)
-        return [
-            self._prediction(key, flags, row)
-            for (key, flags), row in zip(films, logits, strict=True)
-        ]
+        return predictions(self, films, [inputs])
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities, shape (B, F); NaN without a calibration."""
         if self.calibrator is None:
             return np.full(logits.shape, math.nan)
         return self.calibrator.apply(logits)
-
-    def _prediction(
-        self, key: InstanceKey, flags: tuple[str, ...], logits: NDArray[np.float64]
-    ) -> Prediction:
-        scores = []
-        for name, logit, probability in zip(
-            self.findings, logits, self.probabilities(logits[None])[0], strict=True
-        ):
-            point = self.operating_points.get(name)
-            decided = point is not None and not math.isnan(probability - point.threshold)
-            positive = bool(probability >= point.threshold) if point and decided else None
-            scores.append(FindingScore(name, float(logit), float(probability), positive))
-        return Prediction(key, self.identity, tuple(scores), flags)
 
     def __repr__(self) -> str:
         """Name, version, digest and engine."""

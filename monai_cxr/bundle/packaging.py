@@ -19,13 +19,18 @@ from monai_cxr.bundle.config import (
     read_config,
     write_config,
 )
-from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, model_digest, write_digests
+from monai_cxr.bundle.digests import (
+    DIGESTS_NAME,
+    WEIGHTS_NAME,
+    check_digests,
+    model_digest,
+    write_digests,
+)
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import (
     CALIBRATION_NAME,
     OPERATING_POINTS_NAME,
     RUN_NAME,
-    WEIGHTS_NAME,
     BundleModel,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
@@ -221,7 +226,7 @@ def verify(bundle: Path) -> Verified:
     for name in CONFIG_NAMES:
         if f"configs/{name}.json" in digests:
             check_targets(read_config(bundle, name), f"configs/{name}.json")
-    model = BundleModel.load(bundle, device="cpu")
+    model = BundleModel.load(bundle, device="cpu", runtime="torch")
     if model.calibrator is None:
         raise InvalidBundle(f"The bundle '{bundle.name}' has no {CALIBRATION_NAME}.")
     metadata = read_config(bundle, "metadata")

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
-from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, WEIGHTS_NAME
+from monai_cxr.bundle.digests import WEIGHTS_NAME
+from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME
 from monai_cxr.bundle.packaging import Verified, finish_package, staged_bundle, verify
-from monai_cxr.bundle.runtime import build_network, read_weights
+from monai_cxr.bundle.torch_runtime import build_network, read_weights
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration import training_weights_calibrator, write_calibrator
 from monai_cxr.evaluation.operating_points import write_operating_points

@@ -1,139 +1,122 @@
-"""Runtime: one protocol from a batch of films to logits, whatever engine computes it."""
+"""Runtime: one protocol from a batch of films to a network's outputs, whatever the engine.
+
+This module and the engines' own modules import their engine only when one is opened, so that an
+exported bundle is served without torch.
+"""
 
 from __future__ import annotations
 
-import pickle
-import struct
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol
+import os
+import re
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from monai_cxr.bundle.config import NETWORK_PREFIXES, check_targets
-from monai_cxr.errors import InvalidBundle
+from monai_cxr.errors import SettingsError
 
-_DAMAGE = (
-    *(pickle.UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError),
-    *(LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, MemoryError),
-)
-"""What ``torch.load`` raises on bytes that are no weights."""
+ENGINES = ("openvino", "onnx", "torch", "torchscript")
+"""Engines by name, in the order of preference where nothing was measured."""
+
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+"""Arithmetic of the network; its input and its outputs are float32 at every precision."""
+
+OUTPUT_NAMES = ("logits", "embedding", "cam")
+"""Outputs of an exported network, in this order; the last two are absent where it has none."""
+
+FilmBatch = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutput:
+    """What one pass of the network gives.
+
+    Attributes:
+        logits: float64, shape (B, F).
+        embeddings: The pooled features before the last linear layer, float32, shape (B, C); None
+            where the network has none.
+        cam: Class activation maps, float32, shape (B, F, r, k): the last feature map times the
+            rows of the linear head (Zhou et al., CVPR 2016); None where the head is not linear on
+            pooled features.
+    """
+
+    logits: NDArray[np.float64]
+    embeddings: NDArray[np.float32] | None = None
+    cam: NDArray[np.float32] | None = None
 
 
 class Runtime(Protocol):
-    """An engine that holds a network."""
+    """An engine that holds a network.
+
+    Attributes:
+        name: Engine, device and precision, for example ``"openvino-cpu-fp32"``.
+        precision: One of :data:`PRECISIONS`.
+        batch_size: How many films at a time keep it busy.
+    """
 
     name: str
+    precision: str
+    batch_size: int
 
-    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Run the network.
+    def run(self, batch: FilmBatch) -> NetworkOutput:
+        """Run the network once.
 
         Args:
-            batch: Normalised films, shape (B, 1, S, S).
+            batch: Normalised films, shape (B, 1, S, S), B at least 1.
 
         Returns:
-            Shape (B, F).
+            One row a film, in order.
         """
 
 
-class TorchRuntime:
-    """PyTorch on a CPU or a GPU, float32.
+@dataclass(frozen=True, slots=True)
+class RuntimeName:
+    """What a user asks for: an engine, a precision, and whether torch compiles.
 
-    Args:
-        network: In evaluation mode.
-        device: Where it runs.
+    Attributes:
+        engine: One of :data:`ENGINES`.
+        precision: One of :data:`PRECISIONS`.
+        compiled: ``torch.compile``; on a GPU with CUDA graphs.
     """
 
-    def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
-        self.device = device
-        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.name = f"torch-{device.type}-fp32"
+    engine: str
+    precision: str = "fp32"
+    compiled: bool = False
 
-    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Run the network; see :class:`Runtime`."""
-        with torch.inference_mode():
-            images = torch.from_numpy(batch).to(self.device)
-            return np.asarray(self.network(images).double().cpu().numpy())
+    @classmethod
+    def parse(cls, text: str) -> RuntimeName:
+        """Read ``ENGINE[-PRECISION][-compiled]``, such as ``openvino-int8``.
 
+        Raises:
+            SettingsError: If it is not of this form.
+        """
+        pattern = rf"({'|'.join(ENGINES)})(?:-({'|'.join(PRECISIONS)}))?(-compiled)?"
+        match = re.fullmatch(pattern, text)
+        if match is None or (match[3] and match[1] != "torch"):
+            raise SettingsError(
+                f"Unknown runtime '{text}'. Expected auto, or an engine ({', '.join(ENGINES)}), "
+                f"if wanted with a precision ({', '.join(PRECISIONS)}), such as openvino-int8; "
+                "torch may end in -compiled."
+            )
+        return cls(match[1], match[2] or "fp32", bool(match[3]))
 
-def build_network(config: dict[str, Any]) -> torch.nn.Module:
-    """The network that a config's ``network_def`` describes.
-
-    Raises:
-        InvalidBundle: If there is none, its class is not allowed or does not exist, its arguments
-            do not fit, or it holds an expression: serving a bundle must not run its code.
-    """
-    from monai.bundle import ConfigParser
-
-    if "network_def" not in config:
-        raise InvalidBundle("The config has no network_def.")
-    definition = config["network_def"]
-    expression = next((text for text in _texts(definition) if text.startswith(("$", "%", "@"))), "")
-    if expression:
-        raise InvalidBundle(
-            f"The config's network_def holds the expression '{expression}'. State its values."
-        )
-    check_targets({"network_def": definition}, "network_def", allowed=NETWORK_PREFIXES)
-    try:
-        network = ConfigParser({"network_def": definition}).get_parsed_content("network_def")
-    except RuntimeError as error:
-        raise InvalidBundle(
-            f"The config's network_def cannot be built: {error.__cause__ or error}."
-        ) from error
-    if not isinstance(network, torch.nn.Module):
-        raise InvalidBundle("The config's network_def does not build a torch.nn.Module.")
-    return network
+    def __str__(self) -> str:
+        """The text it was parsed from, fp32 left out."""
+        precision = "" if self.precision == "fp32" else f"-{self.precision}"
+        return f"{self.engine}{precision}{'-compiled' if self.compiled else ''}"
 
 
-def _texts(node: object) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict):
-        yield from (text for item in node.items() for part in item for text in _texts(part))
-    elif isinstance(node, list):
-        yield from (text for part in node for text in _texts(part))
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """Read a state dictionary, with ``weights_only=True``.
-
-    Raises:
-        InvalidBundle: If the file is absent, damaged or holds more than weights.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InvalidBundle(
-            f"There are no weights: expected '{path.name}'. Train first: monai-cxr train."
-        ) from None
-    except _DAMAGE as error:
-        raise InvalidBundle(
-            f"The weights '{path.name}' are damaged, or hold more than weights "
-            f"({type(error).__name__}). Restore the file."
-        ) from error
-    return state  # type: ignore[no-any-return]
-
-
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Load a state dictionary, with ``weights_only=True``.
-
-    Raises:
-        InvalidBundle: If the file is absent, damaged or of another network.
-    """
-    state = read_weights(path)
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise InvalidBundle(
-            f"The weights '{path.name}' are of another network. Use the configs they were trained "
-            "with."
-        ) from error
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """``"auto"``: the first GPU, else the CPU; or any torch device name."""
-    if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+def from_rows(rows: list[dict[str, NDArray[np.float32]]]) -> NetworkOutput:
+    """Put the outputs of films that ran one by one, each of leading length 1, together."""
+    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return NetworkOutput(
+        arrays["logits"].astype(np.float64), arrays.get("embedding"), arrays.get("cam")
+    )

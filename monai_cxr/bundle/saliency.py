@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.runtime import TorchRuntime
+from monai_cxr.bundle.torch_runtime import TorchRuntime
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.radiograph import Radiograph
 
@@ -43,7 +43,8 @@ def saliency(
         negative speaks against the finding.
 
     Raises:
-        SettingsError: If the method or a finding is unknown.
+        SettingsError: If the method or a finding is unknown, or the method needs torch and the
+            bundle is served by another engine.
         InvalidBundle: If the network has no linear head on pooled features.
     """
     if method not in METHODS:
@@ -54,10 +55,17 @@ def saliency(
             f"The model has no finding '{unknown[0]}'. Expected: {', '.join(model.findings)}."
         )
     columns = [model.findings.index(name) for name in findings]
-    if not isinstance(model.runtime, TorchRuntime):
-        raise InvalidBundle("Saliency needs the torch runtime. Load the bundle with it.")
-    batch = torch.from_numpy(model.prepare(film)[None]).to(model.runtime.device)
-    maps = METHODS[method](model.runtime.network, batch, columns)
+    prepared = model.prepare(film)[None]
+    if isinstance(model.runtime, TorchRuntime):
+        batch = torch.from_numpy(prepared).to(model.runtime.device)
+        maps = METHODS[method](model.runtime.network, batch, columns)
+    elif method == "cam":
+        maps = _exported_cam(model, prepared)[columns]
+    else:
+        raise SettingsError(
+            f"Method '{method}' needs the network in torch, but this is {model.runtime.name}. Load "
+            "the bundle with runtime='torch', or use method cam."
+        )
     return np.stack([_in_film(one, shape or film.shape, model.resize) for one in maps])
 
 
@@ -68,6 +76,16 @@ def _cam(network: torch.nn.Module, batch: torch.Tensor, columns: Sequence[int]) 
         features = functional.relu(seen[0][0])
         maps = torch.einsum("fc,crk->frk", head.weight[list(columns)], features)
     return np.asarray(maps.float().cpu().numpy())
+
+
+def _exported_cam(model: BundleModel, batch: NDArray[np.float32]) -> Maps:
+    maps = model.runtime.run(batch).cam
+    if maps is None:
+        raise InvalidBundle(
+            f"The exported network of '{model.identity.name}' has no class activation maps. Load "
+            "the bundle with runtime='torch' and use method grad_cam or occlusion."
+        )
+    return maps[0]
 
 
 def _grad_cam(network: torch.nn.Module, batch: torch.Tensor, columns: Sequence[int]) -> Maps:

@@ -20,6 +20,7 @@ from monai_cxr.cli import (
     explain_verbs,
     index_verbs,
     model_verbs,
+    performance_verbs,
     report_verbs,
     screen_verbs,
     view_verb,
@@ -49,6 +50,7 @@ data_verbs.register(app)
 model_verbs.register(app)
 calibration_verbs.register(app)
 baseline_verb.register(app)
+performance_verbs.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
 screen_verbs.register(app)

@@ -33,7 +33,8 @@ def explain(
     from monai_cxr.bundle.explanation import explain as run_explanation
     from monai_cxr.bundle.model import BundleModel
 
-    model = BundleModel.load(bundle, device=device)
+    runtime = "auto" if method == "cam" else "torch"
+    model = BundleModel.load(bundle, device=device, runtime=runtime)
     content = run_explanation(model, model.read(film), out, findings=finding, method=method)
     if json:
         emit({**content, "out": out})

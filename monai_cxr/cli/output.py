@@ -15,11 +15,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -27,13 +30,23 @@ _STDOUT = Console(highlight=False, soft_wrap=True)
 _STDERR = Console(stderr=True, highlight=False)
 
 
+class _RateColumn(ProgressColumn):
+    """Things a second, over the whole run."""
+
+    def render(self, task: Task) -> Text:
+        """Empty until something is done."""
+        known = bool(task.elapsed) and task.completed > 0
+        return Text(f"{task.completed / (task.elapsed or 1):.1f}/s" if known else "")
+
+
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, *, rate: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr; gives a function of (done, total)."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *((_RateColumn(),) if rate else ()),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -18,7 +18,7 @@ from rich.console import Console
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.bundle.presets import expand_settings
-from monai_cxr.bundle.runtime import build_network
+from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table

@@ -9,16 +9,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from monai_cxr.bundle.inference import input_table, predict_table
+from monai_cxr.bundle import inference
+from monai_cxr.bundle.inference import input_table, predict_chunks, predict_table
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.errors import InvalidTable
+from monai_cxr.bundle.runtime import NetworkOutput
+from monai_cxr.errors import InvalidBundle, InvalidTable
 from monai_cxr.files import read_for_model
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import (
     QUALITY_COLUMNS,
+    cam_column,
+    columns_array,
     label_column,
     logit_column,
     probability_column,
+    read_table,
+    write_chunks,
     write_table,
 )
 
@@ -135,6 +141,52 @@ class TestScores:
         one = predict_table(model, rows)
         two = predict_table(model, rows, batch_size=batch_size, workers=workers)
         np.testing.assert_allclose(one[names], two[names], atol=1e-4)
+
+    @pytest.mark.parametrize("workers", [0, 1, 2])
+    def test_are_the_same_to_the_last_bit_whoever_reads(self, model, phantom_index, workers):
+        rows = phantom_index.rows("test")
+        names = [logit_column(name) for name in model.findings]
+        one = predict_table(model, rows, batch_size=4)
+        two = predict_table(model, rows, batch_size=4, workers=workers)
+        assert one[names].equals(two[names])
+        assert one["sop_uid"].tolist() == two["sop_uid"].tolist()
+
+    def test_parts_are_the_table(self, model, mixed, monkeypatch, tmp_path):
+        inputs = input_table([mixed], model.findings)
+        whole = predict_table(model, inputs, batch_size=2)
+        monkeypatch.setattr(inference, "_CHUNK", 3)
+        parts = list(predict_chunks(model, inputs, batch_size=2))
+        assert [len(part) for part in parts] == [4, 3]
+        pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+        for name in ("parts.parquet", "parts.csv"):
+            write_chunks(predict_chunks(model, inputs, batch_size=2), tmp_path / name)
+            write_table(whole, tmp_path / f"whole_{name}")
+            pd.testing.assert_frame_equal(
+                read_table(tmp_path / name), read_table(tmp_path / f"whole_{name}")
+            )
+
+    def test_embeddings_and_maps_come_from_the_same_pass(self, model, mixed, tmp_path):
+        inputs = input_table([mixed], model.findings)
+        write_chunks(
+            predict_chunks(model, inputs, embeddings=True, cam=True), tmp_path / "p.parquet"
+        )
+        table = read_table(tmp_path / "p.parquet")
+        read = table["reason"] == ""
+        embeddings = np.stack(table.loc[read, "embedding"])
+        head = model.runtime.observed.head
+        weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+        logits = columns_array(table[read], [logit_column(name) for name in model.findings])
+        np.testing.assert_allclose(embeddings @ weight.T + bias, logits, atol=1e-3)
+        maps = np.stack([np.stack(table.loc[read, cam_column(n)]) for n in model.findings], axis=1)
+        np.testing.assert_allclose(maps.mean(axis=2) + bias, logits, atol=1e-3)
+        assert (table.loc[~read, "embedding"].map(len) == 0).all()
+
+    def test_a_network_without_them_says_so(self, model, mixed, monkeypatch):
+        run = model.runtime.run
+        monkeypatch.setattr(model.runtime, "run", lambda batch: NetworkOutput(run(batch).logits))
+        inputs = input_table([mixed / "a.dcm"], model.findings)
+        with pytest.raises(InvalidBundle, match="has no class activation map"):
+            predict_table(model, inputs, cam=True)
 
     def test_an_index_brings_labels_and_identity(self, model, phantom_index):
         rows = phantom_index.rows("test")

@@ -72,6 +72,8 @@ class TestHelp:
             "compare",
             "thresholds",
             "explain",
+            "export",
+            "bench",
             "demo",
             "index nih",
             "index folder",

@@ -76,7 +76,7 @@ def test_weights_of_torchxrayvision_fit_its_bundle():
 
     from monai_cxr.bundle.config import find_bundle, read_config
     from monai_cxr.bundle.published import OUTPUTS
-    from monai_cxr.bundle.runtime import build_network
+    from monai_cxr.bundle.torch_runtime import build_network
 
     config = read_config(find_bundle("chest_xray_xrv"), "inference")
     theirs, ours = xrv.models.DenseNet().eval(), build_network(config).eval()

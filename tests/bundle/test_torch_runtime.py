@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cxr.bundle.runtime import TorchRuntime, build_network, choose_device, load_weights
+from monai_cxr.bundle.torch_runtime import (
+    TorchRuntime,
+    build_network,
+    choose_device,
+    load_weights,
+)
 from monai_cxr.errors import InvalidBundle
 
 LINEAR = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
@@ -109,9 +114,9 @@ class TestNetwork:
 class TestTorchRuntime:
     def test_gives_float64_and_keeps_no_gradient(self):
         network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)).eval()
-        runtime = TorchRuntime(network, torch.device("cpu"))
+        runtime = TorchRuntime(network, torch.device("cpu"), size=2)
         batch = np.random.default_rng(0).normal(size=(5, 1, 2, 2)).astype(np.float32)
-        logits = runtime.logits(batch)
+        logits = runtime.run(batch).logits
         weight, bias = (p.detach().numpy() for p in network[1].parameters())
         assert logits.dtype == np.float64
         np.testing.assert_allclose(logits, batch.reshape(5, 4) @ weight.T + bias, atol=1e-6)

@@ -1,0 +1,273 @@
+"""End to end, files to logits: this package beside three ways to do it, on the same films.
+
+Usage: python benchmarks/peers.py [--data DIR] [--films 16] [--rounds 3] [--runtimes openvino,onnx]
+
+    (a) torchxrayvision's recommended loop: load_image, XRayCenterCrop, XRayResizer, batch of 1
+    (b) a MONAI bundle as usually written: LoadImaged ... Resized, DataLoader, SupervisedEvaluator
+    (c) a plain PyTorch script: PIL or pydicom, torchvision transforms, DataLoader
+    (d) monai_cxr: predict_table with an exported network
+
+All run the same DenseNet-121 (random weights, 224 px, one channel) on the same films: NIH's own
+1,024-px PNGs, and 2,500 x 2,000 12-bit DICOM, uncompressed and in five transfer syntaxes in turn.
+The pipelines take turns within a round, so that a slow moment of the machine hits all alike. Start
+of the reader and loader processes is included for all, import and model loading for none. CPU time
+is that of the process and of its children. Printed are medians with the range over the rounds, the
+ratio to (d)'s first runtime, and how near each engine is to torch fp32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from monai_cxr.bundle.bench_films import SYNTAXES, encode
+from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
+from monai_cxr.bundle.engine_rates import processor
+from monai_cxr.bundle.export import export
+from monai_cxr.bundle.inference import predict_table
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.torch_runtime import build_network
+from monai_cxr.files import read_radiograph
+
+SIZE, WORKERS, BATCH = 224, 2, 8
+Pipeline = Callable[[list[Path]], np.ndarray]
+
+
+def torchxrayvision_loop(network: torch.nn.Module) -> Pipeline:
+    import torchvision
+    import torchxrayvision as xrv
+
+    transform = torchvision.transforms.Compose(
+        [xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(SIZE)]
+    )
+
+    def run(paths: list[Path]) -> np.ndarray:
+        rows = []
+        for path in paths:
+            film = torch.from_numpy(transform(xrv.utils.load_image(str(path))))
+            with torch.no_grad():
+                rows.append(network(film[None].float() / 512).numpy())
+        return np.concatenate(rows)
+
+    return run
+
+
+def first_channel(image: torch.Tensor) -> torch.Tensor:
+    return image[:1]
+
+
+def monai_bundle(network: torch.nn.Module) -> Pipeline:
+    from monai.data import DataLoader, Dataset
+    from monai.engines import SupervisedEvaluator
+    from monai.inferers import SimpleInferer
+    from monai.transforms import (
+        Compose,
+        EnsureChannelFirstd,
+        Lambdad,
+        LoadImaged,
+        Resized,
+        ScaleIntensityd,
+    )
+
+    transform = Compose(
+        [
+            LoadImaged("image"),
+            EnsureChannelFirstd("image"),
+            Lambdad("image", first_channel),
+            ScaleIntensityd("image"),
+            Resized("image", (SIZE, SIZE)),
+        ]
+    )
+
+    def run(paths: list[Path]) -> np.ndarray:
+        data = Dataset([{"image": str(path)} for path in paths], transform)
+        rows: list[np.ndarray] = []
+        evaluator = SupervisedEvaluator(
+            device=torch.device("cpu"),
+            val_data_loader=DataLoader(data, batch_size=BATCH, num_workers=WORKERS),
+            network=network,
+            inferer=SimpleInferer(),
+            postprocessing=lambda item: rows.append(np.asarray(item["pred"])) or item,
+        )
+        evaluator.run()
+        return np.stack(rows)
+
+    return run
+
+
+class PlainDataset(torch.utils.data.Dataset):
+    """As tutorials write it."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        import torchvision
+
+        self.paths = paths
+        self.transform = torchvision.transforms.Compose(
+            [torchvision.transforms.Resize((SIZE, SIZE)), torchvision.transforms.ToTensor()]
+        )
+
+    def __len__(self) -> int:  # noqa: D105
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> torch.Tensor:  # noqa: D105
+        path = self.paths[i]
+        if path.suffix == ".dcm":
+            import pydicom
+            from pydicom.pixels import apply_voi_lut
+
+            dataset = pydicom.dcmread(path)
+            values = apply_voi_lut(dataset.pixel_array, dataset).astype(np.float32)
+            values = 255 * (values - values.min()) / max(float(np.ptp(values)), 1.0)
+            image = Image.fromarray(values.astype(np.uint8))
+        else:
+            image = Image.open(path).convert("L")
+        return (self.transform(image) - 0.5) / 0.25
+
+
+def plain_script(network: torch.nn.Module) -> Pipeline:
+    def run(paths: list[Path]) -> np.ndarray:
+        loader = torch.utils.data.DataLoader(
+            PlainDataset(paths), batch_size=BATCH, num_workers=WORKERS
+        )
+        with torch.no_grad():
+            return np.concatenate([network(batch).numpy() for batch in loader])
+
+    return run
+
+
+def ours(bundle: Path, runtime: str) -> Pipeline:
+    model = BundleModel.load(bundle, device="cpu", runtime=runtime)
+
+    def run(paths: list[Path]) -> np.ndarray:
+        table = predict_table(model, pd.DataFrame({"path": [str(path) for path in paths]}))
+        if (table["reason"] != "").any():
+            raise SystemExit(f"refused: {set(table['reason'])}")
+        return table.filter(like="logit_").to_numpy()
+
+    return run
+
+
+def make_bundle(folder: Path, runtimes: list[str]) -> Path:
+    """The shipped bundle with random weights, exported for each runtime."""
+    bundle = folder / "random_weights"
+    copy_bundle(find_bundle("chest_xray_classification"), bundle, {"image_size": SIZE})
+    torch.manual_seed(0)
+    (bundle / "models").mkdir()
+    network = build_network(read_config(bundle, "inference"))
+    torch.save(network.state_dict(), bundle / WEIGHTS_NAME)
+    write_digests(bundle)
+    for runtime in runtimes:
+        if runtime != "torch":
+            export(bundle, runtime)
+    return bundle
+
+
+def make_films(data: Path, folder: Path, n_films: int) -> dict[str, list[Path]]:
+    """Real PNGs, and the same films as DICOM."""
+    pngs = sorted((data / "chestxray14_original/images").glob("*.png"))[:n_films]
+    rng = np.random.default_rng(0)
+    films: dict[str, list[Path]] = {"PNG 1024": pngs, "DICOM uncompressed": []}
+    mixed = []
+    for number, path in enumerate(pngs):
+        film = Image.fromarray(read_radiograph(path).pixels).resize((2000, 2500))
+        noisy = np.asarray(film) * 3500 + rng.normal(0, 6, (2500, 2000))
+        stored = np.clip(noisy, 0, 4095).astype(np.uint16)
+        for kind in ("DICOM uncompressed", list(SYNTAXES)[number % len(SYNTAXES)]):
+            target = folder / f"{kind.replace(' ', '_')}_{path.stem}.dcm"
+            target.write_bytes(encode(stored, SYNTAXES[kind]))
+            films["DICOM uncompressed"] += [target] if kind == "DICOM uncompressed" else []
+        mixed.append(target)
+    films["DICOM uncompressed"] = list(dict.fromkeys(films["DICOM uncompressed"]))
+    return films | {"DICOM, five syntaxes": mixed}
+
+
+def timed(run: Pipeline, paths: list[Path]) -> tuple[float, float]:
+    """(images a second, CPU milliseconds an image)."""
+    before, start = os.times(), time.perf_counter()
+    logits = run(paths)
+    wall, after = time.perf_counter() - start, os.times()
+    if len(logits) != len(paths):
+        raise SystemExit(f"expected {len(paths)} rows, but got {logits.shape}")
+    cpu = sum(after[:4]) - sum(before[:4])
+    return len(paths) / wall, 1000 * cpu / len(paths)
+
+
+def spread(values: list[float]) -> str:
+    return f"{np.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+
+
+def compare(pipelines: dict[str, Pipeline], films: dict[str, list[Path]], rounds: int) -> None:
+    own = next(name for name in pipelines if name.startswith("(d)"))
+    print("| films | pipeline | images/s | CPU ms/image | (d) is faster | (d) needs less CPU |")
+    print("|---|---|--:|--:|--:|--:|")
+    for kind, paths in films.items():
+        rates: dict[str, list[float]] = {name: [] for name in pipelines}
+        costs: dict[str, list[float]] = {name: [] for name in pipelines}
+        for turn in range(rounds):
+            names = list(pipelines)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                rate, cost = timed(pipelines[name], paths)
+                rates[name].append(rate)
+                costs[name].append(cost)
+        for name in pipelines:
+            faster = np.median(rates[own]) / np.median(rates[name])
+            cheaper = np.median(costs[name]) / np.median(costs[own])
+            cells = (kind, name, spread(rates[name]), spread(costs[name]))
+            print(f"| {' | '.join(cells)} | {faster:.1f}x | {cheaper:.1f}x |", flush=True)
+
+
+def agreement(bundle: Path, runtimes: list[str], films: list[Path]) -> None:
+    """Change of the sigmoid of the logits against torch fp32, on the same network inputs."""
+    reference = BundleModel.load(bundle, device="cpu", runtime="torch")
+    batch = np.stack([reference.prepare(read_radiograph(path)) for path in films])
+    exact = 1 / (1 + np.exp(-reference.logits(batch)))
+    print(f"\n| engine | max |dp| | mean |dp| | on {len(batch)} real films |\n|---|--:|--:|---|")
+    for runtime in [one for one in runtimes if one != "torch"]:
+        model = BundleModel.load(bundle, device="cpu", runtime=runtime)
+        change = np.abs(1 / (1 + np.exp(-model.logits(batch))) - exact)
+        print(f"| {model.identity.runtime} | {change.max():.1e} | {change.mean():.1e} | |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = os.environ.get("MONAI_CXR_DATA", "../shared/data")
+    parser.add_argument("--data", type=Path, default=Path(default))
+    parser.add_argument("--films", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runtimes", default="openvino,onnx", help="of (d), the first one leads")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # the peers' deprecations
+    runtimes = arguments.runtimes.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = make_bundle(Path(folder), runtimes)
+        network = build_network(read_config(bundle, "inference")).eval()
+        network.load_state_dict(torch.load(bundle / WEIGHTS_NAME))
+        films = make_films(arguments.data, Path(folder), arguments.films)
+        pipelines = {
+            "(a) torchxrayvision's loop": torchxrayvision_loop(network),
+            "(b) MONAI bundle": monai_bundle(network),
+            "(c) plain script": plain_script(network),
+            **{f"(d) monai_cxr, {name}": ours(bundle, name) for name in runtimes},
+        }
+        load = os.getloadavg()
+        print(f"{processor()}, {os.cpu_count()} cores, load before: {load[0]:.1f}", flush=True)
+        for run in pipelines.values():
+            run(films["PNG 1024"][:2])
+        compare(pipelines, films, arguments.rounds)
+        agreement(bundle, runtimes, films["PNG 1024"])
+        print(f"load after: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

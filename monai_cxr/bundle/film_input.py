@@ -1,0 +1,102 @@
+"""Film input: a file to what the networks take and what the table keeps, or why it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InputError
+from monai_cxr.files import Source, read_for_model, read_radiograph
+from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
+from monai_cxr.radiograph import Radiograph
+from monai_cxr.tables import quality_values
+
+SCOPES = ("frontal_chest", "any")
+"""What a bundle says it may read: frontal chest radiographs alone, or any gray picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network takes.
+
+    Attributes:
+        size: Side in pixels.
+        resize: Resize policy.
+        scope: One of :data:`SCOPES`.
+    """
+
+    size: int
+    resize: ResizePolicy
+    scope: str = "frontal_chest"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFilm:
+    """A film as its networks take it; the film itself is gone.
+
+    Attributes:
+        inputs: float32, each of shape (1, size, size), one a spec.
+        facts: Columns of the predictions table: the key, facts, flags and quality.
+    """
+
+    inputs: tuple[NDArray[np.float32], ...]
+    facts: dict[str, str | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFilm:
+    """A file that is not predicted.
+
+    Attributes:
+        reason: A stable code.
+        message: One sentence.
+    """
+
+    reason: str
+    message: str
+
+
+def network_input(film: Radiograph | NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+    """One film as network input, float32, shape (1, size, size)."""
+    return normalise(prepare(film, spec.size, resize=spec.resize))[None]
+
+
+def read_in_scope(source: Source, scope: str) -> Radiograph:
+    """Read a film that a model of this scope may read.
+
+    Raises:
+        UnreadableImage: If it is no readable image.
+        UnsupportedImage: If it is out of scope, with a reason code.
+    """
+    return read_for_model(source) if scope == "frontal_chest" else read_radiograph(source)
+
+
+def read_film_input(path: Path, specs: Sequence[InputSpec]) -> PreparedFilm | RefusedFilm:
+    """Read, decode, window and resize one file; the narrowest scope of several decides."""
+    scope = min((spec.scope for spec in specs), key=SCOPES.index)
+    try:
+        film = read_in_scope(path, scope)
+    except InputError as error:
+        return RefusedFilm(error.reason, str(error))
+    return PreparedFilm(tuple(network_input(film, spec) for spec in specs), _facts(film))
+
+
+def _facts(film: Radiograph) -> dict[str, str | float | None]:
+    return {
+        "patient_id": film.key.patient_id,
+        "study_uid": film.key.study_uid,
+        "series_uid": film.key.series_uid,
+        "sop_uid": film.key.sop_uid,
+        "view": film.view.value,
+        "age": film.patient_age_years,
+        "sex": film.patient_sex,
+        "manufacturer": film.manufacturer,
+        "reason": "",
+        "message": "",
+        "flags": ";".join(film.flags),
+        **quality_values(film.quality),
+    }

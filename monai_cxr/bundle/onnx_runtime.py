@@ -1,0 +1,84 @@
+"""ONNX Runtime: an exported network on a CPU, or on a GPU where its package brings one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.bundle.runtime import (
+    OUTPUT_NAMES,
+    FilmBatch,
+    NetworkOutput,
+    available_cores,
+    from_rows,
+)
+from monai_cxr.errors import InvalidBundle, SettingsError
+from monai_cxr.optional import require
+
+
+class OnnxRuntime:
+    """A network in an ONNX file.
+
+    On a CPU each film runs alone on one thread, as many films at once as there are cores: as fast
+    as batches, and a film's numbers are the same to the last bit in every batch.
+
+    Args:
+        path: The ONNX file.
+        device: ``"cpu"``, or ``"cuda"``, ``"cuda:0"`` ...
+        precision: What the file computes in.
+
+    Raises:
+        MissingDependency: If ONNX Runtime is not installed.
+        InvalidBundle: If the file is damaged.
+        SettingsError: If the installed package has no provider for the device.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu", precision: str = "fp32") -> None:
+        ort = require("onnxruntime", extra="onnx")
+        kind, _, number = device.partition(":")
+        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind, "")
+        if provider not in ort.get_available_providers():
+            raise SettingsError(
+                f"The installed ONNX Runtime has no provider for device '{device}'. Use "
+                "--device cpu, or install onnxruntime-gpu for an NVIDIA GPU."
+            )
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        self._alone = kind == "cpu"
+        if self._alone:
+            options.intra_op_num_threads = 1
+        chosen: list[Any] = [(provider, {"device_id": int(number or 0)} if number else {})]
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=chosen)
+        except (RuntimeError, ValueError) as error:  # its own errors are RuntimeErrors
+            raise InvalidBundle(
+                f"The exported network '{path.name}' is damaged ({type(error).__name__}). "
+                "Export it again."
+            ) from error
+        self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
+        if self._names != list(OUTPUT_NAMES[: len(self._names)]):
+            raise InvalidBundle(
+                f"The network '{path.name}' gives {self._names}, expected {list(OUTPUT_NAMES)}. "
+                "Export it again."
+            )
+        cores = available_cores()
+        self.precision = precision
+        self.batch_size = 4 * cores if self._alone else 64
+        self.name = f"onnxruntime-{kind}-{precision}"
+        self._pool = ThreadPoolExecutor(cores) if self._alone else None
+
+    def run(self, batch: FilmBatch) -> NetworkOutput:
+        """Run the network; see :class:`monai_cxr.bundle.runtime.Runtime`."""
+        if self._pool is None:
+            return from_rows([self._run(batch)])
+        films = [batch[i : i + 1] for i in range(len(batch))]
+        return from_rows(list(self._pool.map(self._run, films)))
+
+    def _run(self, films: FilmBatch) -> dict[str, NDArray[np.float32]]:
+        values = self._session.run(self._names, {self._input: films})
+        return dict(zip(self._names, values, strict=True))

@@ -1,0 +1,113 @@
+"""Predictor: what one bundle and an ensemble of bundles have in common; films to predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.bundle.film_input import InputSpec, network_input
+from monai_cxr.bundle.runtime import FilmBatch
+from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
+from monai_cxr.radiograph import InstanceKey, Radiograph
+
+
+@dataclass(frozen=True, slots=True)
+class BatchScores:
+    """What a model says of a batch, all from one pass.
+
+    Attributes:
+        logits: float64, shape (B, F).
+        probabilities: Calibrated, shape (B, F); NaN without a calibration.
+        embeddings: float32, shape (B, C), or None; see
+            :class:`monai_cxr.bundle.runtime.NetworkOutput`.
+        cam: float32, shape (B, F, r, k), or None.
+    """
+
+    logits: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    embeddings: NDArray[np.float32] | None = None
+    cam: NDArray[np.float32] | None = None
+
+
+class Predictor(Protocol):
+    """One bundle, or several that speak as one."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is."""
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Names in the order of the scores."""
+
+    @property
+    def specs(self) -> tuple[InputSpec, ...]:
+        """What its networks take, one a network input."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether there are probabilities."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many films at a time keep its engine busy."""
+
+    @property
+    def operating_points(self) -> Mapping[str, OperatingPoint]:
+        """Thresholds by finding."""
+
+    def score(self, inputs: Sequence[FilmBatch]) -> BatchScores:
+        """Score a batch, given once for each of ``specs``, each of shape (B, 1, size, size)."""
+
+
+def predict_films(
+    model: Predictor, radiographs: Sequence[Radiograph], batch_size: int
+) -> list[Prediction]:
+    """Predict films in memory; one prediction a film, in order."""
+    result: list[Prediction] = []
+    for start in range(0, len(radiographs), batch_size):
+        films = radiographs[start : start + batch_size]
+        inputs = [np.stack([network_input(film, spec) for film in films]) for spec in model.specs]
+        scored = predictions(model, [(film.key, film.flags) for film in films], inputs)
+        result += [replace(p, quality=f.quality) for p, f in zip(scored, films, strict=True)]
+    return result
+
+
+def predictions(
+    model: Predictor,
+    films: Sequence[tuple[InstanceKey, tuple[str, ...]]],
+    inputs: Sequence[FilmBatch],
+) -> list[Prediction]:
+    """Predict films that are ready.
+
+    Args:
+        model: The model.
+        films: Identity and flags of each.
+        inputs: As for :meth:`Predictor.score`.
+
+    Returns:
+        One prediction a film, in order, without measures of the pictures.
+    """
+    scores = model.score(inputs)
+    rows = zip(films, scores.logits, scores.probabilities, strict=True)
+    return [
+        Prediction(key, model.identity, _finding_scores(model, logits, probabilities), flags)
+        for (key, flags), logits, probabilities in rows
+    ]
+
+
+def _finding_scores(
+    model: Predictor, logits: NDArray[np.float64], probabilities: NDArray[np.float64]
+) -> tuple[FindingScore, ...]:
+    scores = []
+    for name, logit, probability in zip(model.findings, logits, probabilities, strict=True):
+        point = model.operating_points.get(name)
+        decided = point is not None and not math.isnan(probability - point.threshold)
+        positive = bool(probability >= point.threshold) if point and decided else None
+        scores.append(FindingScore(name, float(logit), float(probability), positive))
+    return tuple(scores)

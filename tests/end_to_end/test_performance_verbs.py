@@ -1,0 +1,110 @@
+"""The verbs of performance: export, bench, and what predict takes for them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pandas as pd
+import pytest
+
+from monai_cxr import cli
+from monai_cxr.bundle import bench_films
+from monai_cxr.bundle.engine_rates import cache_file
+
+
+@pytest.fixture
+def verb(monkeypatch, capsys, tmp_path):
+    """Run one verb as the shell would; gives (exit status, stdout, stderr)."""
+    monkeypatch.setenv("MONAI_CXR_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["monai-cxr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def bundle(packaged_bundle, tmp_path):
+    return shutil.copytree(packaged_bundle, tmp_path / "bundle")
+
+
+def test_export_predict_bench(verb, bundle, phantom_index, tmp_path, monkeypatch):
+    status, out, err = verb(
+        "export", bundle, "--to", "openvino", "--films", phantom_index.path, "--json"
+    )
+    assert status == 0, err
+    made = json.loads(out)
+    assert made["files"] == ["models/model.xml", "models/model.bin"]
+    assert made["runtime"] == "openvino"
+    assert made["parity"]["max_probability_change"] < 1e-3
+    assert verb("verify", bundle)[0] == 0
+
+    predictions = tmp_path / "p.parquet"
+    films = phantom_index.films
+    options = ("--batch-size", 5, "--workers", 1, "--embeddings", "--json")
+    status, out, err = verb(
+        "predict", bundle, films, "--out", predictions, "--runtime", "openvino", *options
+    )
+    assert status == 0, err
+    said = json.loads(out)
+    assert said["model"]["runtime"] == "openvino-cpu-fp32"
+    assert said["model"]["digest"] == made["model_digest"]
+    table = pd.read_parquet(predictions)
+    assert (table["runtime"] == "openvino-cpu-fp32").all()
+    assert said["n_scored"] == len(table) == len(phantom_index.table)
+    assert (table["embedding"].map(len) > 0).all()
+
+    monkeypatch.setattr(bench_films, "_ROWS", 250)
+    monkeypatch.setattr(bench_films, "_COLUMNS", 200)
+    status, out, err = verb("bench", bundle, "--seconds", 0.1, "--films", 4, "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    assert {one["runtime"] for one in found["engines"]} == {"torch", "openvino"}
+    assert {one["batch_size"] for one in found["engines"]} == {1, 8, 32}
+    assert all(one["films_per_second"] > 0 for one in found["engines"])
+    assert found["machine"]["gflops"] > 0
+    assert found["unavailable"]["onnx"].startswith("the bundle has no export for it")
+    assert {one["readers"] for one in found["end_to_end"]} == {"processes", "threads"}
+    assert len(found["reading"]) == 1 + len(bench_films.SYNTAXES)
+    assert found["recommendation"].startswith("--runtime ")
+    remembered = list(json.loads(cache_file().read_text()).values())
+    assert set(remembered[0]) == {"torch", "openvino"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("export", "{bundle}", "--to", "tflite"), "Expected --to one of"),
+        (("export", "{bundle}", "--to", "onnx", "--precision", "int4"), "Expected --precision"),
+        (("export", "{nothing}", "--to", "onnx"), "is not a bundle"),
+        (("bench", "{nothing}"), "is not a bundle"),
+        (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--cam"), "Arrays need parquet"),
+        (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--tta", "x"), "Unknown tta 'x'"),
+        (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--runtime", "x"),
+         "Unknown runtime 'x'"),
+        (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--runtime", "onnx"),
+         "has no export for runtime 'onnx'"),
+        (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--with", "{bundle}"),
+         "two or more different bundles"),
+    ],
+)  # fmt: skip
+def test_refusals_are_one_line(verb, packaged_bundle, phantom_index, tmp_path, arguments, sentence):
+    places = {
+        "bundle": packaged_bundle,
+        "nothing": tmp_path / "nothing",
+        "film": phantom_index.table["path"].iloc[0],
+        "out": tmp_path / "out",
+    }
+    status, out, err = verb(*(str(one).format(**places) for one in arguments))
+    assert status == cli.EXIT_INPUT, err
+    lines = [line for line in err.splitlines() if line.startswith("monai-cxr: ")]
+    assert len(lines) == 1
+    assert sentence in lines[0]
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.glob("out*"))
