@@ -233,7 +233,6 @@ class TestColor:
         file = synthetic_dicom(gray, PhotometricInterpretation="PALETTE COLOR", **palettes)
         np.testing.assert_allclose(read_dicom(file).pixels, gray / 255.0, atol=1e-6)
 
-
     def test_an_8_bit_palette(self):
         gray = (RAMP // 16).astype(np.uint8)
         palettes = {}
