@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import gzip
 import io
 import json
@@ -195,16 +196,21 @@ def bomb(data: bytes, rng: np.random.Generator) -> bytes:
     kind = int(rng.integers(20))
     if kind == 0:
         meta = data[:132] + data[132:].partition(b"\x08\x00\x05\x00")[0][:400]
-        deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
-        zeros = b"\0" * 2**20
-        body = b"".join(deflater.compress(zeros) for _ in range(300)) + deflater.flush()
-        return meta.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99") + body
+        return meta.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99") + deflated_zeros()
     for tag in (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x11\x00US\x02\x00"):
         at = data.find(tag)
         if at >= 0:
             size = int(rng.choice([65535, 60000, 7000, 30000])).to_bytes(2, "little")
             data = data[: at + 8] + size + data[at + 10 :]
     return data
+
+
+@functools.cache
+def deflated_zeros() -> bytes:
+    """300 MiB of nothing in 300 KiB."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    zeros = b"\0" * 2**20
+    return b"".join(deflater.compress(zeros) for _ in range(300)) + deflater.flush()
 
 
 MUTATIONS = (

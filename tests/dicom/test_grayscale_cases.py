@@ -60,6 +60,11 @@ class TestValuesOfInterest:
         np.testing.assert_array_equal(by_index, alone)
         np.testing.assert_array_equal(by_name, alone)
 
+    def test_a_window_of_one_value(self):
+        """C.11.2.1.2: above c - 0.5 is white, the rest black."""
+        film = pixels(POLICIES["header"], WindowCenter=2000, WindowWidth=1)
+        np.testing.assert_array_equal(film, RAMP >= 2000)
+
     def test_lut_before_window(self):
         table = sequence(lut_item(0, IDENTITY_12[::-1].copy(), 12))
         film = pixels(VOILUTSequence=table, WindowCenter=2000, WindowWidth=1000)
@@ -225,6 +230,15 @@ class TestColor:
         for color in ("Red", "Green", "Blue"):
             palettes[f"{color}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
             palettes[f"{color}PaletteColorLookupTableData"] = table
+        file = synthetic_dicom(gray, PhotometricInterpretation="PALETTE COLOR", **palettes)
+        np.testing.assert_allclose(read_dicom(file).pixels, gray / 255.0, atol=1e-6)
+
+    def test_an_8_bit_palette(self):
+        gray = (RAMP // 16).astype(np.uint8)
+        palettes = {}
+        for color in ("Red", "Green", "Blue"):
+            palettes[f"{color}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
+            palettes[f"{color}PaletteColorLookupTableData"] = bytes(range(256))
         file = synthetic_dicom(gray, PhotometricInterpretation="PALETTE COLOR", **palettes)
         np.testing.assert_allclose(read_dicom(file).pixels, gray / 255.0, atol=1e-6)
 
