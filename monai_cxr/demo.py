@@ -22,10 +22,10 @@ from monai_cxr.data.folder import index_folder
 from monai_cxr.data.splits import split_by_patient
 from monai_cxr.evaluation.calibration import fit_calibrator, read_calibrator, write_calibrator
 from monai_cxr.evaluation.operating_points import read_operating_points
+from monai_cxr.evaluation.page_inspection import ReportExtras
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions import load_predictions
 from monai_cxr.evaluation.report import write_report
-from monai_cxr.evaluation.report_page import ReportExtras
 from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.tables import (
@@ -280,6 +280,7 @@ def _inspect(out: Path, bundle: Path, test: pd.DataFrame, settings: DemoSettings
     inspector = inspection.Inspector.of(model, test)
     boxes = read_table(out / "archive" / "truth.csv")
     return ReportExtras(
+        method=inspection.map_method(model),
         worst_errors=inspection.worst_errors(inspector, calibrated),
         localization=inspection.localize(inspector, calibrated, boxes),
         robustness=inspection.robustness(inspector, calibrated, n_images=settings.n_perturbed),

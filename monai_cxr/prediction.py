@@ -31,7 +31,8 @@ class Interval:
             return "not estimable"
         if math.isnan(self.low):
             return f"{self.estimate:.3f}"
-        return f"{self.estimate:.3f} ({self.low:.3f}-{self.high:.3f})"
+        dash = " to " if self.low < 0.0 else "-"
+        return f"{self.estimate:.3f} ({self.low:.3f}{dash}{self.high:.3f})"
 
 
 @dataclass(frozen=True, slots=True)

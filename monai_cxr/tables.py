@@ -182,6 +182,13 @@ def read_table(path: Path | str) -> pd.DataFrame:
             if len(table.columns) == 1 and ";" in str(table.columns[0]):  # as spreadsheets export
                 table = pd.read_csv(path, dtype=text, low_memory=False, sep=";", decimal=",")
             return table
+    except pd.errors.EmptyDataError:
+        raise InvalidTable(f"'{path.name}' is empty.", reason="empty_table") from None
+    except UnicodeDecodeError:
+        raise InvalidTable(
+            f"'{path.name}' is not text in UTF-8. Export it as CSV UTF-8.",
+            reason="unreadable_table",
+        ) from None
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
         raise InvalidTable(
             f"'{path.name}' is not a readable {path.suffix.lstrip('.')} table "

@@ -24,9 +24,9 @@ from monai_cxr.evaluation.localization import (
     localization_by_finding,
     localize_film,
 )
+from monai_cxr.evaluation.page_inspection import WorstError
 from monai_cxr.evaluation.perturbation import PERTURBATIONS
 from monai_cxr.evaluation.predictions import PredictionSet
-from monai_cxr.evaluation.report_page import WorstError
 from monai_cxr.evaluation.robustness import RobustnessPoint, robustness_curve
 from monai_cxr.files import read_radiograph
 from monai_cxr.preprocessing import prepare
@@ -36,6 +36,7 @@ from monai_cxr.tables import require_columns
 Progress = Callable[[int, int], None]
 
 _THUMBNAIL = 256
+LEAST_CELLS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,15 @@ class Inspector:
         """Report progress."""
         if self.progress is not None:
             self.progress(done, total)
+
+
+def map_method(model: BundleModel) -> str:
+    """The map that can point: CAM, or occlusion where the last features are too few for it.
+
+    DenseNet and its like shrink the film 32 times; with fewer than five cells a side a CAM cannot
+    tell one zone of a lung from another.
+    """
+    return "cam" if model.image_size // 32 >= LEAST_CELLS else "occlusion"
 
 
 def worst_errors(
@@ -123,7 +133,7 @@ def _pictures(inspector: Inspector, image_id: str, finding: str) -> tuple[str, s
     film = inspector.read(image_id)
     if film is None:
         return "", ""
-    heat = saliency(inspector.model, film, [finding])[0]
+    heat = saliency(inspector.model, film, [finding], map_method(inspector.model))[0]
     gray = np.repeat(film.pixels[:, :, None] * 255, 3, axis=2)
     return _data_uri(gray), _data_uri(heat_overlay(film.pixels, heat))
 
@@ -141,7 +151,7 @@ def localize(
     data: PredictionSet,
     boxes: pd.DataFrame,
     *,
-    method: str = "cam",
+    method: str | None = None,
     reference_side: int | None = None,
     n_bootstrap: int = 1000,
 ) -> tuple[FindingLocalization, ...]:
@@ -152,7 +162,7 @@ def localize(
         data: Whose images and patients count.
         boxes: Rows of sop_uid (or path), finding, x, y, width, height in pixels of the reference
             film.
-        method: See :func:`monai_cxr.bundle.saliency.saliency`.
+        method: See :func:`monai_cxr.bundle.saliency.saliency`; None takes :func:`map_method`.
         reference_side: Side of the square films that the boxes were drawn on (NIH: 1024); None
             when the boxes are in the films' own pixels.
         n_bootstrap: Patient replicates.
@@ -170,6 +180,7 @@ def localize(
     if here.empty:
         raise InvalidTable(f"None of the {len(boxes)} boxes is of an evaluated film.")
     films: list[LocalizedFilm] = []
+    method = method or map_method(inspector.model)
     groups = list(here.groupby("sop_uid", sort=True))
     for done, (image_id, rows) in enumerate(groups, start=1):
         film = inspector.read(str(image_id))

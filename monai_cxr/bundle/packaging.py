@@ -16,6 +16,7 @@ from monai_cxr.bundle.config import (
     CONFIG_NAMES,
     check_targets,
     copy_bundle,
+    find_bundle,
     read_config,
     write_config,
 )
@@ -36,8 +37,10 @@ from monai_cxr.bundle.model import (
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration import Calibrator, fit_calibrator, read_calibrator
 from monai_cxr.evaluation.calibration import write_calibrator as write_calibrator_file
+from monai_cxr.evaluation.model_card import with_performance
 from monai_cxr.evaluation.operating_points import choose_operating_points, write_operating_points
 from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
+from monai_cxr.evaluation.results import Performance
 from monai_cxr.tables import read_table, write_atomically
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
@@ -150,6 +153,29 @@ def finish_package(bundle: Path, manifest: Mapping[str, Any]) -> None:
     write_atomically(bundle / TRAINING_NAME, lambda path: path.write_text(text, encoding="utf-8"))
     _describe(bundle, manifest)
     write_digests(bundle)
+
+
+def write_card(bundle: Path | str, performance: Performance) -> Path:
+    """Put the numbers of an evaluation into a packaged bundle's ``docs/README.md``.
+
+    Args:
+        bundle: Folder of a packaged bundle; its digests are checked first and renewed after.
+        performance: Of this bundle.
+
+    Returns:
+        The README.
+
+    Raises:
+        InvalidBundle: If the bundle is not packaged, or a file of it was changed.
+    """
+    folder = find_bundle(bundle)
+    check_digests(folder)
+    readme = folder / "docs" / "README.md"
+    old = readme.read_text(encoding="utf-8") if readme.is_file() else f"# {folder.name}\n"
+    text = with_performance(old, performance)
+    write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
+    write_digests(folder)
+    return readme
 
 
 def _replaceable(out: Path) -> bool:

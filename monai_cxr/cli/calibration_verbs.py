@@ -61,10 +61,10 @@ def calibrate(
     for sentence in data.notes:
         note(sentence)
     rows = [
-        (part.finding, part.n_positive, part.method.replace("_", " "), part.reason)
+        (part.finding, part.n_positive, part.method.replace("_", " "))
         for part in calibrator.findings
     ]
-    show("Calibration", ("finding", "positive", "method", "why"), rows)
+    show("Calibration", ("finding", "positive", "method"), rows)
     say(f"Calibration: {out}")
 
 

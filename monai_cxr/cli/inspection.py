@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from monai_cxr.cli.output import progress
 
 if TYPE_CHECKING:
+    from monai_cxr.evaluation.page_inspection import ReportExtras
     from monai_cxr.evaluation.predictions import PredictionSet
-    from monai_cxr.evaluation.report_page import ReportExtras
 
 
 def inspect_films(
@@ -31,7 +31,7 @@ def inspect_films(
     from monai_cxr.bundle import inspection
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.data.chestxray14 import read_boxes
-    from monai_cxr.evaluation.report_page import ReportExtras
+    from monai_cxr.evaluation.page_inspection import ReportExtras
     from monai_cxr.tables import read_table
 
     model = BundleModel.load(bundle)
@@ -39,7 +39,7 @@ def inspect_films(
     with progress("worst errors") as report:
         inspector = inspection.Inspector.of(model, table, report)
         errors = inspection.worst_errors(inspector, scores)
-    extras = ReportExtras(worst_errors=errors)
+    extras = ReportExtras(worst_errors=errors, method=inspection.map_method(model))
     if boxes is not None:
         reference = read_boxes() if boxes == "nih" else read_table(Path(boxes))
         side = 1024 if boxes == "nih" else None

@@ -70,9 +70,9 @@ def _labels(named: str) -> pd.DataFrame:
     from monai_cxr.data import chestxray14
     from monai_cxr.tables import read_table
 
-    if named == "nih":
+    if named.casefold() == "nih":
         return chestxray14.read_labels()
-    if named == "google2019":
+    if named.casefold() == "google2019":
         return chestxray14.read_adjudicated()
     table = read_table(Path(named))
     return chestxray14.read_labels(named) if "Finding Labels" in table.columns else table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +68,10 @@ def evaluate(
     robustness: Annotated[
         int, typer.Option(min=0, help="With --bundle: perturb so many films. 0: none.")
     ] = 0,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="With --bundle: write these numbers into its docs/README.md."),
+    ] = False,
     data: Annotated[str, typer.Option(help="Name of the data set, for the report.")] = "",
     split: Annotated[
         str,
@@ -82,12 +87,14 @@ def evaluate(
     Example: monai-cxr evaluate predictions.parquet --out report
     """
     from monai_cxr.evaluation.calibration import read_calibrator
+    from monai_cxr.evaluation.criteria import parse_prevalences
     from monai_cxr.evaluation.decision_rules import DecisionRules, read_rules
-    from monai_cxr.evaluation.operating_points import parse_prevalences
     from monai_cxr.evaluation.performance import evaluate as run_evaluation
     from monai_cxr.evaluation.report import write_report
 
     stated = parse_prevalences(prevalence or ())
+    if bundle is None and (card or boxes is not None or robustness):
+        raise typer.BadParameter("--card, --boxes and --robustness need --bundle.")
     if bundle is not None and operating_points is None:
         operating_points = _rules_of(bundle)
     rules = DecisionRules() if operating_points is None else read_rules(operating_points)
@@ -112,6 +119,10 @@ def evaluate(
         shown = scores if calibrator is None else calibrator.apply_to(scores)
         extras = inspect_films(predictions, shown, bundle, boxes=boxes, robustness=robustness)
     written = write_report(performance, out, extras=extras)
+    if card and bundle is not None:
+        from monai_cxr.bundle.packaging import write_card
+
+        write_card(bundle, performance)
     if json:
         emit(performance.to_json())
     else:
@@ -159,9 +170,9 @@ def _identity(
 
     named = {"nih": "NIH, version 2020", "google2019": "adjudicated by radiologists (Google 2019)"}
     return EvaluationIdentity(
-        data=data or ("ChestX-ray14" if labels in named else ""),
+        data=data or ("ChestX-ray14" if (labels or "").casefold() in named else ""),
         split=split_named(split),
-        labels=named.get(labels or "", Path(labels or "").name),
+        labels=named.get((labels or "").casefold(), Path(labels or "").name),
         model=_model_of(predictions, bundle),
     )
 
@@ -172,8 +183,15 @@ def _model_of(predictions: Path, bundle: str | None) -> dict[str, str]:
 
     table = read_table(predictions)
     known = sorted(set(table["model_digest"].dropna())) if "model_digest" in table else []
-    name = {} if bundle is None else {"name": Path(bundle).name}
+    name = {} if bundle is None else _name_of(bundle)
     return {**name, "digest": str(known[0])} if len(known) == 1 else name
+
+
+def _name_of(bundle: str) -> dict[str, str]:
+    from monai_cxr.bundle.config import find_bundle, read_config
+
+    metadata = read_config(find_bundle(bundle), "metadata")
+    return {key: str(metadata[key]) for key in ("name", "version") if key in metadata}
 
 
 def compare(
@@ -224,9 +242,7 @@ def compare(
             item.auroc_a.estimate,
             item.auroc_b.estimate,
             str(item.difference),
-            item.p_patient,
-            item.p_delong,
-            item.p_adjusted,
+            *map(_p, (item.p_patient, item.p_delong, item.p_adjusted)),
         )
         for item in result.findings
     ]
@@ -236,6 +252,12 @@ def compare(
         (*columns, "p (patient)", "p (image)", "p (Holm)"),
         rows,
     )
-    say(f"Macro AUROC, B - A: {result.macro}, p = {result.macro_p:.3g}")
+    say(f"Macro AUROC, B - A: {result.macro}, p {_p(result.macro_p)}")
     if written is not None:
         say(f"Comparison: {written}")
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

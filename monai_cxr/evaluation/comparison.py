@@ -157,6 +157,11 @@ def compare(
     """
     a, b, warnings = _paired(a, b)
     codes, n_patients = patient_codes(a.patient_ids)
+    if n_patients < 2:
+        raise InvalidTable(
+            "All images are of one patient, so models cannot be compared by patient.",
+            reason="too_few_patients",
+        )
     compiled = [
         compile_ranking(model.probabilities[:, i], a.labels[:, i], codes, n_patients)
         for model in (a, b)

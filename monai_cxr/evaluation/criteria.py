@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.evaluation.column_names import canonical_finding
 from monai_cxr.evaluation.discrimination import CumulativeCounts, cumulative_counts
 
 _GRAMMAR = re.compile(
@@ -70,6 +72,31 @@ def parse_criterion(text: str) -> Criterion:
         if not (math.isnan(value) or 0.0 < value < 1.0):
             raise SettingsError(f"Expected numbers between 0 and 1 in '{text}', but got {value}.")
     return criterion
+
+
+def parse_prevalences(stated: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Read stated prevalences: ``"0.05"`` for every finding, ``"Pneumonia=0.013"`` for one.
+
+    Returns:
+        (finding, prevalence) each; the finding is empty where all are meant.
+
+    Raises:
+        SettingsError: If one is not a number between 0 and 1.
+    """
+    result = []
+    for text in stated:
+        name, _, share = text.rpartition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = math.nan
+        if not 0.0 < value < 1.0:
+            raise SettingsError(
+                f"Expected a prevalence between 0 and 1, such as 0.05 or Pneumonia=0.013, but got "
+                f"'{text}'."
+            )
+        result.append((canonical_finding(name) if name else "", value))
+    return tuple(result)
 
 
 def choose_threshold(scores: ArrayLike, labels: ArrayLike, criterion: Criterion) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr.evaluation.conformal import risk_coverage_curve
 from monai_cxr.evaluation.decision_curve import decision_curve
 from monai_cxr.evaluation.discrimination import (
     cumulative_counts,
@@ -35,6 +36,8 @@ class FindingCurves:
         decision_thresholds: Threshold probabilities, increasing, up to six times the prevalence.
         net_benefit: Of the model, at these.
         net_benefit_all: Of flagging every image.
+        coverage: Share of images answered, the surest first.
+        risk: Share of wrong answers among them.
     """
 
     fpr: Floats
@@ -45,6 +48,8 @@ class FindingCurves:
     decision_thresholds: Floats
     net_benefit: Floats
     net_benefit_all: Floats
+    coverage: Floats
+    risk: Floats
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``, rounded to six decimals."""
@@ -64,6 +69,7 @@ class FindingCurves:
                 "net_benefit": numbers(self.net_benefit),
                 "net_benefit_all": numbers(self.net_benefit_all),
             },
+            "risk_coverage": {"coverage": numbers(self.coverage), "risk": numbers(self.risk)},
         }
 
 
@@ -80,7 +86,14 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
     present = labels[~np.isnan(labels)]
     reliability = reliability_curve(probabilities, labels)
     thresholds = decision_thresholds(float(present.mean()) if len(present) else 0.0)
-    decisions = (thresholds, *decision_curve(probabilities, labels, thresholds))
+    coverage, risk = risk_coverage_curve(probabilities, labels)
+    kept = thinned(coverage, risk) if len(coverage) else np.empty(0, dtype=np.intp)
+    decisions = (
+        thresholds,
+        *decision_curve(probabilities, labels, thresholds),
+        coverage[kept],
+        risk[kept],
+    )
     if not 0.0 < present.sum() < len(present):
         nothing = np.empty(0)
         return FindingCurves(nothing, nothing, nothing, nothing, reliability, *decisions)

@@ -24,6 +24,9 @@ BLOCK = 32
 MOST_EMPTY_REPLICATES = 0.05
 """Above this share of replicates without a class, no interval is given."""
 
+FEWEST_REPLICATES = 20
+"""With fewer replicates no interval is given: its ends would be single draws."""
+
 
 @dataclass(frozen=True, slots=True)
 class BootstrapPlan:
@@ -128,16 +131,17 @@ def percentile_interval(
         n_clusters: See :func:`effective_patients`; None does not widen.
 
     Returns:
-        The interval; its bounds are NaN where more than 5 % of the replicates are NaN, because
-        what is left would be too narrow.
+        The interval; its bounds are NaN with fewer than 20 replicates or 2 clusters, and where
+        more than 5 % of the replicates are NaN, because what is left would be too narrow.
     """
     values = np.asarray(replicates, dtype=np.float64)
     valid = values[~np.isnan(values)]
-    if math.isnan(estimate) or len(valid) < max(1.0, (1 - MOST_EMPTY_REPLICATES) * len(values)):
+    enough = max(FEWEST_REPLICATES, (1 - MOST_EMPTY_REPLICATES) * len(values))
+    if math.isnan(estimate) or len(valid) < enough or (n_clusters is not None and n_clusters < 2):
         return Interval(estimate)
     tail = (1.0 - level) / 2.0
     if n_clusters is not None:
-        n = max(2, n_clusters)
+        n = n_clusters
         tail = float(norm.cdf(student_t.ppf(tail, n - 1) * math.sqrt(n / (n - 1))))
     low, high = np.quantile(valid, [tail, 1.0 - tail])
     return Interval(estimate, float(low), float(high))

@@ -20,6 +20,7 @@ from monai_cxr.evaluation.intervals import (
     patient_codes,
     percentile_interval,
 )
+from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -71,6 +72,21 @@ class FindingLocalization:
     by_chance: float
     mean_iou: Interval
     iou_above: tuple[Interval, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``inspection.json``."""
+        return {
+            "finding": self.finding,
+            "n": self.n,
+            "n_patients": self.n_patients,
+            "pointing": interval_to_json(self.pointing),
+            "by_chance": self.by_chance,
+            "mean_iou": interval_to_json(self.mean_iou),
+            "iou_at_least": {
+                f"{threshold:g}": interval_to_json(share)
+                for threshold, share in zip(IOU_THRESHOLDS, self.iou_above, strict=True)
+            },
+        }
 
 
 def box_mask(boxes: ArrayLike, shape: tuple[int, int]) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from monai_cxr.evaluation.limitations import limitation_sentences
@@ -50,6 +51,36 @@ def model_card(
         parts += [f"## {heading}", text.strip()]
     parts += ["## Identity", _identity(performance)]
     return "\n\n".join(parts) + "\n"
+
+
+def with_performance(readme: str, performance: Performance) -> str:
+    """A bundle's README with its section "Performance" replaced by these numbers.
+
+    Args:
+        readme: Markdown; without such a section it is added at the end.
+        performance: The numbers.
+
+    Returns:
+        Markdown; all other sections stay as they are.
+    """
+    who = performance.identity
+    parts = [
+        "## Performance",
+        f"{_data(performance)} Intervals are 95 %, from {who.n_bootstrap:,} resamplings of whole "
+        f"patients (seed {who.seed}).",
+        _findings(performance),
+    ]
+    if performance.operating_points:
+        parts += ["### Operating points", _operating_points(performance)]
+    if performance.subgroups:
+        parts += ["### Subgroups", _subgroups(performance)]
+    parts += ["### Limitations", _list([*performance.warnings, *limitation_sentences(performance)])]
+    parts += ["### Identity", _identity(performance)]
+    section = "\n\n".join(parts) + "\n\n"
+    found = re.search(r"^## Performance$.*?(?=^#{1,2} |\Z)", readme, re.MULTILINE | re.DOTALL)
+    if found is None:
+        return f"{readme.rstrip()}\n\n{section}"
+    return readme[: found.start()] + section + readme[found.end() :]
 
 
 def _data(performance: Performance) -> str:

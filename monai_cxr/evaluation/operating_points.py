@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.column_names import canonical_finding
 from monai_cxr.evaluation.criteria import Criterion, choose_threshold, parse_criterion
-from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
+from monai_cxr.evaluation.intervals import (
+    BootstrapPlan,
+    patient_codes,
+    percentile_interval,
+    wilson,
+)
 from monai_cxr.evaluation.json_values import interval_from_json, interval_to_json, number
-from monai_cxr.evaluation.rates import Rates, rates_at
+from monai_cxr.evaluation.rates import Rates, patients_behind, rates_at
 from monai_cxr.evaluation.replicates import compile_rates, replicate
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import Interval, OperatingPoint
@@ -171,9 +175,15 @@ def check_operating_points(
         compile_rates(probabilities[:, i] >= point.threshold, labels[:, i], codes, n_patients)
         for point, i in zip(here, columns, strict=True)
     ]
-    replicates = replicate(compiled, BootstrapPlan(n_patients, n_bootstrap, seed))
+    n_replicates = n_bootstrap if n_patients > 1 else 0  # one patient has no spread
+    replicates = replicate(compiled, BootstrapPlan(n_patients, n_replicates, seed))
     return tuple(
-        _checked(point, rates_at(probabilities[:, i], labels[:, i], point.threshold), values)
+        _checked(
+            point,
+            rates_at(probabilities[:, i], labels[:, i], point.threshold),
+            values,
+            patients_behind(probabilities[:, i] >= point.threshold, labels[:, i], codes),
+        )
         for point, i, values in zip(here, columns, replicates, strict=True)
     )
 
@@ -200,31 +210,6 @@ def prevalence_what_if(
         raise SettingsError(f"Expected prevalences between 0 and 1, but got {wrong}.")
     rates = check.rates
     return tuple((value, rates.ppv_at(value), rates.npv_at(value)) for value in prevalences)
-
-
-def parse_prevalences(stated: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Read stated prevalences: ``"0.05"`` for every finding, ``"Pneumonia=0.013"`` for one.
-
-    Returns:
-        (finding, prevalence) each; the finding is empty where all are meant.
-
-    Raises:
-        SettingsError: If one is not a number between 0 and 1.
-    """
-    result = []
-    for text in stated:
-        name, _, share = text.rpartition("=")
-        try:
-            value = float(share)
-        except ValueError:
-            value = math.nan
-        if not 0.0 < value < 1.0:
-            raise SettingsError(
-                f"Expected a prevalence between 0 and 1, such as 0.05 or Pneumonia=0.013, but got "
-                f"'{text}'."
-            )
-        result.append((canonical_finding(name) if name else "", value))
-    return tuple(result)
 
 
 def point_to_json(point: OperatingPoint) -> dict[str, object]:
@@ -296,13 +281,22 @@ def write_operating_points(points: Sequence[OperatingPoint], path: Path | str) -
     write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
 
 
-def _checked(point: OperatingPoint, rates: Rates, replicates: Floats) -> CheckedOperatingPoint:
+def _rate_interval(estimate: float, replicates: Floats, n_patients: int) -> Interval:
+    """Percentile interval; Wilson's over patients where no case errs, so none can be drawn."""
+    if estimate in (0.0, 1.0) and len(replicates):
+        return wilson(estimate * n_patients, n_patients)
+    return percentile_interval(estimate, replicates)
+
+
+def _checked(
+    point: OperatingPoint, rates: Rates, replicates: Floats, n_patients: Sequence[int]
+) -> CheckedOperatingPoint:
     n_positive = int(rates.true_positives + rates.false_negatives)
     n = n_positive + int(rates.true_negatives + rates.false_positives)
     estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv)
     sensitivity, specificity, ppv, npv = (
-        percentile_interval(estimate, values)
-        for estimate, values in zip(estimates, replicates, strict=True)
+        _rate_interval(estimate, values, count)
+        for estimate, values, count in zip(estimates, replicates, n_patients, strict=True)
     )
     return CheckedOperatingPoint(
         point, rates, sensitivity, specificity, ppv, npv, n=n, n_positive=n_positive

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-import numpy as np
-
 from monai_cxr.evaluation import plots
 from monai_cxr.evaluation.limitations import limitation_sentences
-from monai_cxr.evaluation.localization import FindingLocalization
-from monai_cxr.evaluation.operating_points import CheckedOperatingPoint
 from monai_cxr.evaluation.page_cells import (
     interval_cell,
     percent_cell,
@@ -20,10 +15,7 @@ from monai_cxr.evaluation.page_cells import (
     title_of,
     value_cell,
 )
-from monai_cxr.evaluation.perturbation import PERTURBATIONS
-from monai_cxr.evaluation.published import SPLITS, published_results
 from monai_cxr.evaluation.results import FindingPerformance, Performance
-from monai_cxr.evaluation.robustness import RobustnessPoint
 from monai_cxr.evaluation.subgroups import LEAST_PATIENTS, Subgroup
 
 _AREA = (0.5, 1.0)
@@ -52,7 +44,8 @@ def findings_table(performance: Performance) -> str:
         "<h2>Findings</h2>"
         '<p class="hint">The dashed line is chance. ECE is the mean gap between probability and '
         "outcome; beside it, what perfect calibration would show on so few films. A slope of 1 is "
-        "right; below 1 the model is too sure of itself.</p>"
+        "right; below 1 the model is too sure of itself. Brier: the mean squared error of the "
+        "probability. Average precision: its chance level is the share of positives.</p>"
         '<div class="scroll"><table><thead><tr><th>Finding</th><th>Positive</th><th>Share</th>'
         f'<th class="plot">AUROC{axis}</th><th>AUROC<br>(95 % interval)</th>'
         "<th>Average precision<br>(95 % interval)</th><th>Brier</th><th>ECE</th>"
@@ -117,68 +110,6 @@ def panels(performance: Performance) -> dict[str, list[str]]:
     }
 
 
-def operating_points_table(performance: Performance) -> str:
-    """Thresholds with their rates on these data."""
-    points = performance.operating_points
-    if not points:
-        return ""
-    missing = [
-        title_of(item.finding)
-        for item in performance
-        if item.finding not in {point.point.finding for point in points}
-    ]
-    gap = (
-        f'<p class="hint">No threshold: {escape(", ".join(missing))} (no positives, or the '
-        "criterion cannot be met).</p>"
-        if missing
-        else ""
-    )
-    rules = ", ".join(sorted({rule_of(point) for point in points}))
-    return (
-        '<section class="figure"><h2>Operating points</h2>'
-        f'<p class="hint">Chosen for {escape(rules)} on the data that came with the thresholds; '
-        "the rates are those on these films. PPV and NPV hold at the share of positives here, not "
-        "elsewhere.</p>"
-        '<div class="scroll"><table><thead><tr><th>Finding</th>'
-        "<th>Threshold</th><th>Flagged</th><th>Sensitivity<br>(95 % interval)</th>"
-        "<th>Specificity<br>(95 % interval)</th><th>PPV</th><th>NPV</th><th>LR+</th><th>LR-</th>"
-        f"</tr></thead><tbody>{''.join(map(_point_row, points))}</tbody></table></div>"
-        f"{gap}</section>"
-    )
-
-
-def conformal_table(performance: Performance) -> str:
-    """Flags with what they promise and what they keep here."""
-    checks = performance.conformal
-    if not checks:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(title_of(check.rule.finding))}</td>"
-        f"<td>{check.rule.rule_out_below:.4f}</td><td>{check.rule.rule_in_above:.4f}</td>"
-        f"<td>{100 * (1 - check.rule.alpha):.0f} %</td>"
-        f"<td>{interval_cell(check.coverage_positive, 2)}</td>"
-        f"<td>{interval_cell(check.coverage_negative, 2)}</td>"
-        f"<td>{percent_cell(check.decided.estimate)}</td>"
-        "</tr>"
-        for check in checks
-    )
-    return (
-        '<section class="figure"><h2>Absent, uncertain, present</h2>'
-        '<p class="hint">Below the first limit a finding is called absent, above the second '
-        "present, if only one of the two holds; else uncertain. Kept: the share of films with "
-        "(without) the finding that are not called absent (present).</p>"
-        '<div class="scroll"><table><thead><tr><th>Finding</th><th>Absent<br>below</th>'
-        "<th>Present<br>above</th><th>Promised</th><th>Kept, with<br>(95 % interval)</th>"
-        "<th>Kept, without<br>(95 % interval)</th><th>Decided</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></section>"
-    )
-
-
-def rule_of(point: CheckedOperatingPoint) -> str:
-    """The criterion as a department reads it."""
-    return point.point.criterion.replace(">=", "of at least").replace("_", " ")
-
-
 def subgroups_table(performance: Performance) -> str:
     """Mean AUROC by subgroup, with the gap to the largest group."""
     groups = performance.subgroups
@@ -187,8 +118,10 @@ def subgroups_table(performance: Performance) -> str:
     rows = []
     for dimension, members in groupby(groups, key=lambda group: group.dimension):
         name = " and ".join(_FACTS.get(fact, fact) for fact in dimension)
-        rows.append(f'<tr class="head"><td colspan="7">{escape(name.capitalize())}</td></tr>')
-        rows += [_group_row(group) for group in members]
+        rows.append(
+            f'<tbody class="group"><tr class="head"><td colspan="7">{escape(name.capitalize())}'
+            f"</td></tr>{''.join(map(_group_row, members))}</tbody>"
+        )
     axis = plots.forest_axis(_AREA, _AREA_TICKS)
     return (
         "<h2>Subgroups</h2>"
@@ -198,73 +131,8 @@ def subgroups_table(performance: Performance) -> str:
         "Many looks: a gap or two outside zero is expected by chance.</p>"
         '<div class="scroll"><table><thead><tr><th>Group</th><th>Films</th><th>Patients</th>'
         f'<th>Findings</th><th class="plot">Mean AUROC{axis}</th><th>Mean AUROC<br>(95 % interval)'
-        f"</th><th>Gap<br>(95 % interval)</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"</th><th>Gap<br>(95 % interval)</th></tr></thead>{''.join(rows)}</table>"
         "</div>"
-    )
-
-
-def localization_section(results: Sequence[FindingLocalization]) -> str:
-    """Pointing game and IoU by finding."""
-    if not results:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(title_of(item.finding))}</td><td>{item.n}</td>"
-        f'<td class="plot">{plots.forest(item.pointing, (0.0, 1.0), (0.0, 0.5, 1.0))}</td>'
-        f"<td>{interval_cell(item.pointing)}</td><td>{item.by_chance:.3f}</td>"
-        f"<td>{interval_cell(item.mean_iou)}</td></tr>"
-        for item in results
-    )
-    axis = plots.forest_axis((0.0, 1.0), (0.0, 0.5, 1.0))
-    return (
-        "<h2>Localization</h2>"
-        '<p class="hint">Pointing game: does the hottest pixel lie in the reference? By chance: '
-        "the share of the film that the reference covers.</p>"
-        '<div class="scroll"><table><thead><tr><th>Finding</th><th>Films</th>'
-        f'<th class="plot">Hits{axis}</th><th>Hits<br>(95 % interval)</th><th>by chance</th>'
-        f"<th>Mean IoU<br>(95 % interval)</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def robustness_section(points: Sequence[RobustnessPoint]) -> str:
-    """Change of the mean AUROC under each perturbation."""
-    macro = [point for point in points if point.finding == "macro"]
-    if not macro:
-        return ""
-    drawn = []
-    for name in dict.fromkeys(point.perturbation for point in macro):
-        mine = [point for point in macro if point.perturbation == name]
-        unit = PERTURBATIONS[name].unit if name in PERTURBATIONS else "amount"
-        amounts = np.array([point.amount for point in mine])
-        changes = [point.auroc_change for point in mine]
-        drawn.append(plots.change_panel(name.capitalize(), amounts, changes, unit))
-    return (
-        '<section class="figure"><h2>Robustness</h2>'
-        '<p class="hint">Change of the mean AUROC (up) when the films are perturbed by the amount '
-        f'shown (right).</p><div class="panels">{"".join(drawn)}</div></section>'
-    )
-
-
-def published_table(performance: Performance) -> str:
-    """Results on the same split, if this is a split with published results; else nothing."""
-    split = performance.identity.split
-    if split not in SPLITS or "chestx-ray14" not in performance.identity.data.casefold():
-        return ""
-    rows = "".join(
-        f'<tr><td>{escape(result.name)}</td><td>{result.macro:.3f}</td><td class="text">'
-        f'{escape(result.source)}</td><td class="text">{escape(result.note)}</td></tr>'
-        for result in published_results(split)
-    )
-    area = value_cell(performance.macro.auroc.estimate)
-    mine = (
-        f'<tr class="mean"><td>This model</td><td>{area}</td>'
-        f'<td class="text">{performance.identity.n_images:,} films</td><td></td></tr>'
-    )
-    return (
-        "<h2>Published results on the same split</h2>"
-        f'<p class="hint">Split: {escape(split)}. Results on another split are not comparable and '
-        'are not shown.</p><div class="scroll"><table><thead><tr><th>Model</th><th>Mean AUROC</th>'
-        '<th class="text">Source</th><th class="text">Note</th></tr></thead><tbody>'
-        f"{rows}{mine}</tbody></table></div>"
     )
 
 
@@ -308,21 +176,6 @@ def _finding_row(item: FindingPerformance) -> str:
         f"<td>{interval_cell(item.auroc)}</td><td>{interval_cell(item.average_precision)}</td>"
         f"<td>{value_cell(item.brier.estimate)}</td><td>{value_cell(item.ece.estimate)}</td>"
         f"<td>{floor}</td><td>{value_cell(item.calibration_slope, 2)}</td></tr>"
-    )
-
-
-def _point_row(point: CheckedOperatingPoint) -> str:
-    rates = point.rates
-    flagged = rates.true_positives + rates.false_positives
-    return (
-        f"<tr><td>{escape(title_of(point.point.finding))}</td>"
-        f"<td>{point.point.threshold:.4f}</td>"
-        f"<td>{percent_cell(flagged / max(point.n, 1))}</td>"
-        f"<td>{interval_cell(point.sensitivity, 2)}</td>"
-        f"<td>{interval_cell(point.specificity, 2)}</td>"
-        f"<td>{value_cell(point.ppv.estimate, 2)}</td><td>{value_cell(point.npv.estimate, 3)}</td>"
-        f"<td>{value_cell(rates.likelihood_ratio_positive, 1)}</td>"
-        f"<td>{value_cell(rates.likelihood_ratio_negative, 2)}</td></tr>"
     )
 
 

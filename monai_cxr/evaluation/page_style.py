@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_cxr.evaluation.plots import PLOT_STYLE
+from monai_cxr.evaluation.plot_frame import PLOT_STYLE
 
 PAGE_STYLE = (
     """
@@ -22,6 +22,7 @@ h1{font-size:30px;line-height:1.2;margin:4px 0 8px;font-weight:650;letter-spacin
 h2{font-size:19px;margin:44px 0 4px;font-weight:650;letter-spacing:-.005em}
 h2+p{margin-top:2px}
 p{max-width:78ch}
+h3{font-size:15px;margin:26px 0 2px;font-weight:650}
 .hint{color:var(--soft);font-size:13.5px;margin:0 0 14px}
 .tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:0;margin:26px 0 6px;
 border:1px solid var(--rule);border-radius:8px;overflow:hidden}
@@ -66,7 +67,20 @@ vertical-align:middle;
 margin-right:5px}
 .key.other{border-top:2px dashed #D55E00}
 .key.chance{border-top:1.5px dashed #8c959f}
-@media screen and (max-width:1080px){.scroll{overflow-x:auto}}
+table.narrow{width:auto}table.narrow td,table.narrow th{padding-right:26px}
+table.dense{font-size:12px}table.dense th{font-size:11px;padding:6px 4px}
+table.dense td{padding:0 4px}
+table.dense td:first-child{white-space:normal;line-height:1.25;min-width:150px;padding:3px 0}
+tr.own td{font-weight:650;border-bottom:1.5px solid var(--ink)}
+.sources{columns:2;column-gap:34px;font-size:12px;color:var(--soft);padding-left:16px;
+margin:12px 0 0}
+.sources li{margin:2px 0;break-inside:avoid;overflow-wrap:anywhere}
+@media screen and (max-width:1080px){.scroll{overflow-x:auto}
+table{font-size:11.5px}th{font-size:11px;padding:5px 3px}td{padding:0 3px}td small{font-size:10px}
+td.plot,th.plot{width:92px;padding:0}td.plot svg,th.plot svg{width:92px;height:auto}
+table.dense,table.dense th{font-size:10px}table.dense td,table.dense th{padding-left:2px;
+padding-right:2px}table.dense td:first-child{min-width:96px}}
+@media screen and (max-width:700px){.sources{columns:1}}
 @media screen and (max-width:900px){main{margin:0;padding:24px 18px;border:0;border-radius:0}
 .tiles{grid-template-columns:repeat(2,1fr)}.tile:nth-child(3){border-left:0}
 .tile:nth-child(n+3){border-top:1px solid var(--rule)}
@@ -87,6 +101,10 @@ tr,.panels svg{break-inside:avoid}thead{display:table-header-group}
 .films img,.films i{width:29mm;height:29mm}
 .films{gap:10px}
 .films figcaption{max-width:59mm;font-size:7.5pt}.warnings,.tiles,dl{break-inside:avoid}
+h3{font-size:10.5pt;margin:9pt 0 1pt;break-after:avoid}
+table.dense{font-size:6.8pt}table.dense th{font-size:6.2pt;padding:3pt 1.5pt}
+table.dense td{padding:1pt 1.5pt}table.dense td:first-child{min-width:30mm}
+.sources{columns:3;column-gap:14pt;font-size:6.5pt;margin-top:5pt}.wide,tbody.group{break-inside:avoid}
 dl,.limits{font-size:8pt;line-height:1.35}.limits{break-inside:avoid;margin:3pt 0}
 .limits li{margin:2pt 0}dl{gap:1pt 14pt}}
 """

@@ -29,7 +29,7 @@ class PatientSketch:
     @classmethod
     def of(cls, patient_ids: ArrayLike) -> PatientSketch:
         """Sketch the distinct identifiers."""
-        names = np.unique(np.asarray(patient_ids, dtype=np.str_))
+        names = np.unique(_plain(patient_ids))
         n_bytes = max(8, math.ceil(len(names) * BITS_A_PATIENT / 8))
         flags = np.zeros(n_bytes * 8, dtype=bool)
         flags[_positions(names, n_bytes * 8).reshape(-1)] = True
@@ -37,7 +37,7 @@ class PatientSketch:
 
     def seen(self, patient_ids: ArrayLike) -> NDArray[np.bool_]:
         """Whether each identifier, shape (N,), was sketched; wrong once in a million at most."""
-        names, inverse = np.unique(np.asarray(patient_ids, dtype=np.str_), return_inverse=True)
+        names, inverse = np.unique(_plain(patient_ids), return_inverse=True)
         flags = np.unpackbits(self.bits).astype(bool)
         found: NDArray[np.bool_] = np.all(flags[_positions(names, len(flags))], axis=1)
         answers: NDArray[np.bool_] = found[inverse.reshape(-1)]
@@ -52,6 +52,12 @@ class PatientSketch:
         """The inverse of :meth:`to_json`."""
         packed = base64.b64decode(str(value["bloom_filter"]), validate=True)
         return cls(np.frombuffer(packed, dtype=np.uint8))
+
+
+def _plain(patient_ids: ArrayLike) -> NDArray[np.str_]:
+    """Identifiers without leading zeros: one table writes 13, another 00000013."""
+    names = np.asarray(patient_ids, dtype=np.str_)
+    return np.char.lstrip(names, "0") if names.size else names
 
 
 def _positions(names: NDArray[np.str_], n_bits: int) -> NDArray[np.intp]:

@@ -9,12 +9,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation import discrimination, reliability
 from monai_cxr.evaluation.calibration import Calibrator
 from monai_cxr.evaluation.conformal import ConformalRule, check_conformal
 from monai_cxr.evaluation.curves import finding_curves
 from monai_cxr.evaluation.decision_rules import DecisionRules
+from monai_cxr.evaluation.gaps import (
+    calibration_overlap,
+    finding_gaps,
+    rules_overlap,
+    too_few_for_intervals,
+)
 from monai_cxr.evaluation.intervals import (
     BootstrapPlan,
     centred_interval,
@@ -49,7 +54,7 @@ from monai_cxr.evaluation.subgroups import (
     plan_subgroups,
     subgroups_of,
 )
-from monai_cxr.prediction import Interval, OperatingPoint
+from monai_cxr.prediction import OperatingPoint
 
 Floats = NDArray[np.float64]
 
@@ -99,15 +104,16 @@ def evaluate(
     overlap: list[str] = []
     raw = _uncalibrated(predictions, calibrator)
     if calibrator is not None:
-        overlap = _overlap(predictions, calibrator, allow_overlap)
+        overlap = calibration_overlap(predictions, calibrator, allow_overlap)
         predictions = calibrator.apply_to(predictions)
     if rules is not None:
         operating_points = [*operating_points, *rules.points]
         conformal = [*conformal, *rules.conformal]
-        overlap += _chosen_here(predictions, rules)
+        overlap += rules_overlap(predictions, rules)
     warnings = [*predictions.notes, *overlap]
     patients, n_patients = patient_codes(predictions.patient_ids)
-    plan = BootstrapPlan(n_patients, n_bootstrap, seed)
+    warnings += too_few_for_intervals(n_patients, n_bootstrap)
+    plan = BootstrapPlan(n_patients, n_bootstrap if n_patients > 1 else 0, seed)
     dimensions = DEFAULT_DIMENSIONS if subgroups is True else subgroups or ()
     groups = plan_subgroups(predictions, patients, n_patients, dimensions)
     statistics = _statistics(predictions, patients, n_patients)
@@ -138,36 +144,6 @@ def evaluate(
         ),
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def _overlap(predictions: PredictionSet, calibrator: Calibrator, allowed: bool) -> list[str]:
-    sketch = calibrator.provenance.patients
-    if sketch is None:
-        return []
-    seen = sketch.seen(predictions.patient_ids)
-    if not seen.any():
-        return []
-    n_seen = len(np.unique(predictions.patient_ids[seen]))
-    text = (
-        f"{n_seen} of {predictions.n_patients} patients also fitted the calibration, so the "
-        "calibration errors shown are too small."
-    )
-    if not allowed:
-        raise InvalidTable(
-            f"{text} Evaluate on other patients, or allow the overlap and have it marked.",
-            reason="patient_overlap",
-        )
-    return [f"OVERLAP: {text}"]
-
-
-def _chosen_here(predictions: PredictionSet, rules: DecisionRules) -> list[str]:
-    if rules.patients is None or not rules.patients.seen(predictions.patient_ids).any():
-        return []
-    n_seen = len(np.unique(predictions.patient_ids[rules.patients.seen(predictions.patient_ids)]))
-    return [
-        f"OVERLAP: {n_seen} of {predictions.n_patients} patients also chose the operating points, "
-        "so their rates here are too good."
-    ]
 
 
 def _operating_points(
@@ -275,24 +251,8 @@ def _finding(
         calibration_intercept=intercept,
         brier_parts=reliability.brier_decomposition(p, y),
         ece_uncalibrated=math.nan if raw is None else ece(raw, y),
-        gaps=_gaps(p, y, auroc, wanted=replicates.shape[1] > 0),
+        gaps=finding_gaps(p, y, auroc, wanted=replicates.shape[1] > 0),
     )
-
-
-def _gaps(p: Floats, y: Floats, auroc: Interval, *, wanted: bool) -> tuple[str, ...]:
-    labelled = y[~np.isnan(y)]
-    if not len(labelled):
-        return ("no labels, so it cannot be evaluated.",)
-    if not labelled.any():
-        return ("no positive images, so discrimination cannot be estimated.",)
-    if labelled.all():
-        return ("no negative images, so discrimination cannot be estimated.",)
-    gaps = []
-    if float(np.ptp(p[~np.isnan(y)])) == 0.0:
-        gaps.append("all scores are equal, so it ranks nothing.")
-    if wanted and math.isnan(auroc.low):
-        gaps.append("too few patients of one class for an interval.")
-    return tuple(gaps)
 
 
 def _aggregate(findings: Sequence[FindingPerformance], ranked: Floats, errors: Floats) -> Aggregate:

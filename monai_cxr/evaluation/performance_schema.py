@@ -138,6 +138,7 @@ _CURVES = _object(
         "decision": _object(
             {"threshold": _SERIES, "net_benefit": _SERIES, "net_benefit_all": _SERIES}
         ),
+        "risk_coverage": _object({"coverage": _SERIES, "risk": _SERIES}),
     }
 )
 

@@ -129,12 +129,16 @@ def scores_of(
 
 def numbers_of(table: pd.DataFrame, columns: Sequence[str]) -> Floats:
     """Columns as float64, shape (N, len(columns)); empty cells are NaN."""
-    try:
-        return table.loc[:, list(columns)].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise InvalidTable(
-            f"Columns {', '.join(columns[:4])} hold text. Expected numbers.", reason="not_numbers"
-        ) from error
+    values = np.empty((len(table), len(columns)))
+    for i, column in enumerate(columns):
+        try:
+            values[:, i] = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise InvalidTable(
+                f"Column '{column}' holds text. Expected numbers, with a point for the decimals.",
+                reason="not_numbers",
+            ) from error
+    return values
 
 
 def _check_probabilities(probabilities: Floats, columns: Sequence[str]) -> None:
@@ -159,9 +163,11 @@ def _check_probabilities(probabilities: Floats, columns: Sequence[str]) -> None:
 
 def _likely(values: Floats) -> str:
     low, high = float(values.min()), float(values.max())
+    if low < 0.0:
+        return "look like logits. Name such columns logit_<finding>, or apply a sigmoid first"
     if low >= 0.0 and 2.0 < high <= 100.0:
         return "look like percentages. Divide them by 100"
-    return "look like logits. Name such columns logit_<finding>, or apply a sigmoid first"
+    return "are not probabilities. Name logits logit_<finding>, or apply a sigmoid first"
 
 
 def labels_of(

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from monai_cxr.evaluation.model_card import model_card
+from monai_cxr.evaluation.page_inspection import ReportExtras
 from monai_cxr.evaluation.page_sections import panels
 from monai_cxr.evaluation.plots import panel_grid
-from monai_cxr.evaluation.report_page import ReportExtras, render_page
+from monai_cxr.evaluation.report_page import render_page
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import write_atomically, write_table
@@ -26,19 +28,24 @@ def write_report(
         extras: Worst errors with thumbnails, localization and robustness, where there are any.
 
     Returns:
-        The files written: ``performance.json``, ``.csv`` and ``.tex``, one SVG a figure, and
-        ``report.html`` last.
+        The files written: ``performance.json``, ``.csv`` and ``.tex``, ``inspection.json`` where
+        there are extras, ``model_card.md``, one SVG a figure, and ``report.html`` last.
     """
     folder = Path(directory)
-    text = json.dumps(performance.to_json(), indent=1, allow_nan=False) + "\n"
-    _write(folder / "performance.json", text)
+    contents = {"performance.json": performance.to_json()}
+    if extras is not None:
+        contents["inspection.json"] = extras.to_json()
+    for name, content in contents.items():
+        _write(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
     write_table(performance_table(performance), folder / "performance.csv")
     _write(folder / "performance.tex", latex_table(performance))
+    title = performance.identity.model.get("name") or "Chest radiograph model"
+    _write(folder / "model_card.md", model_card(performance, title=title, description=""))
     figures = {name: panel_grid(drawn, title=name) for name, drawn in panels(performance).items()}
     for name, svg in figures.items():
         _write(folder / f"{name}.svg", svg)
     _write(folder / "report.html", render_page(performance, extras))
-    names = ("performance.json", "performance.csv", "performance.tex")
+    names = (*contents, "performance.csv", "performance.tex", "model_card.md")
     return tuple(folder / n for n in (*names, *(f"{n}.svg" for n in figures), "report.html"))
 
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
-from monai_cxr.evaluation.localization import FindingLocalization
-from monai_cxr.evaluation.page_cells import title_of
+from monai_cxr.evaluation.page_decisions import conformal_table, operating_points_table
+from monai_cxr.evaluation.page_inspection import (
+    ReportExtras,
+    localization_section,
+    robustness_section,
+    worst_errors_section,
+)
+from monai_cxr.evaluation.page_published import published_table
 from monai_cxr.evaluation.page_sections import (
-    conformal_table,
     finding_panels,
     findings_table,
     identity_list,
     limitations,
-    localization_section,
-    operating_points_table,
-    published_table,
-    robustness_section,
     subgroups_table,
 )
 from monai_cxr.evaluation.page_style import PAGE_STYLE
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.evaluation.robustness import RobustnessPoint
 from monai_cxr.prediction import Interval
 
 _PAGE = """<!doctype html>
@@ -41,42 +40,6 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-
-
-@dataclass(frozen=True, slots=True)
-class WorstError:
-    """One film that the model got most wrong.
-
-    Attributes:
-        finding: Which finding.
-        image_id: SOP Instance UID or image name.
-        probability: Calibrated, in [0, 1].
-        label: 0 or 1.
-        thumbnail: PNG or JPEG data URI, or empty.
-        heatmap: PNG data URI of the same size, or empty.
-    """
-
-    finding: str
-    image_id: str
-    probability: float
-    label: int
-    thumbnail: str = ""
-    heatmap: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportExtras:
-    """What a report may show beside the performance.
-
-    Attributes:
-        worst_errors: Films, the worst first.
-        localization: Heatmaps against references, by finding.
-        robustness: Points of all perturbations.
-    """
-
-    worst_errors: Sequence[WorstError] = ()
-    localization: Sequence[FindingLocalization] = ()
-    robustness: Sequence[RobustnessPoint] = ()
 
 
 def render_page(performance: Performance, extras: ReportExtras | None = None) -> str:
@@ -102,8 +65,8 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
         operating_points_table(performance),
         conformal_table(performance),
         subgroups_table(performance),
-        _films(more.worst_errors),
-        localization_section(more.localization),
+        worst_errors_section(more.worst_errors, more.method),
+        localization_section(more.localization, more.method),
         robustness_section(more.robustness),
         published_table(performance),
         "<footer>Research use, not a medical device.</footer>",
@@ -122,9 +85,15 @@ def _header(performance: Performance, name: str) -> str:
         f'<header><p class="kicker">Performance report{when}</p>'
         f"<h1>{escape(name)}{escape(f' {version}') if version else ''}</h1>"
         f'<p class="lead">{len(performance.findings)} findings on {who.n_images:,} frontal chest '
-        f"radiographs of {who.n_patients:,} patients{f' ({where})' if where else ''}. Intervals "
-        f"are 95 %, from {who.n_bootstrap:,} resamplings of whole patients.</p></header>"
+        f"radiographs of {who.n_patients:,} patients{f' ({where})' if where else ''}. "
+        f"{_intervals(who.n_bootstrap)}</p></header>"
     )
+
+
+def _intervals(n_bootstrap: int) -> str:
+    if not n_bootstrap:
+        return "No intervals were asked for, or none can be given."
+    return f"Intervals are 95 %, from {n_bootstrap:,} resamplings of whole patients."
 
 
 def _tiles(performance: Performance) -> str:
@@ -161,28 +130,3 @@ def _warnings(warnings: Sequence[str]) -> str:
         return ""
     items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
     return f'<div class="warnings" role="note"><b>Read this first</b><ul>{items}</ul></div>'
-
-
-def _films(films: Sequence[WorstError]) -> str:
-    if not films:
-        return ""
-    return (
-        "<h2>Worst errors</h2>"
-        '<p class="hint">The films on which label and probability disagree most. Some are errors '
-        "of the model, some of the label.</p>"
-        f'<div class="films">{"".join(map(_film, films))}</div>'
-    )
-
-
-def _film(film: WorstError) -> str:
-    pictures = [
-        f'<img src="{escape(uri)}" alt="{alt}">'
-        for uri, alt in ((film.thumbnail, "film"), (film.heatmap, "heatmap"))
-        if uri.startswith("data:image/")  # anything else would call the network
-    ]
-    label = "labelled present" if film.label else "labelled absent"
-    return (
-        f"<figure><div>{''.join(pictures) or '<i></i>'}</div>"
-        f"<figcaption><b>{escape(title_of(film.finding))}</b>, {label}, probability "
-        f"{film.probability:.3f}<br>{escape(film.image_id)}</figcaption></figure>"
-    )

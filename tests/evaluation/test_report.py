@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from html import escape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -15,10 +16,11 @@ from monai_cxr.evaluation import published
 from monai_cxr.evaluation.localization import localization_by_finding, localize_film
 from monai_cxr.evaluation.model_card import model_card
 from monai_cxr.evaluation.operating_points import choose_operating_points
+from monai_cxr.evaluation.page_inspection import ReportExtras, WorstError
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions import load_predictions
 from monai_cxr.evaluation.report import write_report
-from monai_cxr.evaluation.report_page import ReportExtras, WorstError, render_page
+from monai_cxr.evaluation.report_page import render_page
 from monai_cxr.evaluation.results import EvaluationIdentity
 from monai_cxr.evaluation.robustness import robustness_curve
 
@@ -122,8 +124,8 @@ class TestPage:
 class TestPublishedResults:
     def test_only_those_of_the_same_split(self, performance):
         page = render_page(performance)
-        for result in published.PUBLISHED_RESULTS:
-            assert (f"<td>{result.name}</td>" in page) == (result.split == "official test")
+        for result in published.all_results():
+            assert (f"<td>{escape(result.name)}</td>" in page) == (result.split == "official test")
 
     def test_none_for_another_split_or_other_data(self):
         predictions = load_predictions(made_up_table(30))
@@ -133,12 +135,31 @@ class TestPublishedResults:
             assert "Published results" not in page
 
     def test_rows_agree_with_their_printed_means(self):
-        for result in published.PUBLISHED_RESULTS:
-            assert result.split in published.SPLITS
+        for result in published.all_results():
+            assert result.split in (*published.SPLITS, "other")
             assert result.source
             if result.auroc:
                 assert len(result.by_finding()) == 14
-                assert np.mean(result.auroc) == pytest.approx(result.macro, abs=6e-4)
+                digits = 0.5 * 10.0 ** -len(f"{result.macro:g}".split(".")[1])
+                assert np.mean(result.auroc) == pytest.approx(result.macro, abs=digits + 1e-4)
+
+    def test_the_whole_tables_are_there(self):
+        assert len(published.published_results("official test")) >= 20
+        assert len(published.published_results("random by patient")) == 9
+        assert all(len(r.auroc) == 14 for r in published.published_results("random by patient"))
+
+    @pytest.mark.parametrize(
+        ("text", "split"),
+        [
+            ("official", "official test"),
+            ("Official test", "official test"),
+            ("official_train_val", "official_train_val"),
+            ("random", "random by patient"),
+            ("val", "val"),
+        ],
+    )
+    def test_splits_by_other_names(self, text, split):
+        assert published.split_named(text) == split
 
     def test_an_unknown_split_has_none(self):
         with pytest.raises(ValueError, match="split"):
@@ -149,8 +170,8 @@ class TestFiles:
     def test_all_are_written_and_agree(self, performance, tmp_path):
         written = write_report(performance, tmp_path / "new")
         assert [path.name for path in written] == [
-            "performance.json", "performance.csv", "performance.tex", "reliability.svg", "roc.svg",
-            "precision_recall.svg", "decision.svg", "report.html",
+            "performance.json", "performance.csv", "performance.tex", "model_card.md",
+            "reliability.svg", "roc.svg", "precision_recall.svg", "decision.svg", "report.html",
         ]  # fmt: skip
         assert {path.name for path in (tmp_path / "new").iterdir()} == {p.name for p in written}
         value = json.loads((tmp_path / "new" / "performance.json").read_text())
@@ -204,6 +225,6 @@ class TestModelCard:
 
 
 def test_nan_never_reaches_a_scale():
-    from monai_cxr.evaluation.plots import Scale
+    from monai_cxr.evaluation.plot_frame import Scale
 
     assert Scale((0.0, 1.0), (0.0, 10.0))(math.nan) == 0.0

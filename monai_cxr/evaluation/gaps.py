@@ -1,0 +1,81 @@
+"""Gaps: why a number is missing or not to be trusted, in sentences that every output carries."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.calibration import Calibrator
+from monai_cxr.evaluation.decision_rules import DecisionRules
+from monai_cxr.evaluation.intervals import FEWEST_REPLICATES
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.prediction import Interval
+
+Floats = NDArray[np.float64]
+
+
+def too_few_for_intervals(n_patients: int, n_bootstrap: int) -> list[str]:
+    """Why an evaluation has no intervals at all."""
+    if n_patients < 2:
+        return ["All images are of one patient, so there are no intervals."]
+    if 0 < n_bootstrap < FEWEST_REPLICATES:
+        return [f"{n_bootstrap} replicates are too few for intervals; 1,000 or more are usual."]
+    return []
+
+
+def calibration_overlap(
+    predictions: PredictionSet, calibrator: Calibrator, allowed: bool
+) -> list[str]:
+    """Patients that also fitted the calibration.
+
+    Raises:
+        InvalidTable: If there are any and that is not allowed.
+    """
+    sketch = calibrator.provenance.patients
+    if sketch is None:
+        return []
+    seen = sketch.seen(predictions.patient_ids)
+    if not seen.any():
+        return []
+    n_seen = len(np.unique(predictions.patient_ids[seen]))
+    text = (
+        f"{n_seen} of {predictions.n_patients} patients also fitted the calibration, so the "
+        "calibration errors shown are too small."
+    )
+    if not allowed:
+        raise InvalidTable(
+            f"{text} Evaluate on other patients, or allow the overlap and have it marked.",
+            reason="patient_overlap",
+        )
+    return [f"OVERLAP: {text}"]
+
+
+def rules_overlap(predictions: PredictionSet, rules: DecisionRules) -> list[str]:
+    """Patients that also chose the operating points."""
+    if rules.patients is None or not rules.patients.seen(predictions.patient_ids).any():
+        return []
+    n_seen = len(np.unique(predictions.patient_ids[rules.patients.seen(predictions.patient_ids)]))
+    return [
+        f"OVERLAP: {n_seen} of {predictions.n_patients} patients also chose the operating points, "
+        "so their rates here are too good."
+    ]
+
+
+def finding_gaps(p: Floats, y: Floats, auroc: Interval, *, wanted: bool) -> tuple[str, ...]:
+    """Why numbers of a finding are missing, in sentences."""
+    labelled = y[~np.isnan(y)]
+    if not len(labelled):
+        return ("no labels, so it cannot be evaluated.",)
+    if not labelled.any():
+        return ("no positive images, so discrimination cannot be estimated.",)
+    if labelled.all():
+        return ("no negative images, so discrimination cannot be estimated.",)
+    gaps = []
+    if float(np.ptp(p[~np.isnan(y)])) == 0.0:
+        gaps.append("all scores are equal, so it ranks nothing.")
+    if wanted and math.isnan(auroc.low):
+        gaps.append("too few patients of one class for an interval.")
+    return tuple(gaps)
