@@ -153,12 +153,13 @@ def _fit_finding(
     if len(folds) < 2:
         prevalence = (counts[0] + 0.5) / (sum(counts) + 1)
         return np.full(len(values), prevalence), FittedFinding(finding, *counts, None)
-    model = LogisticRegression(max_iter=500)
+    # Few columns, so Newton's steps are cheap, and few are needed whatever the penalty.
+    model = LogisticRegression(solver="newton-cholesky")
     search = GridSearchCV(model, {"C": PENALTIES}, scoring="neg_log_loss", cv=folds, refit=False)
     chosen = float(search.fit(x, y).best_params_["C"])
     # A model a fold, each calibrated on the films that it did not see; their mean is predicted.
     calibrated = CalibratedClassifierCV(
-        LogisticRegression(C=chosen, max_iter=500), method="sigmoid", cv=folds, ensemble=True
+        model.set_params(C=chosen), method="sigmoid", cv=folds, ensemble=True
     ).fit(x, y)
     scores = np.asarray(calibrated.predict_proba(values)[:, 1], dtype=np.float64)
     return scores, FittedFinding(finding, *counts, chosen)
