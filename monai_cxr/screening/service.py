@@ -20,7 +20,7 @@ from monai_cxr.errors import CXRError, SettingsError
 from monai_cxr.screening import intake, logs, retention
 from monai_cxr.screening.destinations import destination_of, listener_of
 from monai_cxr.screening.health import HealthServer
-from monai_cxr.screening.ledger import Ledger, audit, open_ledger, studies
+from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
 from monai_cxr.screening.settings import ScreeningSettings
 from monai_cxr.screening.spool import GIB, Spool
@@ -118,7 +118,8 @@ class Service:
             watch = WatchFolder(table.folder, table.settle_seconds, table.delete, table.priority)
             parts.append(("watch", lambda: watch.run(ledger, spool, self.stop)))
         if "work" in self.only and model is not None:
-            parts.append(("work", lambda: self._work(ledger, model)))
+            owner = owner_name("work")
+            parts.append(("work", lambda: self._work(ledger, model, owner)))
         if "deliver" in self.only and model is not None:
             parts += [
                 (f"deliver {table.name}", self._deliverer(ledger, model, i))
@@ -128,13 +129,14 @@ class Service:
             parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
         return parts
 
-    def _work(self, ledger: Ledger, model: BundleModel) -> None:
+    def _work(self, ledger: Ledger, model: BundleModel, owner: str) -> None:
         from monai_cxr.screening.worker import WorkerOptions, run_worker
 
         table = self.settings.model
         assert table is not None
+        jobs.release_owners(ledger, owner)  # of before an outage of the database
         options = WorkerOptions(
-            owner_name("work"),
+            owner,
             batch_size=table.batch_size,
             readers=table.readers,
             deliveries=tuple(
@@ -159,7 +161,12 @@ class Service:
         destination = destination_of(self.settings.destinations[number])
         builders = {"sr": report_builder(model.operating_points)}
         owner = owner_name("deliver")
-        return lambda: run_delivery(ledger, destination, builders, owner, self.stop)
+
+        def deliver() -> None:
+            outbox.release_owners(ledger, owner)  # of before an outage of the database
+            run_delivery(ledger, destination, builders, owner, self.stop)
+
+        return deliver
 
     def _housekeep(self, ledger: Ledger, spool: Spool) -> None:
         table = self.settings.rollup
