@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli import service_verbs
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 screen_app = typer.Typer(
@@ -18,6 +19,7 @@ screen_app = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
     screen_app.command("archive")(archive)
+    service_verbs.register(screen_app)
     app.add_typer(screen_app, name="screen")
 
 
@@ -43,6 +45,14 @@ def archive(
         bool, typer.Option("--sr/--no-sr", help="Write a structured report for each film.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use a Ray cluster: its address, 'auto', or 'local' to start one here; then "
+            "--workers is the number of actors.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Screen an archive: every film exactly one result and one structured report.
@@ -56,7 +66,14 @@ def archive(
 
     options = ArchiveOptions(workers, batch_size, reports, device)
     with progress("files") as report:
-        summary = screen_archive(source, bundle, out, options, progress=report)
+        if ray is None:
+            summary = screen_archive(source, bundle, out, options, progress=report)
+        else:
+            from monai_cxr.screening.archive_ray import screen_archive_on_ray
+
+            summary = screen_archive_on_ray(
+                source, bundle, out, options, address=ray, progress=report
+            )
     numbers = summary.counts
     n_duplicates = numbers.arrivals.get("duplicate", 0)
     if json:

@@ -230,60 +230,93 @@ class _Queue:
         return self._pool.submit(prepare_film, self._model, film.key, film.path)
 
 
-def _work(
-    ledger: Ledger,
-    model: Predictor,
-    options: WorkerOptions,
-    batch: Sequence[tuple[Film, Future[Prepared]]],
-) -> int:
+def outcomes_of(
+    model: Predictor, reads: Sequence[tuple[int, Callable[[], Prepared]]]
+) -> tuple[list[Outcome], list[tuple[int, Exception]]]:
+    """Read and predict films; one that fails does not stop the others.
+
+    Args:
+        model: The model.
+        reads: (film, what reads it), at most a batch.
+
+    Returns:
+        Outcomes, refusals among them; and (film, error) of what may be tried again.
+
+    Raises:
+        BundleError: If the model is wrong.
+    """
     outcomes: list[Outcome] = []
-    ready: list[tuple[Film, Prepared]] = []
-    for film, future in batch:
+    errors: list[tuple[int, Exception]] = []
+    ready: list[tuple[int, Prepared]] = []
+    for film_id, read in reads:
         try:
-            ready.append((film, future.result()))
+            ready.append((film_id, read()))
         except InputError as error:
-            if error.reason in MAY_PASS and film.attempts < options.max_attempts:
-                _retry(ledger, options, film, error)
+            if error.reason in MAY_PASS:
+                errors.append((film_id, error))
             else:
-                outcomes.append(Outcome(film.id, reason=error.reason, message=str(error)))
+                outcomes.append(Outcome(film_id, reason=error.reason, message=str(error)))
         except (BundleError, MissingDependency):
             raise
         except Exception as error:  # noqa: BLE001 - one film must not stop the others
-            _retry(ledger, options, film, error)
-    outcomes += _predicted(ledger, model, options, ready)
-    return jobs.finish(ledger, options.owner, outcomes, deliveries=options.deliveries)
+            errors.append((film_id, error))
+    predicted, failed = _predicted(model, ready)
+    return outcomes + predicted, errors + failed
 
 
 def _predicted(
-    ledger: Ledger,
-    model: Predictor,
-    options: WorkerOptions,
-    ready: Sequence[tuple[Film, Prepared]],
-) -> list[Outcome]:
+    model: Predictor, ready: Sequence[tuple[int, Prepared]]
+) -> tuple[list[Outcome], list[tuple[int, Exception]]]:
     if not ready:
-        return []
+        return [], []
+    films = [prepared for _, prepared in ready]
     try:
-        films = [prepared for _, prepared in ready]
         predictions = model.predict_prepared(
             [(film.key, film.flags) for film in films],
             np.stack([film.inputs for film in films]),
         )
     except (BundleError, MissingDependency):
         raise
-    except Exception as error:  # noqa: BLE001 - found out one by one
+    except Exception as error:  # noqa: BLE001 - which film it was is found out one by one
         if len(ready) == 1:
-            _retry(ledger, options, ready[0][0], error)
-            return []
-        return [o for one in ready for o in _predicted(ledger, model, options, [one])]
-    return [
-        outcome_of(film.id, prepared, prediction)
-        for (film, prepared), prediction in zip(ready, predictions, strict=True)
-    ]
+            return [], [(ready[0][0], error)]
+        each = [_predicted(model, [one]) for one in ready]
+        return [o for found, _ in each for o in found], [e for _, found in each for e in found]
+    found = zip(ready, predictions, strict=True)
+    return [outcome_of(film_id, film, prediction) for (film_id, film), prediction in found], []
 
 
-def _retry(ledger: Ledger, options: WorkerOptions, film: Film, error: Exception) -> None:
-    kind = type(error).__name__  # its text may hold a path or an identity
-    state = jobs.retry_later(
-        ledger, options.owner, film.id, kind, max_attempts=options.max_attempts
-    )
-    _log.warning("film not finished", extra={"film": film.id, "error": kind, "state": state})
+def commit(
+    ledger: Ledger,
+    options: WorkerOptions,
+    films: Sequence[Film],
+    outcomes: Sequence[Outcome],
+    errors: Sequence[tuple[int, Exception]],
+) -> int:
+    """Finish films in one transaction, and give back what may be tried again.
+
+    Returns:
+        How many were finished.
+    """
+    attempts = {film.id: film.attempts for film in films}
+    ended = list(outcomes)
+    for film_id, error in errors:
+        if isinstance(error, InputError) and attempts[film_id] >= options.max_attempts:
+            ended.append(Outcome(film_id, reason=error.reason, message=str(error)))
+            continue
+        kind = type(error).__name__  # its text may hold a path or an identity
+        state = jobs.retry_later(
+            ledger, options.owner, film_id, kind, max_attempts=options.max_attempts
+        )
+        _log.warning("film not finished", extra={"film": film_id, "error": kind, "state": state})
+    return jobs.finish(ledger, options.owner, ended, deliveries=options.deliveries)
+
+
+def _work(
+    ledger: Ledger,
+    model: Predictor,
+    options: WorkerOptions,
+    batch: Sequence[tuple[Film, Future[Prepared]]],
+) -> int:
+    outcomes, errors = outcomes_of(model, [(film.id, future.result) for film, future in batch])
+    return commit(ledger, options, [film for film, _ in batch], outcomes, errors)

@@ -190,9 +190,7 @@ class TestFinish:
         assert counts.count(ledger).n_results == 4
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_any_order_of_leases_crashes_and_ends_gives_one_result_a_film(tmp_path_factory, seed):
     """A model of the queue: whatever workers do, each film is finished exactly once."""

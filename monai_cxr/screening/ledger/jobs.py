@@ -36,7 +36,13 @@ _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 600.0
 
 
 def lease(
-    ledger: Ledger, owner: str, n: int, *, seconds: float = 120.0, max_attempts: int = MAX_ATTEMPTS
+    ledger: Ledger,
+    owner: str,
+    n: int,
+    *,
+    seconds: float = 120.0,
+    max_attempts: int = MAX_ATTEMPTS,
+    suspects_alone: bool = True,
 ) -> list[Film]:
     """Lease up to n films, the most urgent first.
 
@@ -46,11 +52,13 @@ def lease(
         n: Films at most; one that was leased before comes alone.
         seconds: After that time without :func:`renew` or :func:`finish`, others may lease them.
         max_attempts: A film that was leased that often without an end is quarantined.
+        suspects_alone: False where a film cannot kill the process that leases it.
     """
     now = ledger.clock()
     with ledger.write() as connection:
         _return_expired(connection, now)
         chosen = _candidates(connection, n, now)
+        chosen = _without_company(chosen) if suspects_alone else chosen
         poison = [row for row in chosen if row.attempts >= max_attempts]
         for row in poison:
             message = f"The film was tried {row.attempts} times without an end."
@@ -91,7 +99,11 @@ def _candidates(connection: Connection, n: int, now: float) -> list[Any]:
         .limit(n)
         .with_for_update(skip_locked=True)  # SQLite has one writer and needs none
     )
-    rows = list(connection.execute(query))
+    return list(connection.execute(query))
+
+
+def _without_company(rows: list[Any]) -> list[Any]:
+    """The first row alone if it was tried before, else all that were not."""
     if rows and rows[0].attempts > 0:
         return rows[:1]
     return [row for row in rows if row.attempts == 0]

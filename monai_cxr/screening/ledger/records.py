@@ -116,6 +116,7 @@ class Outcome:
         quality: Measures of the picture.
         deliverable: Whether results go to the destinations; an image without a DICOM header has
             no study to put a report into.
+        predicted_at: Seconds since 1970; None for the time of the commit.
     """
 
     film_id: int
@@ -128,6 +129,7 @@ class Outcome:
     manufacturer: str = ""
     quality: Mapping[str, float] = field(default_factory=dict)
     deliverable: bool = True
+    predicted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def result_row(outcome: Outcome, prediction: Prediction, *, now: float) -> dict[
         "age": outcome.age,
         "sex": outcome.sex,
         "manufacturer": outcome.manufacturer,
-        "predicted_at": now,
+        "predicted_at": now if outcome.predicted_at is None else outcome.predicted_at,
     }
 
 

@@ -1,0 +1,51 @@
+"""Destinations: the settings' tables as the network parts that they describe."""
+
+from __future__ import annotations
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.screening.delivery import Destination, DicomWeb, Folder, Pacs
+from monai_cxr.screening.dicom_network import AllowedSender, Peer, TlsFiles
+from monai_cxr.screening.dicomweb import DicomWebServer
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.settings import DestinationTable, ListenerTable, TlsTable
+from monai_cxr.screening.spool import Spool
+from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
+
+
+def destination_of(table: DestinationTable) -> Destination:
+    """Where results go.
+
+    Raises:
+        SettingsError: If a folder destination has no path.
+    """
+    if table.kind == "pacs":
+        peer = Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
+        return Pacs(table.name, peer, table.calling_ae)
+    if table.kind == "dicomweb":
+        server = DicomWebServer(
+            table.url, username=table.username, password=table.password, token=table.token
+        )
+        return DicomWeb(table.name, server)
+    if table.path is None:
+        raise SettingsError(f"A destination of kind folder needs destinations.{table.name}.path.")
+    return Folder(table.name, table.path)
+
+
+def listener_of(table: ListenerTable, ledger: Ledger, spool: Spool) -> StorageScp:
+    """The C-STORE listener, not yet started."""
+    settings = ListenerSettings(
+        ae_title=table.ae_title,
+        host=table.host,
+        port=table.port,
+        senders=tuple(AllowedSender(s.ae_title, s.host) for s in table.senders),
+        tls=_tls(table.tls),
+        max_associations=table.max_associations,
+        priority=table.priority,
+    )
+    return StorageScp(settings, ledger, spool)
+
+
+def _tls(table: TlsTable | None) -> TlsFiles | None:
+    if table is None:
+        return None
+    return TlsFiles(table.certificate, table.private_key, table.authorities)

@@ -1,0 +1,390 @@
+"""Settings: one TOML file; an unknown key names its neighbours, a secret stays out of the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from monai_cxr.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_SECRET = {"secret": True}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTable:
+    """``[ledger]``.
+
+    Attributes:
+        url: ``sqlite:///FILE`` or ``postgresql://...``; or ``url_env``, ``url_file``.
+    """
+
+    url: str = field(metadata=_SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolTable:
+    """``[spool]``.
+
+    Attributes:
+        folder: Where received files are kept.
+        reserve_gib: Low-water mark of its disk; below it nothing is accepted.
+        keep_days: Spooled files of completed films are deleted after so many days; 0 keeps them.
+    """
+
+    folder: Path
+    reserve_gib: float = 5.0
+    keep_days: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """``[model]``.
+
+    Attributes:
+        bundle: Folder of a packaged bundle.
+        device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
+        batch_size: Films at a time.
+        readers: Threads that read ahead.
+        lease_seconds: How long a worker may be silent before others take its films.
+        max_attempts: Then a film is quarantined.
+    """
+
+    bundle: str
+    device: str = "auto"
+    batch_size: int = 8
+    readers: int = 2
+    lease_seconds: float = 300.0
+    max_attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTable:
+    """``[watch]``.
+
+    Attributes:
+        folder: Searched with its subfolders.
+        settle_seconds: A file is taken when it has not changed for so long.
+        delete: Whether a file is deleted when it is durable in the spool.
+        priority: Priority class of what arrives here.
+    """
+
+    folder: Path
+    settle_seconds: float = 5.0
+    delete: bool = False
+    priority: str = "ROUTINE"
+
+
+@dataclass(frozen=True, slots=True)
+class SenderTable:
+    """``[[listener.senders]]``: who may send.
+
+    Attributes:
+        ae_title: Calling AE title.
+        host: Its host name or address; ``""`` for any.
+    """
+
+    ae_title: str
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTable:
+    """``tls``: PEM files.
+
+    Attributes:
+        certificate: Ours.
+        private_key: Ours.
+        authorities: Whom we trust.
+    """
+
+    certificate: Path
+    private_key: Path
+    authorities: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTable:
+    """``[listener]``: films by C-STORE.
+
+    Attributes:
+        ae_title: Our AE title.
+        host: Address to listen on.
+        port: Port.
+        senders: Who may send; empty allows nobody.
+        max_associations: At a time.
+        priority: Priority class of what arrives here.
+        tls: Mutual TLS.
+    """
+
+    ae_title: str = "MONAI_CXR"
+    host: str = "127.0.0.1"
+    port: int = 11112
+    senders: tuple[SenderTable, ...] = ()
+    max_associations: int = 64
+    priority: str = "ROUTINE"
+    tls: TlsTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationTable:
+    """``[[destinations]]``: where results go.
+
+    Attributes:
+        name: Unique name.
+        kind: ``"folder"``, ``"pacs"`` (C-STORE) or ``"dicomweb"`` (STOW-RS).
+        objects: What is sent: ``"sr"``.
+        path: Of a folder.
+        ae_title: Called AE title of a PACS.
+        calling_ae: Our AE title.
+        host: Of a PACS.
+        port: Of a PACS.
+        tls: Mutual TLS with a PACS.
+        url: Root of a DICOMweb service.
+        username: For HTTP Basic.
+        password: By ``password_env`` or ``password_file``.
+        token: By ``token_env`` or ``token_file``.
+    """
+
+    name: str
+    kind: str
+    objects: tuple[str, ...] = ("sr",)
+    path: Path | None = None
+    ae_title: str = ""
+    calling_ae: str = "MONAI_CXR"
+    host: str = ""
+    port: int = 104
+    tls: TlsTable | None = None
+    url: str = ""
+    username: str = ""
+    password: str = field(default="", metadata=_SECRET, repr=False)
+    token: str = field(default="", metadata=_SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthTable:
+    """``[health]``: /healthz, /readyz and /metrics.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port; 0 for any free one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 9180
+
+
+@dataclass(frozen=True, slots=True)
+class RollUpTable:
+    """``[rollup]``: when a study counts as complete.
+
+    Attributes:
+        quiet_seconds: Without a new film.
+        force_seconds: At the latest.
+    """
+
+    quiet_seconds: float = 60.0
+    force_seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningSettings:
+    """The whole file.
+
+    Attributes:
+        ledger: Required.
+        spool: Required.
+        model: Required where films are read.
+        watch: A folder to watch.
+        listener: C-STORE.
+        destinations: Where results go.
+        health: HTTP.
+        rollup: Studies.
+        log_level: ``"DEBUG"``, ``"INFO"``, ``"WARNING"`` or ``"ERROR"``.
+    """
+
+    ledger: LedgerTable
+    spool: SpoolTable
+    model: ModelTable | None = None
+    watch: WatchTable | None = None
+    listener: ListenerTable | None = None
+    destinations: tuple[DestinationTable, ...] = ()
+    health: HealthTable = HealthTable()
+    rollup: RollUpTable = RollUpTable()
+    log_level: str = "INFO"
+
+
+_DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_OBJECTS = ("sr",)
+_PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def read_settings(path: Path | str) -> ScreeningSettings:
+    """Read and check a settings file.
+
+    Args:
+        path: A TOML file. Relative paths in it are relative to its folder.
+
+    Raises:
+        SettingsError: Naming the key, what was expected, and the nearest known key.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"The settings '{path.name}' cannot be read: {error.strerror}."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings '{path.name}' are no TOML: {error}.") from None
+    return settings_of(content, folder=path.absolute().parent)
+
+
+def settings_of(
+    content: Mapping[str, Any], *, folder: Path, environment: Mapping[str, str] | None = None
+) -> ScreeningSettings:
+    """Check a parsed file; see :func:`read_settings`."""
+    reader = _Reader(folder, os.environ if environment is None else environment)
+    settings: ScreeningSettings = reader.table(ScreeningSettings, content, "")
+    _check(settings)
+    return settings
+
+
+class _Reader:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder, self._environment = folder, environment
+
+    def table(self, kind: Any, content: Any, where: str) -> Any:
+        if not isinstance(content, Mapping):
+            raise SettingsError(f"Expected [{where}] to be a table, but got {_kind(content)}.")
+        types = get_type_hints(kind)
+        fields = {f.name: f for f in dataclasses.fields(kind)}
+        values: dict[str, Any] = {}
+        for key, value in content.items():
+            name = key if key in fields else self._secret_of(key, fields)
+            if name is None:
+                raise _unknown(key, where, fields)
+            full = f"{where}.{key}" if where else key
+            if name == key:
+                if fields[name].metadata and name != "url":
+                    raise SettingsError(
+                        f"A secret does not belong into the settings: replace {full} by "
+                        f"{key}_env (a variable) or {key}_file."
+                    )
+                values[name] = self.value(types[name], value, full)
+            else:
+                values[name] = self._secret(key, value, full)
+        missing = [
+            name
+            for name, f in fields.items()
+            if name not in values
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        ]
+        if missing:
+            raise SettingsError(
+                f"The settings lack {', '.join(f'{where}.{n}' if where else n for n in missing)}."
+            )
+        return kind(**values)
+
+    def value(self, kind: Any, value: Any, where: str) -> Any:
+        origin = get_origin(kind)
+        if origin in (Union, UnionType):
+            kind = next(k for k in get_args(kind) if k is not type(None))
+            origin = get_origin(kind)
+        if origin is tuple:
+            if not isinstance(value, list):
+                raise SettingsError(f"Expected {where} to be a list, but got {_kind(value)}.")
+            item = get_args(kind)[0]
+            return tuple(self.value(item, v, f"{where}[{i}]") for i, v in enumerate(value))
+        if dataclasses.is_dataclass(kind):
+            return self.table(kind, value, where)
+        if kind is Path and isinstance(value, str) and value:
+            return self._folder / Path(value).expanduser()
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+        wanted = "path" if kind is Path else kind.__name__
+        raise SettingsError(f"Expected {where} as {wanted}, but got {_kind(value)}.")
+
+    @staticmethod
+    def _secret_of(key: str, fields: Mapping[str, Any]) -> str | None:
+        name, _, how = key.rpartition("_")
+        return name if how in ("env", "file") and name in fields and fields[name].metadata else None
+
+    def _secret(self, key: str, value: Any, where: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"Expected {where} as a name, but got {_kind(value)}.")
+        if key.endswith("_env"):
+            if value not in self._environment:
+                raise SettingsError(f"{where} names the variable {value}, which is not set.")
+            return self._environment[value]
+        try:
+            return (self._folder / value).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(f"The file that {where} names cannot be read.") from None
+
+
+def _unknown(key: str, where: str, fields: Mapping[str, Any]) -> SettingsError:
+    secrets = [name for name, entry in fields.items() if entry.metadata]
+    known = [*fields, *(f"{name}_{how}" for name in secrets for how in ("env", "file"))]
+    near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    place = f"[{where}]" if where else "the settings"
+    return SettingsError(f"Unknown key '{key}' in {place}. {hint}Known: {', '.join(known)}.")
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__}"
+
+
+def _check(settings: ScreeningSettings) -> None:
+    _one_of("log_level", settings.log_level, _LEVELS)
+    for name, table in (("watch", settings.watch), ("listener", settings.listener)):
+        if table is not None:
+            _one_of(f"{name}.priority", table.priority, _PRIORITIES)
+    if settings.spool.reserve_gib < 0 or settings.spool.keep_days < 0:
+        raise SettingsError("Expected spool.reserve_gib and spool.keep_days of at least 0.")
+    if settings.model is not None and (
+        settings.model.batch_size < 1
+        or settings.model.readers < 1
+        or settings.model.max_attempts < 1
+    ):
+        raise SettingsError(
+            "Expected model.batch_size, model.readers and model.max_attempts of at least 1."
+        )
+    names = [destination.name for destination in settings.destinations]
+    if len(set(names)) != len(names):
+        raise SettingsError("Expected destinations with different names.")
+    for destination in settings.destinations:
+        where = f"destinations.{destination.name}"
+        _one_of(f"{where}.kind", destination.kind, tuple(_DESTINATION_NEEDS))
+        for item in destination.objects:
+            _one_of(f"{where}.objects", item, _OBJECTS)
+        for need in _DESTINATION_NEEDS[destination.kind]:
+            if not getattr(destination, need):
+                raise SettingsError(
+                    f"A destination of kind {destination.kind} needs {where}.{need}."
+                )
+    if settings.watch is not None:
+        watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
+        if watch == spool or watch in spool.parents or spool in watch.parents:
+            raise SettingsError("Expected watch.folder and spool.folder apart from each other.")
+
+
+def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"Expected {where} of {', '.join(allowed)}, but got '{value}'.")
