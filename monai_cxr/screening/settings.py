@@ -93,10 +93,12 @@ class SenderTable:
     Attributes:
         ae_title: Calling AE title.
         host: Its host name or address; ``""`` for any.
+        port: Where it takes Storage Commitment reports; 0 for nowhere.
     """
 
     ae_title: str
     host: str = ""
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ class DestinationTable:
     Attributes:
         name: Unique name.
         kind: ``"folder"``, ``"pacs"`` (C-STORE) or ``"dicomweb"`` (STOW-RS).
-        objects: What is sent: ``"sr"``.
+        objects: What is sent: ``"sr"`` (structured report), ``"sc"`` (heat map of the most
+            probable positive finding).
         path: Of a folder.
         ae_title: Called AE title of a PACS.
         calling_ae: Our AE title.
@@ -170,6 +173,45 @@ class DestinationTable:
     username: str = ""
     password: str = field(default="", metadata=_SECRET, repr=False)
     token: str = field(default="", metadata=_SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PullTable:
+    """``[[pulls]]``: films that we fetch from a PACS by study date.
+
+    Attributes:
+        name: Unique name.
+        kind: ``"dicomweb"`` (QIDO-RS, WADO-RS) or ``"pacs"`` (C-FIND, and C-MOVE to the listener).
+        every_seconds: Ask again after so long; 0 asks only when ``screen pull`` is run.
+        days: How many days back ``screen run`` asks for, today included.
+        priority: Priority class of what a DICOMweb service gives.
+        url: Root of a DICOMweb service.
+        username: For HTTP Basic.
+        password: By ``password_env`` or ``password_file``.
+        token: By ``token_env`` or ``token_file``.
+        ae_title: Called AE title of a PACS.
+        calling_ae: Our AE title.
+        move_destination: AE title of our listener, as the PACS knows it.
+        host: Of a PACS.
+        port: Of a PACS.
+        tls: Mutual TLS with a PACS.
+    """
+
+    name: str
+    kind: str
+    every_seconds: float = 0.0
+    days: int = 2
+    priority: str = "ROUTINE"
+    url: str = ""
+    username: str = ""
+    password: str = field(default="", metadata=_SECRET, repr=False)
+    token: str = field(default="", metadata=_SECRET, repr=False)
+    ae_title: str = ""
+    calling_ae: str = "MONAI_CXR"
+    move_destination: str = "MONAI_CXR"
+    host: str = ""
+    port: int = 104
+    tls: TlsTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +251,7 @@ class ScreeningSettings:
         watch: A folder to watch.
         listener: C-STORE.
         destinations: Where results go.
+        pulls: Where films are fetched from.
         health: HTTP.
         rollup: Studies.
         log_level: ``"DEBUG"``, ``"INFO"``, ``"WARNING"`` or ``"ERROR"``.
@@ -220,13 +263,15 @@ class ScreeningSettings:
     watch: WatchTable | None = None
     listener: ListenerTable | None = None
     destinations: tuple[DestinationTable, ...] = ()
+    pulls: tuple[PullTable, ...] = ()
     health: HealthTable = HealthTable()
     rollup: RollUpTable = RollUpTable()
     log_level: str = "INFO"
 
 
 _DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
-_OBJECTS = ("sr",)
+_PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_OBJECTS = ("sr", "sc")
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -379,10 +424,25 @@ def _check(settings: ScreeningSettings) -> None:
                 raise SettingsError(
                     f"A destination of kind {destination.kind} needs {where}.{need}."
                 )
+    _check_pulls(settings)
     if settings.watch is not None:
         watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
         if watch == spool or watch in spool.parents or spool in watch.parents:
             raise SettingsError("Expected watch.folder and spool.folder apart from each other.")
+
+
+def _check_pulls(settings: ScreeningSettings) -> None:
+    if len({pull.name for pull in settings.pulls}) != len(settings.pulls):
+        raise SettingsError("Expected pulls with different names.")
+    for pull in settings.pulls:
+        where = f"pulls.{pull.name}"
+        _one_of(f"{where}.kind", pull.kind, tuple(_PULL_NEEDS))
+        _one_of(f"{where}.priority", pull.priority, _PRIORITIES)
+        if pull.days < 1 or pull.every_seconds < 0:
+            raise SettingsError(f"Expected {where}.days of at least 1, every_seconds of 0 or more.")
+        for need in _PULL_NEEDS[pull.kind]:
+            if not getattr(pull, need):
+                raise SettingsError(f"A pull of kind {pull.kind} needs {where}.{need}.")
 
 
 def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
