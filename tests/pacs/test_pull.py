@@ -167,7 +167,7 @@ kind = "{kind}"
         films = jobs.lease(ledger, "test", 100)
     assert {film.key.sop_uid for film in films} == uids(601, 602, 603, 605)
     unknown = ["screen", "pull", "other", *command[3:], "--settings", str(settings)]
-    with pytest.raises(SettingsError, match="no pull 'other'. Known: archive"):
+    with pytest.raises(SettingsError, match=r"no pull 'other'\. Known: archive"):
         app(unknown, standalone_mode=False)
 
 
