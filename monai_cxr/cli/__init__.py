@@ -12,6 +12,7 @@ import typer
 
 from monai_cxr.cli import (
     data_verbs,
+    deidentify_verb,
     demo_verb,
     explain_verbs,
     model_verbs,
@@ -43,6 +44,7 @@ model_verbs.register(app)
 report_verbs.register(app)
 explain_verbs.register(app)
 screen_verbs.register(app)
+deidentify_verb.register(app)
 demo_verb.register(app)
 
 
