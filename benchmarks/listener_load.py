@@ -39,7 +39,10 @@ def listen(folder: str, associations: int, port, memory, done) -> None:
     """The listener's process: it reports its port, and its memory once a second."""
     ledger = open_ledger(Path(folder) / "ledger.sqlite")
     settings = ListenerSettings(
-        port=0, senders=(AllowedSender("LOAD"),), max_associations=associations + 4
+        port=0,
+        senders=(AllowedSender("LOAD"),),
+        max_associations=associations + 4,
+        timeout_seconds=300.0,
     )
     with StorageScp(settings, ledger, Spool(Path(folder) / "spool", reserve_bytes=0)) as scp:
         port.put(scp.port)
@@ -54,17 +57,18 @@ def resident_mib() -> float:
     return pages * 4096 / 2**20
 
 
-def send(port: int, first: int, last: int, side: int, times, statuses) -> None:
-    """Films of one association, one after the other."""
+def connect(port: int):
     entity = AE(ae_title="LOAD")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 300
     entity.add_requested_context(DX)
-    association = entity.associate(
+    return entity.associate(
         "127.0.0.1", port, ae_title="MONAI_CXR", evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)]
     )
-    if not association.is_established:
-        statuses.append(-1)
-        return
+
+
+def send(port: int, first: int, last: int, side: int, times, statuses) -> None:
+    """Films of one association, one after the other; like a PACS, it sends again what broke off."""
+    association = connect(port)
     pixels = np.random.default_rng(first).integers(0, 4096, (side, side), dtype=np.uint16)
     for number in range(first, last):
         pixels[0, 0], pixels[0, 1] = number % 4096, number // 4096
@@ -76,10 +80,16 @@ def send(port: int, first: int, last: int, side: int, times, statuses) -> None:
         )
         dataset = pydicom.dcmread(io.BytesIO(data))
         begin = time.perf_counter()
-        status = association.send_c_store(dataset)
+        for _ in range(10):
+            if not association.is_established:
+                association = connect(port)
+            status = association.send_c_store(dataset) if association.is_established else {}
+            if "Status" in status:
+                break
         times.append(time.perf_counter() - begin)
         statuses.append(int(status.get("Status", -1)))
-    association.release()
+    if association.is_established:
+        association.release()
 
 
 def send_all(port: int, ranges, side: int, queue) -> None:

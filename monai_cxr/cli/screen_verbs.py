@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli import service_verbs
+from monai_cxr.cli import pull_verb, service_verbs
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 screen_app = typer.Typer(
@@ -19,6 +19,7 @@ screen_app = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
     screen_app.command("archive")(archive)
+    pull_verb.register(screen_app)
     service_verbs.register(screen_app)
     app.add_typer(screen_app, name="screen")
 

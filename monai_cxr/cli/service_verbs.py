@@ -57,7 +57,9 @@ def run(
     settings: Annotated[Path, typer.Option(metavar="FILE", help="The service's TOML.")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="watch, listen, work, deliver or housekeep. Repeatable. Default: all."),
+        typer.Option(
+            help="watch, listen, pull, work, deliver or housekeep. Repeatable. Default: all."
+        ),
     ] = None,
 ) -> None:
     """Run the service in the foreground; SIGTERM drains it, kill -9 loses nothing.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import importlib.metadata
 import io
 import re
 from collections.abc import Mapping
@@ -24,7 +25,6 @@ from pydicom.config import IGNORE
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from monai_cxr import __version__
 from monai_cxr.dicom import elements, parsing
 from monai_cxr.dicom.identity_traces import IdentityTraces
 from monai_cxr.dicom.instances import DicomInstance, add_file_meta, written
@@ -197,7 +197,11 @@ def _rebuilt(source: Dataset, policy: DeidentificationPolicy, syntax: str) -> tu
     result.PatientIdentityRemoved = "YES"
     result.LongitudinalTemporalInformationModified = "MODIFIED"
     result.BurnedInAnnotation = elements.text(source, "BurnedInAnnotation").upper() or None
-    result.DeidentificationMethod = [f"monai_cxr {__version__}", f"PS3.15 E.1-1, {TABLE[-5:]}"]
+    library = importlib.metadata.version("dicom-anonymizer")
+    result.DeidentificationMethod = [
+        f"monai_cxr with dicom-anonymizer {library}",
+        f"PS3.15 E.1-1, {TABLE[-5:]}",
+    ]
     result.DeidentificationMethodCodeSequence = [_method(*_METHODS[name]) for name in methods]
     pixels = source["PixelData"]
     result[_PIXEL_DATA] = DataElement(

@@ -30,8 +30,10 @@ from monai_cxr.screening.storage_scu import Answer
 BATCH = 16
 """Objects of one association; building one takes about 0.3 s, and a lease 120 s."""
 
-Builder = Callable[[DeliveryContent], DicomInstance]
-"""Makes the object of a delivery; the same bytes each time."""
+NOTHING_TO_SEND = "nothing_to_send"
+
+Builder = Callable[[DeliveryContent], DicomInstance | None]
+"""Makes the object of a delivery, the same each time; None where there is nothing to send."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,7 +129,7 @@ class DicomWeb:
 
 def report_builder(
     operating_points: Mapping[str, OperatingPoint], calibration: str = ""
-) -> Builder:
+) -> Callable[[DeliveryContent], DicomInstance]:
     """A builder of structured reports, for deliveries of kind ``"sr"``.
 
     Args:
@@ -170,6 +172,7 @@ def deliver_batch(
     kinds = list(builders)
     leased = outbox.lease(ledger, owner, n, kinds=kinds, destinations=[destination.name])
     built: list[tuple[Delivery, DicomInstance]] = []
+    n_delivered = 0
     for delivery in leased:
         try:
             made = builders[delivery.kind](outbox.content(ledger, delivery))
@@ -177,14 +180,17 @@ def deliver_batch(
             kind = getattr(error, "reason", type(error).__name__)
             _note_failure(ledger, owner, delivery, Answer(False, error=kind, permanent=True))
             continue
-        built.append((delivery, made))
+        if made is None:
+            outbox.delivered(ledger, owner, delivery.id, status=NOTHING_TO_SEND)
+            n_delivered += 1
+        else:
+            built.append((delivery, made))
     if not built:
-        return 0, len(leased)
+        return n_delivered, len(leased) - n_delivered
     try:
         answers = destination.send([made for _, made in built])
     except DeliveryError as error:
         answers = [Answer(False, error=str(error))] * len(built)
-    n_delivered = 0
     for (delivery, made), answer in zip(built, answers, strict=True):
         if answer.stored:
             outbox.delivered(

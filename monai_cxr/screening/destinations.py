@@ -1,13 +1,18 @@
-"""Destinations: the settings' tables as the network parts that they describe."""
+"""Destinations, listener and pulls: the settings' tables as the parts that they describe."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from monai_cxr.errors import SettingsError
+from monai_cxr.screening import intake
 from monai_cxr.screening.delivery import Destination, DicomWeb, Folder, Pacs
 from monai_cxr.screening.dicom_network import AllowedSender, Peer, TlsFiles
 from monai_cxr.screening.dicomweb import DicomWebServer
 from monai_cxr.screening.ledger import Ledger
-from monai_cxr.screening.settings import DestinationTable, ListenerTable, TlsTable
+from monai_cxr.screening.pull import DicomWebSource, Source
+from monai_cxr.screening.query_retrieve import QueryRetrieve
+from monai_cxr.screening.settings import DestinationTable, ListenerTable, PullTable, TlsTable
 from monai_cxr.screening.spool import Spool
 from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
 
@@ -37,12 +42,26 @@ def listener_of(table: ListenerTable, ledger: Ledger, spool: Spool) -> StorageSc
         ae_title=table.ae_title,
         host=table.host,
         port=table.port,
-        senders=tuple(AllowedSender(s.ae_title, s.host) for s in table.senders),
+        senders=tuple(AllowedSender(s.ae_title, s.host, s.port) for s in table.senders),
         tls=_tls(table.tls),
         max_associations=table.max_associations,
         priority=table.priority,
     )
     return StorageScp(settings, ledger, spool)
+
+
+def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:
+    """Where films are fetched from."""
+    if table.kind == "pacs":
+        peer = Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
+        return QueryRetrieve(table.name, peer, table.calling_ae, table.move_destination)
+    server = DicomWebServer(
+        table.url, username=table.username, password=table.password, token=table.token
+    )
+    receive = partial(
+        intake.receive, ledger, spool, source=f"pull {table.name}", priority=table.priority
+    )
+    return DicomWebSource(table.name, server, receive)
 
 
 def _tls(table: TlsTable | None) -> TlsFiles | None:

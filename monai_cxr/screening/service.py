@@ -12,24 +12,27 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from monai_cxr.errors import CXRError, SettingsError
+from monai_cxr.errors import CXRError, DeliveryError, SettingsError
 from monai_cxr.screening import intake, logs, retention
-from monai_cxr.screening.destinations import destination_of, listener_of
+from monai_cxr.screening.destinations import destination_of, listener_of, pull_source_of
 from monai_cxr.screening.health import HealthServer
-from monai_cxr.screening.ledger import Ledger, audit, open_ledger, studies
+from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
-from monai_cxr.screening.settings import ScreeningSettings
-from monai_cxr.screening.spool import GIB, Spool
+from monai_cxr.screening.pull import pull
+from monai_cxr.screening.settings import PullTable, ScreeningSettings
+from monai_cxr.screening.spool import GIB, Spool, SpoolFull
 from monai_cxr.screening.watch_folder import WatchFolder
 
 if TYPE_CHECKING:
     from monai_cxr.bundle.model import BundleModel
 
-PARTS = ("watch", "listen", "work", "deliver", "housekeep")
+PARTS = ("watch", "listen", "pull", "work", "deliver", "housekeep")
 _HOUSEKEEPING_SECONDS = 5.0
 _OUTAGE_SECONDS = 2.0
 _IDLE_SECONDS = 0.2
@@ -91,7 +94,7 @@ class Service:
         _log.info("stopped")
 
     def _receives(self) -> bool:
-        return bool({"watch", "listen"} & set(self.only))
+        return bool({"watch", "listen", "pull"} & set(self.only))
 
     def _model(self) -> BundleModel | None:
         if not {"work", "deliver"} & set(self.only):
@@ -117,8 +120,15 @@ class Service:
                 raise SettingsError("Expected watch.folder to be a folder. Create it first.")
             watch = WatchFolder(table.folder, table.settle_seconds, table.delete, table.priority)
             parts.append(("watch", lambda: watch.run(ledger, spool, self.stop)))
+        if "pull" in self.only:
+            parts += [
+                (f"pull {table.name}", partial(self._pull, ledger, spool, table))
+                for table in settings.pulls
+                if table.every_seconds > 0
+            ]
         if "work" in self.only and model is not None:
-            parts.append(("work", lambda: self._work(ledger, model)))
+            owner = owner_name("work")
+            parts.append(("work", lambda: self._work(ledger, model, owner)))
         if "deliver" in self.only and model is not None:
             parts += [
                 (f"deliver {table.name}", self._deliverer(ledger, model, i))
@@ -128,13 +138,14 @@ class Service:
             parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
         return parts
 
-    def _work(self, ledger: Ledger, model: BundleModel) -> None:
+    def _work(self, ledger: Ledger, model: BundleModel, owner: str) -> None:
         from monai_cxr.screening.worker import WorkerOptions, run_worker
 
         table = self.settings.model
         assert table is not None
+        jobs.release_owners(ledger, owner)  # of before an outage of the database
         options = WorkerOptions(
-            owner_name("work"),
+            owner,
             batch_size=table.batch_size,
             readers=table.readers,
             deliveries=tuple(
@@ -154,12 +165,35 @@ class Service:
         )
 
     def _deliverer(self, ledger: Ledger, model: BundleModel, number: int) -> Callable[[], None]:
-        from monai_cxr.screening.delivery import report_builder, run_delivery
+        from monai_cxr.screening.delivery import Builder, report_builder, run_delivery
 
-        destination = destination_of(self.settings.destinations[number])
-        builders = {"sr": report_builder(model.operating_points)}
+        table = self.settings.destinations[number]
+        destination = destination_of(table)
+        builders: dict[str, Builder] = {"sr": report_builder(model.operating_points)}
+        if "sc" in table.objects and self.settings.model is not None:
+            from monai_cxr.screening.heatmaps import heatmap_builder
+
+            builders["sc"] = heatmap_builder(
+                self.settings.model.bundle, device=self.settings.model.device
+            )
         owner = owner_name("deliver")
-        return lambda: run_delivery(ledger, destination, builders, owner, self.stop)
+
+        def deliver() -> None:
+            outbox.release_owners(ledger, owner)  # of before an outage of the database
+            run_delivery(ledger, destination, builders, owner, self.stop)
+
+        return deliver
+
+    def _pull(self, ledger: Ledger, spool: Spool, table: PullTable) -> None:
+        source = pull_source_of(table, ledger, spool)
+        while not self.stop.is_set():
+            today = date.today()
+            try:
+                done = pull(ledger, source, today - timedelta(days=table.days - 1), today)
+                _log.info("pulled", extra={"part": table.name, "n": done.n_fetched})
+            except (DeliveryError, SpoolFull) as error:
+                _log.warning("pull failed", extra={"error": type(error).__name__})
+            self.stop.wait(table.every_seconds)
 
     def _housekeep(self, ledger: Ledger, spool: Spool) -> None:
         table = self.settings.rollup

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.screening.settings_reader import SECRET, TableReader
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-_SECRET = {"secret": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,7 @@ class LedgerTable:
         url: ``sqlite:///FILE`` or ``postgresql://...``; or ``url_env``, ``url_file``.
     """
 
-    url: str = field(metadata=_SECRET, repr=False)
+    url: str = field(metadata=SECRET, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +89,12 @@ class SenderTable:
     Attributes:
         ae_title: Calling AE title.
         host: Its host name or address; ``""`` for any.
+        port: Where it takes Storage Commitment reports; 0 for nowhere.
     """
 
     ae_title: str
     host: str = ""
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +142,8 @@ class DestinationTable:
     Attributes:
         name: Unique name.
         kind: ``"folder"``, ``"pacs"`` (C-STORE) or ``"dicomweb"`` (STOW-RS).
-        objects: What is sent: ``"sr"``.
+        objects: What is sent: ``"sr"`` (structured report), ``"sc"`` (heat map of the most
+            probable positive finding).
         path: Of a folder.
         ae_title: Called AE title of a PACS.
         calling_ae: Our AE title.
@@ -168,8 +167,47 @@ class DestinationTable:
     tls: TlsTable | None = None
     url: str = ""
     username: str = ""
-    password: str = field(default="", metadata=_SECRET, repr=False)
-    token: str = field(default="", metadata=_SECRET, repr=False)
+    password: str = field(default="", metadata=SECRET, repr=False)
+    token: str = field(default="", metadata=SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PullTable:
+    """``[[pulls]]``: films that we fetch from a PACS by study date.
+
+    Attributes:
+        name: Unique name.
+        kind: ``"dicomweb"`` (QIDO-RS, WADO-RS) or ``"pacs"`` (C-FIND, and C-MOVE to the listener).
+        every_seconds: Ask again after so long; 0 asks only when ``screen pull`` is run.
+        days: How many days back ``screen run`` asks for, today included.
+        priority: Priority class of what a DICOMweb service gives.
+        url: Root of a DICOMweb service.
+        username: For HTTP Basic.
+        password: By ``password_env`` or ``password_file``.
+        token: By ``token_env`` or ``token_file``.
+        ae_title: Called AE title of a PACS.
+        calling_ae: Our AE title.
+        move_destination: AE title of our listener, as the PACS knows it.
+        host: Of a PACS.
+        port: Of a PACS.
+        tls: Mutual TLS with a PACS.
+    """
+
+    name: str
+    kind: str
+    every_seconds: float = 0.0
+    days: int = 2
+    priority: str = "ROUTINE"
+    url: str = ""
+    username: str = ""
+    password: str = field(default="", metadata=SECRET, repr=False)
+    token: str = field(default="", metadata=SECRET, repr=False)
+    ae_title: str = ""
+    calling_ae: str = "MONAI_CXR"
+    move_destination: str = "MONAI_CXR"
+    host: str = ""
+    port: int = 104
+    tls: TlsTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +247,7 @@ class ScreeningSettings:
         watch: A folder to watch.
         listener: C-STORE.
         destinations: Where results go.
+        pulls: Where films are fetched from.
         health: HTTP.
         rollup: Studies.
         log_level: ``"DEBUG"``, ``"INFO"``, ``"WARNING"`` or ``"ERROR"``.
@@ -220,13 +259,15 @@ class ScreeningSettings:
     watch: WatchTable | None = None
     listener: ListenerTable | None = None
     destinations: tuple[DestinationTable, ...] = ()
+    pulls: tuple[PullTable, ...] = ()
     health: HealthTable = HealthTable()
     rollup: RollUpTable = RollUpTable()
     log_level: str = "INFO"
 
 
 _DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
-_OBJECTS = ("sr",)
+_PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_OBJECTS = ("sr", "sc")
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -256,99 +297,10 @@ def settings_of(
     content: Mapping[str, Any], *, folder: Path, environment: Mapping[str, str] | None = None
 ) -> ScreeningSettings:
     """Check a parsed file; see :func:`read_settings`."""
-    reader = _Reader(folder, os.environ if environment is None else environment)
+    reader = TableReader(folder, os.environ if environment is None else environment)
     settings: ScreeningSettings = reader.table(ScreeningSettings, content, "")
     _check(settings)
     return settings
-
-
-class _Reader:
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._folder, self._environment = folder, environment
-
-    def table(self, kind: Any, content: Any, where: str) -> Any:
-        if not isinstance(content, Mapping):
-            raise SettingsError(f"Expected [{where}] to be a table, but got {_kind(content)}.")
-        types = get_type_hints(kind)
-        fields = {f.name: f for f in dataclasses.fields(kind)}
-        values: dict[str, Any] = {}
-        for key, value in content.items():
-            name = key if key in fields else self._secret_of(key, fields)
-            if name is None:
-                raise _unknown(key, where, fields)
-            full = f"{where}.{key}" if where else key
-            if name == key:
-                if fields[name].metadata and name != "url":
-                    raise SettingsError(
-                        f"A secret does not belong into the settings: replace {full} by "
-                        f"{key}_env (a variable) or {key}_file."
-                    )
-                values[name] = self.value(types[name], value, full)
-            else:
-                values[name] = self._secret(key, value, full)
-        missing = [
-            name
-            for name, f in fields.items()
-            if name not in values
-            and f.default is dataclasses.MISSING
-            and f.default_factory is dataclasses.MISSING
-        ]
-        if missing:
-            raise SettingsError(
-                f"The settings lack {', '.join(f'{where}.{n}' if where else n for n in missing)}."
-            )
-        return kind(**values)
-
-    def value(self, kind: Any, value: Any, where: str) -> Any:
-        origin = get_origin(kind)
-        if origin in (Union, UnionType):
-            kind = next(k for k in get_args(kind) if k is not type(None))
-            origin = get_origin(kind)
-        if origin is tuple:
-            if not isinstance(value, list):
-                raise SettingsError(f"Expected {where} to be a list, but got {_kind(value)}.")
-            item = get_args(kind)[0]
-            return tuple(self.value(item, v, f"{where}[{i}]") for i, v in enumerate(value))
-        if dataclasses.is_dataclass(kind):
-            return self.table(kind, value, where)
-        if kind is Path and isinstance(value, str) and value:
-            return self._folder / Path(value).expanduser()
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-        wanted = "path" if kind is Path else kind.__name__
-        raise SettingsError(f"Expected {where} as {wanted}, but got {_kind(value)}.")
-
-    @staticmethod
-    def _secret_of(key: str, fields: Mapping[str, Any]) -> str | None:
-        name, _, how = key.rpartition("_")
-        return name if how in ("env", "file") and name in fields and fields[name].metadata else None
-
-    def _secret(self, key: str, value: Any, where: str) -> str:
-        if not isinstance(value, str) or not value:
-            raise SettingsError(f"Expected {where} as a name, but got {_kind(value)}.")
-        if key.endswith("_env"):
-            if value not in self._environment:
-                raise SettingsError(f"{where} names the variable {value}, which is not set.")
-            return self._environment[value]
-        try:
-            return (self._folder / value).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(f"The file that {where} names cannot be read.") from None
-
-
-def _unknown(key: str, where: str, fields: Mapping[str, Any]) -> SettingsError:
-    secrets = [name for name, entry in fields.items() if entry.metadata]
-    known = [*fields, *(f"{name}_{how}" for name in secrets for how in ("env", "file"))]
-    near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    place = f"[{where}]" if where else "the settings"
-    return SettingsError(f"Unknown key '{key}' in {place}. {hint}Known: {', '.join(known)}.")
-
-
-def _kind(value: Any) -> str:
-    return f"{type(value).__name__}"
 
 
 def _check(settings: ScreeningSettings) -> None:
@@ -379,10 +331,25 @@ def _check(settings: ScreeningSettings) -> None:
                 raise SettingsError(
                     f"A destination of kind {destination.kind} needs {where}.{need}."
                 )
+    _check_pulls(settings)
     if settings.watch is not None:
         watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
         if watch == spool or watch in spool.parents or spool in watch.parents:
             raise SettingsError("Expected watch.folder and spool.folder apart from each other.")
+
+
+def _check_pulls(settings: ScreeningSettings) -> None:
+    if len({pull.name for pull in settings.pulls}) != len(settings.pulls):
+        raise SettingsError("Expected pulls with different names.")
+    for pull in settings.pulls:
+        where = f"pulls.{pull.name}"
+        _one_of(f"{where}.kind", pull.kind, tuple(_PULL_NEEDS))
+        _one_of(f"{where}.priority", pull.priority, _PRIORITIES)
+        if pull.days < 1 or pull.every_seconds < 0:
+            raise SettingsError(f"Expected {where}.days of at least 1, every_seconds of 0 or more.")
+        for need in _PULL_NEEDS[pull.kind]:
+            if not getattr(pull, need):
+                raise SettingsError(f"A pull of kind {pull.kind} needs {where}.{need}.")
 
 
 def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:

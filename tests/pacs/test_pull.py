@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import date
 from functools import partial
 
@@ -11,14 +12,16 @@ import pytest
 from dicom_peers import ORTHANC_USER, free_port
 from pacs_films import film_bytes
 
+from monai_cxr.cli import app
 from monai_cxr.dicom.instances import DicomInstance
 from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.screening import intake, storage_scu
 from monai_cxr.screening.dicom_network import AllowedSender, Peer
 from monai_cxr.screening.dicomweb import DicomWebServer, FoundInstance
-from monai_cxr.screening.ledger import jobs
+from monai_cxr.screening.ledger import jobs, open_ledger
 from monai_cxr.screening.pull import DicomWebSource, pull
 from monai_cxr.screening.query_retrieve import QueryRetrieve
+from monai_cxr.screening.settings import settings_of
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
 NUMBERS = {date(2025, 3, 1): (601, 602), date(2025, 3, 3): (603,), date(2025, 3, 9): (604,)}
@@ -127,3 +130,58 @@ def test_a_source_that_is_away(taken):
         pull(taken.ledger, query, FIRST, LAST)
     with pytest.raises(SettingsError, match="before"):
         pull(taken.ledger, query, LAST, FIRST)
+
+
+@pytest.mark.parametrize("kind", ["dicomweb", "pacs"])
+def test_command(kind, filled, move_port, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PACS_PASSWORD", ORTHANC_USER[1])
+    where = {
+        "dicomweb": f'url = "{filled.dicom_web}"\nusername = "cxr"\npassword_env = "PACS_PASSWORD"',
+        "pacs": f'ae_title = "ORTHANC"\nhost = "127.0.0.1"\nport = {filled.dicom_port}\n'
+        'calling_ae = "CXRSCU"\nmove_destination = "CXRMOVE"',
+    }[kind]
+    settings = tmp_path / "screening.toml"
+    settings.write_text(
+        f"""
+[ledger]
+url = "sqlite:///{tmp_path / "ledger.sqlite"}"
+[spool]
+folder = "spool"
+reserve_gib = 0
+[listener]
+ae_title = "CXRMOVE"
+port = {move_port}
+[[listener.senders]]
+ae_title = "ORTHANC"
+host = "127.0.0.1"
+[[pulls]]
+name = "archive"
+kind = "{kind}"
+{where}
+"""
+    )
+    command = ["screen", "pull", "archive", "--first", "2025-03-01", "--last", "2025-03-03"]
+    app([*command, "--settings", str(settings), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out) == {"days": 3, "found": 4, "fetched": 4}
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        films = jobs.lease(ledger, "test", 100)
+    assert {film.key.sop_uid for film in films} == uids(601, 602, 603, 605)
+    unknown = ["screen", "pull", "other", *command[3:], "--settings", str(settings)]
+    with pytest.raises(SettingsError, match=r"no pull 'other'\. Known: archive"):
+        app(unknown, standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"name": "a", "kind": "ftp"}, "pulls.a.kind of pacs, dicomweb"),
+        ({"name": "a", "kind": "dicomweb"}, "needs pulls.a.url"),
+        ({"name": "a", "kind": "pacs", "ae_title": "X"}, "needs pulls.a.host"),
+        ({"name": "a", "kind": "dicomweb", "url": "http://x", "days": 0}, "days of at least 1"),
+        ({"name": "a", "kind": "dicomweb", "url": "http://x", "password": "y"}, "password_env"),
+    ],
+)
+def test_settings_are_checked(table, message, tmp_path):
+    content = {"ledger": {"url": "sqlite:///x"}, "spool": {"folder": "s"}, "pulls": [table]}
+    with pytest.raises(SettingsError, match=message):
+        settings_of(content, folder=tmp_path)

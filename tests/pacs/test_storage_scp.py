@@ -21,14 +21,18 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
+from monai_cxr.dicom import elements
+from monai_cxr.dicom.parsing import quiet
+from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.scope import is_radiograph_class
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.screening.dicom_network import AllowedSender
 from monai_cxr.screening.ledger import counts, jobs, quarantine
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import ListenerSettings
+from monai_cxr.screening.storage_scp import RESULT_CLASSES, ListenerSettings
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
@@ -222,13 +226,15 @@ class TestBadInput:
             assert send(scp.port, film_bytes(1)) == 0x0000
 
 
-def store_raw(association, data: bytes, *, announced: str = "", raw: bytes | None = None) -> int:
+def store_raw(
+    association, data: bytes, *, announced: str = "", raw: bytes | None = None, sop_class: str = DX
+) -> int:
     """A C-STORE whose announcement and data set need not agree."""
     from pynetdicom.dimse_primitives import C_STORE
 
     request = C_STORE()
     request.MessageID, request.Priority = 7, 2
-    request.AffectedSOPClassUID = DX
+    request.AffectedSOPClassUID = sop_class
     if raw is None:
         dataset = pydicom.dcmread(io.BytesIO(data))
         raw = data[data.index(b"\x08\x00\x16\x00") :]
@@ -371,3 +377,45 @@ def test_many_associations_at_once(taken):
             thread.join(300)
     assert statuses == [0x0000] * 60
     assert len(jobs.lease(taken.ledger, "test", 100)) == 60
+
+
+def test_every_real_file_gets_the_right_answer_and_no_log_names_anybody(
+    taken, data_directory, caplog
+):
+    """Films of every maker and character set are taken, SRs refused, all else not negotiated."""
+    from pynetdicom.dsutils import split_dataset
+
+    caplog.set_level(logging.DEBUG)
+    secrets: set[str] = set()
+    answers: dict[str, int | None] = {}
+    with taken.listener() as scp:
+        for path in sorted((data_directory / "dicom").glob("*.dcm")):
+            data = path.read_bytes()
+            try:
+                opened = open_dicom(data)
+                meta, offset = split_dataset(path)
+            except (InputError, AttributeError, pydicom.errors.InvalidDicomError):
+                continue  # no Part 10 file: no sender could announce it
+            with quiet():
+                for keyword in ("PatientName", "PatientID"):
+                    secrets.update(v for v in elements.texts(opened.parsed.dataset, keyword) if v)
+            facts = opened.facts
+            context = build_context(facts.sop_class_uid, meta.TransferSyntaxUID)
+            association = associate(scp.port, contexts=[context])
+            if association.is_established:
+                answers[path.name] = store_raw(
+                    association, data, announced=facts.key.sop_uid, raw=data[offset:],
+                    sop_class=facts.sop_class_uid,
+                )  # fmt: skip
+                association.release()
+            else:
+                answers[path.name] = None
+            is_film = is_radiograph_class(facts.sop_class_uid)
+            is_report = facts.sop_class_uid in RESULT_CLASSES
+            expected = 0x0000 if is_film else 0x0122 if is_report else None
+            assert answers[path.name] == expected, path.name
+    assert list(answers.values()).count(0x0000) > 20
+    assert list(answers.values()).count(0x0122) >= 1
+    long_enough = {secret for secret in secrets if len(secret) >= 5}
+    assert len(long_enough) > 10
+    assert not [secret for secret in long_enough if secret in caplog.text]

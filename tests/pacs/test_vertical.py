@@ -15,6 +15,7 @@ from monai_cxr.dicom.instances import DicomInstance
 from monai_cxr.screening import dicomweb, storage_scu
 from monai_cxr.screening.delivery import DicomWeb, Pacs, deliver_batch, report_builder
 from monai_cxr.screening.dicom_network import Peer
+from monai_cxr.screening.heatmaps import heatmap_builder
 from monai_cxr.screening.ledger import jobs, outbox, quarantine
 from monai_cxr.screening.worker import WorkerOptions, run_worker
 
@@ -42,16 +43,19 @@ def test_from_storescu_to_the_report_in_the_study(
             subprocess.run([*command, str(scp.port), str(film)], check=True, timeout=300)
 
     model = BundleModel.load(packaged_bundle, device="cpu")
-    options = WorkerOptions("worker", deliveries=(("sr", "pacs"), ("sr", "web")))
+    options = WorkerOptions("worker", deliveries=(("sr", "pacs"), ("sr", "web"), ("sc", "pacs")))
     n = run_worker(taken.ledger, model, options, should_stop=lambda: False, when_idle=lambda: False)
     assert n == len(films)
     assert quarantine.entries(taken.ledger) == []
     assert jobs.n_unfinished(taken.ledger) == 0
 
-    builders = {"sr": report_builder(model.operating_points, calibration="per finding")}
+    builders = {
+        "sr": report_builder(model.operating_points, calibration="per finding"),
+        "sc": heatmap_builder(str(packaged_bundle), device="cpu"),
+    }
     web = DicomWeb("web", dicomweb.DicomWebServer(orthanc.dicom_web, *ORTHANC_USER))
-    for destination in (Pacs("pacs", peer), web):
-        assert deliver_batch(taken.ledger, destination, builders, "delivery") == (len(films), 0)
+    for destination, n in ((Pacs("pacs", peer), 2 * len(films)), (web, len(films))):
+        assert deliver_batch(taken.ledger, destination, builders, "delivery") == (n, 0)
     assert outbox.n_pending(taken.ledger) == 0
 
     predictions = {p.key.sop_uid: p for p in _results(taken)}
@@ -70,6 +74,9 @@ def test_from_storescu_to_the_report_in_the_study(
         assert [walker.presence(g) == "present" for g in groups] == [
             bool(score.positive) for score in said.scores
         ]
+        captures = [i for i in orthanc.instances(header.StudyInstanceUID) if i.Modality == "OT"]
+        cited = [i.SourceImageSequence[0].ReferencedSOPInstanceUID for i in captures]
+        assert (header.SOPInstanceUID in cited) == any(score.positive for score in said.scores)
         stream = io.BytesIO()
         pydicom.dcmwrite(stream, reports[0], enforce_file_format=True)
         assert errors_of_dciodvfy(stream.getvalue(), tmp_path) == []
