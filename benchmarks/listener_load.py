@@ -66,7 +66,7 @@ def connect(port: int):
     )
 
 
-def send(port: int, first: int, last: int, side: int, times, statuses) -> None:
+def send(port: int, first: int, last: int, side: int, times, statuses, resends) -> None:
     """Films of one association, one after the other; like a PACS, it sends again what broke off."""
     association = connect(port)
     pixels = np.random.default_rng(first).integers(0, 4096, (side, side), dtype=np.uint16)
@@ -84,8 +84,9 @@ def send(port: int, first: int, last: int, side: int, times, statuses) -> None:
             if not association.is_established:
                 association = connect(port)
             status = association.send_c_store(dataset) if association.is_established else {}
-            if "Status" in status:
+            if status.get("Status") == 0x0000:
                 break
+            resends.append(status.get("Status"))
         times.append(time.perf_counter() - begin)
         statuses.append(int(status.get("Status", -1)))
     if association.is_established:
@@ -96,15 +97,16 @@ def send_all(port: int, ranges, side: int, queue) -> None:
     """A process of senders, a thread an association."""
     times: list[float] = []
     statuses: list[int] = []
+    resends: list[int | None] = []
     threads = [
-        threading.Thread(target=send, args=(port, first, last, side, times, statuses))
+        threading.Thread(target=send, args=(port, first, last, side, times, statuses, resends))
         for first, last in ranges
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    queue.put((times, statuses))
+    queue.put((times, statuses, len(resends)))
 
 
 def run_load(folder: str, associations: int, films: int, side: int) -> int:
@@ -130,8 +132,8 @@ def run_load(folder: str, associations: int, films: int, side: int) -> int:
         sender.join()
     done.set()
     server.join()
-    times = np.array([t for part, _ in said for t in part])
-    statuses = [s for _, part in said for s in part]
+    times = np.array([t for part, _, _ in said for t in part])
+    statuses = [s for _, part, _ in said for s in part]
     mib = []
     while not memory.empty():
         mib.append(memory.get())
@@ -142,6 +144,7 @@ def run_load(folder: str, associations: int, films: int, side: int) -> int:
     print(f"associations at once       {associations}")
     print(f"films sent                 {len(statuses)} ({side} x {side}, 16 bit)")
     print(f"answered 0x0000            {sum(s == 0 for s in statuses)}")
+    print(f"sent again                 {sum(n for _, _, n in said)} (refused or broken off)")
     print(f"films in the ledger        {held}")
     print(f"files in the spool         {files}")
     print(f"films per second           {len(statuses) / seconds:.0f}")
@@ -187,10 +190,9 @@ def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
     settings = ListenerSettings(port=0, senders=(AllowedSender("LOAD"),))
     with StorageScp(settings, ledger, Spool(Path(folder) / "spool", reserve_bytes=0)) as scp:
         times: list[float] = []
-        statuses: list[int] = []
         for number in range(films):
             begin = time.monotonic()
-            send(scp.port, number, number + 1, side, times, statuses)
+            send(scp.port, number, number + 1, side, times, [], [])
             time.sleep(max(0.0, 1.0 - (time.monotonic() - begin)))
         while jobs.n_unfinished(ledger) or outbox.n_pending(ledger):
             time.sleep(0.2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -50,6 +51,9 @@ RESULT_CLASSES = (
 )
 """Negotiated so that a PACS that forwards whole studies can hand over our own results, which are
 dropped; those of others are refused one by one."""
+
+INTAKE_AT_ONCE = 4
+"""Objects taken in at a time; the other senders wait, instead of failing to get the ledger."""
 
 _VERIFICATION, _COMMITMENT = "1.2.840.10008.1.1", "1.2.840.10008.1.20.1"
 _REJECT_CALLING = (0x01, 0x01, 0x03)  # permanent; by the user; calling AE title not recognized
@@ -109,6 +113,9 @@ class StorageScp:
     ledger: Ledger
     spool: Spool
     on_store: Callable[[int], None] = lambda status: None
+    _gate: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(INTAKE_AT_ONCE), init=False, repr=False
+    )
     _server: Any = field(default=None, init=False, repr=False)
     _reporter: CommitmentReporter | None = field(default=None, init=False, repr=False)
     _addresses: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
@@ -205,17 +212,18 @@ class StorageScp:
         calling_ae = str(event.assoc.requestor.primitive.calling_ae_title).strip()
         data = event.encoded_dataset()
         try:
-            refusal = self._refusal(event, data, calling_ae)
-            if refusal is not None:
-                return refusal
-            receipt = intake.receive(
-                self.ledger,
-                self.spool,
-                data,
-                source=SOURCE,
-                calling_ae=calling_ae,
-                priority=self.settings.priority,
-            )
+            with self._gate:
+                refusal = self._refusal(event, data, calling_ae)
+                if refusal is not None:
+                    return refusal
+                receipt = intake.receive(
+                    self.ledger,
+                    self.spool,
+                    data,
+                    source=SOURCE,
+                    calling_ae=calling_ae,
+                    priority=self.settings.priority,
+                )
         except SpoolFull:
             return OUT_OF_RESOURCES
         except SQLAlchemyError as error:  # the ledger is away: the sender keeps the film

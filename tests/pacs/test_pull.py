@@ -36,7 +36,7 @@ def filled(orthanc):
                             SeriesInstanceUID="1.2.826.0.1.3680043.10.1479.77.4"))  # fmt: skip
     films.append(film_bytes(606, StudyDate="20250301", Modality="OT",
                             SOPClassUID="1.2.840.10008.5.1.4.1.1.7"))  # fmt: skip
-    peer = Peer("ORTHANC", "127.0.0.1", orthanc.dicom_port)
+    peer = Peer("ORTHANC", "127.0.0.1", orthanc.dicom_port, timeout_seconds=120.0)
     sent = [DicomInstance("", "", "", "", film) for film in films]
     assert all(a.stored for a in storage_scu.store(sent, peer, calling_ae="CXRSCU"))
     return orthanc
@@ -72,7 +72,7 @@ def test_pixels_arrive_unchanged(taken, filled):
 
 
 def test_c_find_and_c_move(taken, filled, move_port):
-    peer = Peer("ORTHANC", "127.0.0.1", filled.dicom_port)
+    peer = Peer("ORTHANC", "127.0.0.1", filled.dicom_port, timeout_seconds=120.0)
     source = QueryRetrieve("pacs", peer, calling_ae="CXRSCU", move_destination="CXRMOVE")
     listener = taken.listener(
         ae_title="CXRMOVE", port=move_port, senders=(AllowedSender("ORTHANC", "127.0.0.1"),)
@@ -85,7 +85,7 @@ def test_c_find_and_c_move(taken, filled, move_port):
 
 
 def test_a_failed_move_is_said_and_goes_on_later(taken, filled, move_port):
-    peer = Peer("ORTHANC", "127.0.0.1", filled.dicom_port)
+    peer = Peer("ORTHANC", "127.0.0.1", filled.dicom_port, timeout_seconds=120.0)
     source = QueryRetrieve("pacs", peer, calling_ae="CXRSCU", move_destination="NOWHERE")
     with pytest.raises(DeliveryError, match="move_0x"):
         pull(taken.ledger, source, FIRST, LAST)

@@ -25,7 +25,7 @@ def test_from_storescu_to_the_report_in_the_study(
     taken, orthanc, phantom_index, packaged_bundle, tmp_path
 ):
     films = sorted(phantom_index.films.rglob("*.dcm"))[:3]
-    peer = Peer("ORTHANC", "127.0.0.1", orthanc.dicom_port)
+    peer = Peer("ORTHANC", "127.0.0.1", orthanc.dicom_port, timeout_seconds=120.0)
     archived = [DicomInstance("", "", "", "", film.read_bytes()) for film in films]
     assert all(a.stored for a in storage_scu.store(archived, peer, calling_ae="CXRSCU"))
 
@@ -83,7 +83,7 @@ def test_from_storescu_to_the_report_in_the_study(
 
     # What the PACS forwards to us of our own is no film.
     with taken.listener() as scp:
-        back = Peer("MONAI_CXR", "127.0.0.1", scp.port)
+        back = Peer("MONAI_CXR", "127.0.0.1", scp.port, timeout_seconds=120.0)
         returned = DicomInstance("", "", "", "", stream.getvalue())
         assert storage_scu.store([returned], back, calling_ae="CXRSCU")[0].status == "0x0000"
     assert jobs.n_unfinished(taken.ledger) == 0
