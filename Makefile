@@ -26,7 +26,7 @@ lint: $(VENV)/installed-dev
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[viewer]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

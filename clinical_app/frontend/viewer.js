@@ -616,10 +616,11 @@ function element(tag, name = "", text = "") {
   return made;
 }
 
-function button(name, label, key, act) {
+function button(name, label, key, act, sign = label) {
   const made = element("button", name);
   made.type = "button";
-  made.append(element("span", "", label));
+  made.append(element("span", "", sign));
+  if (sign !== label) made.setAttribute("aria-label", label);
   if (key) made.append(element("kbd", "", key));
   made.title = key ? `${label} (${key})` : label;
   made.addEventListener("click", act);
@@ -711,9 +712,9 @@ class Desk {
     tools.append(this.fader);
     const walk = element("div", "group");
     this.tool.list = button("tool", "List", "w", () => this.send("go", ""));
-    this.tool.previous = button("tool", "Previous", "p", () => this.go("previous"));
-    this.tool.next = button("tool", "Next", "n", () => this.go("next"));
-    this.tool.help = button("tool", "Keys", "?", () => this.help());
+    this.tool.previous = button("tool", "Previous study", "p", () => this.go("previous"), "‹");
+    this.tool.next = button("tool", "Next study", "n", () => this.go("next"), "›");
+    this.tool.help = button("tool", "Keys", "?", () => this.help(), "");
     walk.append(this.tool.list, this.tool.previous, this.tool.next, this.tool.help);
     this.bar.append(this.where, this.presets, tools, walk);
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,3 +50,16 @@ def demo(
     show("Five films", ("film", *result.film_columns), result.films)
     say(f"Bundle: {result.bundle}")
     say(f"Report: {result.report}")
+    say(f"Look at the films: {view_command(out)}")
+
+
+def view_command(out: Path) -> str:
+    """The command that opens the viewer on the demo, with its installation where it is absent."""
+    from importlib.util import find_spec
+
+    command = shlex.join(
+        ["monai-cxr", "view", str(out / "bundle"), "--files", str(out / "archive")]
+    )
+    if find_spec("streamlit") is None:
+        return f"pip install 'monai-cxr[viewer]', then {command}"
+    return command
