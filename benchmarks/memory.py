@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/memory.py BUNDLE [--films 5000] [--runtime auto]
 
-One phantom film is written as PNG and predicted over and over, through the pipeline and the writer of
-`monai-cxr predict`, embeddings included. Linux only: the size is read from /proc.
+One phantom film is written as PNG and predicted over and over, through the pipeline and the writer
+of `monai-cxr predict`, embeddings included. Linux only: the size is read from /proc.
 """
 
 from __future__ import annotations
