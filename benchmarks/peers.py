@@ -10,9 +10,11 @@ Usage: python benchmarks/peers.py [--data DIR] [--films 16] [--rounds 3] [--runt
 All run the same DenseNet-121 (random weights, 224 px, one channel) on the same films: NIH's own
 1,024-px PNGs, and 2,500 x 2,000 12-bit DICOM, uncompressed and in five transfer syntaxes in turn.
 The pipelines take turns within a round, so that a slow moment of the machine hits all alike. Start
-of the reader and loader processes is included for all, import and model loading for none. CPU time
-is that of the process and of its children. Printed are medians with the range over the rounds, the
-ratio to (d)'s first runtime, and how near each engine is to torch fp32.
+of the reader and loader processes is included for all, import and model loading for none; below 16
+films (d) reads in threads. CPU time is that of the process and of its children; with --one-core it
+is also comparable on a machine that is busy with other work, where images/s are not. Printed are
+medians with the range over the rounds, the ratio to (d)'s first runtime, and how near each engine is
+to torch fp32.
 """
 
 from __future__ import annotations
@@ -37,10 +39,11 @@ from monai_cxr.bundle.engine_rates import processor
 from monai_cxr.bundle.export import export
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.runtime import available_cores
 from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.files import read_radiograph
 
-SIZE, WORKERS, BATCH = 224, 2, 8
+SIZE, BATCH = 224, 8
 Pipeline = Callable[[list[Path]], np.ndarray]
 
 
@@ -95,7 +98,7 @@ def monai_bundle(network: torch.nn.Module) -> Pipeline:
         rows: list[np.ndarray] = []
         evaluator = SupervisedEvaluator(
             device=torch.device("cpu"),
-            val_data_loader=DataLoader(data, batch_size=BATCH, num_workers=WORKERS),
+            val_data_loader=DataLoader(data, batch_size=BATCH, num_workers=available_cores()),
             network=network,
             inferer=SimpleInferer(),
             postprocessing=lambda item: rows.append(np.asarray(item["pred"])) or item,
@@ -138,7 +141,7 @@ class PlainDataset(torch.utils.data.Dataset):
 def plain_script(network: torch.nn.Module) -> Pipeline:
     def run(paths: list[Path]) -> np.ndarray:
         loader = torch.utils.data.DataLoader(
-            PlainDataset(paths), batch_size=BATCH, num_workers=WORKERS
+            PlainDataset(paths), batch_size=BATCH, num_workers=available_cores()
         )
         with torch.no_grad():
             return np.concatenate([network(batch).numpy() for batch in loader])
@@ -150,7 +153,8 @@ def ours(bundle: Path, runtime: str) -> Pipeline:
     model = BundleModel.load(bundle, device="cpu", runtime=runtime)
 
     def run(paths: list[Path]) -> np.ndarray:
-        table = predict_table(model, pd.DataFrame({"path": [str(path) for path in paths]}))
+        inputs = pd.DataFrame({"path": [str(path) for path in paths]})
+        table = predict_table(model, inputs)
         if (table["reason"] != "").any():
             raise SystemExit(f"refused: {set(table['reason'])}")
         return table.filter(like="logit_").to_numpy()
@@ -158,7 +162,7 @@ def ours(bundle: Path, runtime: str) -> Pipeline:
     return run
 
 
-def make_bundle(folder: Path, runtimes: list[str]) -> Path:
+def make_bundle(folder: Path, runtimes: list[str], films: list[Path]) -> Path:
     """The shipped bundle with random weights, exported for each runtime."""
     bundle = folder / "random_weights"
     copy_bundle(find_bundle("chest_xray_classification"), bundle, {"image_size": SIZE})
@@ -169,7 +173,7 @@ def make_bundle(folder: Path, runtimes: list[str]) -> Path:
     write_digests(bundle)
     for runtime in runtimes:
         if runtime != "torch":
-            export(bundle, runtime)
+            export(bundle, runtime, films=films)
     return bundle
 
 
@@ -245,15 +249,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--films", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one-core", action="store_true", help="pin all of it to one core")
     parser.add_argument("--runtimes", default="openvino,onnx", help="of (d), the first one leads")
     arguments = parser.parse_args()
+    if arguments.one_core and hasattr(os, "sched_setaffinity"):
+        # On a machine that others use, waiting threads would be counted as work.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # the peers' deprecations
     runtimes = arguments.runtimes.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        bundle = make_bundle(Path(folder), runtimes)
+        films = make_films(arguments.data, Path(folder), arguments.films)
+        bundle = make_bundle(Path(folder), runtimes, films["PNG 1024"])
         network = build_network(read_config(bundle, "inference")).eval()
         network.load_state_dict(torch.load(bundle / WEIGHTS_NAME))
-        films = make_films(arguments.data, Path(folder), arguments.films)
         pipelines = {
             "(a) torchxrayvision's loop": torchxrayvision_loop(network),
             "(b) MONAI bundle": monai_bundle(network),
