@@ -186,9 +186,9 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
                 f"No config of this bundle has the setting '{key}'. The first ids are: "
                 f"{', '.join(known)}."
             )
-        if key == "image_size":
+        if key in ("image_size", "resize"):
             image = configs["metadata"]["network_data_format"]["inputs"]["image"]
-            image["spatial_shape"] = [value, value]
+            image |= {"resize": value} if key == "resize" else {"spatial_shape": [value, value]}
     for name, config in configs.items():
         write_config(target, name, config)
 
