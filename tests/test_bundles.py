@@ -180,6 +180,7 @@ class TestSameFacts:
         image = metadata["network_data_format"]["inputs"]["image"]
         output = metadata["network_data_format"]["outputs"]["pred"]
         assert image["spatial_shape"] == [config["image_size"]] * 2
+        assert image["resize"] == config["resize"]
         assert image["num_channels"] == config["network_def"]["in_channels"]
         assert output["num_channels"] == config["network_def"]["out_channels"]
         assert list(output["channel_def"].values()) == config["findings"]

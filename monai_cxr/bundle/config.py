@@ -215,6 +215,8 @@ def _follow(formats: dict[str, Any], key: str, value: Any) -> None:
     """Let the metadata say what a setting makes of input and output."""
     if key == "image_size":
         formats["inputs"]["image"]["spatial_shape"] = [value, value]
+    if key == "resize":
+        formats["inputs"]["image"]["resize"] = value
     if key == "findings":
         pred = formats["outputs"]["pred"]
         pred["num_channels"] = len(value)

@@ -135,8 +135,8 @@ class TestCopy:
         for name in ("train", "inference"):
             assert configs[name]["resize"] == "pad"
             assert configs[name]["image_size"] == 64
-        shape = configs["metadata"]["network_data_format"]["inputs"]["image"]["spatial_shape"]
-        assert shape == [64, 64]
+        image = configs["metadata"]["network_data_format"]["inputs"]["image"]
+        assert (image["spatial_shape"], image["resize"]) == ([64, 64], "pad")
 
     @pytest.mark.parametrize("separator", ["::", "#"])
     def test_inside(self, bundle, tmp_path, separator):

@@ -165,6 +165,10 @@ class TestLookupTables:
         film = pixels(stored=signed, VOILUTSequence=[lut_item(63488, IDENTITY_12, 12)])
         np.testing.assert_allclose(film, RAMP / 4095.0, atol=1e-6)
 
+    def test_first_value_of_input_that_an_intercept_makes_negative(self):
+        film = pixels(RescaleIntercept="-2048", VOILUTSequence=[lut_item(63488, IDENTITY_12, 12)])
+        np.testing.assert_allclose(film, RAMP / 4095.0, atol=1e-6)
+
     def test_8_bit_entries_in_words_of_their_own(self):
         item = lut_item(0, IDENTITY_12 // 16, 8)
         np.testing.assert_allclose(pixels(VOILUTSequence=[item]), (RAMP // 16) / 255, atol=1e-6)
