@@ -15,6 +15,7 @@ costs nothing. In each cache are
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import monai_cxr
 from monai_cxr.dicom.pixels import POLICIES
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.preprocessing import RESIZE_POLICIES, ResizePolicy
@@ -122,7 +122,7 @@ class FilmCache:
         self.folder = directory / name
 
     def _key(self) -> str:
-        what = {"format": _FORMAT, "version": monai_cxr.__version__, **asdict(self.settings)}
+        what = {"format": _FORMAT, "version": package_version(), **asdict(self.settings)}
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
         for film in zip(self.sop_uids, self.paths, strict=True):
             digest.update("\0".join(film).encode() + b"\n")
@@ -229,7 +229,7 @@ class FilmCache:
     def write_settings(self) -> None:
         """Say in the folder what it holds, for people."""
         content: dict[str, Any] = {
-            "monai_cxr": monai_cxr.__version__,
+            "monai_cxr": package_version(),
             **asdict(self.settings),
             "n_films": len(self.sop_uids),
             "films": FILMS_NAME,
@@ -239,6 +239,14 @@ class FilmCache:
         target = self.folder / SETTINGS_NAME
         if not target.is_file():
             write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def package_version() -> str:
+    """Version of monai_cxr, because another one may read films otherwise."""
+    try:
+        return importlib.metadata.version("monai-cxr")
+    except importlib.metadata.PackageNotFoundError:  # a source tree on the path, not installed
+        return ""
 
 
 ABSENT = (-1, -1)
