@@ -122,11 +122,7 @@ class FilmCache:
         self.folder = directory / name
 
     def _key(self) -> str:
-        what = {
-            "format": _FORMAT,
-            "version": importlib.metadata.version("monai-cxr"),
-            **asdict(self.settings),
-        }
+        what = {"format": _FORMAT, "version": package_version(), **asdict(self.settings)}
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
         for film in zip(self.sop_uids, self.paths, strict=True):
             digest.update("\0".join(film).encode() + b"\n")
@@ -233,7 +229,7 @@ class FilmCache:
     def write_settings(self) -> None:
         """Say in the folder what it holds, for people."""
         content: dict[str, Any] = {
-            "monai_cxr": importlib.metadata.version("monai-cxr"),
+            "monai_cxr": package_version(),
             **asdict(self.settings),
             "n_films": len(self.sop_uids),
             "films": FILMS_NAME,
@@ -243,6 +239,14 @@ class FilmCache:
         target = self.folder / SETTINGS_NAME
         if not target.is_file():
             write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def package_version() -> str:
+    """Version of monai_cxr, because another one may read films otherwise."""
+    try:
+        return importlib.metadata.version("monai-cxr")
+    except importlib.metadata.PackageNotFoundError:  # a source tree on the path, not installed
+        return ""
 
 
 ABSENT = (-1, -1)

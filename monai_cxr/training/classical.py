@@ -99,6 +99,8 @@ def fit_and_predict(
     row_of = {uid: row for row, uid in enumerate(cache.sop_uids)}
     films = cache.array()[[row_of[uid] for uid in used["sop_uid"][readable]]]
     train = np.flatnonzero(training[readable])
+    if len(train) == 0:
+        raise InvalidTable("No film of the train split can be read.", reason="no_images")
     values = film_features(films, train, features, seed=seed, workers=workers, progress=progress)
     labels = columns_array(used[readable], findings)
     patients = used["patient_id"][readable].to_numpy()[train]

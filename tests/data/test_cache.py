@@ -86,7 +86,7 @@ class TestKeys:
         folders.add(FilmCache(tmp_path, films.iloc[1:], SETTINGS).folder)
         moved = films.assign(path=films["path"] + "x")
         folders.add(FilmCache(tmp_path, moved, SETTINGS).folder)
-        monkeypatch.setattr("monai_cxr.__version__", "99.0")
+        monkeypatch.setattr("monai_cxr.data.cache.package_version", lambda: "99.0")
         folders.add(FilmCache(tmp_path, films, SETTINGS).folder)
         assert len(folders) == 7
 
