@@ -111,7 +111,8 @@ def _panel(
             at = points[0].split(",")
             lines.append(f'<circle class="dot" cx="{at[0]}" cy="{at[1]}" r="3"/>')
         last = f"{part[known][-1]:.3g}" if known.any() else ""
-        label = f"{escape(name)} {last}" + " (dashed)" * (kind == "other")
+        what = f"{escape(name)} " if len(series) > 1 else "last "
+        label = what + last + " (dashed)" * (kind == "other")
         lines.append(
             f'<text class="note" x="{WIDTH}" y="{-10 - 11 * (kind == "other")}" '
             f'text-anchor="end">{label}</text>'
