@@ -14,7 +14,8 @@ from ignite.engine import Engine, Events
 from monai_cxr.evaluation.plots import PLOT_STYLE, Scale
 from monai_cxr.tables import write_atomically
 
-WIDTH, HEIGHT, LEFT, TOP, GAP = 300.0, 170.0, 44.0, 30.0, 26.0
+WIDTH, HEIGHT, LEFT, TOP = 280.0, 170.0, 52.0, 40.0
+_STEP = (WIDTH + LEFT + 12, HEIGHT + TOP + 22)
 _PANELS: Mapping[str, tuple[str, ...]] = {
     "Loss": ("loss", "val_loss"),
     "Macro AUROC of validation": ("val_macro_auroc",),
@@ -62,14 +63,14 @@ def learning_curves(table: pd.DataFrame) -> str:
     panels = [*_PANELS.items(), *(per_finding if len(per_finding) > 1 else ())]
     drawn = []
     for i, (title, names) in enumerate(panels):
-        x, y = (i % 3) * (WIDTH + GAP) + LEFT, (i // 3) * (HEIGHT + TOP + GAP) + TOP
+        x, y = (i % 3) * _STEP[0] + LEFT, (i // 3) * _STEP[1] + TOP
         series = [(name, table[name].to_numpy(float)) for name in names if name in table]
         drawn.append(
             f'<g transform="translate({x} {y})">'
             f"{_panel(title, table['epoch'].to_numpy(float), series)}</g>"
         )
     rows = -(-len(panels) // 3)
-    width, height = 3 * (WIDTH + GAP) + LEFT, rows * (HEIGHT + TOP + GAP) + GAP
+    width, height = 3 * _STEP[0] + 12, rows * _STEP[1] + 12
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}"><style>{PLOT_STYLE}</style>'
@@ -110,7 +111,8 @@ def _panel(
             at = points[0].split(",")
             lines.append(f'<circle class="dot" cx="{at[0]}" cy="{at[1]}" r="3"/>')
         last = f"{part[known][-1]:.3g}" if known.any() else ""
-        label = f"{escape(name)} {last}" + " (dashed)" * (kind == "other")
+        what = f"{escape(name)} " if len(series) > 1 else "last "
+        label = what + last + " (dashed)" * (kind == "other")
         lines.append(
             f'<text class="note" x="{WIDTH}" y="{-10 - 11 * (kind == "other")}" '
             f'text-anchor="end">{label}</text>'
