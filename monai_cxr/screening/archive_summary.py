@@ -113,8 +113,8 @@ def _header(summary: ArchiveSummary) -> str:
         f'<header><p class="kicker">Archive screened, {day}</p>'
         f"<h1>{escape(summary.model_name)} {escape(summary.model_version)}</h1>"
         f'<p class="lead">{sum(summary.counts.arrivals.values()):,} files were looked at; '
-        f"{summary.counts.films['completed']:,} films of {summary.counts.n_studies:,} studies have "
-        "a result. Every other file has a reason.</p></header>"
+        f"{summary.counts.films['completed']:,} films have a result. Every other file is a "
+        "duplicate or has a reason.</p></header>"
     )
 
 
