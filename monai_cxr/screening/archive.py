@@ -173,6 +173,11 @@ def enqueue_files(archive: Archive) -> Iterator[int]:
     cursors.put(archive.ledger, LISTED_CURSOR, "yes")
 
 
+def is_work_left(archive: Archive) -> bool:
+    """Whether a film or a report is not finished."""
+    return bool(jobs.n_unfinished(archive.ledger) or outbox.n_pending(archive.ledger))
+
+
 def n_files_done(archive: Archive) -> int:
     """Files of which it is known what became of them, their reports included."""
     numbers = counts.count(archive.ledger)
@@ -214,9 +219,11 @@ def run_workers(archive: Archive, options: ArchiveOptions, progress: Progress) -
 
     pool = WorkerPool(_task(archive, options), return_leases)
     try:
-        pool.start(options.workers)
-        shown = 0.0
+        shown, is_started = 0.0, False
         for _ in enqueue_files(archive):
+            if not is_started and is_work_left(archive):
+                pool.start(options.workers)
+                is_started = True
             pool.watch()
             if time.monotonic() - shown > _POLL_SECONDS:
                 progress(n_files_done(archive), archive.n_files)

@@ -22,7 +22,7 @@ from monai_cxr.errors import CXRError, DeliveryError, SettingsError
 from monai_cxr.screening import intake, logs, retention
 from monai_cxr.screening.destinations import destination_of, listener_of, pull_source_of
 from monai_cxr.screening.health import HealthServer
-from monai_cxr.screening.ledger import Ledger, audit, open_ledger, studies
+from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
 from monai_cxr.screening.pull import pull
 from monai_cxr.screening.settings import PullTable, ScreeningSettings
@@ -127,7 +127,8 @@ class Service:
                 if table.every_seconds > 0
             ]
         if "work" in self.only and model is not None:
-            parts.append(("work", lambda: self._work(ledger, model)))
+            owner = owner_name("work")
+            parts.append(("work", lambda: self._work(ledger, model, owner)))
         if "deliver" in self.only and model is not None:
             parts += [
                 (f"deliver {table.name}", self._deliverer(ledger, model, i))
@@ -137,13 +138,14 @@ class Service:
             parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
         return parts
 
-    def _work(self, ledger: Ledger, model: BundleModel) -> None:
+    def _work(self, ledger: Ledger, model: BundleModel, owner: str) -> None:
         from monai_cxr.screening.worker import WorkerOptions, run_worker
 
         table = self.settings.model
         assert table is not None
+        jobs.release_owners(ledger, owner)  # of before an outage of the database
         options = WorkerOptions(
-            owner_name("work"),
+            owner,
             batch_size=table.batch_size,
             readers=table.readers,
             deliveries=tuple(
@@ -175,7 +177,12 @@ class Service:
                 self.settings.model.bundle, device=self.settings.model.device
             )
         owner = owner_name("deliver")
-        return lambda: run_delivery(ledger, destination, builders, owner, self.stop)
+
+        def deliver() -> None:
+            outbox.release_owners(ledger, owner)  # of before an outage of the database
+            run_delivery(ledger, destination, builders, owner, self.stop)
+
+        return deliver
 
     def _pull(self, ledger: Ledger, spool: Spool, table: PullTable) -> None:
         source = pull_source_of(table, ledger, spool)

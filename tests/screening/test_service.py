@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from monai_cxr.cli import app
 from monai_cxr.screening.ledger import audit, counts, open_ledger
 
-_DEADLINE_SECONDS = 240.0
+_DEADLINE_SECONDS = 900.0
 
 NAMES = {
     "ISO_IR 100": "Müller-Lüdenscheidt^Jörg",
@@ -121,15 +121,18 @@ class Running:
 
 
 @pytest.fixture
-def service(ledger_url, packaged_bundle, tmp_path):
-    running = Running(tmp_path, packaged_bundle, ledger_url)
+def service(postgres_server, packaged_bundle, tmp_path):
+    """With PostgreSQL as its ledger; the archive's tests kill processes on SQLite."""
+    running = Running(tmp_path, packaged_bundle, postgres_server.new_ledger())
     yield running
     if running.process is not None and running.process.poll() is None:
         running.process.kill()
         running.process.wait()
 
 
-def test_films_in_reports_out_through_kills_and_no_patient_in_any_log(service, films, tmp_path):
+def test_films_in_reports_out_through_kills_and_no_patient_in_any_log(
+    service, films, postgres_server, tmp_path
+):
     incoming = tmp_path / "in"
     service.start()
     for film in films[:3]:
@@ -139,6 +142,9 @@ def test_films_in_reports_out_through_kills_and_no_patient_in_any_log(service, f
     for film in films[3:]:
         shutil.copy(film, incoming)
     service.start()
+    service.wait_for(lambda n: n.n_results >= 2)
+    postgres_server.stop()  # an outage of the database is waited out
+    postgres_server.start()
     service.wait_for(lambda n: n.deliveries.get(("sr", "folder", "delivered"), 0) == 6)
     service.wait_for(lambda n: n.films["quarantined"] == 1)
 
