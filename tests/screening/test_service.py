@@ -101,10 +101,10 @@ class Running:
         return self.process.wait(_DEADLINE_SECONDS)
 
     def get(self, path: str) -> tuple[int, str]:
+        started = [line for line in self.log.read_text().splitlines() if '"started"' in line]
+        address = f"http://127.0.0.1:{json.loads(started[-1])['port']}{path}"
         try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}{path}", timeout=60
-            ) as answer:
+            with urllib.request.urlopen(address, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
