@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from sqlalchemy import text
 
@@ -57,10 +58,10 @@ def resident_mib() -> float:
     return pages * 4096 / 2**20
 
 
-def connect(port: int):
+def connect(port: int, syntax: str = ExplicitVRLittleEndian):
     entity = AE(ae_title="LOAD")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 300
-    entity.add_requested_context(DX)
+    entity.add_requested_context(DX, syntax)
     return entity.associate(
         "127.0.0.1", port, ae_title="MONAI_CXR", evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)]
     )
@@ -158,11 +159,15 @@ def run_load(folder: str, associations: int, films: int, side: int) -> int:
 
 
 def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
-    """A film a second through listener, worker and delivery to a PACS in this process."""
+    """A phantom film a second through listener, worker and delivery to a PACS in this process."""
     from monai_cxr.bundle.model import BundleModel
+    from monai_cxr.phantom import PhantomSettings, write_dicom_archive
     from monai_cxr.screening.delivery import Pacs, report_builder, run_delivery
     from monai_cxr.screening.worker import WorkerOptions, run_worker
 
+    phantoms = PhantomSettings(n_patients=films, seed=1, size=side, mean_films_per_patient=1.0)
+    write_dicom_archive(Path(folder) / "films", phantoms, workers=1)
+    paths = sorted((Path(folder) / "films").rglob("*.dcm"))[:films]
     ledger = open_ledger(Path(folder) / "ledger.sqlite")
     model = BundleModel.load(bundle, device="cpu")
     pacs = AE(ae_title="PACS")
@@ -189,10 +194,13 @@ def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
         thread.start()
     settings = ListenerSettings(port=0, senders=(AllowedSender("LOAD"),))
     with StorageScp(settings, ledger, Spool(Path(folder) / "spool", reserve_bytes=0)) as scp:
-        times: list[float] = []
-        for number in range(films):
+        for path in paths:
             begin = time.monotonic()
-            send(scp.port, number, number + 1, side, times, [], [])
+            dataset = pydicom.dcmread(path)
+            association = connect(scp.port, str(dataset.file_meta.TransferSyntaxUID))
+            if association.send_c_store(dataset).get("Status") != 0x0000:
+                print("a film was not accepted")
+            association.release()
             time.sleep(max(0.0, 1.0 - (time.monotonic() - begin)))
         while jobs.n_unfinished(ledger) or outbox.n_pending(ledger):
             time.sleep(0.2)
@@ -206,7 +214,7 @@ def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
     with ledger.read() as connection:
         waits = [float(row[0]) for row in connection.execute(query)]
     screened = len(waits)
-    print(f"reports delivered          {screened} of {films} films (others: out of scope)")
+    print(f"reports delivered          {screened} of {len(paths)} films (others: out of scope)")
     if waits:
         for share in (50, 95):
             print(f"arrival to report, {share} %   {np.percentile(waits, share):.2f} s")

@@ -28,13 +28,17 @@ def deidentify(
         ),
     ],
     keep_age_and_sex: Annotated[
-        bool, typer.Option(help="Keep the patient's age (89 for older ones) and sex.")
+        bool,
+        typer.Option(
+            "--keep-age-and-sex", help="Keep the patient's age (89 for older ones) and sex."
+        ),
     ] = False,
     accept_unknown_annotation: Annotated[
         bool,
         typer.Option(
+            "--accept-unknown-annotation",
             help="Accept films that do not say whether text is burned into the pixels. Look at "
-            "the films of this source first."
+            "the films of this source first.",
         ),
     ] = False,
     json: JsonOption = False,

@@ -22,9 +22,10 @@ from monai_cxr.dicom.instances import (
     film_evidence,
     header_of,
     stamp,
+    writing,
     written,
 )
-from monai_cxr.dicom.parsing import keep_quiet, quiet
+from monai_cxr.dicom.parsing import keep_quiet
 from monai_cxr.dicom.structured_report import ReportedFilm, equipment
 from monai_cxr.errors import SettingsError, UnsupportedImage
 from monai_cxr.findings import FINDINGS
@@ -82,7 +83,7 @@ def heatmap_capture(
     sc: Any = require("highdicom.sc", extra="pacs")
     keep_quiet("highdicom")
     model = film.prediction.model
-    with quiet():
+    with writing():
         image = film_evidence(header_of(film.source))
         kind = f"sc:{score.finding}:{method}"
         capture = sc.SCImage.from_ref_dataset(
@@ -142,7 +143,7 @@ def heatmap_segmentation(
     content: Any = require("highdicom.content", extra="pacs")
     keep_quiet("highdicom")
     model = film.prediction.model
-    with quiet():
+    with writing():
         image = film_evidence(header_of(film.source))
         if heat.shape != (image.Rows, image.Columns):
             raise UnsupportedImage(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
@@ -18,7 +20,7 @@ from pydicom.uid import UID
 from monai_cxr.dicom import elements, parsing
 from monai_cxr.dicom.reader import DicomFile
 from monai_cxr.dicom.scope import is_radiograph_class
-from monai_cxr.errors import UnsupportedImage
+from monai_cxr.errors import CXRError, UnsupportedImage
 
 MANUFACTURER = "monai_cxr"
 """Manufacturer (0008,0070) of everything that we write; films never carry it."""
@@ -91,6 +93,26 @@ def derived_uid(source_uid: str, model_digest: str, kind: str) -> str:
     """
     name = f"{source_uid}|{model_digest}|{kind}"
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Write an object quietly; what a library cannot make of a header is an error of ours.
+
+    Raises:
+        UnsupportedImage: ``"not_reportable"``.
+    """
+    with parsing.quiet():
+        try:
+            yield
+        except CXRError:
+            raise
+        except elements.MALFORMED as error:
+            raise UnsupportedImage(
+                f"No result can be written for this header ({type(error).__name__}). Correct it "
+                "at the source.",
+                reason="not_reportable",
+            ) from None
 
 
 def header_of(source: Source) -> Dataset:

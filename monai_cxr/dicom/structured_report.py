@@ -28,9 +28,10 @@ from monai_cxr.dicom.instances import (
     film_evidence,
     header_of,
     stamp,
+    writing,
     written,
 )
-from monai_cxr.dicom.parsing import keep_quiet, quiet
+from monai_cxr.dicom.parsing import keep_quiet
 from monai_cxr.errors import NotCalibrated, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require
@@ -91,7 +92,7 @@ def structured_report(
 
     Raises:
         UnsupportedImage: ``"no_identity"`` if a film lacks a UID, ``"sop_class"`` if it is no
-            radiograph.
+            radiograph, ``"not_reportable"`` if its header breaks the writer.
         NotCalibrated: If a film has no probability at all.
         SettingsError: If there is no film, or films mix studies or models, or a prediction belongs
             to another film.
@@ -105,7 +106,7 @@ def structured_report(
     )
     sr: Any = require("highdicom.sr", extra="pacs")
     keep_quiet("highdicom")
-    with quiet():
+    with writing():
         evidence = [film_evidence(header_of(film.source)) for film in reported]
         model = _one_study_and_model(reported, evidence)
         groups = [

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from monai_cxr.dicom.instances import DicomInstance
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
-from monai_cxr.errors import BundleError, DeliveryError, InputError
+from monai_cxr.errors import CXRError, DeliveryError, MissingDependency
 from monai_cxr.files import read_bytes
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.screening import dicomweb, storage_scu
@@ -176,7 +176,9 @@ def deliver_batch(
     for delivery in leased:
         try:
             made = builders[delivery.kind](outbox.content(ledger, delivery))
-        except (InputError, BundleError) as error:
+        except MissingDependency:
+            raise
+        except CXRError as error:  # this object cannot be made; the others can
             kind = getattr(error, "reason", type(error).__name__)
             _note_failure(ledger, owner, delivery, Answer(False, error=kind, permanent=True))
             continue

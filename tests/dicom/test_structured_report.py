@@ -13,7 +13,10 @@ import pydicom
 import pytest
 import sr_walker as walker
 from dicom_peers import errors_of_dciodvfy, program
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.config import IGNORE
+from pydicom.dataelem import RawDataElement
 
 from monai_cxr.dicom.instances import derived_uid, is_own_result
 from monai_cxr.dicom.reader import open_dicom
@@ -297,3 +300,25 @@ def test_a_key_of_another_film_is_named_by_uid_alone(film):
     with pytest.raises(SettingsError) as caught:
         structured_report(ReportedFilm(film, said))
     assert "SECRET" not in str(caught.value)
+
+
+_KEYWORDS = ["PatientName", "PatientID", "PatientSex", "PatientBirthDate", "StudyDate", "StudyTime",
+             "StudyID", "AccessionNumber", "ReferringPhysicianName", "Modality", "Manufacturer",
+             "PatientOrientation", "SpecificCharacterSet", "StudyDescription"]  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.dictionaries(st.sampled_from(_KEYWORDS), st.binary(max_size=80), min_size=1, max_size=5))
+def test_any_bytes_in_a_header_give_a_report_or_our_error(values):
+    data = film_bytes()
+    said = prediction(data)
+    header = open_dicom(data).parsed.dataset
+    for keyword, value in values.items():
+        tag = pydicom.tag.Tag(keyword)
+        vr = pydicom.datadict.dictionary_VR(tag)
+        header[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+    try:
+        made = structured_report(ReportedFilm(header, said), created=MADE)
+    except InputError:
+        return
+    assert len(walker.check_report(walker.read(made.data))) == 14
