@@ -13,8 +13,8 @@ The pipelines take turns within a round, so that a slow moment of the machine hi
 of the reader and loader processes is included for all, import and model loading for none; below 16
 films (d) reads in threads. CPU time is that of the process and of its children; with --one-core it
 is also comparable on a machine that is busy with other work, where images/s are not. Printed are
-medians with the range over the rounds, the ratio to (d)'s first runtime, and how near each engine is
-to torch fp32.
+medians with the range over the rounds, the ratio to (d)'s first runtime, and how near each engine
+is to torch fp32.
 """
 
 from __future__ import annotations
