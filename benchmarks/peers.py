@@ -9,12 +9,12 @@ Usage: python benchmarks/peers.py [--data DIR] [--films 16] [--rounds 3] [--runt
 
 All run the same DenseNet-121 (random weights, 224 px, one channel) on the same films: NIH's own
 1,024-px PNGs, and 2,500 x 2,000 12-bit DICOM, uncompressed and in five transfer syntaxes in turn.
-The pipelines take turns within a round, so that a slow moment of the machine hits all alike.
-Start of the reader and loader processes is included for all, import and model loading for none;
-below 16 films (d) reads in threads. CPU time is that of the process and its children; with --one-
-core it is also comparable on a machine that is busy with other work, where images/s are not.
-Printed are medians with the range over the rounds, the ratio to (d)'s first runtime, and how near
-each engine is to torch fp32.
+The pipelines take turns within a round, so that a slow moment of the machine hits all alike. Start
+of the reader and loader processes is included for all, import and model loading for none; below 16
+films (d) reads in threads. CPU time is that of the process and of its children; with --one-core it
+is also comparable on a machine that is busy with other work, where images/s are not. Printed are
+medians with the range over the rounds, the ratio to (d)'s first runtime, and how near each engine
+is to torch fp32.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ def test_import_contract():
         "import monai_cxr.cli",
         "import monai_cxr.evaluation.performance, monai_cxr.evaluation.report",
         "import monai_cxr.phantom, monai_cxr.preprocessing",
+        "import monai_cxr.bundle.ensemble, monai_cxr.bundle.inference",  # an export needs no torch
     ],
 )
 def test_without_torch(code):

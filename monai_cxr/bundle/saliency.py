@@ -85,7 +85,7 @@ def _exported_cam(model: BundleModel, batch: NDArray[np.float32]) -> Maps:
             f"The exported network of '{model.identity.name}' has no class activation maps. Load "
             "the bundle with runtime='torch' and use method grad_cam or occlusion."
         )
-    return np.asarray(maps[0])
+    return np.asarray(maps[0], dtype=np.float32)
 
 
 def _grad_cam(network: torch.nn.Module, batch: torch.Tensor, columns: Sequence[int]) -> Maps:
