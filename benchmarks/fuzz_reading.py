@@ -5,7 +5,8 @@ Usage: python benchmarks/fuzz_reading.py [--count 20000] [--seed 0] [--data DIR]
 Seeds are synthetic files of many kinds, and the real ones under --data where they are small. A case
 is named by its number: `--first N --count 1` repeats it. Cases run in a child process, which is
 replaced when a decoder crashes. Exit status 1 if anything but our errors came out, if a read took
-more than 10 s, or if the process grew over 1 GiB above its start.
+more than 10 s of CPU (reading never waits, and a loaded machine is no finding), or if the process
+grew over 1 GiB above its start.
 """
 
 from __future__ import annotations
@@ -234,7 +235,7 @@ def work(first: int, count: int, seed: int, data: Path | None, place: Path) -> i
             rng = np.random.default_rng([seed, case])
             mutated = mutate(files[int(rng.integers(len(files)))], rng)
             read = read_for_model if case % 3 == 0 else read_radiograph
-            began = time.perf_counter()
+            began = time.process_time()
             try:
                 read(mutated)
                 outcomes["read"] += 1
@@ -243,10 +244,11 @@ def work(first: int, count: int, seed: int, data: Path | None, place: Path) -> i
             except Exception:  # noqa: BLE001 - to find these is the purpose
                 n_wrong += 1
                 print(f"case {case}: not of our tree\n{traceback.format_exc()}", file=sys.stderr)
-            slowest = max(slowest, time.perf_counter() - began)
-            if time.perf_counter() - began > MAX_SECONDS:
+            seconds = time.process_time() - began
+            slowest = max(slowest, seconds)
+            if seconds > MAX_SECONDS:
                 n_wrong += 1
-                print(f"case {case}: took {time.perf_counter() - began:.1f} s", file=sys.stderr)
+                print(f"case {case}: took {seconds:.1f} s of CPU", file=sys.stderr)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - start
     if grown > MAX_BYTES:
         n_wrong += 1
@@ -298,7 +300,9 @@ def supervise(arguments: argparse.Namespace) -> int:
             case = died + 1
     place.unlink(missing_ok=True)
     print(f"{arguments.count} mutated files: {dict(outcomes.most_common())}")
-    print(f"slowest {slowest:.2f} s, memory grew by {grown / 2**20:.0f} MiB, wrong: {n_wrong}")
+    print(
+        f"slowest {slowest:.2f} s of CPU, memory grew by {grown / 2**20:.0f} MiB, wrong: {n_wrong}"
+    )
     return 1 if n_wrong else 0
 
 
