@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from clinical_app import server
 from clinical_app.service import Service
-from clinical_app.settings import ViewerSettings, read_settings
+from clinical_app.settings import ViewerSettings, bundle_of, ledger_address, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
@@ -79,7 +81,12 @@ def launch(
     """
     if files is not None and settings is not None:
         raise SettingsError("Give either --files or --settings with a ledger, not both.")
-    chosen = read_settings(settings)[0] if settings is not None else ViewerSettings()
+    chosen = ViewerSettings()
+    content: dict[str, Any] = {}
+    if settings is not None:
+        chosen, content = read_settings(settings)
+        chosen = replace(chosen, ledger=chosen.ledger or ledger_address(content))
+    bundle = bundle or bundle_of(content)
     note("Loading the model" if bundle else "No bundle: films are shown, not read")
     model = BundleModel.load(bundle) if bundle else None
     place = find_bundle(bundle) if bundle else None

@@ -14,7 +14,9 @@ from clinical_app.service import Service, current
 def session_id() -> str:
     """The cookie that links are bound to; a name that no link matches where there is none."""
     cookie = st.context.cookies.get(SESSION_COOKIE, "")
-    return str(cookie or st.session_state.setdefault("session", secrets.token_urlsafe(24)))
+    if isinstance(cookie, str) and cookie:
+        return cookie
+    return str(st.session_state.setdefault("session", secrets.token_urlsafe(24)))
 
 
 def identity() -> Identity:

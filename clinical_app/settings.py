@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -139,6 +140,27 @@ def read_settings(path: Path) -> tuple[ViewerSettings, dict[str, Any]]:
     if not isinstance(table, dict):
         raise SettingsError("Expected [viewer] as a table.")
     return parse_settings(table), content
+
+
+def ledger_address(content: Mapping[str, Any]) -> str | None:
+    """Address of the ledger that a screening service's settings name: url, url_env or url_file."""
+    table = content.get("ledger")
+    if not isinstance(table, dict):
+        return None
+    if "url_env" in table:
+        return os.environ.get(str(table["url_env"]))
+    if "url_file" in table:
+        try:
+            return Path(str(table["url_file"])).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"[ledger] url_file cannot be read: {error.strerror}.") from error
+    return str(table["url"]) if "url" in table else None
+
+
+def bundle_of(content: Mapping[str, Any]) -> str | None:
+    """The bundle that a screening service's settings name in ``[model]``."""
+    table = content.get("model")
+    return str(table["bundle"]) if isinstance(table, dict) and "bundle" in table else None
 
 
 def parse_settings(table: Mapping[str, Any]) -> ViewerSettings:

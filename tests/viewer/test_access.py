@@ -7,7 +7,14 @@ import pytest
 from clinical_app.access import PERMISSIONS, identify, local_identity, proxy_user
 from clinical_app.grants import Grants
 from clinical_app.server import free_port, options
-from clinical_app.settings import ViewerSettings, is_this_machine, parse_settings, read_settings
+from clinical_app.settings import (
+    ViewerSettings,
+    bundle_of,
+    is_this_machine,
+    ledger_address,
+    parse_settings,
+    read_settings,
+)
 from monai_cxr.errors import SettingsError
 
 SECRET = "0123456789abcdef"
@@ -69,6 +76,18 @@ class TestSettings:
         assert settings.roles == {"reader": ("anna@x.org",)}
         assert settings.prevalence == {"Effusion": 0.05}
         assert content["ledger"] == {"url": "x"}
+
+    def test_the_ledger_and_bundle_of_a_screening_service_are_found(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("LEDGER", "sqlite:///a")
+        (tmp_path / "url").write_text("sqlite:///b\n")
+        assert ledger_address({"ledger": {"url": "sqlite:///c"}}) == "sqlite:///c"
+        assert ledger_address({"ledger": {"url_env": "LEDGER"}}) == "sqlite:///a"
+        assert ledger_address({"ledger": {"url_file": str(tmp_path / "url")}}) == "sqlite:///b"
+        assert ledger_address({"ledger": 3}) is None
+        with pytest.raises(SettingsError, match="url_file"):
+            ledger_address({"ledger": {"url_file": str(tmp_path / "absent")}})
+        assert bundle_of({"model": {"bundle": "b"}}) == "b"
+        assert bundle_of({}) is None
 
     @pytest.mark.parametrize("text", ["[viewer", "viewer = 3", "\xff"])
     def test_a_broken_file_is_a_sentence(self, tmp_path, text):
