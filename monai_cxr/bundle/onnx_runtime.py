@@ -54,7 +54,7 @@ class OnnxRuntime:
         chosen: list[Any] = [(provider, {"device_id": int(number or 0)} if number else {})]
         try:
             self._session = ort.InferenceSession(str(path), options, providers=chosen)
-        except (RuntimeError, ValueError) as error:  # its own errors are RuntimeErrors
+        except _damage() as error:
             raise InvalidBundle(
                 f"The exported network '{path.name}' is damaged ({type(error).__name__}). "
                 "Export it again."
@@ -82,3 +82,12 @@ class OnnxRuntime:
     def _run(self, films: FilmBatch) -> dict[str, NDArray[np.float32]]:
         values = self._session.run(self._names, {self._input: films})
         return dict(zip(self._names, values, strict=True))
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises on a file that is no network; its errors have no common base."""
+    state = require("onnxruntime.capi.onnxruntime_pybind11_state", extra="onnx")
+    names = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile",
+             "NotImplemented", "RuntimeException")  # fmt: skip
+    own = [getattr(state, name) for name in names if hasattr(state, name)]
+    return (*own, RuntimeError, ValueError)
