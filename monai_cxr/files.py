@@ -78,7 +78,7 @@ def read_display(source: Source) -> DisplayFilm:
         UnsupportedImage: See :func:`read_radiograph`.
     """
     data, name = read_bytes(source)
-    if data[128:132] == b"DICM":
+    if parsing.is_dicom(data):
         return display_dicom(open_dicom(data))
     return display_radiograph(_read_other(data, name))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.folder import film_paths
+from monai_cxr.dicom.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import BundleError, InputError, SettingsError, UnsupportedImage
 from monai_cxr.files import read_bytes, read_for_model
@@ -146,7 +147,7 @@ class FolderCases:
                 return
             try:
                 data, name = read_bytes(path)
-                facts = open_dicom(data).facts if data[128:132] == b"DICM" else None
+                facts = open_dicom(data).facts if is_dicom(data) else None
             except InputError as error:
                 self._add(path, _refused(CaseImage(_named(path)), error))
                 continue

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from monai_cxr.bundle.model import BundleModel
+from monai_cxr.dicom.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
 from monai_cxr.files import read_display, read_for_model
@@ -40,7 +41,7 @@ class Uploads:
         """
         read_display(data)  # refuses what cannot be shown, before anything is kept
         image, facts = CaseImage(InstanceKey("", "", "", "upload")), None
-        if data[128:132] == b"DICM":
+        if is_dicom(data):
             facts = open_dicom(data).facts
             image = CaseImage(facts.key, facts.view)
         image = _read(image, data, model)

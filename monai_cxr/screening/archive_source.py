@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_cxr.dicom.parsing import is_dicom
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.plain_images import is_nifti, is_plain_image
 from monai_cxr.tables import read_table, require_columns
@@ -79,7 +80,7 @@ def archive_files(source: Path, *, excluded: Sequence[Path] = ()) -> Iterator[Ar
     elif source.is_file():
         with source.open("rb") as stream:
             beginning = stream.read(1024)
-        if beginning[128:132] == b"DICM" or is_plain_image(beginning) or is_nifti(beginning):
+        if is_dicom(beginning) or is_plain_image(beginning) or is_nifti(beginning):
             yield ArchiveFile(source.absolute(), source.name)
         else:
             yield from _listed(source, _lines(source))

@@ -130,7 +130,7 @@ def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -
     """
     data, is_whole = _beginning(path)
     size = path.stat().st_size
-    if data[128:132] != b"DICM":
+    if not parsing.is_dicom(data):
         if not (is_plain_image(data) or is_nifti(data)):
             raise UnreadableImage(
                 "Expected a DICOM, PNG, JPEG, TIFF or NIfTI file, but the content is none of them.",
