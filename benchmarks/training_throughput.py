@@ -15,8 +15,10 @@ step    ours on one batch that lies on the device already: the ceiling
 
 Each round gives every contestant the same number of steps, in a turning order, so that a slow
 moment of the machine hits all alike. The loaders stay open in between; the batches that their
-processes made while others had their turn are thrown away before the clock starts. Printed are medians over rounds: seconds a step, images/s, the share
-of the time that the step waited for data, and ratios within each round.
+processes made while others had their turn are thrown away before the clock starts.
+
+Printed are medians over rounds: seconds a step, images/s, the share of the time that the step
+waited for data, and ratios within each round.
 """
 
 from __future__ import annotations
