@@ -33,8 +33,7 @@ class InputRange(nn.Module):
         input_range: One of :data:`INPUT_RANGES`.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
+    __jit_unused_properties__ = ("features",)  # TorchScript has no properties that are modules
 
     def __init__(self, network: nn.Module, input_range: str) -> None:
         super().__init__()
@@ -45,8 +44,10 @@ class InputRange(nn.Module):
         mean, std = INPUT_RANGES[input_range]
         self.network = network
         self.per_image = not mean
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        scale = STANDARD_DEVIATION / torch.tensor(std)
+        shift = (MEAN - torch.tensor(mean)) / torch.tensor(std)
+        self.register_buffer("scale", scale.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(1, -1, 1, 1), persistent=False)
 
     @property
     def features(self) -> nn.Module:
@@ -60,9 +61,8 @@ class InputRange(nn.Module):
             std = images.std(dim=(2, 3), keepdim=True)
             scaled = (images - mean) / (std + 0.05)
         else:
-            scaled = (images * STANDARD_DEVIATION + MEAN - self.mean) / self.std
-        logits: torch.Tensor = self.network(scaled)
-        return logits
+            scaled = images * self.scale + self.shift  # type: ignore[operator]
+        return self.network(scaled)  # type: ignore[no-any-return]
 
 
 class OneVersusRest(nn.Module):
@@ -75,6 +75,8 @@ class OneVersusRest(nn.Module):
     Args:
         network: A backbone with one output a class, two or more.
     """
+
+    __jit_unused_properties__ = ("features",)
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -91,5 +93,4 @@ class OneVersusRest(nn.Module):
         n = scores.shape[1]
         others = ~torch.eye(n, dtype=torch.bool, device=scores.device)
         rest = scores.unsqueeze(1).expand(-1, n, -1)
-        odds: torch.Tensor = scores - rest.masked_fill(~others, -torch.inf).logsumexp(dim=2)
-        return odds
+        return scores - rest.masked_fill(~others, float("-inf")).logsumexp(dim=2)  # type: ignore[no-any-return]
