@@ -75,8 +75,8 @@ def main() -> None:
         print(
             f"{title}: ECE {np.mean(before):.4f} before, {np.mean(after):.4f} after "
             f"({np.min(after):.4f} to {np.max(after):.4f}, standard deviation "
-            f"{np.std(after):.4f}; at most 0.008 in {np.mean(np.array(after) <= 0.008):.0%}), floor "
-            f"{np.mean(floor):.4f}; macro AUROC moves by {np.abs(moved).max():.5f} at most",
+            f"{np.std(after):.4f}; at most 0.008 in {np.mean(np.array(after) <= 0.008):.0%}), "
+            f"floor {np.mean(floor):.4f}; macro AUROC moves by {np.abs(moved).max():.5f} at most",
             flush=True,
         )
 
