@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monai_cxr.data.chestxray14 import read_labels
 from monai_cxr.evaluation.calibration import fit_calibrator
 from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.logits import to_logits
+from monai_cxr.evaluation.logits import sigmoid, to_logits
 from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
 from monai_cxr.evaluation.reliability import calibration_error_floor, expected_calibration_error
 
@@ -55,9 +55,8 @@ def main() -> None:
     folder = Path(os.environ.get("MONAI_CXR_DATA", default)) / "predictions"
     data = load_predictions(folder / "densenet121_published.csv", labels=read_labels())
     share = np.nanmean(data.labels, axis=0)
-    weighted = dataclasses.replace(
-        data, logits=to_logits(data.probabilities) + np.log((1 - share) / share)
-    )
+    logits = to_logits(data.probabilities) + np.log((1 - share) / share)
+    weighted = dataclasses.replace(data, logits=logits, probabilities=sigmoid(logits))
     names = np.unique(data.patient_ids)
     for title, source in (("as published", data), ("logits of a weighted loss", weighted)):
         after, moved, before, floor = [], [], [], []
