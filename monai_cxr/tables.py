@@ -183,10 +183,12 @@ def read_table(path: Path | str) -> pd.DataFrame:
                 table = pd.read_csv(path, dtype=text, low_memory=False, sep=";", decimal=",")
             return table
     except pd.errors.EmptyDataError:
-        raise InvalidTable(f"'{path.name}' is empty.", reason="empty_table") from None
+        raise InvalidTable(
+            f"'{path.name}' is not a readable table: it is empty.", reason="empty_table"
+        ) from None
     except UnicodeDecodeError:
         raise InvalidTable(
-            f"'{path.name}' is not text in UTF-8. Export it as CSV UTF-8.",
+            f"'{path.name}' is not a readable table: it is not UTF-8. Export it as CSV UTF-8.",
             reason="unreadable_table",
         ) from None
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors

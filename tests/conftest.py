@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 from monai_cxr.data.folder import index_folder
 from monai_cxr.data.splits import split_by_patient
@@ -16,6 +17,12 @@ from monai_cxr.tables import read_table, write_table
 
 # As the command line does: beside other work, waiting threads must not spin for long.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+# A slow machine is not a wrong number, and the same examples everywhere make no flaky test.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = "chest_xray_classification"

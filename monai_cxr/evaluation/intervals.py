@@ -192,6 +192,24 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
     return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
 
+def share_interval(estimate: float, replicates: Floats, n_patients: int) -> Interval:
+    """Percentile interval of a share; Wilson's over patients where it is 0 or 1.
+
+    No resampling can move a share of 0 or 1, so its percentiles would claim certainty.
+
+    Args:
+        estimate: In [0, 1].
+        replicates: Shape (B,); empty gives no interval.
+        n_patients: Patients behind the share.
+
+    Returns:
+        The interval.
+    """
+    if estimate in (0.0, 1.0) and len(replicates):
+        return wilson(estimate * n_patients, n_patients)
+    return percentile_interval(estimate, replicates)
+
+
 def delong_covariance(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
     """AUROCs of M models on the same images and their covariance (Sun & Xu 2014).
 

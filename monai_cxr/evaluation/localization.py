@@ -18,7 +18,7 @@ from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.intervals import (
     BootstrapPlan,
     patient_codes,
-    percentile_interval,
+    share_interval,
 )
 from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.prediction import Interval
@@ -282,7 +282,7 @@ def _summary(films: Sequence[LocalizedFilm], n_bootstrap: int, seed: int) -> Fin
     blocks = [sums.T @ block for block in BootstrapPlan(n_patients, n_bootstrap, seed).blocks()]
     drawn = np.concatenate(blocks, axis=1) if blocks else np.empty((len(sums.T), 0))
     intervals = [
-        percentile_interval(float(columns[:, i].mean()), drawn[i] / drawn[-1])
+        share_interval(float(columns[:, i].mean()), drawn[i] / drawn[-1], n_patients)
         for i in range(columns.shape[1])
     ]
     return FindingLocalization(

@@ -16,8 +16,7 @@ from monai_cxr.evaluation.criteria import Criterion, choose_threshold, parse_cri
 from monai_cxr.evaluation.intervals import (
     BootstrapPlan,
     patient_codes,
-    percentile_interval,
-    wilson,
+    share_interval,
 )
 from monai_cxr.evaluation.json_values import interval_from_json, interval_to_json, number
 from monai_cxr.evaluation.rates import Rates, patients_behind, rates_at
@@ -281,13 +280,6 @@ def write_operating_points(points: Sequence[OperatingPoint], path: Path | str) -
     write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
 
 
-def _rate_interval(estimate: float, replicates: Floats, n_patients: int) -> Interval:
-    """Percentile interval; Wilson's over patients where no case errs, so none can be drawn."""
-    if estimate in (0.0, 1.0) and len(replicates):
-        return wilson(estimate * n_patients, n_patients)
-    return percentile_interval(estimate, replicates)
-
-
 def _checked(
     point: OperatingPoint, rates: Rates, replicates: Floats, n_patients: Sequence[int]
 ) -> CheckedOperatingPoint:
@@ -295,7 +287,7 @@ def _checked(
     n = n_positive + int(rates.true_negatives + rates.false_positives)
     estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv)
     sensitivity, specificity, ppv, npv = (
-        _rate_interval(estimate, values, count)
+        share_interval(estimate, values, count)
         for estimate, values, count in zip(estimates, replicates, n_patients, strict=True)
     )
     return CheckedOperatingPoint(

@@ -46,7 +46,7 @@ def _refused(result, sentence):
 def foreign_csv(tmp_path_factory):
     """Predictions of another program for 400 images of 100 patients."""
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"Image Index": [f"{i:08}_000.png" for i in range(400)]})
+    table = pd.DataFrame({"Image Index": [f"film{i:04}.png" for i in range(400)]})
     table["Patient ID"] = np.arange(400) // 4
     for name in FINDING_NAMES:
         label = rng.random(400) < 0.2

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, settings
 
 from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
 from monai_cxr.findings import FINDING_NAMES
@@ -15,12 +14,6 @@ from monai_cxr.findings import FINDING_NAMES
 sys.path.insert(0, str(Path(__file__).parent))  # evaluation_data lies beside the tests
 
 from evaluation_data import made_up_table
-
-# A slow machine is not a wrong number, and the same examples everywhere make no flaky test.
-settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -139,7 +139,7 @@ class TestValues:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            (b"", "is empty"),
+            (b"", "it is empty"),
             (b"image,prob_Mass\n", "no images"),
             ("image,prob_Mass\nfilm\u00e9,0.1\n".encode("latin-1"), "UTF-8"),
             ("image,prob_Mass\n".encode("utf-16"), "UTF-8"),

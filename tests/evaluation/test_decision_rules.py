@@ -9,10 +9,11 @@ from evaluation_data import made_up_table
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.criteria import parse_prevalences
 from monai_cxr.evaluation.decision_rules import DecisionRules, choose_rules, read_rules, write_rules
-from monai_cxr.evaluation.operating_points import read_operating_points
+from monai_cxr.evaluation.operating_points import check_operating_points, read_operating_points
 from monai_cxr.evaluation.patient_sketch import PatientSketch
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions import load_predictions
+from monai_cxr.prediction import Interval, OperatingPoint
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,16 @@ def test_a_sketch_knows_patients_with_and_without_leading_zeros():
 
 def test_no_rules():
     assert DecisionRules().to_json()["points"] == []
+
+
+def test_a_score_at_the_threshold_is_positive_in_every_replicate():
+    labels = np.tile([1.0, 1.0, 0.0, 0.0], 40)[:, None]
+    scores = np.tile([0.6, 0.2, 0.6, 0.2], 40)[:, None]
+    unknown = Interval(float("nan"))
+    point = OperatingPoint("Mass", 0.6, "youden", unknown, unknown, 0, 0)
+    (check,) = check_operating_points(
+        [point], scores, labels, np.arange(160), findings=["Mass"], n_bootstrap=200
+    )
+    for rate in (check.sensitivity, check.specificity, check.ppv):
+        assert rate.estimate == 0.5
+        assert rate.low < 0.5 < rate.high
