@@ -19,6 +19,7 @@ from monai_cxr.bundle.config import (
     CONFIG_NAMES,
     check_targets,
     copy_bundle,
+    find_bundle,
     read_config,
     write_config,
 )
@@ -94,6 +95,13 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def test_bundles_train_alike_but_for_their_network_and_its_habits(source):
+    config = read_config(source, "train")
+    first = read_config(find_bundle("chest_xray_classification"), "train")
+    differing = {key for key in {*first, *config} if first.get(key) != config.get(key)}
+    assert differing <= {"network_def", "resize", "learning_rate"}
 
 
 class TestFiles:
