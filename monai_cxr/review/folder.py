@@ -12,7 +12,7 @@ from monai_cxr.data.folder import film_paths
 from monai_cxr.dicom.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import BundleError, InputError, SettingsError, UnsupportedImage
-from monai_cxr.files import read_bytes, read_for_model
+from monai_cxr.files import read_bytes
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, Stray, opaque
@@ -230,7 +230,7 @@ class FolderCases:
         if self._model is None:
             return replace(image, reason="no_model", sentence="No model is loaded.")
         try:
-            film = read_for_model(path)
+            film = self._model.read(path)
             prediction = self._model.predict([film])[0]
         except (InputError, BundleError) as error:
             return _refused(image, error)

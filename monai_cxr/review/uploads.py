@@ -12,7 +12,7 @@ from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
-from monai_cxr.files import read_display, read_for_model
+from monai_cxr.files import read_display
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus
 
@@ -90,7 +90,7 @@ def _read(image: CaseImage, data: bytes, model: BundleModel | None) -> CaseImage
     if model is None:
         return replace(image, reason="no_model", sentence="No model is loaded.")
     try:
-        film = read_for_model(data)
+        film = model.read(data)
     except InputError as error:
         failed = not isinstance(error, UnsupportedImage)
         return replace(image, reason=error.reason, sentence=str(error), failed=failed)

@@ -14,7 +14,7 @@ from typing import Any
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError, SettingsError
-from monai_cxr.files import read_bytes, read_for_model
+from monai_cxr.files import read_bytes
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Prediction
 from monai_cxr.tables import write_atomically
@@ -73,7 +73,7 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
     urgent: set[str] = set()
     for path in sorted(incoming.glob("*.dcm")):
         try:
-            prediction = model.predict([read_for_model(path)])[0]
+            prediction = model.predict([model.read(path)])[0]
             data, _ = read_bytes(path)
             report = structured_report(
                 ReportedFilm(data, prediction), operating_points=model.operating_points

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.errors import BundleError, InputError, MissingDependency
-from monai_cxr.files import read_for_model
 from monai_cxr.prediction import Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
 from monai_cxr.screening.ledger import Ledger, jobs
@@ -33,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 class Predictor(Protocol):
     """What a worker needs of a model; :class:`monai_cxr.bundle.model.BundleModel` has it."""
+
+    def read(self, source: Path, /) -> Radiograph:
+        """Read a film that this model may read."""
 
     def prepare(self, radiograph: Radiograph, /) -> NDArray[np.float32]:
         """One film as network input, shape (1, size, size)."""
@@ -99,7 +101,7 @@ def prepare_film(model: Predictor, key: InstanceKey, path: str) -> Prepared:
     Raises:
         InputError: If the model may not read it.
     """
-    film = read_for_model(Path(path))
+    film = model.read(Path(path))
     return Prepared(
         key=key,
         flags=film.flags,

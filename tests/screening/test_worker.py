@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monai_cxr.errors import InvalidBundle
+from monai_cxr.files import read_for_model
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.screening import intake
@@ -24,6 +25,9 @@ class Means:
     def __init__(self) -> None:
         self.fails_for: dict[str, Exception] = {}
         self.batches: list[int] = []
+
+    def read(self, source, /):
+        return read_for_model(source)
 
     def prepare(self, radiograph, /):
         return radiograph.pixels[None, :16, :16].copy()
