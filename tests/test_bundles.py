@@ -267,7 +267,9 @@ class TestExport:
             torch.testing.assert_close(exported(films), network(films), atol=1e-4, rtol=1e-4)
 
     @pytest.mark.slow
-    def test_onnx_with_any_number_of_films(self, bundle, network, export, tmp_path):
+    def test_onnx_with_any_number_of_films(self, source, bundle, network, export, tmp_path):
+        if source != BUNDLES[0]:
+            pytest.skip("Its network is the first bundle's with another scale of its input.")
         onnxruntime = pytest.importorskip("onnxruntime")
         from monai.bundle import onnx_export
 
@@ -376,7 +378,10 @@ class TestRuns:
         model = build_network(config).eval()
         model.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
         rows = phantom_index.rows(split)
-        films = [normalise(prepare(read_radiograph(path), 32)) for path in rows["path"]]
+        resize = config["resize"]
+        films = [
+            normalise(prepare(read_radiograph(path), 32, resize=resize)) for path in rows["path"]
+        ]
         with torch.no_grad():
             logits = model(torch.from_numpy(np.stack(films))[:, None])
         labels = torch.tensor(rows[config["findings"]].to_numpy())

@@ -92,13 +92,12 @@ def train(
     """
     import shlex
 
-    from monai_cxr.errors import SettingsError
     from monai_cxr.training import request, workflow
 
     if bundle is not None and "=" in bundle:  # train --from BUNDLE key=value
         more, bundle = [bundle, *(more or ())], None
     if index is None or out is None:
-        raise SettingsError("Training needs --index and --out. See: monai-cxr train --help.")
+        raise typer.BadParameter("Training needs --index and --out.")
     wanted = request.TrainingRequest(
         bundle, index, out, [*(setting or ()), *(more or ())], preset, source, tracking
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import urllib.request
 
 import pytest
 import torch
@@ -61,6 +62,7 @@ def test_offline_it_says_what_to_do(source, tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # remembers proxies
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(SettingsError, match=r"could not be downloaded.*initial_weights=FILE"):

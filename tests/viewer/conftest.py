@@ -24,6 +24,14 @@ from monai_cxr.review.local_store import LocalStore
 N_STUDIES = 6
 
 
+@pytest.fixture(autouse=True)
+def own_main():
+    """Streamlit puts a page in the place of ``__main__``, which later child processes would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def model(packaged_bundle) -> BundleModel:
     return BundleModel.load(packaged_bundle, device="cpu")
