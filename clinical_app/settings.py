@@ -40,7 +40,7 @@ class ViewerSettings:
         local_role: Without authentication: of whoever sits at this machine.
         default_role: Of a user who is not listed; ``""`` refuses them.
         idle_minutes: After so long without use a session is locked.
-        longest_wait_minutes: A study that waited so long rises by one class of urgency.
+        longest_wait_minutes: How much later a study of the next class of urgency is due.
         prevalence: Of the site, by finding, in (0, 1), for predictive values.
         show_patient_id: Whether the worklist shows PatientID.
         ledger: Address of a screening ledger, such as ``sqlite:////srv/ledger.sqlite``; its

@@ -158,21 +158,21 @@ def urgency_of(finding: str) -> int:
     return FINDINGS[finding].urgency if finding in FINDINGS else 3
 
 
-def priority(case: Case, now: float, *, longest_wait_seconds: float) -> tuple[int, float]:
-    """Sort key of a worklist: urgency, then the longest waiting.
+def due(case: Case, *, longest_wait_seconds: float) -> float:
+    """When a case wants to be read; a worklist shows the earliest first.
 
-    Ageing: a model misses some films, and those would wait for ever behind flagged ones. So a case
-    rises by one class for each longest wait that it has waited (Baltruschat et al., Eur Radiol
-    2021: a maximum waiting time is what makes prioritisation safe).
+    Ageing: a model misses some films, and those would wait for ever behind flagged ones. So each
+    class of urgency gives a case one longest wait more, and no more (Baltruschat et al., Eur
+    Radiol 2021: a maximum waiting time is what makes prioritisation safe).
 
     Args:
         case: The case.
-        now: POSIX seconds.
-        longest_wait_seconds: After so long a case rises by one class.
+        longest_wait_seconds: How much later a case of the next class is due.
+
+    Returns:
+        POSIX seconds; the time of arrival for what cannot wait.
     """
-    waited = max(now - case.received, 0.0)
-    risen = int(waited // longest_wait_seconds) if longest_wait_seconds > 0 else 0
-    return max(case.urgency - risen, 1), case.received
+    return case.received + longest_wait_seconds * (case.urgency - 1)
 
 
 def opaque(secret: bytes, text: str) -> str:

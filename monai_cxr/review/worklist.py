@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monai_cxr.findings import FINDINGS
-from monai_cxr.review.cases import Case, CaseStatus, priority
+from monai_cxr.review.cases import Case, CaseStatus, due
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.words import day, reason_words
 
@@ -39,15 +39,14 @@ def ordered(
     cases: Iterable[Case],
     finished: Mapping[str, Sequence[str]],
     *,
-    now: float,
     longest_wait_seconds: float,
 ) -> list[Case]:
     """Unread studies by urgency with ageing, then those not yet analysed, then the read ones."""
     classes = {"new": 0, "failed": 1, "not analysed": 1, "waiting": 2, "read": 3}
 
-    def order(case: Case) -> tuple[int, int, float]:
-        rank, received = priority(case, now, longest_wait_seconds=longest_wait_seconds)
-        return classes[case_status(case, finished)], rank, received
+    def order(case: Case) -> tuple[int, float]:
+        when = due(case, longest_wait_seconds=longest_wait_seconds)
+        return classes[case_status(case, finished)], when
 
     return sorted(cases, key=order)
 
@@ -66,7 +65,7 @@ def worklist(
         cases: Of a source.
         reviews: Of a store.
         now: POSIX seconds.
-        longest_wait_seconds: See :func:`monai_cxr.review.cases.priority`.
+        longest_wait_seconds: See :func:`monai_cxr.review.cases.due`.
         identify: Whether rows carry PatientID; for sites that read clinically.
 
     Returns:
@@ -75,7 +74,7 @@ def worklist(
     finished = finished_by(reviews)
     rows = [
         _row(case, finished, identify=identify)
-        for case in ordered(cases, finished, now=now, longest_wait_seconds=longest_wait_seconds)
+        for case in ordered(cases, finished, longest_wait_seconds=longest_wait_seconds)
     ]
     counts = Counter(row["status"] for row in rows)
     return {"now": now, "counts": {name: counts[name] for name in STATUSES}, "rows": rows}

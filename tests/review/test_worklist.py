@@ -6,7 +6,7 @@ import json
 
 from review_data import case
 
-from monai_cxr.review.cases import opaque, priority, priors
+from monai_cxr.review.cases import due, opaque, priors
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.worklist import worklist
 
@@ -43,12 +43,15 @@ class TestOrder:
     def test_a_missed_film_rises_until_it_is_first(self):
         """Without ageing, a film that the model missed waits behind every flagged one."""
         missed = case(1, {"Pneumothorax": 0.1}, received=0.0)
-        for hours, expected in ((0.5, 4), (1.5, 3), (2.5, 2), (3.5, 1), (30.0, 1)):
-            rank, _ = priority(missed, hours * HOUR, longest_wait_seconds=HOUR)
-            assert rank == expected
-        urgent = case(2, {"Pneumothorax": 0.9}, received=3.4 * HOUR)
-        content = worklist([urgent, missed], [], now=3.5 * HOUR, longest_wait_seconds=HOUR)
-        assert ids(content) == [1, 2]
+        assert due(missed, longest_wait_seconds=HOUR) == 3 * HOUR
+        for arrival, expected in ((2.9, [2, 1]), (3.1, [1, 2])):
+            urgent = case(2, {"Pneumothorax": 0.9}, received=arrival * HOUR)
+            content = worklist([urgent, missed], [], now=9 * HOUR, longest_wait_seconds=HOUR)
+            assert ids(content) == expected
+
+    def test_of_those_that_have_waited_too_long_the_urgent_come_first(self):
+        cases = [case(1, {"Effusion": 0.9}), case(2, {"Pneumothorax": 0.9})]
+        assert ids(worklist(cases, [], now=9 * HOUR, longest_wait_seconds=HOUR)) == [2, 1]
 
     def test_read_studies_come_last_and_name_their_readers(self):
         cases = [case(1, {"Pneumothorax": 0.9}), case(2, {"Hernia": 0.1})]
