@@ -265,6 +265,9 @@ class ScreeningSettings:
     log_level: str = "INFO"
 
 
+VIEWER_TABLE = "viewer"
+"""The viewer's table, so that one file serves both; the viewer checks it."""
+
 _DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _OBJECTS = ("sr", "sc")
@@ -298,7 +301,8 @@ def settings_of(
 ) -> ScreeningSettings:
     """Check a parsed file; see :func:`read_settings`."""
     reader = TableReader(folder, os.environ if environment is None else environment)
-    settings: ScreeningSettings = reader.table(ScreeningSettings, content, "")
+    own = {key: value for key, value in content.items() if key != VIEWER_TABLE}
+    settings: ScreeningSettings = reader.table(ScreeningSettings, own, "")
     _check(settings)
     return settings
 

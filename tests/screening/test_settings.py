@@ -19,6 +19,14 @@ def _read(tmp_path, text):
     return read_settings(tmp_path / "s.toml")
 
 
+def test_the_viewer_s_table_may_lie_in_the_same_file(tmp_path):
+    text = '[ledger]\nurl = "sqlite:///l"\n[spool]\nfolder = "s"\n[viewer]\nidle_minutes = 5\n'
+    assert (
+        _read(tmp_path, text).spool.folder
+        == _read(tmp_path, text.split("[viewer]")[0]).spool.folder
+    )
+
+
 def test_a_whole_file(tmp_path, monkeypatch):
     monkeypatch.setenv("STOW_PASSWORD", "hidden")
     (tmp_path / "token").write_text("t0ken\n")
