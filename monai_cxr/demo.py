@@ -56,6 +56,7 @@ class DemoSettings:
         learning_rate: Peak of the one-cycle schedule.
         n_bootstrap: Patient bootstrap replicates.
         n_perturbed: Test films that are changed for the robustness curves.
+        n_localized: Boxed test films that maps are held against; occlusion takes a second a film.
         severity: Smallest and largest severity of a finding.
         seed: Of the archive, the split and the training.
     """
@@ -68,6 +69,7 @@ class DemoSettings:
     learning_rate: float = 0.002
     n_bootstrap: int = 1000
     n_perturbed: int = 24
+    n_localized: int = 48
     severity: tuple[float, float] = (0.45, 1.0)
     seed: int = 0
 
@@ -282,7 +284,9 @@ def _inspect(out: Path, bundle: Path, test: pd.DataFrame, settings: DemoSettings
     return ReportExtras(
         method=inspection.map_method(model),
         worst_errors=inspection.worst_errors(inspector, calibrated),
-        localization=inspection.localize(inspector, calibrated, boxes),
+        localization=inspection.localize(
+            inspector, calibrated, boxes, n_images=settings.n_localized
+        ),
         robustness=inspection.robustness(inspector, calibrated, n_images=settings.n_perturbed),
     )
 

@@ -19,7 +19,14 @@ from monai_cxr.evaluation.predictions import load_predictions
 from monai_cxr.findings import FINDING_NAMES
 
 SMALL = DemoSettings(
-    patients=50, size=96, image_size=32, epochs=2, batch_size=8, n_bootstrap=50, n_perturbed=4
+    patients=50,
+    size=96,
+    image_size=32,
+    epochs=2,
+    batch_size=8,
+    n_bootstrap=50,
+    n_perturbed=4,
+    n_localized=4,
 )
 
 
@@ -102,6 +109,8 @@ class TestInspection:
         boxes = boxes[[Path(path).stem in square for path in boxes["path"]]]
         larger = boxes.assign(**{c: boxes[c] * 2 for c in ("x", "y", "width", "height")})
         own = inspection.localize(inspector, data, boxes, n_bootstrap=10)
+        few = inspection.localize(inspector, data, boxes, n_images=2, n_bootstrap=10)
+        assert max(item.n for item in few) <= 2 < sum(item.n for item in own)
         scaled = inspection.localize(inspector, data, larger, reference_side=192, n_bootstrap=10)
         assert [item.by_chance for item in scaled] == [item.by_chance for item in own]
 

@@ -153,7 +153,9 @@ def localize(
     *,
     method: str | None = None,
     reference_side: int | None = None,
+    n_images: int | None = None,
     n_bootstrap: int = 1000,
+    seed: int = 0,
 ) -> tuple[FindingLocalization, ...]:
     """Hold the model's maps against reference boxes.
 
@@ -165,7 +167,9 @@ def localize(
         method: See :func:`monai_cxr.bundle.saliency.saliency`; None takes :func:`map_method`.
         reference_side: Side of the square films that the boxes were drawn on (NIH: 1024); None
             when the boxes are in the films' own pixels.
+        n_images: Only so many boxed films, drawn at random; None for all.
         n_bootstrap: Patient replicates.
+        seed: Of that draw.
 
     Returns:
         Pointing game and IoU by finding.
@@ -182,6 +186,9 @@ def localize(
     films: list[LocalizedFilm] = []
     method = method or map_method(inspector.model)
     groups = list(here.groupby("sop_uid", sort=True))
+    if n_images is not None and n_images < len(groups):
+        drawn = np.random.default_rng(seed).choice(len(groups), n_images, replace=False)
+        groups = [groups[i] for i in np.sort(drawn)]
     for done, (image_id, rows) in enumerate(groups, start=1):
         film = inspector.read(str(image_id))
         if film is not None:
