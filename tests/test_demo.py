@@ -95,7 +95,7 @@ class TestInspection:
     def test_localization_against_the_drawn_boxes(self, inspected):
         inspector, data, out = inspected
         boxes = pd.read_csv(out / "archive" / "truth.csv")
-        result = inspection.localize(inspector, data, boxes, n_bootstrap=50)
+        result = inspection.localize(inspector, data, boxes, method="cam", n_bootstrap=50)
         present = {name for i, name in enumerate(data.findings) if data.labels[:, i].any()}
         assert {item.finding for item in result} == present
         assert all(0 < item.by_chance < 1 for item in result)
@@ -108,10 +108,11 @@ class TestInspection:
         assert square
         boxes = boxes[[Path(path).stem in square for path in boxes["path"]]]
         larger = boxes.assign(**{c: boxes[c] * 2 for c in ("x", "y", "width", "height")})
-        own = inspection.localize(inspector, data, boxes, n_bootstrap=10)
-        few = inspection.localize(inspector, data, boxes, n_images=2, n_bootstrap=10)
+        options = {"method": "cam", "n_bootstrap": 10}
+        own = inspection.localize(inspector, data, boxes, **options)
+        few = inspection.localize(inspector, data, boxes, n_images=2, **options)
         assert max(item.n for item in few) <= 2 < sum(item.n for item in own)
-        scaled = inspection.localize(inspector, data, larger, reference_side=192, n_bootstrap=10)
+        scaled = inspection.localize(inspector, data, larger, reference_side=192, **options)
         assert [item.by_chance for item in scaled] == [item.by_chance for item in own]
 
     def test_boxes_of_other_films(self, inspected):
