@@ -51,6 +51,13 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_index_leads_to_every_page():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    folders = ("how-to", "explanation", "reference", "results")
+    pages = [page for folder in folders for page in (ROOT / "docs" / folder).glob("*.md")]
+    assert [str(p) for p in pages if str(p.relative_to(ROOT / "docs")) not in index] == []
+
+
 def test_decisions_say_their_status():
     for page in (ROOT / "docs" / "decisions").glob("*.md"):
         text = page.read_text(encoding="utf-8")
