@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pandas as pd
 import pytest
@@ -14,19 +13,10 @@ from monai_cxr.bundle import bench_films
 from monai_cxr.bundle.engine_rates import cache_file
 
 
-@pytest.fixture
-def verb(monkeypatch, capsys, tmp_path):
-    """Run one verb as the shell would; gives (exit status, stdout, stderr)."""
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    """What an engine was measured at stays with the test."""
     monkeypatch.setenv("MONAI_CXR_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["monai-cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

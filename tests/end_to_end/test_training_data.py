@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image
 
 from monai_cxr import cli
@@ -17,20 +15,6 @@ from monai_cxr.tables import read_table
 from monai_cxr.training import workflow
 
 BUNDLE = "chest_xray_classification"
-
-
-@pytest.fixture
-def verb(monkeypatch, capsys):
-    """Run one verb as the shell would; gives (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["monai-cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def films(folder, n):

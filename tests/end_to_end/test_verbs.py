@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,6 @@ from sklearn.metrics import roc_auc_score
 
 from monai_cxr import cli
 from monai_cxr.findings import FINDING_NAMES
-
-
-@pytest.fixture
-def verb(monkeypatch, capsys):
-    """Run one verb as the shell would; gives (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["monai-cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def _refused(result, sentence):
