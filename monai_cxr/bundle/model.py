@@ -21,11 +21,11 @@ from monai_cxr.bundle.digests import (
     variant,
 )
 from monai_cxr.bundle.engines import open_runtime
-from monai_cxr.bundle.film_input import SCOPES, InputSpec, network_input, read_in_scope
+from monai_cxr.bundle.film_input import DECODINGS, SCOPES, InputSpec, network_input, read_in_scope
 from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
 from monai_cxr.bundle.runtime import NetworkOutput, Runtime
 from monai_cxr.bundle.tta import views_named
-from monai_cxr.errors import InvalidBundle
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.files import Source
@@ -55,6 +55,7 @@ class BundleModel:
         scope: One of :data:`monai_cxr.bundle.film_input.SCOPES`; ``any`` is for models of other
             pictures than adult frontal films, such as 28-px pictures of children's.
         tta: Test-time augmentation.
+        decoding: One of :data:`monai_cxr.bundle.film_input.DECODINGS`.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class BundleModel:
         operating_points: Sequence[OperatingPoint] = (),
         scope: str = "frontal_chest",
         tta: str = "none",
+        decoding: str = "exact",
     ) -> None:
         self.runtime = runtime
         self.identity = identity
@@ -80,12 +82,18 @@ class BundleModel:
         if scope not in SCOPES:
             raise InvalidBundle(f"Expected scope as one of {', '.join(SCOPES)}, but got '{scope}'.")
         self.scope = scope
-        self.specs = (InputSpec(image_size, resize, scope),)  # type: ignore[arg-type]
+        self.specs = (InputSpec(image_size, resize, scope, decoding),)  # type: ignore[arg-type]
         self._views = views_named(tta)
 
     @classmethod
     def load(
-        cls, path: Path | str, *, device: str = "auto", runtime: str = "auto", tta: str = "none"
+        cls,
+        path: Path | str,
+        *,
+        device: str = "auto",
+        runtime: str = "auto",
+        tta: str = "none",
+        decoding: str = "exact",
     ) -> BundleModel:
         """Load a packaged bundle, or the best epoch of a training run.
 
@@ -98,6 +106,8 @@ class BundleModel:
                 ``"openvino-int8"``. An exported bundle is served without importing torch.
             tta: Test-time augmentation: ``"none"``, ``"flip"`` or ``"shift"``; see
                 :mod:`monai_cxr.bundle.tta`.
+            decoding: ``"exact"``, or ``"reduced"``: JPEG 2000 at reduced resolution where the
+                network's input has less than half of it, within the tolerance that the docs state.
 
         Raises:
             InvalidBundle: If a file is absent or changed, a config names a forbidden class, or
@@ -107,12 +117,18 @@ class BundleModel:
         """
         bundle = find_bundle(path)
         views_named(tta)
+        if decoding not in DECODINGS:
+            raise SettingsError(
+                f"Expected decoding as one of {', '.join(DECODINGS)}, but got '{decoding}'."
+            )
         digest = bundle_digest(bundle)
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
         findings = _field(config, "findings", list)
         image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
         engine, digest = open_runtime(bundle, config, digest, runtime=runtime, device=device)
-        served = "" if tta == "none" else f"+tta-{tta}"
+        served = ("" if tta == "none" else f"+tta-{tta}") + (
+            "" if decoding == "exact" else f"+{decoding}-decoding"
+        )
         calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
         return cls(
             engine,
@@ -133,6 +149,7 @@ class BundleModel:
             ),
             operating_points=read_operating_points(points) if points.is_file() else (),
             tta=tta,
+            decoding=decoding,
         )
 
     def read(self, source: Source) -> Radiograph:
@@ -142,7 +159,7 @@ class BundleModel:
             UnreadableImage: If it is no readable image.
             UnsupportedImage: If it is out of scope, with a reason code.
         """
-        return read_in_scope(source, self.scope)
+        return read_in_scope(source, self.scope, min_side=self.specs[0].min_side)
 
     @property
     def calibrated(self) -> bool:

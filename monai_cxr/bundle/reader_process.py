@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
@@ -93,7 +94,7 @@ class ReaderProcess:
             return self._child
 
     def _start(self) -> subprocess.Popen[bytes]:
-        specs = [f"{spec.size}:{spec.resize}:{spec.scope}" for spec in self._specs]
+        specs = [":".join(map(str, astuple(spec))) for spec in self._specs]
         loud = bool(os.environ.get("MONAI_CXR_DEBUG"))  # a decoder's warnings may name a patient
         return subprocess.Popen(
             [sys.executable, "-m", "monai_cxr.bundle.reader_process", *specs],
@@ -166,8 +167,8 @@ def serve(specs: Sequence[InputSpec]) -> None:
 
 
 def _parse_spec(text: str) -> InputSpec:
-    size, resize, scope = text.split(":")
-    return InputSpec(int(size), resize, scope)  # type: ignore[arg-type]
+    size, *rest = text.split(":")
+    return InputSpec(int(size), *rest)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

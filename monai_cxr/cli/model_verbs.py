@@ -160,6 +160,13 @@ def predict(
         str | None,
         typer.Option(help="Test-time augmentation: none, shift, or flip (mirrors the film)."),
     ] = None,
+    decoding: Annotated[
+        str,
+        typer.Option(
+            help="exact, or reduced: JPEG 2000 at lower resolution, several times faster, within a "
+            "stated tolerance."
+        ),
+    ] = "exact",
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Add each film's pooled features (parquet).")
     ] = False,
@@ -184,7 +191,11 @@ def predict(
     if (embeddings or cam) and out.suffix != ".parquet":
         raise SettingsError(f"Arrays need parquet: expected --out *.parquet, got '{out.name}'.")
     model = load_predictor(
-        [bundle, *(ensemble_with or ())], device=device, runtime=runtime, tta=tta
+        [bundle, *(ensemble_with or ())],
+        device=device,
+        runtime=runtime,
+        tta=tta,
+        decoding=decoding,
     )
     table = input_table(inputs, model.findings)
     if split is not None:
