@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from monai_cxr.bundle.config import find_bundle, read_config
 from monai_cxr.bundle.digests import (
@@ -20,7 +21,8 @@ from monai_cxr.bundle.digests import (
     model_digest,
     variant,
 )
-from monai_cxr.bundle.engines import open_runtime
+from monai_cxr.bundle.engine_choice import open_runtime
+from monai_cxr.bundle.exports import Parity
 from monai_cxr.bundle.film_input import DECODINGS, SCOPES, InputSpec, network_input, read_in_scope
 from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
 from monai_cxr.bundle.runtime import NetworkOutput, Runtime
@@ -56,6 +58,7 @@ class BundleModel:
             pictures than adult frontal films, such as 28-px pictures of children's.
         tta: Test-time augmentation.
         decoding: One of :data:`monai_cxr.bundle.film_input.DECODINGS`.
+        change: How far the engine's numbers are from those in fp32, where that is known.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class BundleModel:
         scope: str = "frontal_chest",
         tta: str = "none",
         decoding: str = "exact",
+        change: Parity | None = None,
     ) -> None:
         self.runtime = runtime
         self.identity = identity
@@ -83,6 +87,7 @@ class BundleModel:
             raise InvalidBundle(f"Expected scope as one of {', '.join(SCOPES)}, but got '{scope}'.")
         self.scope = scope
         self.specs = (InputSpec(image_size, resize, scope, decoding),)  # type: ignore[arg-type]
+        self.change = change
         self._views = views_named(tta)
 
     @classmethod
@@ -101,9 +106,11 @@ class BundleModel:
             path: A folder made by ``monai-cxr package`` or ``monai-cxr train``. The files of a
                 packaged bundle are compared with their digests before any of them is parsed.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
-            runtime: ``"auto"``: torch on a GPU, else the fastest fp32 engine among the exports the
-                bundle holds and torch; or an engine by name, such as ``"torch"``, ``"onnx"``,
-                ``"openvino-int8"``. An exported bundle is served without importing torch.
+            runtime: ``"auto"``: torch on a GPU, else the fastest engine here among the exports the
+                bundle holds and torch, in fp32, or in bf16 where that is much faster and within
+                the limits of :mod:`monai_cxr.bundle.engine_choice`; or an engine by name, such as
+                ``"torch"``, ``"onnx"``, ``"openvino-int8"``. An exported bundle is served without
+                importing torch.
             tta: Test-time augmentation: ``"none"``, ``"flip"`` or ``"shift"``; see
                 :mod:`monai_cxr.bundle.tta`.
             decoding: ``"exact"``, or ``"reduced"``: JPEG 2000 at reduced resolution where the
@@ -125,31 +132,38 @@ class BundleModel:
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
         findings = _field(config, "findings", list)
         image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
-        engine, digest = open_runtime(bundle, config, digest, runtime=runtime, device=device)
+        calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
+        calibrator = (
+            read_calibrator(calibration).for_findings(findings) if calibration.is_file() else None
+        )
+        opened = open_runtime(
+            bundle,
+            config,
+            digest,
+            runtime=runtime,
+            device=device,
+            probabilities=expit if calibrator is None else calibrator.apply,
+        )
         served = ("" if tta == "none" else f"+tta-{tta}") + (
             "" if decoding == "exact" else f"+{decoding}-decoding"
         )
-        calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
         return cls(
-            engine,
+            opened.runtime,
             ModelIdentity(
                 bundle.name,
                 str(metadata.get("version", "")),
-                variant(digest, served) if served else digest,
-                runtime=engine.name + served,
+                variant(opened.digest, served) if served else opened.digest,
+                runtime=opened.runtime.name + served,
             ),
             findings=findings,
             image_size=image_size,
             resize=resize,
             scope=str(config.get("scope", "frontal_chest")),
-            calibrator=(
-                read_calibrator(calibration).for_findings(findings)
-                if calibration.is_file()
-                else None
-            ),
+            calibrator=calibrator,
             operating_points=read_operating_points(points) if points.is_file() else (),
             tta=tta,
             decoding=decoding,
+            change=opened.change,
         )
 
     def read(self, source: Source) -> Radiograph:
