@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scipy.special import expit
-
 from monai_cxr.bundle.bench_films import write_bench_films
 from monai_cxr.bundle.bench_measures import (
     end_to_end,
@@ -36,6 +34,7 @@ from monai_cxr.bundle.film_input import InputSpec
 from monai_cxr.bundle.openvino_runtime import offers_bf16
 from monai_cxr.bundle.runtime import ENGINES, Runtime, RuntimeName, available_cores
 from monai_cxr.errors import BundleError, MissingDependency, SettingsError
+from monai_cxr.evaluation.logits import sigmoid
 
 Progress = Callable[[int, int], None]
 
@@ -137,7 +136,7 @@ def _agreement(
     stated = {export.name: export.parity for export in read_exports(bundle)}
     if str(HALF) in runtimes and str(HALF) not in stated:
         half = runtimes[str(HALF)]
-        stated[str(HALF)] = half_change(bundle, config, digest, half, expit)
+        stated[str(HALF)] = half_change(bundle, config, digest, half, sigmoid)
     return tuple(Agreement(name, stated[name]) for name in runtimes if name in stated)
 
 

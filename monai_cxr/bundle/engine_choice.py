@@ -20,7 +20,6 @@ from monai_cxr.bundle.openvino_runtime import offers_bf16
 from monai_cxr.bundle.parity import Probabilities, measure_parity, require_parity
 from monai_cxr.bundle.runtime import ENGINES, FilmBatch, Runtime, RuntimeName
 from monai_cxr.errors import InvalidBundle
-from monai_cxr.phantom import PhantomSettings, render_film
 
 MAX_PROBABILITY_CHANGE = 0.02
 """Of any finding on any film, beside fp32: more, and ``auto`` stays with fp32."""
@@ -184,6 +183,8 @@ def half_change(
     probabilities: Probabilities,
 ) -> Parity:
     """How far OpenVINO in bf16 is from OpenVINO in fp32 on this machine, on phantom films."""
+    from monai_cxr.phantom import PhantomSettings, render_film  # heavy: measured once a machine
+
     exact, _ = open_named(bundle, config, digest, RuntimeName("openvino"), "cpu")
     spec = InputSpec(int(config["image_size"]), config["resize"])
     settings = PhantomSettings(n_patients=_N_FILMS, seed=_SEED, size=_FILM_SIDE)

@@ -10,10 +10,10 @@ import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.exports import Parity
 from monai_cxr.bundle.runtime import available_cores
 from monai_cxr.errors import SettingsError
-from monai_cxr.tables import write_atomically
 
 CACHE_VARIABLE = "MONAI_CXR_CACHE"
 """Environment variable that names another folder for what is remembered."""

@@ -13,7 +13,6 @@ from monai_cxr.errors import InputError
 from monai_cxr.files import Source, read_for_model, read_radiograph
 from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
 from monai_cxr.radiograph import Radiograph
-from monai_cxr.tables import quality_values
 
 SCOPES = ("frontal_chest", "any")
 """What a bundle says it may read: frontal chest radiographs alone, or any gray picture."""
@@ -51,11 +50,13 @@ class PreparedFilm:
 
     Attributes:
         inputs: float32, each of shape (1, size, size), one a spec.
-        facts: Columns of the predictions table: the key, facts, flags and quality.
+        facts: Columns of the predictions table: the key, facts and flags.
+        quality: Measures of the picture by name.
     """
 
     inputs: tuple[NDArray[np.float32], ...]
     facts: dict[str, str | float | None]
+    quality: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def read_film_input(path: Path, specs: Sequence[InputSpec]) -> PreparedFilm | Re
         film = read_in_scope(path, scope, min_side=min_side)
     except InputError as error:
         return RefusedFilm(error.reason, str(error))
-    return PreparedFilm(tuple(network_input(film, spec) for spec in specs), _facts(film))
+    inputs = tuple(network_input(film, spec) for spec in specs)
+    return PreparedFilm(inputs, _facts(film), dict(film.quality))
 
 
 def _facts(film: Radiograph) -> dict[str, str | float | None]:
@@ -117,5 +119,4 @@ def _facts(film: Radiograph) -> dict[str, str | float | None]:
         "reason": "",
         "message": "",
         "flags": ";".join(film.flags),
-        **quality_values(film.quality),
     }

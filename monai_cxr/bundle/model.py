@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from monai_cxr.bundle.config import find_bundle, read_config
 from monai_cxr.bundle.digests import (
@@ -29,6 +28,7 @@ from monai_cxr.bundle.runtime import NetworkOutput, Runtime
 from monai_cxr.bundle.tta import views_named
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
+from monai_cxr.evaluation.logits import sigmoid
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.files import Source
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
@@ -142,7 +142,7 @@ class BundleModel:
             digest,
             runtime=runtime,
             device=device,
-            probabilities=expit if calibrator is None else calibrator.apply,
+            probabilities=sigmoid if calibrator is None else calibrator.apply,
         )
         served = ("" if tta == "none" else f"+tta-{tta}") + (
             "" if decoding == "exact" else f"+{decoding}-decoding"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.config import (
     CONFIG_NAMES,
     check_targets,
@@ -42,7 +43,7 @@ from monai_cxr.evaluation.model_card import with_performance
 from monai_cxr.evaluation.operating_points import choose_operating_points, write_operating_points
 from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.tables import read_table, write_atomically
+from monai_cxr.tables import read_table
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
 TRAINING_NAME = "models/training.json"

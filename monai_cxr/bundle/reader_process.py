@@ -126,7 +126,7 @@ class ReaderProcess:
             )
             for spec in self._specs
         )
-        return PreparedFilm(inputs, header["facts"])
+        return PreparedFilm(inputs, header["facts"], header["quality"])
 
 
 def _exactly(stream: IO[bytes], n_bytes: int) -> bytes:
@@ -149,7 +149,7 @@ def _answer(film: PreparedFilm | RefusedFilm) -> list[bytes]:
         content: dict[str, Any] = {"reason": film.reason, "message": film.message}
         arrays = []
     else:
-        content = {"facts": film.facts}
+        content = {"facts": film.facts, "quality": film.quality}
         arrays = [np.ascontiguousarray(one, dtype="<f4").tobytes() for one in film.inputs]
     header = json.dumps(content).encode()
     return [_LENGTH.pack(len(header)), header, *arrays]
