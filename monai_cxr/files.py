@@ -17,7 +17,11 @@ Source = Path | str | bytes | BinaryIO
 
 
 def read_radiograph(
-    source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY, frame: int | None = None
+    source: Source,
+    *,
+    policy: GrayscalePolicy = DEFAULT_POLICY,
+    frame: int | None = None,
+    min_side: int | None = None,
 ) -> Radiograph:
     """Read a film from a DICOM, PNG, JPEG, TIFF or NIfTI file.
 
@@ -25,6 +29,8 @@ def read_radiograph(
         source: Path of a file, its bytes, or a binary stream.
         policy: Which values of interest of a DICOM image to show.
         frame: Which frame of a multi-frame DICOM image.
+        min_side: JPEG 2000 may be decoded at 1/2, 1/4 or 1/8 of its resolution where the shorter
+            side keeps so many pixels (:mod:`monai_cxr.dicom.reduction`); None decodes exactly.
 
     Returns:
         The film: float32 (rows, columns) in [0, 1], bright = dense when the file tells the truth.
@@ -36,11 +42,13 @@ def read_radiograph(
     """
     data, name = read_bytes(source)
     if parsing.is_dicom(data):
-        return read_opened(open_dicom(data), policy, frame=frame)
+        return read_opened(open_dicom(data), policy, frame=frame, min_side=min_side)
     return _read_other(data, name)
 
 
-def read_for_model(source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY) -> Radiograph:
+def read_for_model(
+    source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY, min_side: int | None = None
+) -> Radiograph:
     """Read a film that the model may read, and refuse every other image with a reason.
 
     The header decides first, before pixels are decoded; then the pixels are looked at.
@@ -48,6 +56,7 @@ def read_for_model(source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY) 
     Args:
         source: Path of a file, its bytes, or a binary stream.
         policy: Which values of interest of a DICOM image to show.
+        min_side: As for :func:`read_radiograph`.
 
     Returns:
         A frontal chest radiograph, with flags for what asks for caution.
@@ -61,7 +70,7 @@ def read_for_model(source: Source, *, policy: GrayscalePolicy = DEFAULT_POLICY) 
         return scope.require_in_scope(_read_other(data, name), None)
     dicom = open_dicom(data)
     scope.require_header_in_scope(dicom.facts)
-    return scope.require_in_scope(read_opened(dicom, policy), dicom.facts)
+    return scope.require_in_scope(read_opened(dicom, policy, min_side=min_side), dicom.facts)
 
 
 def read_display(source: Source) -> DisplayFilm:

@@ -22,6 +22,7 @@ from monai_cxr.dicom import parsing
 from monai_cxr.dicom.color import as_unit, gray_of_color
 from monai_cxr.dicom.decoding import MAX_PIXELS
 from monai_cxr.dicom.elements import MALFORMED
+from monai_cxr.dicom.inflation import inflate
 from monai_cxr.dicom.quality import measure
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 from monai_cxr.optional import require
@@ -185,7 +186,7 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
     nibabel = require("nibabel", extra="nifti")
     parsing.keep_quiet("nibabel")
     if data.startswith(_GZIP):
-        data = parsing.inflate(data, wbits=zlib.MAX_WBITS | 16)
+        data = inflate(data, wbits=zlib.MAX_WBITS | 16, limit=parsing.MAX_FILE_BYTES)
     if not is_nifti(data) or data.startswith(_GZIP):
         raise UnreadableImage("The gzip file holds no NIfTI image.", reason="not_an_image")
     kind = nibabel.Nifti1Image if data[344:348] == b"n+1\x00" else nibabel.Nifti2Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,20 +48,27 @@ def prepare(
         raise SettingsError(f"Expected resize as one of {RESIZE_POLICIES}, but got '{resize}'.")
     if size < 1:
         raise SettingsError(f"Expected a size of at least 1, but got {size}.")
-    pixels = film.pixels if isinstance(film, Radiograph) else film
-    rows, columns = pixels.shape
+    if isinstance(film, Radiograph):
+        pixels, (rows, columns), step = film.pixels, film.full_shape, film.step
+    else:
+        pixels, (rows, columns), step = film, film.shape, 1
     if resize == "center_crop":
         side = min(rows, columns)
-        top, left = (rows - side) // 2, (columns - side) // 2
-        return _resize(pixels[top : top + side, left : left + side], size, size)
+        return _resize(
+            pixels,
+            _Axis(size, (rows - side) // 2, side, step),
+            _Axis(size, (columns - side) // 2, side, step),
+        )
     if resize == "pad":
         scale = size / max(rows, columns)
         height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
         result = np.zeros((size, size), dtype=np.float32)
         top, left = (size - height) // 2, (size - width) // 2
-        result[top : top + height, left : left + width] = _resize(pixels, height, width)
+        result[top : top + height, left : left + width] = _resize(
+            pixels, _Axis(height, 0, rows, step), _Axis(width, 0, columns, step)
+        )
         return result
-    return _resize(pixels, size, size)
+    return _resize(pixels, _Axis(size, 0, rows, step), _Axis(size, 0, columns, step))
 
 
 def normalise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,25 +83,49 @@ def normalise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((pixels - MEAN) / STANDARD_DEVIATION, dtype=np.float32)
 
 
-def _resize(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+class _Axis(NamedTuple):
+    """How one side is resized, in pixels of the file.
+
+    Attributes:
+        size: Of the output.
+        start: First pixel that is shown.
+        extent: How many are shown.
+        step: From one sample to the next.
+    """
+
+    size: int
+    start: int
+    extent: int
+    step: int
+
+    @property
+    def samples(self) -> slice:
+        """The samples that lie in what is shown."""
+        return slice(-(-self.start // self.step), -(-(self.start + self.extent) // self.step))
+
+
+def _resize(pixels: NDArray[np.float32], rows: _Axis, columns: _Axis) -> NDArray[np.float32]:
     """Bilinear with antialiasing: a triangle filter as wide as the reduction, as Pillow has it.
 
     Rows first: each row of the film is then read about twice, and the columns are few.
     """
-    if pixels.shape == (height, width):
-        return np.array(pixels, dtype=np.float32)
-    rows, columns = pixels.shape
-    fewer_rows = _triangles(rows, height) @ np.ascontiguousarray(pixels, dtype=np.float32)
-    resized = (_triangles(columns, width) @ np.ascontiguousarray(fewer_rows.T)).T
+    shown = np.ascontiguousarray(pixels[rows.samples, columns.samples], dtype=np.float32)
+    if shown.shape == (rows.size, columns.size) and rows.step == 1:
+        return np.array(shown)
+    fewer_rows = _triangles(rows) @ shown
+    resized = (_triangles(columns) @ np.ascontiguousarray(fewer_rows.T)).T
     return np.ascontiguousarray(np.clip(resized, 0.0, 1.0), dtype=np.float32)
 
 
 @lru_cache(maxsize=64)
-def _triangles(length: int, size: int) -> csr_array:
-    """Weights of the input pixels in each output pixel, sparse float32 of shape (size, length)."""
-    scale = length / size
-    reach = max(scale, 1.0)
-    centre = (np.arange(size) + 0.5) * scale - 0.5
+def _triangles(axis: _Axis) -> csr_array:
+    """Weights of the samples in each output pixel, sparse float32 of shape (size, samples)."""
+    samples = axis.samples
+    length = samples.stop - samples.start
+    scale = axis.extent / axis.size
+    reach = max(scale / axis.step, 1.0)
+    centre = (np.arange(axis.size) + 0.5) * scale - 0.5
+    centre = (centre + axis.start) / axis.step - samples.start
     first = np.floor(centre - reach).astype(np.intp) + 1
     taps = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 1)
     weights = np.maximum(1.0 - np.abs(taps - centre[:, None]) / reach, 0.0)
@@ -102,4 +133,4 @@ def _triangles(length: int, size: int) -> csr_array:
     weights /= weights.sum(axis=1, keepdims=True)
     row, tap = np.nonzero(weights)
     values = weights[row, tap].astype(np.float32)
-    return csr_array((values, (row, taps[row, tap])), shape=(size, length))
+    return csr_array((values, (row, taps[row, tap])), shape=(axis.size, length))

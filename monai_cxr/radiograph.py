@@ -78,6 +78,10 @@ class Radiograph:
         flags: Cautions found while reading, as stable codes, for example ``"window_fallback"``.
         quality: Measures of the picture by name (:data:`QUALITY_MEASURES`); for reports and drift.
         source_format: ``"dicom"``, ``"image"`` or ``"nifti"``.
+        step: Pixels of the file from one pixel here to the next, along both sides: 1, or 2, 4 or 8
+            where a JPEG 2000 film was decoded at reduced resolution. Pixel (i, j) here lies at
+            pixel (step * i, step * j) of the file.
+        file_shape: (rows, columns) in the file; None for those of ``pixels``.
     """
 
     pixels: NDArray[np.float32]
@@ -90,6 +94,8 @@ class Radiograph:
     flags: tuple[str, ...] = ()
     quality: Mapping[str, float] = field(default_factory=lambda: _NO_QUALITY)
     source_format: str = "image"
+    step: int = 1
+    file_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Refuse anything that is not the one image form, and freeze the pixels."""
@@ -117,6 +123,11 @@ class Radiograph:
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
         return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    @property
+    def full_shape(self) -> tuple[int, int]:
+        """(rows, columns) in the file."""
+        return self.file_shape or self.shape
 
     def __repr__(self) -> str:
         """Name the image by its SOP Instance UID; no pixels, no patient."""

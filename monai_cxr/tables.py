@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from monai_cxr.atomic import write_atomically as write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.radiograph import QUALITY_MEASURES
@@ -249,35 +248,3 @@ def _fill_parquet(chunks: Iterable[pd.DataFrame], target: Path) -> None:
 def _fill_csv(chunks: Iterable[pd.DataFrame], target: Path) -> None:
     for number, chunk in enumerate(chunks):
         chunk.to_csv(target, index=False, header=number == 0, mode="a" if number else "w")
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, sync it, then put it in place.
-
-    Args:
-        path: The file to make or replace.
-        write: Receives the temporary path.
-
-    Raises:
-        SettingsError: If the folder cannot be written or the disk is full; ``path`` is untouched.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"Could not write '{path.name}' ({error.strerror or type(error).__name__}). "
-            "Free some space or choose another folder; nothing was changed."
-        ) from error

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.tables import write_atomically
 
 ALLOWED_PREFIXES = (
     "monai_cxr.bundle.",

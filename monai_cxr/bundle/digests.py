@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidBundle
-from monai_cxr.tables import write_atomically
 
 DIGESTS_NAME = "digests.json"
 WEIGHTS_NAME = "models/model.pt"

@@ -1,4 +1,4 @@
-"""Engine rates: films a second by engine, remembered for this machine and this model."""
+"""Engine rates: what engines do here with a model, remembered for this machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from monai_cxr.atomic import write_atomically
+from monai_cxr.bundle.exports import Parity
 from monai_cxr.bundle.runtime import available_cores
 from monai_cxr.errors import SettingsError
-from monai_cxr.tables import write_atomically
 
 CACHE_VARIABLE = "MONAI_CXR_CACHE"
 """Environment variable that names another folder for what is remembered."""
@@ -27,17 +28,35 @@ def cache_file() -> Path:
     return (Path(own) if own else Path(home) / "monai_cxr") / "engine_rates.json"
 
 
-def read_rates(digest: str) -> dict[str, float]:
-    """What was measured here for a model; empty where nothing was, or packages changed since."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on this machine of one model.
+
+    Attributes:
+        rates: Films a second by runtime.
+        changes: How far a runtime that is not fp32 is from fp32, by runtime.
+    """
+
+    rates: dict[str, float]
+    changes: dict[str, Parity] = field(default_factory=dict)
+
+
+def read_measured(digest: str) -> Measured:
+    """What was measured here of a model; nothing where packages changed since."""
     try:
         entry = json.loads(cache_file().read_text(encoding="utf-8"))[_key(digest)]
-        return {str(name): float(rate) for name, rate in entry.items()}
+        rates = {str(name): float(rate) for name, rate in entry["rates"].items()}
+        changes = {str(name): Parity(**change) for name, change in entry["changes"].items()}
+        return Measured(rates, changes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # a cache that cannot be read is no cache
+        return Measured({})  # a cache that cannot be read is no cache
 
 
-def remember_rates(digest: str, rates: Mapping[str, float]) -> None:
-    """Keep rates for the next process; where nothing can be written, nothing is kept."""
+def remember(digest: str, found: Measured) -> None:
+    """Keep what was measured for the next process, beside what is known.
+
+    Where nothing can be written, nothing is kept.
+    """
     path = cache_file()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -45,7 +64,10 @@ def remember_rates(digest: str, rates: Mapping[str, float]) -> None:
         content = {}
     if not isinstance(content, dict):
         content = {}
-    content[_key(digest)] = {name: round(rate, 2) for name, rate in rates.items()}
+    known = read_measured(digest)
+    rates = known.rates | {name: round(rate, 2) for name, rate in found.rates.items()}
+    changes = {name: asdict(one) for name, one in (known.changes | found.changes).items()}
+    content[_key(digest)] = {"rates": rates, "changes": changes}
     text = json.dumps(content, indent=2) + "\n"
     try:
         write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))

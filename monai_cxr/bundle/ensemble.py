@@ -89,6 +89,7 @@ def load_predictor(
     device: str = "auto",
     runtime: str = "auto",
     tta: str | None = None,
+    decoding: str = "exact",
 ) -> Predictor:
     """Load one bundle, or several as an ensemble.
 
@@ -98,6 +99,7 @@ def load_predictor(
         device: See :meth:`monai_cxr.bundle.model.BundleModel.load`.
         runtime: Likewise.
         tta: Likewise; None for what the file says, else none.
+        decoding: Likewise.
 
     Raises:
         InvalidBundle: If a bundle is.
@@ -107,7 +109,8 @@ def load_predictor(
         paths, stated = _read(Path(paths[0]))
         tta = tta or stated
     members = [
-        BundleModel.load(path, device=device, runtime=runtime, tta=tta or "none") for path in paths
+        BundleModel.load(path, device=device, runtime=runtime, tta=tta or "none", decoding=decoding)
+        for path in paths
     ]
     return members[0] if len(members) == 1 else Ensemble(members)
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.saliency import saliency
 from monai_cxr.prediction import FindingScore
 from monai_cxr.radiograph import Radiograph
-from monai_cxr.tables import write_atomically
 
 # Viridis at eight stops (van der Walt and Smith, CC0): even in lightness, colour-blind safe.
 _STOPS = np.array(

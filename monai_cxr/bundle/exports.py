@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.digests import EXPORTS_NAME
 from monai_cxr.errors import InvalidBundle
-from monai_cxr.tables import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

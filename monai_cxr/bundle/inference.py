@@ -26,6 +26,7 @@ from monai_cxr.tables import (
     logit_column,
     normalise_index,
     probability_column,
+    quality_values,
     read_table,
 )
 
@@ -180,7 +181,7 @@ def _rows(
         inputs = [np.stack([film.inputs[i] for film in prepared]) for i in range(len(model.specs))]
         scored = _scores(model, model.score(inputs), extras)
     return [
-        {**film.facts, **next(scored)}
+        {**film.facts, **quality_values(film.quality), **next(scored)}
         if isinstance(film, PreparedFilm)
         else {"reason": film.reason, "message": film.message}
         for film in films

@@ -20,13 +20,15 @@ from monai_cxr.bundle.digests import (
     model_digest,
     variant,
 )
-from monai_cxr.bundle.engines import open_runtime
-from monai_cxr.bundle.film_input import SCOPES, InputSpec, network_input, read_in_scope
+from monai_cxr.bundle.engine_choice import open_runtime
+from monai_cxr.bundle.exports import Parity
+from monai_cxr.bundle.film_input import DECODINGS, SCOPES, InputSpec, network_input, read_in_scope
 from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
 from monai_cxr.bundle.runtime import NetworkOutput, Runtime
 from monai_cxr.bundle.tta import views_named
-from monai_cxr.errors import InvalidBundle
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
+from monai_cxr.evaluation.logits import sigmoid
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.files import Source
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
@@ -55,6 +57,8 @@ class BundleModel:
         scope: One of :data:`monai_cxr.bundle.film_input.SCOPES`; ``any`` is for models of other
             pictures than adult frontal films, such as 28-px pictures of children's.
         tta: Test-time augmentation.
+        decoding: One of :data:`monai_cxr.bundle.film_input.DECODINGS`.
+        change: How far the engine's numbers are from those in fp32, where that is known.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class BundleModel:
         operating_points: Sequence[OperatingPoint] = (),
         scope: str = "frontal_chest",
         tta: str = "none",
+        decoding: str = "exact",
+        change: Parity | None = None,
     ) -> None:
         self.runtime = runtime
         self.identity = identity
@@ -80,12 +86,19 @@ class BundleModel:
         if scope not in SCOPES:
             raise InvalidBundle(f"Expected scope as one of {', '.join(SCOPES)}, but got '{scope}'.")
         self.scope = scope
-        self.specs = (InputSpec(image_size, resize, scope),)  # type: ignore[arg-type]
+        self.specs = (InputSpec(image_size, resize, scope, decoding),)  # type: ignore[arg-type]
+        self.change = change
         self._views = views_named(tta)
 
     @classmethod
     def load(
-        cls, path: Path | str, *, device: str = "auto", runtime: str = "auto", tta: str = "none"
+        cls,
+        path: Path | str,
+        *,
+        device: str = "auto",
+        runtime: str = "auto",
+        tta: str = "none",
+        decoding: str = "exact",
     ) -> BundleModel:
         """Load a packaged bundle, or the best epoch of a training run.
 
@@ -93,11 +106,15 @@ class BundleModel:
             path: A folder made by ``monai-cxr package`` or ``monai-cxr train``. The files of a
                 packaged bundle are compared with their digests before any of them is parsed.
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
-            runtime: ``"auto"``: torch on a GPU, else the fastest fp32 engine among the exports the
-                bundle holds and torch; or an engine by name, such as ``"torch"``, ``"onnx"``,
-                ``"openvino-int8"``. An exported bundle is served without importing torch.
+            runtime: ``"auto"``: torch on a GPU, else the fastest engine here among the exports the
+                bundle holds and torch, in fp32, or in bf16 where that is much faster and within
+                the limits of :mod:`monai_cxr.bundle.engine_choice`; or an engine by name, such as
+                ``"torch"``, ``"onnx"``, ``"openvino-int8"``. An exported bundle is served without
+                importing torch.
             tta: Test-time augmentation: ``"none"``, ``"flip"`` or ``"shift"``; see
                 :mod:`monai_cxr.bundle.tta`.
+            decoding: ``"exact"``, or ``"reduced"``: JPEG 2000 at reduced resolution where the
+                network's input has less than half of it, within the tolerance that the docs state.
 
         Raises:
             InvalidBundle: If a file is absent or changed, a config names a forbidden class, or
@@ -107,32 +124,46 @@ class BundleModel:
         """
         bundle = find_bundle(path)
         views_named(tta)
+        if decoding not in DECODINGS:
+            raise SettingsError(
+                f"Expected decoding as one of {', '.join(DECODINGS)}, but got '{decoding}'."
+            )
         digest = bundle_digest(bundle)
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
         findings = _field(config, "findings", list)
         image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
-        engine, digest = open_runtime(bundle, config, digest, runtime=runtime, device=device)
-        served = "" if tta == "none" else f"+tta-{tta}"
         calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
+        calibrator = (
+            read_calibrator(calibration).for_findings(findings) if calibration.is_file() else None
+        )
+        opened = open_runtime(
+            bundle,
+            config,
+            digest,
+            runtime=runtime,
+            device=device,
+            probabilities=sigmoid if calibrator is None else calibrator.apply,
+        )
+        served = ("" if tta == "none" else f"+tta-{tta}") + (
+            "" if decoding == "exact" else f"+{decoding}-decoding"
+        )
         return cls(
-            engine,
+            opened.runtime,
             ModelIdentity(
                 bundle.name,
                 str(metadata.get("version", "")),
-                variant(digest, served) if served else digest,
-                runtime=engine.name + served,
+                variant(opened.digest, served) if served else opened.digest,
+                runtime=opened.runtime.name + served,
             ),
             findings=findings,
             image_size=image_size,
             resize=resize,
             scope=str(config.get("scope", "frontal_chest")),
-            calibrator=(
-                read_calibrator(calibration).for_findings(findings)
-                if calibration.is_file()
-                else None
-            ),
+            calibrator=calibrator,
             operating_points=read_operating_points(points) if points.is_file() else (),
             tta=tta,
+            decoding=decoding,
+            change=opened.change,
         )
 
     def read(self, source: Source) -> Radiograph:
@@ -142,7 +173,7 @@ class BundleModel:
             UnreadableImage: If it is no readable image.
             UnsupportedImage: If it is out of scope, with a reason code.
         """
-        return read_in_scope(source, self.scope)
+        return read_in_scope(source, self.scope, min_side=self.specs[0].min_side)
 
     @property
     def calibrated(self) -> bool:

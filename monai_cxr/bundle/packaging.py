@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.config import (
     CONFIG_NAMES,
     check_targets,
@@ -34,6 +35,7 @@ from monai_cxr.bundle.model import (
     RUN_NAME,
     BundleModel,
 )
+from monai_cxr.bundle.presets import without_teacher
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration import Calibrator, fit_calibrator, read_calibrator
 from monai_cxr.evaluation.calibration import write_calibrator as write_calibrator_file
@@ -41,11 +43,12 @@ from monai_cxr.evaluation.model_card import with_performance
 from monai_cxr.evaluation.operating_points import choose_operating_points, write_operating_points
 from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.tables import read_table, write_atomically
+from monai_cxr.tables import read_table
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
 TRAINING_NAME = "models/training.json"
 _PLACES = {"bundle_root": ".", "initial_weights": ""}
+_NAMED_PLACES = {"initial_weights", "teacher"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ def package(
             "with: monai-cxr train."
         )
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
+    for key in _NAMED_PLACES & manifest["settings"].keys():
+        manifest["settings"][key] = Path(str(manifest["settings"][key])).name
     scored = _validation(run, predictions)
     calibrator = (
         fit_calibrator(
@@ -191,7 +196,8 @@ def _fill(
 ) -> None:
     # Where this machine keeps its files is nobody else's business.
     own = read_config(run, "train")
-    copy_bundle(run, staging, {k: v for k, v in _PLACES.items() if k in own})
+    places = {key: value for key, value in _PLACES.items() if key in own}
+    copy_bundle(run, staging, places | without_teacher(own))
     (staging / "models").mkdir(parents=True)
     shutil.copy2(run / WEIGHTS_NAME, staging / WEIGHTS_NAME)
     _write_calibration(staging, calibrator, scored, criterion)

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_cxr.bundle.config import find_bundle, read_config
 from monai_cxr.errors import SettingsError
 
 NETWORK_SETTINGS = ("architecture", "network_options", "input_range")
 """Settings that together become ``network_def``; they are no config ids of their own."""
+
+TEACHER_SETTINGS = ("teacher", "teacher_share", "teacher_temperature")
+"""Settings of distillation; they become ``train::prepare_batch`` and ``train::loss``."""
 
 TASKS = ("multi_label", "multi_class")
 """``multi_label``: findings, any number of which may be present; one finding is the binary task.
@@ -18,6 +22,8 @@ TASKS = ("multi_label", "multi_class")
 
 _NAMES = {"DenseNet121": "densenet121", "DenseNet169": "densenet169", "DenseNet201": "densenet201"}
 _BUILDER = "monai_cxr.networks.build"
+_PLAIN_BATCH = "monai_cxr.data.augmentation.PrepareBatch"
+_DISTILLATION = "monai_cxr.training.distillation"
 
 
 def read_preset(bundle: Path, name: str) -> dict[str, Any]:
@@ -50,7 +56,8 @@ def expand_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> d
     """Turn what a user says of network and task into the config ids that follow from it.
 
     Args:
-        settings: Value by id; :data:`NETWORK_SETTINGS` may be among them.
+        settings: Value by id; :data:`NETWORK_SETTINGS` and :data:`TEACHER_SETTINGS` may be among
+            them.
         config: The bundle's train config.
 
     Returns:
@@ -59,6 +66,7 @@ def expand_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> d
     Raises:
         SettingsError: If they do not fit together.
     """
+    settings = _with_teacher(settings, config)
     result = {key: value for key, value in settings.items() if key not in NETWORK_SETTINGS}
     findings = _findings(result.get("findings", config["findings"]))
     if "findings" in result:
@@ -77,6 +85,45 @@ def expand_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> d
         if definition != config["network_def"]:
             result["network_def"] = definition
     return result
+
+
+def without_teacher(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that take distillation out of a train config: its teacher is elsewhere, or nowhere.
+
+    Args:
+        config: A run's train config.
+
+    Returns:
+        Settings that :func:`monai_cxr.bundle.config.copy_bundle` takes; none without a teacher.
+    """
+    batch = config["train"]["prepare_batch"]
+    if batch.get("_target_") != f"{_DISTILLATION}.TaughtBatch":
+        return {}
+    plain = {"_target_": _PLAIN_BATCH, "augmentation": batch["augmentation"]}
+    return {"train::prepare_batch": plain, "train::loss": config["train"]["loss"]["supervised"]}
+
+
+def _with_teacher(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Distillation: films and findings as the teacher takes them, unless stated otherwise."""
+    result = {key: value for key, value in settings.items() if key not in TEACHER_SETTINGS}
+    if "teacher" not in settings:
+        if len(result) < len(settings):
+            raise SettingsError("A teacher is needed: --set teacher=BUNDLE.")
+        return result
+    teacher = find_bundle(str(settings["teacher"]))
+    facts = read_config(teacher, "inference")
+    result = {key: facts[key] for key in ("image_size", "resize", "findings")} | result
+    loss = {"_target_": f"{_DISTILLATION}.DistillationLoss", "supervised": config["train"]["loss"]}
+    for argument in ("share", "temperature"):
+        if f"teacher_{argument}" in settings:
+            loss[argument] = settings[f"teacher_{argument}"]
+    batch = {
+        "_target_": f"{_DISTILLATION}.TaughtBatch",
+        "augmentation": "@train::augmentation",
+        "teacher": str(teacher),
+        **{name: f"@{name}" for name in ("findings", "image_size", "resize")},
+    }
+    return {"train::loss": loss, "train::prepare_batch": batch, **result}
 
 
 def _findings(names: Any) -> list[str]:

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
@@ -93,7 +94,7 @@ class ReaderProcess:
             return self._child
 
     def _start(self) -> subprocess.Popen[bytes]:
-        specs = [f"{spec.size}:{spec.resize}:{spec.scope}" for spec in self._specs]
+        specs = [":".join(map(str, astuple(spec))) for spec in self._specs]
         loud = bool(os.environ.get("MONAI_CXR_DEBUG"))  # a decoder's warnings may name a patient
         return subprocess.Popen(
             [sys.executable, "-m", "monai_cxr.bundle.reader_process", *specs],
@@ -125,7 +126,7 @@ class ReaderProcess:
             )
             for spec in self._specs
         )
-        return PreparedFilm(inputs, header["facts"])
+        return PreparedFilm(inputs, header["facts"], header["quality"])
 
 
 def _exactly(stream: IO[bytes], n_bytes: int) -> bytes:
@@ -148,7 +149,7 @@ def _answer(film: PreparedFilm | RefusedFilm) -> list[bytes]:
         content: dict[str, Any] = {"reason": film.reason, "message": film.message}
         arrays = []
     else:
-        content = {"facts": film.facts}
+        content = {"facts": film.facts, "quality": film.quality}
         arrays = [np.ascontiguousarray(one, dtype="<f4").tobytes() for one in film.inputs]
     header = json.dumps(content).encode()
     return [_LENGTH.pack(len(header)), header, *arrays]
@@ -166,8 +167,8 @@ def serve(specs: Sequence[InputSpec]) -> None:
 
 
 def _parse_spec(text: str) -> InputSpec:
-    size, resize, scope = text.split(":")
-    return InputSpec(int(size), resize, scope)  # type: ignore[arg-type]
+    size, *rest = text.split(":")
+    return InputSpec(int(size), *rest)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from monai_cxr.bundle.config import NETWORK_PREFIXES, check_targets
 from monai_cxr.bundle.digests import WEIGHTS_NAME
+from monai_cxr.bundle.pooling_order import pool_before_convolution
 from monai_cxr.bundle.runtime import FilmBatch, NetworkOutput
 from monai_cxr.errors import InvalidBundle, SettingsError
 
@@ -262,7 +263,7 @@ def open_torch(
     network = build_network(dict(config))
     load_weights(network, bundle / WEIGHTS_NAME)
     return TorchRuntime(
-        network.eval(),
+        pool_before_convolution(network.eval()),
         choose_device(device),
         size=int(config["image_size"]),
         precision=precision,

@@ -21,6 +21,7 @@ from monai_cxr.cli import (
     index_verbs,
     model_verbs,
     performance_verbs,
+    predict_verb,
     report_verbs,
     screen_verbs,
     view_verb,
@@ -48,6 +49,7 @@ app = typer.Typer(
 index_verbs.register(app)
 data_verbs.register(app)
 model_verbs.register(app)
+predict_verb.register(app)
 calibration_verbs.register(app)
 baseline_verb.register(app)
 performance_verbs.register(app)

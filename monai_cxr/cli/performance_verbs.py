@@ -71,7 +71,10 @@ def export(
 def bench(
     bundle: Annotated[
         str | None,
-        typer.Argument(metavar="[BUNDLE]", help="Default: a DenseNet-121 with random weights."),
+        typer.Argument(
+            metavar="[BUNDLE]",
+            help="Default: a DenseNet-121 with random weights, for each engine that is installed.",
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="About how long to measure each engine and batch size.")
@@ -114,6 +117,16 @@ def bench(
         ("file", "readers", "films/s"),
         [(one.kind, one.readers, f"{one.films_per_second:.1f}") for one in found.end_to_end],
     )
+    show(
+        "Probabilities beside torch in fp32",
+        ("engine", "largest change", "mean change", "films"),
+        [
+            (one.runtime, f"{one.change.max_probability_change:.1e}",
+             f"{one.change.mean_probability_change:.1e}",
+             f"{one.change.n_films} ({one.change.films})")
+            for one in found.agreement
+        ],
+    )  # fmt: skip
     for name, engine_error in found.unavailable.items():
         note(f"Not measured: {name}: {engine_error}")
     say(f"Recommended: {found.recommendation}")

@@ -1,4 +1,4 @@
-"""Codestream: the size that a compressed image states itself, read before it is decoded."""
+"""Codestream: what a compressed image states of itself, read before it is decoded."""
 
 from __future__ import annotations
 
@@ -65,3 +65,25 @@ def _jpeg2000_size(head: bytes) -> CodestreamSize | None:
     (components,) = struct.unpack_from(">H", head, 40)
     precision = (head[42] & 0x7F) + 1
     return CodestreamSize(y_size - y_offset, x_size - x_offset, components, precision)
+
+
+def decomposition_levels(data: bytes | memoryview) -> int:
+    """How often a JPEG 2000 codestream can be halved: its levels of wavelets.
+
+    Args:
+        data: The compressed frame.
+
+    Returns:
+        What the COD marker segment of its main header says (ISO 15444-1 A.6.1); 0 without one.
+    """
+    head = bytes(data[:_HEAD_BYTES])
+    position = head.find(b"\xff\x4f\xff\x51") + 2
+    while 2 <= position <= len(head) - 10 and head[position] == 0xFF:
+        marker = head[position + 1]
+        if marker == 0x52:
+            return min(head[position + 9], 32)
+        if marker == 0x90:  # the first tile
+            return 0
+        (length,) = struct.unpack_from(">H", head, position + 2)
+        position += 2 + max(length, 2)
+    return 0

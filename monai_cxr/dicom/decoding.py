@@ -141,20 +141,36 @@ def _native(
 def _encapsulated(
     parsed: ParsedFile, pixels: memoryview, facts: HeaderFacts, frame: int
 ) -> NDArray[np.generic]:
-    if not parsed.is_encapsulated:
-        raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
-    _check_fragments(pixels)
-    data = bytes(pixels)
     if parsed.transfer_syntax in _WITHOUT_SIZE:
-        return _by_pydicom(parsed, data, facts, frame)
-    precision = _check_codestream(data, facts, frame)
+        return _by_pydicom(parsed, _fragments(parsed, pixels), facts, frame)
+    data = _fragments(parsed, pixels)
+    _, precision = _checked_stream(data, facts, frame)
     if precision <= 8 < facts.bits_allocated and parsed.transfer_syntax in _JPEG:
         facts = replace(facts, bits_allocated=8, bits_stored=min(facts.bits_stored, 8))
     array = _by_pydicom(parsed, data, facts, frame)
-    return _at_high_bit(array, precision, facts, parsed.dataset)
+    return at_high_bit(array, precision, facts, parsed.dataset)
 
 
-def _at_high_bit(
+def compressed_frame(parsed: ParsedFile, facts: HeaderFacts, frame: int) -> tuple[bytes, int]:
+    """The codestream of one frame, of the size that the header says.
+
+    Args:
+        parsed: Of a compressed transfer syntax, after :func:`check_layout`.
+        facts: Facts of the same header.
+        frame: Which frame, counted from 0.
+
+    Returns:
+        The codestream, and the bits of a sample in it.
+
+    Raises:
+        UnreadableImage: ``"damaged_pixels"``.
+    """
+    pixels = parsed.pixels
+    assert pixels is not None  # check_layout refuses a file without pixels
+    return _checked_stream(_fragments(parsed, pixels), facts, frame)
+
+
+def at_high_bit(
     array: NDArray[np.generic], precision: int, facts: HeaderFacts, dataset: Dataset
 ) -> NDArray[np.generic]:
     """Put decoded values where High Bit says: a codec gives them back at the bottom of the cell."""
@@ -165,22 +181,21 @@ def _at_high_bit(
     return np.left_shift(array, shift)  # type: ignore[no-any-return]
 
 
-def _check_fragments(pixels: memoryview) -> None:
-    """Refuse a swarm of empty fragments (PS3.5 A.4), each of which costs the decoder a step."""
+def _fragments(parsed: ParsedFile, pixels: memoryview) -> bytes:
+    """Encapsulated pixels; a swarm of empty fragments (PS3.5 A.4) costs a step each: refused."""
+    if not parsed.is_encapsulated:
+        raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
     position, n_fragments = 0, 0
     while position + 8 <= len(pixels):
         position += 8 + int.from_bytes(pixels[position + 4 : position + 8], "little")
         n_fragments += 1
         if n_fragments > MAX_FRAGMENTS:
             raise _damaged(f"they come in more than {MAX_FRAGMENTS:,} fragments")
+    return bytes(pixels)
 
 
-def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> int:
-    """Compare the size that the codestream states with the header: it is what gets allocated.
-
-    Returns:
-        Bits of a sample in the codestream.
-    """
+def _checked_stream(data: bytes, facts: HeaderFacts, frame: int) -> tuple[bytes, int]:
+    """Compare the size that the codestream states with the header: it is what gets allocated."""
     try:
         with quiet():
             stream = get_frame(data, frame, number_of_frames=facts.n_frames)
@@ -195,7 +210,7 @@ def _check_codestream(data: bytes, facts: HeaderFacts, frame: int) -> int:
     if _END_OF_IMAGE not in stream.rstrip(b"\0")[-_TRAILING_BYTES:]:
         # Most decoders fill up what is missing with gray, and say nothing.
         raise _damaged("the compressed data end early")
-    return size.precision
+    return stream, size.precision
 
 
 def _by_pydicom(

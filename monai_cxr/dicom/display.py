@@ -22,14 +22,13 @@ from monai_cxr.dicom.color import gray_of_color, palette_to_rgb
 from monai_cxr.dicom.pixels import (
     Codes,
     Grayscale,
-    Window,
-    apply_window,
     modality_values,
     render,
     sampled,
     stored_values,
 )
 from monai_cxr.dicom.reader import DicomFile
+from monai_cxr.dicom.window import Window, apply_window
 from monai_cxr.radiograph import Radiograph, ViewPosition
 
 _LEVELS = 65536

@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 from monai_cxr.dicom.elements import MALFORMED
+from monai_cxr.dicom.inflation import inflate
 from monai_cxr.errors import UnreadableImage
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -150,7 +151,9 @@ def _parse(data: bytes) -> ParsedFile:
     syntax, is_assumed = _transfer_syntax(stream, data)
     is_deflated = syntax == DeflatedExplicitVRLittleEndian
     if is_deflated:
-        stream = _BoundedStream(inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS))
+        stream = _BoundedStream(
+            inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS, limit=MAX_FILE_BYTES)
+        )
     implicit = syntax == ImplicitVRLittleEndian
     little = syntax != ExplicitVRBigEndian
     dataset = read_dataset(
@@ -252,34 +255,6 @@ def _find_pixels(rest: memoryview, *, implicit: bool, little: bool) -> _Place:
             break
         position = value_at + length
     return _Place()
-
-
-def inflate(data: bytes, *, wbits: int, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Inflate with a bound on the output.
-
-    Args:
-        data: A raw, zlib or gzip stream, as ``wbits`` says.
-        wbits: As for :func:`zlib.decompressobj`.
-        limit: Largest output in bytes.
-
-    Raises:
-        UnreadableImage: ``"too_large"`` if the output is larger, ``"damaged_header"`` if the
-            stream is damaged.
-    """
-    inflater = zlib.decompressobj(wbits=wbits)
-    try:
-        result = inflater.decompress(data, limit)
-    except zlib.error:
-        raise UnreadableImage(
-            "The deflated data are damaged. Send the file again.", reason="damaged_header"
-        ) from None
-    if inflater.unconsumed_tail:
-        raise UnreadableImage(
-            f"Expected at most {limit // 2**20} MiB of inflated data, but there are more. "
-            "Send the image uncompressed.",
-            reason="too_large",
-        )
-    return result
 
 
 def _let_out(record: logging.LogRecord) -> bool:

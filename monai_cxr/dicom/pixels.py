@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.lut import LookupTable
+from monai_cxr.dicom.window import Window, apply_window
 
 Codes = NDArray[np.unsignedinteger]
 
@@ -57,15 +58,6 @@ POLICIES: Mapping[str, GrayscalePolicy] = MappingProxyType(
     }
 )
 DEFAULT_POLICY = POLICIES["auto"]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Window Center (0028,1050) and Width (0028,1051) with their explanation (0028,1055)."""
-
-    center: float
-    width: float
-    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,32 +232,6 @@ def _from_header(
     window = windows[min(policy.index, len(windows) - 1)]
     table = apply_window(modality, window, grayscale.voi_function)
     return ("window", table, []) if table is not None else ("", None, ["invalid_window"])
-
-
-def apply_window(
-    values: NDArray[np.float64], window: Window, function: str = "LINEAR"
-) -> NDArray[np.float64] | None:
-    """VOI LUT Function (0028,1056) of PS3.3 C.11.2.1.2 and C.11.2.1.3, for an output of [0, 1].
-
-    Returns:
-        float64 of the same shape in [0, 1], or None when the width is not allowed: LINEAR needs at
-        least 1, the others more than 0.
-    """
-    center, width = window.center, window.width
-    if function == "SIGMOID":
-        if width <= 0:
-            return None
-        exponent = np.clip(-4.0 * (values - center) / width, -700.0, 700.0)
-        return np.asarray(1.0 / (1.0 + np.exp(exponent)), dtype=np.float64)
-    if function == "LINEAR_EXACT":
-        if width <= 0:
-            return None
-        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
-    if width < 1:
-        return None
-    if width == 1:
-        return (values > center - 0.5).astype(np.float64)
-    return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
 
 
 def _nominal(modality: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:

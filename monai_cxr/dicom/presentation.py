@@ -6,7 +6,8 @@ from pydicom import Dataset
 
 from monai_cxr.dicom import elements
 from monai_cxr.dicom.lut import LookupTable, lookup_table
-from monai_cxr.dicom.pixels import Grayscale, Window
+from monai_cxr.dicom.pixels import Grayscale
+from monai_cxr.dicom.window import Window
 
 FOR_PROCESSING = frozenset(
     {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.dicom import decoding, parsing, presentation
+from monai_cxr.dicom import decoding, parsing, presentation, reduction
 from monai_cxr.dicom.attributes import HeaderFacts, header_facts
 from monai_cxr.dicom.color import gray_of_color, palette_to_rgb
 from monai_cxr.dicom.pixels import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
@@ -61,9 +61,21 @@ def read_dicom(
 
 
 def read_opened(
-    dicom: DicomFile, policy: GrayscalePolicy = DEFAULT_POLICY, *, frame: int | None = None
+    dicom: DicomFile,
+    policy: GrayscalePolicy = DEFAULT_POLICY,
+    *,
+    frame: int | None = None,
+    min_side: int | None = None,
 ) -> Radiograph:
-    """Decode and render an opened file; see :func:`read_dicom`."""
+    """Decode and render an opened file; see :func:`read_dicom`.
+
+    Args:
+        dicom: The file.
+        policy: Which values of interest to show.
+        frame: Which frame.
+        min_side: Decode JPEG 2000 at reduced resolution where the shorter side keeps so many
+            pixels; see :mod:`monai_cxr.dicom.reduction`. None: exactly.
+    """
     facts = dicom.facts
     if frame is None and facts.n_frames > 1:
         raise UnsupportedImage(
@@ -74,24 +86,50 @@ def read_opened(
         raise UnsupportedImage(
             f"Expected a frame below {facts.n_frames}, but got {frame}.", reason="multi_frame"
         )
-    cells = decoding.decode(dicom.parsed, facts, frame=frame or 0)
-    rendering = _render(dicom, cells, policy)
+    rendering, step = _reduced(dicom, policy, frame or 0, min_side)
+    if rendering is None:
+        cells = decoding.decode(dicom.parsed, facts, frame=frame or 0)
+        rendering = _render(dicom, cells, policy)
     quality = measure(rendering.pixels)
     quality["clipped_fraction"] = rendering.clipped_fraction
     quality["padding_fraction"] = rendering.padding_fraction
     assumed = ("transfer_syntax_assumed",) if dicom.parsed.syntax_is_assumed else ()
+    reduced = (reduction.FLAG,) if step > 1 else ()
+    spacing = facts.pixel_spacing_mm
     return Radiograph(
         pixels=rendering.pixels,
         key=facts.key,
         view=facts.view,
-        pixel_spacing_mm=facts.pixel_spacing_mm,
+        pixel_spacing_mm=None if spacing is None else (step * spacing[0], step * spacing[1]),
         patient_sex=facts.sex,
         patient_age_years=facts.age_years,
         manufacturer=facts.manufacturer,
-        flags=tuple(dict.fromkeys((*assumed, *rendering.flags))),
+        flags=tuple(dict.fromkeys((*assumed, *reduced, *rendering.flags))),
         quality=quality,
         source_format="dicom",
+        step=step,
+        file_shape=(facts.rows, facts.columns) if step > 1 else None,
     )
+
+
+def _reduced(
+    dicom: DicomFile, policy: GrayscalePolicy, frame: int, min_side: int | None
+) -> tuple[Rendering | None, int]:
+    """The film at reduced resolution, and its step; None where it must be decoded exactly."""
+    if min_side is None:
+        return None, 1
+    parsed = dicom.parsed
+    with parsing.quiet():
+        chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
+        found = reduction.decode_reduced(
+            parsed, dicom.facts, chain, policy, min_side=min_side, frame=frame
+        )
+        if found is None:
+            return None, 1
+        rendering = render(found[0], chain, policy)  # type: ignore[arg-type]
+    if rendering.voi == "percentile":  # the header's window did not fit: percentiles of all pixels
+        return None, 1
+    return rendering, found[1]
 
 
 def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolicy) -> Rendering:

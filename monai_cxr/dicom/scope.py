@@ -112,7 +112,7 @@ def check_pixels(film: Radiograph, *, header_says_chest: bool = False) -> ScopeD
     Returns:
         A refusal, or an acceptance with flags.
     """
-    rows, columns = film.shape
+    rows, columns = film.full_shape
     if min(rows, columns) < SMALLEST_SIDE:
         return _refuse(
             "too_small",
@@ -294,7 +294,7 @@ def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
 
 def _picture_flags(film: Radiograph) -> tuple[str, ...]:
     flags = {
-        "low_resolution": min(film.shape) < LOW_RESOLUTION_SIDE,
+        "low_resolution": min(film.full_shape) < LOW_RESOLUTION_SIDE,
         "hard_collimation": film.quality.get("border_fraction", 0.0) > _HARD_COLLIMATION,
     }
     return tuple(name for name, is_set in flags.items() if is_set)

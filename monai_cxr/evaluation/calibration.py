@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration_choice import fit_findings, patient_folds
 from monai_cxr.evaluation.calibration_methods import METHODS, FindingCalibration
 from monai_cxr.evaluation.intervals import patient_codes
 from monai_cxr.evaluation.logits import to_logits
 from monai_cxr.evaluation.patient_sketch import PatientSketch
-from monai_cxr.evaluation.predictions import PredictionSet
 from monai_cxr.evaluation.provenance import Provenance
-from monai_cxr.tables import write_atomically
+
+if TYPE_CHECKING:
+    from monai_cxr.evaluation.predictions import PredictionSet
 
 Floats = NDArray[np.float64]
 

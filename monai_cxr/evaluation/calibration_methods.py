@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.logistic import fit_logistic
@@ -171,6 +170,8 @@ def _fit_beta(z: Floats, y: Floats) -> Parameters:
 def _fit_isotonic(z: Floats, y: Floats) -> Parameters:
     scores, inverse, counts = np.unique(z, return_inverse=True, return_counts=True)
     means = np.bincount(inverse.reshape(-1), weights=y) / counts
+    from scipy.optimize import isotonic_regression  # heavy: only where something is fitted
+
     fitted = isotonic_regression(means, weights=counts).x
     inner = np.append(np.diff(fitted) != 0.0, True) | np.append(True, np.diff(fitted) != 0.0)
     return {"scores": tuple(scores[inner].tolist()), "values": tuple(fitted[inner].tolist())}

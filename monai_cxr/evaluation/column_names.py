@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.findings import FINDINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGE_COLUMNS = (
     "sop_uid",

@@ -9,8 +9,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, rankdata
-from scipy.stats import t as student_t
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.discrimination import known
@@ -142,6 +140,10 @@ def percentile_interval(
     tail = (1.0 - level) / 2.0
     if n_clusters is not None:
         n = n_clusters
+        # Heavy, and served models have no use for it: imported where intervals are computed.
+        from scipy.stats import norm
+        from scipy.stats import t as student_t
+
         tail = float(norm.cdf(student_t.ppf(tail, n - 1) * math.sqrt(n / (n - 1))))
     low, high = np.quantile(valid, [tail, 1.0 - tail])
     return Interval(estimate, float(low), float(high))
@@ -225,6 +227,8 @@ def delong_covariance(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Flo
     score = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     present = np.asarray(labels) == 1
     m, n = int(present.sum()), int((~present).sum())
+    from scipy.stats import rankdata
+
     pooled = rankdata(score, axis=1)
     among_positives = rankdata(score[:, present], axis=1)
     among_negatives = rankdata(score[:, ~present], axis=1)

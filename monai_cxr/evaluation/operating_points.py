@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.evaluation.criteria import Criterion, choose_threshold, parse_criterion
 from monai_cxr.evaluation.intervals import (
@@ -23,7 +24,6 @@ from monai_cxr.evaluation.rates import Rates, patients_behind, rates_at
 from monai_cxr.evaluation.replicates import compile_rates, replicate
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import Interval, OperatingPoint
-from monai_cxr.tables import write_atomically
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from monai_cxr.dicom.display import Preset, levels
-from monai_cxr.dicom.pixels import Window, apply_window
 from monai_cxr.dicom.synthetic import lut_item, sequence, synthetic_dicom
+from monai_cxr.dicom.window import Window, apply_window
 from monai_cxr.errors import UnreadableImage
 from monai_cxr.files import read_display, read_radiograph
 

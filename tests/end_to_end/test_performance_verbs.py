@@ -55,13 +55,13 @@ def test_export_predict_bench(verb, bundle, phantom_index, tmp_path, monkeypatch
     status, out, err = verb("bench", bundle, "--seconds", 0.1, "--films", 4, "--json")
     assert status == 0, err
     found = json.loads(out)
-    assert {one["runtime"] for one in found["engines"]} == {"torch", "openvino"}
+    assert {one["runtime"] for one in found["engines"]} >= {"torch", "openvino"}
     assert {one["batch_size"] for one in found["engines"]} == {1, 8, 32}
     assert all(one["films_per_second"] > 0 for one in found["engines"])
     assert found["machine"]["gflops"] > 0
     assert found["unavailable"]["onnx"].startswith("the bundle has no export for it")
     assert {one["readers"] for one in found["end_to_end"]} == {"processes", "threads"}
-    assert len(found["reading"]) == 1 + len(bench_films.SYNTAXES)
+    assert len(found["reading"]) == 2 + len(bench_films.SYNTAXES)  # and JPEG 2000, reduced
     assert found["recommendation"].startswith("--runtime ")
     remembered = list(json.loads(cache_file().read_text()).values())
     assert set(remembered[0]) == {"torch", "openvino"}

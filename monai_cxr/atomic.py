@@ -1,0 +1,42 @@
+"""Atomic: files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from monai_cxr.errors import SettingsError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, sync it, then put it in place.
+
+    Args:
+        path: The file to make or replace.
+        write: Receives the temporary path.
+
+    Raises:
+        SettingsError: If the folder cannot be written or the disk is full; ``path`` is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"Could not write '{path.name}' ({error.strerror or type(error).__name__}). "
+            "Free some space or choose another folder; nothing was changed."
+        ) from error

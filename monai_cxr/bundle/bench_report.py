@@ -1,0 +1,112 @@
+"""Bench report: what was measured of a machine and a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from monai_cxr.bundle.exports import Parity
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where it was measured.
+
+    Attributes:
+        processor: Its name.
+        cores: That this process may use.
+        load: Mean number of running processes in the minute before; NaN where unknown.
+        gflops: Fp32 multiplications and additions a second of a large matrix product, in 1e9.
+        versions: Of the engines.
+    """
+
+    processor: str
+    cores: int
+    load: float
+    gflops: float
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRate:
+    """One engine at one batch size.
+
+    Attributes:
+        runtime: As ``--runtime`` takes it.
+        batch_size: Films at a time.
+        films_per_second: Median of the rounds.
+        cpu_ms: CPU time of all threads, a film.
+        flop_share: Share of the measured FLOP limit; None where the network's cost is not known.
+    """
+
+    runtime: str
+    batch_size: int
+    films_per_second: float
+    cpu_ms: float
+    flop_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingTime:
+    """One kind of file: median ms to read, decode, window and resize, in one thread."""
+
+    kind: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndToEndRate:
+    """Files to logits, through the pipeline of ``monai-cxr predict``.
+
+    Attributes:
+        kind: Of file.
+        readers: ``"processes"`` or ``"threads"``.
+        films_per_second: Over all films; starting the readers is left out.
+    """
+
+    kind: str
+    readers: str
+    films_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far an engine's probabilities are from those in fp32.
+
+    Attributes:
+        runtime: As ``--runtime`` takes it.
+        change: Measured when it was exported; on this machine for bf16 of an fp32 export.
+    """
+
+    runtime: str
+    change: Parity
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything that was measured.
+
+    Attributes:
+        machine: Where.
+        image_size: Side of the network input in pixels.
+        engines: The network alone.
+        reading: Files alone.
+        end_to_end: Both.
+        agreement: How far each engine is from torch in fp32.
+        unavailable: Why an engine was not measured, by name.
+        recommendation: Options of ``monai-cxr predict``.
+    """
+
+    machine: Machine
+    image_size: int
+    engines: tuple[EngineRate, ...]
+    reading: tuple[ReadingTime, ...]
+    end_to_end: tuple[EndToEndRate, ...]
+    agreement: tuple[Agreement, ...]
+    unavailable: Mapping[str, str]
+    recommendation: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
