@@ -9,14 +9,27 @@ from dataclasses import dataclass
 from clinical_app.settings import ROLES, ViewerSettings
 
 PERMISSIONS: Mapping[str, frozenset[str]] = {
-    "viewer": frozenset({"worklist", "read", "model"}),
-    "reader": frozenset({"worklist", "read", "model", "review", "upload", "monitoring"}),
-    "operator": frozenset({"model", "monitoring", "operations"}),
+    "viewer": frozenset({"account", "worklist", "read", "model"}),
+    "reader": frozenset({"account", "worklist", "read", "model", "review", "upload", "monitoring"}),
+    "operator": frozenset({"account", "model", "monitoring", "operations"}),
     "admin": frozenset(
-        {"worklist", "read", "model", "review", "upload", "monitoring", "operations", "audit"}
+        {"account", "worklist", "read", "model", "review", "upload", "monitoring", "operations"}
+        | {"audit"}
     ),
 }
-"""What each role may do. An operator keeps the service running and sees no film."""
+"""What each role may do. An operator keeps the service running and sees thumbnails at most."""
+
+DUTIES: Mapping[str, str] = {
+    "worklist": "see the worklist",
+    "read": "open films, heatmaps and reports",
+    "review": "judge findings and finish studies",
+    "upload": "have a film read that is dropped in",
+    "model": "see what is known of the model",
+    "monitoring": "see how the model behaves",
+    "operations": "see the queue and try again what failed",
+    "audit": "see who saw what",
+}
+"""Permissions in words, in the order of a reader's day."""
 
 
 @dataclass(frozen=True, slots=True)

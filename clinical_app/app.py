@@ -5,7 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from clinical_app import session, theme
-from clinical_app.views import audit, model_card, monitoring, operations, upload, worklist
+from clinical_app.views import (
+    account,
+    audit,
+    model_card,
+    monitoring,
+    operations,
+    upload,
+    worklist,
+)
 
 PAGES = (
     (worklist.page, "Worklist", "worklist", "worklist"),
@@ -14,6 +22,7 @@ PAGES = (
     (monitoring.page, "Monitoring", "monitoring", "monitoring"),
     (operations.page, "Operations", "operations", "operations"),
     (audit.page, "Audit", "audit", "audit"),
+    (account.page, "Account", "account", "account"),
 )
 
 

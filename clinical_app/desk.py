@@ -9,9 +9,9 @@ from typing import Any
 from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.review.cases import Case, CaseStatus, priors
+from monai_cxr.review.localization_file import UNKNOWN
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, statements, summary_words
-from monai_cxr.review.study_report import report_text
 from monai_cxr.review.words import SERIOUS, day, flag_words, percent, reason_words
 from monai_cxr.review.worklist import person, short_name, study_name
 
@@ -19,13 +19,14 @@ _GROUPS = {"present": "Present", "flagged": "Flagged", "uncertain": "Uncertain"}
 
 
 def case_statements(service: Service, case: Case) -> list[Statement]:
-    """What the model says of a study; nothing where it did not read it."""
+    """What a model said of a study; of another one than ours, no threshold is known."""
     if case.prediction is None or service.model is None:
         return []
+    spoke = service.spoke(case)
     return statements(
         case.prediction,
-        service.model.operating_points,
-        rules=service.rules,
+        service.model.operating_points if spoke else {},
+        rules=service.rules if spoke else {},
         prevalence=service.settings.prevalence,
     )
 
@@ -47,7 +48,6 @@ def study(
     mine = [review for review in reviews if review.reader == identity.user]
     review = mine[-1] if mine else None
     refusal = case.refusal
-    model = case.prediction.model if case.prediction else None
     uploaded = service.uploads.case(case.case_id) is not None
     return {
         "id": case.case_id,
@@ -63,15 +63,14 @@ def study(
         }
         if refusal
         else None,
-        "flags": [
-            {"text": flag_words(code), "serious": code in SERIOUS}
-            for code in sorted(_flags(case), key=lambda code: code not in SERIOUS)
-        ],
-        "statements": [_statement(item) for item in made],
+        "flags": [*_notices(service, case), *_flags(case)],
+        "statements": [_statement(service, item) for item in made],
         "images": [
             {
                 "film": f"/cxr/film/{token}/{number}",
-                "heat": f"/cxr/heat/{token}/{number}" if image.prediction is not None else None,
+                "heat": f"/cxr/heat/{token}/{number}"
+                if image.prediction is not None and service.spoke(case)
+                else None,
                 "view": image.view.value,
                 "sentence": image.sentence,
             }
@@ -92,15 +91,9 @@ def study(
         else "Your role may look and not judge.",
         "review_url": f"/cxr/review/{token}",
         "others": _others(reviews, identity),
-        "text": report_text(
-            case,
-            made,
-            review.findings if review else {},
-            note=review.note if review else "",
-            model=model,
-        ),
+        "text_url": f"/cxr/text/{token}",
         "foot": _foot(case),
-        "reports": _reports(case, token),
+        "reports": _reports(service, case, token),
         "prior": None,
     }
 
@@ -141,11 +134,30 @@ def _subline(service: Service, case: Case) -> str:
     return "No statement is not a negative one."
 
 
-def _flags(case: Case) -> set[str]:
-    return {code for image in case.images for code in image.flags}
+def _flags(case: Case) -> list[dict[str, Any]]:
+    codes = {code for image in case.images for code in image.flags}
+    return [
+        {"text": flag_words(code), "serious": code in SERIOUS}
+        for code in sorted(codes, key=lambda code: (code not in SERIOUS, code))
+    ]
 
 
-def _statement(item: Statement) -> dict[str, Any]:
+def _notices(service: Service, case: Case) -> list[dict[str, Any]]:
+    """What a reader must know of the model before its statements."""
+    texts = []
+    if case.prediction is not None and service.model is not None and not service.spoke(case):
+        texts.append("Read by another model than the one loaded here: there is no heatmap.")
+    if service.bundle_changed:
+        texts.append("The bundle on disk was changed: what you see is of the one loaded before.")
+    return [{"text": text, "serious": True} for text in texts]
+
+
+def _place(service: Service, item: Statement) -> str:
+    known = service.localized.get(item.finding)
+    return known.sentence if known else UNKNOWN
+
+
+def _statement(service: Service, item: Statement) -> dict[str, Any]:
     def known(value: float) -> float | None:
         return None if math.isnan(value) else round(value, 6)
 
@@ -158,7 +170,9 @@ def _statement(item: Statement) -> dict[str, Any]:
         "text": "-" if math.isnan(item.probability) else percent(item.probability),
         "state": item.state,
         "threshold": known(item.threshold),
-        "meaning": list(item.meaning),
+        "meaning": [*item.meaning, _place(service, item)],
+        "claimed": item.positive,
+        "box": item.finding in service.localized and service.localized[item.finding].shown,
     }
 
 
@@ -167,9 +181,9 @@ def _others(reviews: Sequence[Review], identity: Identity) -> str:
     return f"Also reviewed by {', '.join(names)}." if names else ""
 
 
-def _reports(case: Case, token: str) -> list[dict[str, str]]:
+def _reports(service: Service, case: Case, token: str) -> list[dict[str, str]]:
     links = [{"label": "Report", "url": f"/cxr/report/{token}"}]
-    if case.prediction is not None and case.key.sop_uid and case.key.study_uid:
+    if service.spoke(case) and case.key.sop_uid and case.key.study_uid:
         links.append({"label": "DICOM SR", "url": f"/cxr/sr/{token}"})
     return links
 

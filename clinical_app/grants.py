@@ -6,6 +6,7 @@ was made for. A copied link is refused everywhere else, and so is a link older t
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -23,7 +24,7 @@ class Grant:
     """What a link allows.
 
     Attributes:
-        kind: ``"worklist"`` or ``"case"``.
+        kind: ``"worklist"``, ``"case"`` or ``"thumbnail"``.
         case_id: Which case, or ``""``.
         session: Value of the session cookie.
         identity: For whom.
@@ -33,6 +34,14 @@ class Grant:
     case_id: str
     session: str
     identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """The last use of a session, and whose it is."""
+
+    at: float
+    identity: Identity | None
 
 
 class Grants:
@@ -49,7 +58,7 @@ class Grants:
         self._lock = threading.Lock()
         self._tokens: OrderedDict[Grant, str] = OrderedDict()
         self._grants: dict[str, Grant] = {}
-        self._used: OrderedDict[str, float] = OrderedDict()
+        self._used: OrderedDict[str, _Use] = OrderedDict()
 
     def give(self, kind: str, case_id: str, session: str, identity: Identity) -> str:
         """A link's token; the same for the same request, so that pages do not flicker."""
@@ -76,10 +85,19 @@ class Grants:
                 return None
             return grant
 
-    def use(self, session: str) -> None:
-        """Note that a person uses a session now."""
+    def use(self, session: str, identity: Identity | None = None) -> None:
+        """Note that a person uses a session now.
+
+        Args:
+            session: Value of its cookie.
+            identity: Whose session it is; links of whoever had it before end. None: as before.
+        """
         with self._lock:
-            self._used[session] = self._clock()
+            before = self._used.get(session)
+            owner = identity or (before.identity if before else None)
+            if before is not None and before.identity not in (None, owner):
+                self._end(session)
+            self._used[session] = _Use(self._clock(), owner)
             self._used.move_to_end(session)
             while len(self._used) > _MOST:
                 self._used.popitem(last=False)
@@ -91,11 +109,21 @@ class Grants:
 
     def _is_idle(self, session: str) -> bool:
         used = self._used.get(session)
-        return used is not None and self._clock() - used > self._idle
+        return used is not None and self._clock() - used.at > self._idle
+
+    def lock(self, session: str) -> None:
+        """Treat a session as one that nobody used for too long."""
+        with self._lock:
+            used = self._used.get(session)
+            if used is not None:
+                self._used[session] = _Use(-math.inf, used.identity)
 
     def end(self, session: str) -> None:
         """Take all links of a session back."""
         with self._lock:
-            for grant in [grant for grant in self._tokens if grant.session == session]:
-                del self._grants[self._tokens.pop(grant)]
-            self._used.pop(session, None)
+            self._end(session)
+
+    def _end(self, session: str) -> None:
+        for grant in [grant for grant in self._tokens if grant.session == session]:
+            del self._grants[self._tokens.pop(grant)]
+        self._used.pop(session, None)

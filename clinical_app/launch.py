@@ -15,7 +15,7 @@ from clinical_app.settings import ViewerSettings, bundle_of, ledger_address, rea
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
-from monai_cxr.review.cases import Case, CaseImage, CaseSource, Stray
+from monai_cxr.review.cases import Case, CaseImage, CaseSource, QueueLine, Stray
 from monai_cxr.review.folder import FolderCases
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
@@ -46,6 +46,10 @@ class NoCases:
     def retry(self, _case_id: str, *, actor: str) -> bool:
         """Nothing to try."""
         return False
+
+    def queue(self) -> Sequence[QueueLine]:
+        """Nothing waits."""
+        return ()
 
     def strays(self) -> Sequence[Stray]:
         """None."""

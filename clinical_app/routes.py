@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import wraps
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from clinical_app import service as services
+from clinical_app.access import identify, proxy_user
 from clinical_app.desk import case_statements
 from clinical_app.grants import Grant
 from clinical_app.security import SESSION_COOKIE
@@ -22,7 +24,7 @@ from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import Review, parse_findings, parse_note, parse_seconds
-from monai_cxr.review.study_report import report_page
+from monai_cxr.review.study_report import report_page, report_text
 from monai_cxr.review.worklist import short_name, study_name, worklist
 
 _LARGEST_REVIEW = 64 * 1024
@@ -38,6 +40,8 @@ def routes() -> list[Route]:
         Route("/cxr/worklist/{token}", _granted("worklist", "worklist", _worklist)),
         Route("/cxr/film/{token}/{image:int}", _granted("case", "read", _film)),
         Route("/cxr/heat/{token}/{image:int}", _granted("case", "read", _heat)),
+        Route("/cxr/thumbnail/{token}", _granted("thumbnail", "operations", _thumbnail)),
+        Route("/cxr/text/{token}", _granted("case", "read", _text)),
         Route("/cxr/report/{token}", _granted("case", "read", _report)),
         Route("/cxr/sr/{token}", _granted("case", "read", _structured_report)),
         Route("/cxr/review/{token}", _review, methods=["POST"]),
@@ -58,6 +62,10 @@ def _allowed(request: Request, kind: str, permission: str) -> Grant | None:
     grant = service.grants.check(request.path_params["token"], session)
     if grant is None or grant.kind != kind or not grant.identity.may(permission):
         return None
+    if service.settings.authentication == "proxy":
+        named = proxy_user(dict(request.headers.items()), service.settings)
+        if identify(named, service.settings) != grant.identity:
+            return None  # the proxy names somebody else in the same browser now
     return grant
 
 
@@ -133,19 +141,39 @@ def _plain(content: bytes) -> Response:
     return Response(content, media_type=_BYTES, headers={"Content-Encoding": "identity"})
 
 
+def _thumbnail(service: Service, grant: Grant, _request: Request) -> Response:
+    case = _case_of(service, grant)
+    return Response(service.thumbnail(case, 0), media_type="image/png")
+
+
+def _said(service: Service, grant: Grant, case: Case) -> Review | None:
+    reviews = service.store.of_study(study_name(case))
+    return next((r for r in reversed(reviews) if r.reader == grant.identity.user), None)
+
+
+def _text(service: Service, grant: Grant, _request: Request) -> Response:
+    case = _case_of(service, grant)
+    said = _said(service, grant, case)
+    text = report_text(
+        case,
+        case_statements(service, case),
+        said.findings if said else {},
+        note=said.note if said else "",
+        model=case.prediction.model if case.prediction else None,
+    )
+    service.audit(grant.identity, "copied", study_name(case))
+    return PlainTextResponse(text)
+
+
 def _report(service: Service, grant: Grant, _request: Request) -> Response:
     case = _case_of(service, grant)
-    said = [
-        review
-        for review in service.store.of_study(study_name(case))
-        if review.reader == grant.identity.user
-    ]
+    said = _said(service, grant, case)
     page = report_page(
         case,
         case_statements(service, case),
-        said[-1].findings if said else {},
+        said.findings if said else {},
         service.data(case, 0),
-        note=said[-1].note if said else "",
+        note=said.note if said else "",
         model=case.prediction.model if case.prediction else None,
     )
     service.audit(grant.identity, "reported", study_name(case))
@@ -163,11 +191,25 @@ def _structured_report(service: Service, grant: Grant, _request: Request) -> Res
     ]
     if not reported:
         raise InputError("The model did not read this study.", reason="not_analysed")
-    instance = structured_report(reported, operating_points=model.operating_points)
+    if not service.spoke(case):
+        raise InputError(
+            "Another model than the one loaded here read this study, so its thresholds are not "
+            "known here.",
+            reason="another_model",
+        )
+    instance = structured_report(
+        reported, operating_points=model.operating_points, created=_predicted(case)
+    )
     service.audit(grant.identity, "reported", study_name(case))
     name = f'attachment; filename="{short_name(case)}-sr.dcm"'
     headers = {"Content-Disposition": name, "Content-Encoding": "identity"}
     return Response(instance.data, media_type="application/dicom", headers=headers)
+
+
+def _predicted(case: Case) -> datetime:
+    """When a study was read: the same for each report of it, so that a report is the same too."""
+    last = max(image.predicted_at for image in case.images)
+    return datetime.fromtimestamp(last, timezone.utc)
 
 
 async def _review(request: Request) -> Response:

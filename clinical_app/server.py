@@ -18,7 +18,7 @@ from clinical_app.security import Guard
 from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings, is_this_machine
 from clinical_app.theme import theme_options
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import DeliveryError, SettingsError
 
 _LOG = logging.getLogger("clinical_app")
 
@@ -115,5 +115,9 @@ def _calm(error: Exception) -> bool:
     """Show a sentence where Streamlit would show an error; its kind alone goes to the log."""
     detail = error if os.environ.get("MONAI_CXR_DEBUG") else None
     _LOG.error("A page failed: %s", type(error).__name__, exc_info=detail)
-    st.error("This page failed. Nothing was lost; reload it, and tell an administrator.")
+    if isinstance(error, DeliveryError):
+        st.warning(str(error))
+        st.button("Try again", key="again")
+    else:
+        st.error("This page failed. Nothing was lost; reload it, and tell an administrator.")
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +15,19 @@ from clinical_app.settings import ViewerSettings
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import DeliveryError
 from monai_cxr.evaluation.conformal import ConformalRule
+from monai_cxr.evaluation.drift import Reference
+from monai_cxr.review.bundle_watch import fingerprint
 from monai_cxr.review.cases import Case, CaseSource
-from monai_cxr.review.payload import film_payload, heat_payload
+from monai_cxr.review.drifting import find_references
+from monai_cxr.review.localization_file import Localized, localized_findings
+from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
 from monai_cxr.review.performance_file import PerformanceFile, conformal_rules
 from monai_cxr.review.reviews import Access, ReviewStore
 from monai_cxr.review.uploads import Uploads
 
 _FILM_BYTES = 384 * 2**20
 _HEAT_BYTES = 64 * 2**20
+_THUMBNAIL_BYTES = 16 * 2**20
 
 
 class _Kept:
@@ -62,6 +67,9 @@ class Service:
         grants: Links to films.
         uploads: Films that were dropped into the browser, in memory only.
         audit_gaps: Lines that the audit lacks because the store did not answer.
+        rules: Conformal rules by finding.
+        localized: Whether the model's maps point to a finding, by finding.
+        references: How scores and pictures were distributed when the model was calibrated.
     """
 
     source: CaseSource
@@ -75,14 +83,35 @@ class Service:
     uploads: Uploads = field(default_factory=Uploads)
     audit_gaps: int = 0
     rules: dict[str, ConformalRule] = field(init=False)
+    localized: Mapping[str, Localized] = field(init=False)
+    references: tuple[Reference, ...] = field(init=False)
     _films: _Kept = field(default_factory=lambda: _Kept(_FILM_BYTES))
     _heats: _Kept = field(default_factory=lambda: _Kept(_HEAT_BYTES))
+    _thumbnails: _Kept = field(default_factory=lambda: _Kept(_THUMBNAIL_BYTES))
+    _loaded: tuple[str, ...] = field(init=False)
     _network: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Make the links and read the conformal rules."""
+        """Make the links, and read what lies beside the model."""
         self.grants = Grants(self.settings.idle_minutes * 60.0)
         self.rules = conformal_rules(self.performance)
+        self.localized = localized_findings(self.performance)
+        self.references = find_references(self.bundle) if self.bundle else ()
+        self._loaded = fingerprint(self.bundle) if self.bundle else ()
+
+    @property
+    def bundle_changed(self) -> bool:
+        """Whether the bundle on disk is another than the one that was loaded."""
+        return self.bundle is not None and fingerprint(self.bundle) != self._loaded
+
+    def spoke(self, case: Case) -> bool:
+        """Whether the loaded model, and no other, made the prediction of a case."""
+        made = case.prediction
+        return (
+            made is not None
+            and self.model is not None
+            and made.model.digest == self.model.identity.digest
+        )
 
     def case(self, case_id: str) -> Case | None:
         """A case of the source or an upload."""
@@ -101,6 +130,15 @@ class Service:
             InputError: If it is gone or no film.
         """
         return self._films.get((case.case_id, image), lambda: film_payload(self.data(case, image)))
+
+    def thumbnail(self, case: Case, image: int) -> bytes:
+        """An image as a small PNG.
+
+        Raises:
+            InputError: If it is gone or no film.
+        """
+        key = (case.case_id, image)
+        return self._thumbnails.get(key, lambda: thumbnail(self.data(case, image)))
 
     def heat(self, case: Case, image: int) -> bytes:
         """Heatmaps of all findings of an image.

@@ -51,6 +51,7 @@ def require_person() -> Identity:
     """Stop with a sign-in page where nobody is signed in, and with a lock where nobody is there."""
     service, who = current(), identity()
     if not who.user:
+        service.grants.end(session_id())
         _sign_in(service)
     if not who.role:
         service.audit(who, "denied")
@@ -59,7 +60,7 @@ def require_person() -> Identity:
         st.stop()
     if service.grants.is_idle(session_id()):
         _lock(service, who)
-    service.grants.use(session_id())
+    service.grants.use(session_id(), who)
     return who
 
 

@@ -29,6 +29,9 @@ FRAME = """
 [data-testid="stMain"] :is(h1, h2) { font-weight: 650; letter-spacing: 0; }
 [data-testid="stMain"] h1 { font-size: 22px; padding: .3rem 0 .2rem; }
 [data-testid="stMain"] h2 { font-size: 17px; padding: .9rem 0 .1rem; }
+.thumbnail { width: 96px; height: 96px; display: grid; place-items: center; background: #000;
+  border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: 12px; }
+.thumbnail img { max-width: 96px; max-height: 96px; }
 [data-testid="stMetricValue"] { font-size: 26px; font-variant-numeric: tabular-nums; }
 .stMainBlockContainer:has(.st-key-narrow) { max-width: 1240px; margin: 0 auto; }
 </style>
@@ -38,7 +41,8 @@ FRAME = """
 
 def theme_options(base: str) -> dict[str, Any]:
     """Streamlit's ``theme.*`` options."""
-    colors = _DARK if base == "dark" else _LIGHT
     options: dict[str, Any] = {"theme.base": base, "theme.font": _FONT, "theme.baseFontSize": 14}
     options |= {"theme.baseRadius": "6px", "theme.showWidgetBorder": True}
-    return options | {f"theme.{key}": value for key, value in colors.items()}
+    for name, colors in (("dark", _DARK), ("light", _LIGHT)):
+        options |= {f"theme.{name}.{key}": value for key, value in colors.items()}
+    return options

@@ -57,8 +57,12 @@ async function loadHeat(url) {
   const { header, buffer, start } = await fetched(url);
   const n = header.rows * header.columns;
   const maps = new Map();
-  header.findings.forEach((name, i) => maps.set(name, new Uint8Array(buffer, start + i * n, n)));
-  return { rows: header.rows, columns: header.columns, maps, painted: new Map() };
+  const boxes = new Map();
+  header.findings.forEach((name, i) => {
+    maps.set(name, new Uint8Array(buffer, start + i * n, n));
+    if (header.boxes[i]) boxes.set(name, header.boxes[i]);
+  });
+  return { rows: header.rows, columns: header.columns, maps, boxes, painted: new Map() };
 }
 
 // ---- gray levels: PS3.3 C.11.2.1.2 (LINEAR), C.11.2.1.3.1 (SIGMOID), C.11.2.1.3.2 (LINEAR_EXACT)
@@ -429,6 +433,7 @@ class Pane {
       return;
     }
     this.drawHeat(context);
+    this.drawBoxes(context);
     this.drawLetters(context);
     this.rulers.forEach((ruler) => this.drawRuler(context, ruler));
     const { look, film } = this;
@@ -457,6 +462,31 @@ class Pane {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
     this.root.dataset.shown = finding;
+  }
+
+  // Boxes of the claimed findings whose maps were shown to localize, the chosen one solid.
+  drawBoxes(context) {
+    const wanted = this.heat ? this.desk.boxesShown(this) : [];
+    this.root.dataset.boxes = wanted.map(({ finding }) => finding).join(" ");
+    const ratio = window.devicePixelRatio || 1;
+    const { columns, rows } = this.film;
+    wanted.forEach(({ finding, title, chosen }) => {
+      const [x, y, width, height] = this.heat.boxes.get(finding);
+      const [ax, ay] = this.toScreen(x * columns, y * rows);
+      const [bx, by] = this.toScreen((x + width) * columns, (y + height) * rows);
+      const [left, top] = [Math.min(ax, bx), Math.min(ay, by)];
+      context.setLineDash(chosen ? [] : [6 * ratio, 4 * ratio]);
+      for (const [color, line] of [["rgba(0,0,0,.75)", 3.5], ["#56b4e9", chosen ? 2 : 1.4]]) {
+        context.strokeStyle = color;
+        context.lineWidth = line * ratio;
+        context.strokeRect(left, top, Math.abs(bx - ax), Math.abs(by - ay));
+      }
+      context.setLineDash([]);
+      context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
+      context.textAlign = "left";
+      context.textBaseline = "bottom";
+      outlined(context, title, left + 2 * ratio, top - 4 * ratio, ratio, "#9bd4f5");
+    });
   }
 
   // Patient directions at the edges of the picture, as far as the file states them.
@@ -638,6 +668,7 @@ class Desk {
     this.root = root;
     this.opacity = 0.55;
     this.heatOn = false;
+    this.boxesOn = false;
     this.ruling = false;
     this.reviews = new Map(); // case id -> what the reader said, until the server has it
     this.seconds = new Map();
@@ -701,6 +732,7 @@ class Desk {
       rotate: button("tool", "Rotate", "r", () => this.active.rotate()),
       ruler: button("tool", "Ruler", "m", () => this.rule()),
       heat: button("tool", "Heatmap", "h", () => this.toggleHeat()),
+      boxes: button("tool", "Boxes", "b", () => this.toggleBoxes()),
       prior: button("tool", "Prior", "s", () => this.togglePrior()),
     };
     tools.append(...Object.values(this.tool));
@@ -726,6 +758,7 @@ class Desk {
       ["wheel, + −", "zoom"], ["Shift-drag", "pan"], ["f, o", "fit, one film pixel a screen pixel"],
       ["i, r, x", "invert, rotate, flip"], ["m, Esc", "ruler in mm, clear rulers"],
       ["h, [ ]", "heatmap of the chosen finding, its opacity"],
+      ["b", "boxes of flagged findings, where the model was shown to localize"],
       ["↑ ↓", "choose a finding"], ["a, d, u", "agree, disagree, I am not sure"],
       ["l", "the place is right, wrong, not judged"], ["t", "write a note"],
       ["s", "prior study beside"], ["v", "next film of the study"],
@@ -734,9 +767,8 @@ class Desk {
     ];
     const table = element("dl");
     rows.forEach(([key, what]) => table.append(element("dt", "", key), element("dd", "", what)));
-    const box = element("div", "keys");
-    box.append(element("h2", "", "Keys"), table);
-    this.sheet.append(box);
+    this.keySheet = element("div", "keys");
+    this.keySheet.append(element("h2", "", "Keys"), table);
     this.sheet.addEventListener("click", () => this.help());
   }
 
@@ -766,6 +798,7 @@ class Desk {
     if (!same) {
       this.image = 0;
       this.heatOn = false;
+      this.boxesOn = false;
       this.priorOn = false;
       this.chosen = study.statements.length ? study.statements[0].finding : "";
     }
@@ -836,6 +869,13 @@ class Desk {
     return this.heatOn && pane === this.pane ? this.chosen : "";
   }
 
+  boxesShown(pane) {
+    if (!this.boxesOn || pane !== this.pane) return [];
+    return this.current.statements
+      .filter(({ finding, box, claimed }) => box && (claimed || finding === this.chosen) && pane.heat.boxes.has(finding))
+      .map(({ finding, title }) => ({ finding, title, chosen: finding === this.chosen }));
+  }
+
   // ---- painting
 
   paintPresets() {
@@ -857,9 +897,11 @@ class Desk {
     const image = this.current.images[this.image];
     pressed("ruler", this.ruling);
     pressed("heat", this.heatOn);
+    pressed("boxes", this.boxesOn);
     pressed("prior", this.priorOn);
     pressed("invert", this.pane.look && this.pane.look.inverted);
     this.tool.heat.disabled = !image.heat;
+    this.tool.boxes.disabled = !image.heat || !this.current.statements.some(({ box }) => box);
     this.fader.disabled = !this.heatOn;
     this.tool.prior.disabled = !this.current.prior;
   }
@@ -1092,13 +1134,40 @@ class Desk {
     }
   }
 
+  // The text is made by the server from what it has saved, so the review goes first.
   async copy() {
+    const study = this.current;
+    let text;
     try {
-      await navigator.clipboard.writeText(this.current.text);
+      if (this.unsaved.has(study.id)) await this.save(false, study);
+      const answer = await fetch(study.text_url, { credentials: "same-origin", cache: "no-store" });
+      text = await answer.text();
+      if (!answer.ok) throw new Error(JSON.parse(text).message);
+    } catch (error) {
+      this.tell(error instanceof TypeError ? "The server does not answer; nothing was copied." : error.message);
+      return;
+    }
+    this.root.dataset.copied = text;
+    try {
+      await navigator.clipboard.writeText(text);
       this.tell("Copied for dictation.");
     } catch (error) {
-      this.tell("The browser does not allow copying here.");
+      this.showText(text);
     }
+  }
+
+  // Where the browser keeps the clipboard to itself (no HTTPS): the text, selected, to copy by hand.
+  showText(text) {
+    const area = element("textarea", "copy");
+    area.value = text;
+    area.readOnly = true;
+    area.setAttribute("aria-label", "Text for dictation");
+    const box = element("div", "keys");
+    box.append(element("h2", "", "Copy with Ctrl-C, close with Esc"), area);
+    box.addEventListener("click", (event) => event.stopPropagation());
+    this.sheet.replaceChildren(box);
+    this.sheet.hidden = false;
+    area.select();
   }
 
   go(way) {
@@ -1125,6 +1194,19 @@ class Desk {
     return undefined;
   }
 
+  toggleBoxes() {
+    const image = this.current.images[this.image];
+    if (!image.heat) return this.tell("There are no boxes: the model did not read this film.");
+    if (!this.current.statements.some(({ box }) => box)) {
+      return this.tell("No boxes: this model's maps were not shown to point to any finding.");
+    }
+    this.boxesOn = !this.boxesOn;
+    this.pane.decorate();
+    this.paintTools();
+    if (this.boxesOn) this.tell("Boxes around the hottest place of a map, not outlines of disease.");
+    return undefined;
+  }
+
   fade(opacity) {
     this.opacity = Math.min(Math.max(opacity, 0.1), 1);
     this.fader.value = this.opacity;
@@ -1144,7 +1226,9 @@ class Desk {
   }
 
   help() {
-    this.sheet.hidden = !this.sheet.hidden;
+    const open = this.sheet.hidden;
+    if (open) this.sheet.replaceChildren(this.keySheet);
+    this.sheet.hidden = !open;
   }
 
   tell(text) {
@@ -1178,7 +1262,10 @@ class Desk {
       && (target.matches("textarea, select, [contenteditable]")
         || (target.matches("input") && target.type !== "range"));
     if (typing) {
-      if (event.key === "Escape") target.blur();
+      if (event.key === "Escape") {
+        target.blur();
+        this.sheet.hidden = true;
+      }
       if (this.root.contains(target)) event.stopPropagation();
       return;
     }
@@ -1209,7 +1296,7 @@ class Desk {
       const keys = {
         i: () => pane.invert(), f: () => pane.fit(), o: () => pane.actual(), 0: () => pane.actual(),
         r: () => pane.rotate(), x: () => pane.flip(), m: () => this.rule(),
-        h: () => this.toggleHeat(), "[": () => this.fade(this.opacity - 0.1),
+        h: () => this.toggleHeat(), b: () => this.toggleBoxes(), "[": () => this.fade(this.opacity - 0.1),
         "]": () => this.fade(this.opacity + 0.1), "+": () => pane.zoom(1.25), "=": () => pane.zoom(1.25),
         "-": () => pane.zoom(0.8), a: () => this.judge("agree"), d: () => this.judge("disagree"),
         u: () => this.judge("uncertain"), l: () => this.judgePlace(),

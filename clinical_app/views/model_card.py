@@ -10,9 +10,10 @@ from clinical_app import charts, session
 from clinical_app.service import Service
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.review import performance_file as performances
-from monai_cxr.review.performance_file import PerformanceFile, Trade
-from monai_cxr.review.statements import point_rows
-from monai_cxr.review.words import percent
+from monai_cxr.review import trade
+from monai_cxr.review.performance_file import PerformanceFile
+from monai_cxr.review.statements import point_rows, trade_of
+from monai_cxr.review.trade import CurvePoint
 from monai_cxr.review.worklist import title_of
 
 
@@ -27,6 +28,11 @@ def page() -> None:
         identity = service.model.identity
         st.title(f"{identity.name} {identity.version}")
         st.caption(f"Digest {identity.digest} · {identity.runtime} · {_RESEARCH}")
+        if service.bundle_changed:
+            st.warning(
+                "The bundle on disk was changed since this viewer started. What you see here, and "
+                "what films say, is still of the one loaded before. Restart to use the new one."
+            )
         if service.performance is not None:
             _performance(service, service.performance)
         else:
@@ -44,6 +50,7 @@ def page() -> None:
         _card(service)
 
 
+_FEWEST_POINTS = 2
 _RESEARCH = "Research use only, not a medical device."
 
 
@@ -83,9 +90,7 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
 
 def _trade(service: Service, performance: PerformanceFile, finding: str) -> None:
     st.header("What a threshold trades")
-    model = service.model
-    point = model.operating_points.get(finding) if model else None
-    prevalence = st.number_input(
+    percents = st.number_input(
         "Prevalence at your site (%)",
         min_value=0.1,
         max_value=99.0,
@@ -93,35 +98,39 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
         step=0.5,
         key=f"prevalence_{finding}",
     )
-    wanted = st.slider(
-        "Share of the films with it that must be found (%)",
-        min_value=50,
-        max_value=100,
-        value=90,
-        key="wanted",
-    )
-    curve = performances.trades(performance, finding, prevalence / 100.0)
-    trade = performances.trade_at(curve, wanted / 100.0)
-    if trade is None:
+    points = trade.choices(trade.curve_points(performance, finding))
+    if len(points) < _FEWEST_POINTS:
         st.write("These data have no films with it, or none without: there is no curve.")
         return
-    _sentence(trade)
-    chosen = (1.0 - trade.specificity, trade.sensitivity)
-    drawn = [(1.0 - item.specificity, item.sensitivity) for item in curve]
-    st.vega_lite_chart(charts.roc(drawn, chosen, _in_use(point)))
-    st.caption("Circle: chosen here. Diamond: the operating point in use. Nothing is changed.")
-
-
-def _sentence(trade: Trade) -> None:
-    threshold = "" if math.isnan(trade.threshold) else f" (threshold {percent(trade.threshold)})"
-    st.markdown(
-        f"Of 1,000 films: **{trade.found:.0f} found, {trade.missed:.0f} missed, "
-        f"{trade.false_alarms:.0f} false alarms**{threshold}. A flag is right in "
-        f"{percent(trade.ppv)}, no flag in {percent(trade.npv)}."
+    in_use = service.model.operating_points.get(finding) if service.model else None
+    word = st.select_slider(
+        "Flag from this probability on",
+        options=list(points),
+        value=trade.nearest(points, in_use.threshold if in_use else math.nan),
+        key=f"threshold_{finding}",
+    )
+    prevalence = percents / 100.0
+    chosen = trade.trade_at(performance, finding, points[word], prevalence)
+    if chosen is not None:
+        st.markdown(trade.trade_sentence(chosen))
+        rows = trade.trade_rows(chosen, trade_of(in_use, prevalence))
+        st.dataframe(rows, hide_index=True, width="stretch", height="content")
+    st.vega_lite_chart(
+        charts.roc(
+            [_place(point) for point in points.values()], _place(points[word]), _used(in_use)
+        )
+    )
+    st.caption(
+        "Circle: chosen here, on the films of this evaluation. Diamond: in use, on the films that "
+        "chose it. Intervals take films for independent. Nothing is changed by this slider."
     )
 
 
-def _in_use(point: OperatingPoint | None) -> tuple[float, float] | None:
+def _place(point: CurvePoint) -> tuple[float, float]:
+    return 1.0 - point.specificity, point.sensitivity
+
+
+def _used(point: OperatingPoint | None) -> tuple[float, float] | None:
     if point is None:
         return None
     return 1.0 - point.specificity.estimate, point.sensitivity.estimate

@@ -11,10 +11,12 @@ import streamlit as st
 from clinical_app import charts, session
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError
-from monai_cxr.review import monitoring
+from monai_cxr.review import drifting, monitoring
 from monai_cxr.review.monitoring import Rate
 from monai_cxr.review.reviews import Review, reviews_csv
 from monai_cxr.review.words import duration, percent
+
+_PERIODS = {"7 days": 7.0, "30 days": 30.0, "90 days": 90.0, "All": math.inf}
 
 
 def page() -> None:
@@ -39,6 +41,7 @@ def page() -> None:
                 st.vega_lite_chart(charts.by_day(agreement, "agreement", share=True))
             else:
                 st.write("Nobody has judged a finding yet (keys a and d on the reading page).")
+        _drift(service, cases)
         _flag_rates(service, cases)
         _agreement(reviews)
         _reasons(cases)
@@ -84,6 +87,41 @@ def _tiles(numbers: monitoring.Overview) -> None:
     for column, (name, value, detail) in zip(st.columns(6), tiles, strict=True):
         column.metric(name, value)
         column.caption(detail)
+
+
+def _drift(service: Service, cases: Sequence[Any]) -> None:
+    st.header("Drift of scores and pictures")
+    if service.model is None:
+        st.write("No model is loaded: there is nothing to compare.")
+        return
+    if not service.references:
+        st.write(
+            "This bundle carries no reference (docs/reference.json), so drift cannot be told. "
+            "Package the run again with this version to have one."
+        )
+        return
+    period = st.segmented_control(
+        "Films that arrived in",
+        list(_PERIODS),
+        default="30 days",
+        required=True,
+        key="period",
+    )
+    films = drifting.film_predictions(
+        cases, service.model.identity.digest, since=drifting.since(_PERIODS[period])
+    )
+    scores = drifting.score_drifts(films, service.references)
+    pictures = drifting.picture_drifts(films, service.references)
+    for rows in (
+        drifting.drift_rows(scores, "Score (log-odds)", digits=2),
+        drifting.drift_rows(pictures, "Picture", digits=3),
+    ):
+        st.dataframe(rows, hide_index=True, width="stretch", height="content")
+    st.caption(
+        "Beside the films on which the model was calibrated. The stability index compares the "
+        "deciles: below 0.1 is small. 'Differs' is neither small nor chance (999 of 1,000 looks); "
+        "it says that films or patients changed, not that the model is wrong."
+    )
 
 
 def _flag_rates(service: Service, cases: Sequence[Any]) -> None:

@@ -1,18 +1,21 @@
-"""Operations page: what was not analysed, why, and another try; no film is shown here."""
+"""Operations page: the queue, what was held back and why with a thumbnail, and another try."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from html import escape
 
 import streamlit as st
 
 from clinical_app import session
+from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.review.cases import Case, CaseStatus
-from monai_cxr.review.words import reason_words
+from monai_cxr.review.words import duration, reason_words
 from monai_cxr.review.worklist import short_name
+
+_ON_A_PAGE = 10
 
 
 def page() -> None:
@@ -20,38 +23,94 @@ def page() -> None:
     service, who = session.gate("operations")
     with st.container(key="narrow"):
         st.title("Operations")
-        cases = service.source.cases()
-        waiting = [case for case in cases if case.status is CaseStatus.WAITING]
-        held = [case for case in cases if case.refusal is not None]
+        held = [case for case in service.source.cases() if case.refusal is not None]
         failed = [case for case in held if case.status is CaseStatus.FAILED]
-        _health(service, len(waiting), len(held), len(failed))
+        _health(service, len(held), len(failed))
+        _queue(service)
+        _quarantine(service, who, held, failed)
         _strays(service)
-        st.header("Quarantine")
-        if not held:
-            st.write("Nothing is held back: every film that came was analysed or waits.")
-            return
-        event: Any = st.dataframe(
-            [_row(case) for case in held],
-            hide_index=True,
-            width="stretch",
-            on_select="rerun",
-            selection_mode="multi-row",
-            key="quarantine",
-        )
-        chosen = [held[i] for i in event.selection.rows if i < len(held)]
-        _retry(service, who, chosen or failed, all_failed=not chosen)
 
 
-def _health(service: Service, waiting: int, held: int, failed: int) -> None:
+def _health(service: Service, held: int, failed: int) -> None:
     tiles = (
-        ("Waiting for the model", f"{waiting:,}"),
         ("Held back", f"{held:,}"),
         ("Of these, failed", f"{failed:,}"),
         ("Lines missing in the audit", f"{service.audit_gaps:,}"),
     )
-    for column, (name, value) in zip(st.columns(4), tiles, strict=True):
+    for column, (name, value) in zip(st.columns(3), tiles, strict=True):
         column.metric(name, value)
     st.caption(f"Source: {service.source.name}")
+    if service.bundle_changed:
+        st.warning("The bundle on disk was changed. Restart the viewer to use the new one.")
+
+
+def _queue(service: Service) -> None:
+    lines = service.source.queue()
+    if not lines:
+        return
+    st.header("Queue")
+    st.dataframe(
+        [
+            {
+                "Work": line.what,
+                "Waiting": f"{line.n:,}",
+                "Oldest": duration(line.oldest_seconds) if line.n else "-",
+            }
+            for line in lines
+        ],
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
+
+
+def _quarantine(
+    service: Service, who: Identity, held: Sequence[Case], failed: Sequence[Case]
+) -> None:
+    st.header("Quarantine")
+    if not held:
+        st.write("Nothing is held back: every film that came was analysed or waits.")
+        return
+    pages = -(-len(held) // _ON_A_PAGE)
+    number = 1
+    top, turn = st.columns([1, 1], vertical_alignment="bottom")
+    top.button(
+        f"Try all {len(failed)} failed again",
+        disabled=not failed,
+        key="retry",
+        on_click=_retry,
+        args=(service, who, failed),
+    )
+    if pages > 1:
+        number = int(turn.number_input("Page", 1, pages, 1, key="held_page"))
+        turn.caption(f"of {pages}")
+    for case in held[(number - 1) * _ON_A_PAGE : number * _ON_A_PAGE]:
+        _held(service, who, case)
+    st.caption("Thumbnails are too small to read a name in them, and carry no identity.")
+
+
+def _held(service: Service, who: Identity, case: Case) -> None:
+    refusal = case.refusal
+    if refusal is None:
+        return
+    token = service.grants.give("thumbnail", case.case_id, session.session_id(), who)
+    with st.container(key=f"held_{case.case_id}", border=True):
+        picture, words, button = st.columns([1, 6, 1.4], vertical_alignment="center")
+        picture.html(
+            f"<div class='thumbnail'><img src='/cxr/thumbnail/{escape(token)}' loading='lazy' "
+            f"alt='No picture'></div>"
+        )
+        words.markdown(
+            f"**{short_name(case)}** · {case.status.value}: {reason_words(refusal.reason)}"
+        )
+        words.caption(refusal.sentence)
+        button.button(
+            "Try again",
+            key=f"retry_{case.case_id}",
+            on_click=_retry,
+            args=(service, who, [case]),
+            width="stretch",
+        )
 
 
 def _strays(service: Service) -> None:
@@ -73,19 +132,7 @@ def _strays(service: Service) -> None:
         )
 
 
-def _row(case: Case) -> dict[str, str]:
-    refusal = case.refusal
-    return {
-        "Study": short_name(case),
-        "State": case.status.value,
-        "Why": reason_words(refusal.reason) if refusal else "",
-        "In words": refusal.sentence if refusal else "",
-    }
-
-
-def _retry(service: Service, who: Any, cases: Sequence[Case], *, all_failed: bool) -> None:
-    label = f"Try {len(cases)} failed again" if all_failed else f"Try {len(cases)} again"
-    if st.button(label, disabled=not cases, key="retry"):
-        tried = sum(service.source.retry(case.case_id, actor=who.user) for case in cases)
-        service.audit(who, "retried")
-        st.success(f"{tried} will be tried again.")
+def _retry(service: Service, who: Identity, cases: Sequence[Case]) -> None:
+    tried = sum(service.source.retry(case.case_id, actor=who.user) for case in cases)
+    service.audit(who, "retried")
+    st.toast(f"{tried} will be tried again.")

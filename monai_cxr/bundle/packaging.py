@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.config import (
@@ -39,6 +40,7 @@ from monai_cxr.bundle.presets import without_teacher
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration import Calibrator, fit_calibrator, read_calibrator
 from monai_cxr.evaluation.calibration import write_calibrator as write_calibrator_file
+from monai_cxr.evaluation.drift import references_of, write_references
 from monai_cxr.evaluation.model_card import with_performance
 from monai_cxr.evaluation.operating_points import choose_operating_points, write_operating_points
 from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
@@ -47,6 +49,9 @@ from monai_cxr.tables import read_table
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
 TRAINING_NAME = "models/training.json"
+REFERENCE_NAME = "docs/reference.json"
+"""How scores and pictures of the val split were distributed, for drift; it decides no score."""
+
 _PLACES = {"bundle_root": ".", "initial_weights": ""}
 _NAMED_PLACES = {"initial_weights", "teacher"}
 
@@ -106,7 +111,8 @@ def package(
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     for key in _NAMED_PLACES & manifest["settings"].keys():
         manifest["settings"][key] = Path(str(manifest["settings"][key])).name
-    scored = _validation(run, predictions)
+    table = _validation(run, predictions)
+    scored = load_predictions(table)
     calibrator = (
         fit_calibrator(
             scored,
@@ -120,6 +126,7 @@ def package(
     criterion = criterion or read_config(run, "train").get("criterion", DEFAULT_CRITERION)
     with staged_bundle(out) as staging:
         _fill(staging, run, calibrator, scored, criterion)
+        write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)
         finish_package(staging, manifest)
         verified = verify(staging)
     return replace(verified, name=out.name)
@@ -203,7 +210,7 @@ def _fill(
     _write_calibration(staging, calibrator, scored, criterion)
 
 
-def _validation(run: Path, predictions: Path | None) -> PredictionSet:
+def _validation(run: Path, predictions: Path | None) -> pd.DataFrame:
     if predictions is not None:
         table = read_table(predictions)
     else:
@@ -212,7 +219,7 @@ def _validation(run: Path, predictions: Path | None) -> PredictionSet:
         table = predict_table(BundleModel.load(run), rows)
     if "split" in table:
         table = table[table["split"].isin(["val", ""])]
-    return load_predictions(table)
+    return table
 
 
 def _priors(manifest: Mapping[str, Any]) -> dict[str, float]:

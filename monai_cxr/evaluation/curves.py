@@ -30,6 +30,7 @@ class FindingCurves:
     Attributes:
         fpr: False positive rate, increasing.
         tpr: True positive rate.
+        roc_thresholds: Flagged from here on gives this point; infinite where nothing is flagged.
         recall: Increasing.
         precision: At this recall.
         reliability: Adaptive bins.
@@ -42,6 +43,7 @@ class FindingCurves:
 
     fpr: Floats
     tpr: Floats
+    roc_thresholds: Floats
     recall: Floats
     precision: Floats
     reliability: ReliabilityCurve
@@ -54,7 +56,11 @@ class FindingCurves:
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``, rounded to six decimals."""
         return {
-            "roc": {"fpr": numbers(self.fpr), "tpr": numbers(self.tpr)},
+            "roc": {
+                "fpr": numbers(self.fpr),
+                "tpr": numbers(self.tpr),
+                "threshold": numbers(self.roc_thresholds),
+            },
             "precision_recall": {
                 "recall": numbers(self.recall),
                 "precision": numbers(self.precision),
@@ -96,14 +102,15 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
     )
     if not 0.0 < present.sum() < len(present):
         nothing = np.empty(0)
-        return FindingCurves(nothing, nothing, nothing, nothing, reliability, *decisions)
+        return FindingCurves(nothing, nothing, nothing, nothing, nothing, reliability, *decisions)
     counts = cumulative_counts(probabilities, labels)
-    fpr, tpr, _ = roc_curve_of(counts)
+    fpr, tpr, on_thresholds = roc_curve_of(counts)
     precision, recall, _ = precision_recall_curve_of(counts)
     on_roc, on_pr = thinned(fpr, tpr), thinned(recall, precision)
     return FindingCurves(
         fpr[on_roc],
         tpr[on_roc],
+        on_thresholds[on_roc],
         recall[on_pr],
         precision[on_pr],
         reliability,

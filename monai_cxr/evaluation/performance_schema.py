@@ -1,4 +1,4 @@
-"""Performance schema: the JSON Schema of ``performance.json``, version 1.0."""
+"""Performance schema: the JSON Schema of ``performance.json``, version 1.2."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ _SUBGROUP = _object(
 
 _CURVES = _object(
     {
-        "roc": _object({"fpr": _SERIES, "tpr": _SERIES}),
+        "roc": _object({"fpr": _SERIES, "tpr": _SERIES, "threshold": _SERIES}),
         "precision_recall": _object({"recall": _SERIES, "precision": _SERIES}),
         "reliability": _object({"counts": _SERIES, "predicted": _SERIES, "observed": _SERIES}),
         "decision": _object(

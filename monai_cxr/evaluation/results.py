@@ -14,7 +14,7 @@ from monai_cxr.evaluation.reliability import BrierParts
 from monai_cxr.evaluation.subgroups import Subgroup
 from monai_cxr.prediction import Interval
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class CaseImage:
         sentence: The same for people.
         failed: Whether it could not be read, as opposed to being out of the model's scope.
         flags: Cautions, as stable codes.
+        predicted_at: POSIX seconds of the prediction; 0 without one.
     """
 
     key: InstanceKey
@@ -47,6 +48,7 @@ class CaseImage:
     sentence: str = ""
     failed: bool = False
     flags: tuple[str, ...] = ()
+    predicted_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,21 @@ class Stray:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLine:
+    """One kind of work that waits, or that nobody will try again by itself.
+
+    Attributes:
+        what: Kind of work, in words.
+        n: How much of it.
+        oldest_seconds: Age of the oldest; NaN when nothing waits or the age is not known.
+    """
+
+    what: str
+    n: int
+    oldest_seconds: float
+
+
 class CaseSource(Protocol):
     """Where cases come from: a folder of films, or a screening ledger."""
 
@@ -146,6 +163,10 @@ class CaseSource(Protocol):
 
     def retry(self, case_id: str, *, actor: str) -> bool:
         """Analyse a refused or failed case again; False where there is nothing to try."""
+        ...
+
+    def queue(self) -> Sequence[QueueLine]:
+        """What waits: for the model, and to be delivered."""
         ...
 
     def strays(self) -> Sequence[Stray]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from monai_cxr.errors import BundleError, InputError, SettingsError, Unsupported
 from monai_cxr.files import read_bytes
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
-from monai_cxr.review.cases import Case, CaseImage, CaseStatus, Stray, opaque
+from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 
 _LOOK_AGAIN_SECONDS = 2.0
 
@@ -94,6 +96,12 @@ class FolderCases:
                 if other.key == image.key
             ]
         return read_bytes(paths[0] if paths else self._directory / "gone")[0]
+
+    def queue(self) -> Sequence[QueueLine]:
+        """Studies that wait for the model."""
+        waiting = [case.received for case in self.cases() if case.status is CaseStatus.WAITING]
+        oldest = time.time() - min(waiting) if waiting else math.nan
+        return [QueueLine("Studies waiting for the model", len(waiting), oldest)]
 
     def strays(self) -> Sequence[Stray]:
         """None: every file of a folder is a case."""
@@ -234,7 +242,13 @@ class FolderCases:
             prediction = self._model.predict([film])[0]
         except (InputError, BundleError) as error:
             return _refused(image, error)
-        return replace(image, view=film.view, prediction=prediction, flags=film.flags)
+        return replace(
+            image,
+            view=film.view,
+            prediction=prediction,
+            flags=film.flags,
+            predicted_at=time.time(),
+        )
 
 
 def _named(path: Path) -> InstanceKey:

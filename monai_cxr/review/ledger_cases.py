@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,19 @@ from monai_cxr.errors import DeliveryError, UnreadableImage
 from monai_cxr.files import read_bytes
 from monai_cxr.prediction import Prediction, study_prediction
 from monai_cxr.radiograph import ViewPosition
-from monai_cxr.review.cases import Case, CaseImage, CaseStatus, Stray, opaque
+from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 from monai_cxr.review.words import SCOPE_REASONS
-from monai_cxr.screening.ledger import Ledger, jobs, quarantine, worklist
+from monai_cxr.screening.ledger import Ledger, counts, jobs, quarantine, worklist
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
-from monai_cxr.screening.ledger.schema import audit, films, results
+from monai_cxr.screening.ledger.schema import (
+    DELIVERED,
+    IN_PROGRESS,
+    PENDING,
+    SCHEDULED,
+    audit,
+    films,
+    results,
+)
 from monai_cxr.screening.ledger.studies import Study
 
 _MOST_STUDIES = 20_000
@@ -107,6 +116,21 @@ class LedgerCases:
             ids = [entry.id for entry in entries if entry.study_uid == study_uid]
             return quarantine.release(self._ledger, ids, actor=actor) > 0
 
+    def queue(self) -> Sequence[QueueLine]:
+        """Films that wait or are being read, and deliveries that wait or were given up."""
+        with answering():
+            now = counts.count(self._ledger)
+        oldest = now.queue_age_seconds.get(1.0, math.nan)
+        lines = [
+            QueueLine("Films waiting for the model", now.films[SCHEDULED], oldest),
+            QueueLine("Films being read", now.films[IN_PROGRESS], math.nan),
+        ]
+        for (kind, destination, state), n in sorted(now.deliveries.items()):
+            if state != DELIVERED:
+                age = now.outbox_age_seconds if state == PENDING else math.nan
+                lines.append(QueueLine(f"{kind} to {destination}, {state}", n, age))
+        return lines
+
     def strays(self) -> Sequence[Stray]:
         """Files that came and never became a film of a study."""
         with answering():
@@ -193,7 +217,9 @@ def _image(film: Film, result: Result | None, sentences: Mapping[int, str]) -> C
     if result is not None:
         view = _view(result.view)
         prediction = result.prediction
-        return CaseImage(film.key, view, prediction, flags=prediction.flags)
+        return CaseImage(
+            film.key, view, prediction, flags=prediction.flags, predicted_at=result.predicted_at
+        )
     sentence = sentences.get(film.id, "") if film.reason else ""
     failed = bool(film.reason) and film.reason not in SCOPE_REASONS
     view = ViewPosition.LATERAL if film.reason == "lateral" else ViewPosition.UNKNOWN

@@ -1,4 +1,6 @@
-"""Payload: films and heatmaps as bytes for a browser: a JSON header, padding, then the pixels.
+"""Payload: films, heatmaps and thumbnails as bytes for a browser.
+
+Films and heatmaps are a JSON header, padding, then the pixels.
 
 Layout: uint32 (little endian) length of the header, the header as UTF-8 JSON, zero bytes up to a
 multiple of 8, then the parts that the header names, one after the other: ``values`` (uint16, little
@@ -7,6 +9,7 @@ endian, row by row), tables (uint8 levels of each of the 65,536 values), or maps
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Sequence
@@ -14,15 +17,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
 
 from monai_cxr.bundle.explanation import heat_share
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.saliency import saliency
-from monai_cxr.dicom.display import DisplayFilm
+from monai_cxr.dicom.display import DisplayFilm, levels
 from monai_cxr.files import read_display, read_radiograph
 
 HEAT_SIDE = 192
 """Longer side of a heatmap; the network's own map is far coarser."""
+
+THUMBNAIL_SIDE = 96
+"""Longer side of a thumbnail: one sees what kind of picture it is, and can read no text in it."""
+
+_HOT = 0.5
 
 
 def film_payload(data: bytes) -> bytes:
@@ -53,9 +63,56 @@ def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> by
     scale = HEAT_SIDE / max(film.shape)
     shape = (max(round(film.shape[0] * scale), 1), max(round(film.shape[1] * scale), 1))
     maps = saliency(model, film, findings, shape=shape)
-    parts = [np.rint(heat_share(one) * 255.0).astype(np.uint8) for one in maps]
-    header = {"rows": shape[0], "columns": shape[1], "findings": list(findings)}
+    shares = [heat_share(one) for one in maps]
+    parts = [np.rint(share * 255.0).astype(np.uint8) for share in shares]
+    header = {
+        "rows": shape[0],
+        "columns": shape[1],
+        "findings": list(findings),
+        "boxes": [hot_box(share) for share in shares],
+    }
     return _packed(header, parts)
+
+
+def hot_box(share: NDArray[np.float32]) -> tuple[float, float, float, float] | None:
+    """The box around the hottest place of a map: all that touches its peak and is half as hot.
+
+    Args:
+        share: Shape (rows, columns), [0, 1]; see :func:`monai_cxr.bundle.explanation.heat_share`.
+
+    Returns:
+        (x, y, width, height) as shares of the film's columns and rows, or None for a map without
+        a hot place.
+    """
+    peak = np.unravel_index(int(share.argmax()), share.shape)
+    if share[peak] < _HOT:
+        return None
+    regions, _ = ndimage.label(share >= _HOT, structure=np.ones((3, 3)))
+    rows, columns = ndimage.find_objects(np.asarray(regions == regions[peak], dtype=np.uint8))[0]
+    height, width = share.shape
+    return (
+        columns.start / width,
+        rows.start / height,
+        (columns.stop - columns.start) / width,
+        (rows.stop - rows.start) / height,
+    )
+
+
+def thumbnail(data: bytes) -> bytes:
+    """A film as a small PNG, in its own window.
+
+    Args:
+        data: The file.
+
+    Raises:
+        InputError: If it is no film that can be shown.
+    """
+    film = read_display(data)
+    picture = Image.fromarray(np.rint(levels(film, film.presets[0]) * 255).astype(np.uint8))
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _film_parts(film: DisplayFilm) -> tuple[dict[str, Any], list[NDArray[Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from monai_cxr.evaluation.performance_schema import PERFORMANCE_SCHEMA
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Interval
 from monai_cxr.review.cases import urgency_of
-from monai_cxr.review.statements import predictive_values
 from monai_cxr.review.words import percent
 
 _NAME = "performance.json"
@@ -40,31 +39,6 @@ class PerformanceFile:
     def findings(self) -> list[str]:
         """Names, the most urgent first."""
         return sorted(self.content["findings"], key=lambda name: (urgency_of(name), name))
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """What one operating point on the ROC curve would mean.
-
-    Attributes:
-        sensitivity: Share of the films with the finding that are flagged.
-        specificity: Share of the films without it that are not.
-        ppv: At the stated prevalence.
-        npv: Likewise.
-        found: Of 1,000 films at this prevalence, those flagged rightly.
-        missed: Those with the finding that are not flagged.
-        false_alarms: Those flagged wrongly.
-        threshold: Probability from which one flags; NaN where the file does not say.
-    """
-
-    sensitivity: float
-    specificity: float
-    ppv: float
-    npv: float
-    found: float
-    missed: float
-    false_alarms: float
-    threshold: float
 
 
 def find_performance(bundle: Path, digest: str) -> PerformanceFile | None:
@@ -132,35 +106,6 @@ def subgroup_rows(performance: PerformanceFile) -> list[dict[str, str]]:
         }
         for group in performance.content["subgroups"]
     ]
-
-
-def trades(performance: PerformanceFile, finding: str, prevalence: float) -> list[Trade]:
-    """The trades along a finding's ROC curve, by growing sensitivity, at a prevalence in (0, 1)."""
-    roc = performance.content["curves"].get(finding, {}).get("roc", {"fpr": [], "tpr": []})
-    thresholds: Sequence[float | None] = roc.get("threshold") or [None] * len(roc["fpr"])
-    result = []
-    for fpr, tpr, threshold in zip(roc["fpr"], roc["tpr"], thresholds, strict=True):
-        ppv, npv = predictive_values(tpr, 1.0 - fpr, prevalence)
-        ill, well = 1000.0 * prevalence, 1000.0 * (1.0 - prevalence)
-        result.append(
-            Trade(
-                sensitivity=tpr,
-                specificity=1.0 - fpr,
-                ppv=ppv,
-                npv=npv,
-                found=ill * tpr,
-                missed=ill * (1.0 - tpr),
-                false_alarms=well * fpr,
-                threshold=math.nan if threshold is None else threshold,
-            )
-        )
-    return result
-
-
-def trade_at(made: Sequence[Trade], sensitivity: float) -> Trade | None:
-    """The trade of fewest false alarms that reaches a sensitivity; None without a curve."""
-    reaching = [trade for trade in made if trade.sensitivity >= sensitivity - 1e-9]
-    return min(reaching, key=lambda trade: (trade.false_alarms, trade.sensitivity), default=None)
 
 
 def _words(value: Mapping[str, float | None] | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monai_cxr.evaluation.conformal import FLAGS, ConformalRule
-from monai_cxr.evaluation.rates import Rates
+from monai_cxr.evaluation.predictive_values import AtPrevalence, at_prevalence
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import FindingScore, Interval, OperatingPoint, Prediction
 from monai_cxr.review.cases import urgency_of
@@ -88,14 +88,6 @@ def statements(
     return sorted(made, key=order)
 
 
-def predictive_values(
-    sensitivity: float, specificity: float, prevalence: float
-) -> tuple[float, float]:
-    """PPV and NPV by Bayes' rule at a prevalence in (0, 1)."""
-    rates = Rates(math.nan, sensitivity, 1.0 - specificity, specificity, 1.0 - sensitivity)
-    return rates.ppv_at(prevalence), rates.npv_at(prevalence)
-
-
 def _statement(
     score: FindingScore,
     point: OperatingPoint | None,
@@ -103,11 +95,7 @@ def _statement(
     site_prevalence: float | None,
 ) -> Statement:
     prevalence, source = _prevalence(point, site_prevalence)
-    ppv = npv = math.nan
-    if point is not None and not math.isnan(prevalence):
-        ppv, npv = predictive_values(
-            point.sensitivity.estimate, point.specificity.estimate, prevalence
-        )
+    trade = trade_of(point, prevalence)
     state = _state(score, rule)
     title = FINDINGS[score.finding].title if score.finding in FINDINGS else score.finding
     return Statement(
@@ -119,9 +107,25 @@ def _statement(
         threshold=point.threshold if point else math.nan,
         prevalence=prevalence,
         prevalence_source=source,
-        ppv=ppv,
-        npv=npv,
-        meaning=tuple(_meaning(score, point, rule, state, (prevalence, source, ppv, npv))),
+        ppv=trade.ppv.estimate if trade else math.nan,
+        npv=trade.npv.estimate if trade else math.nan,
+        meaning=tuple(_meaning(score, point, rule, state, trade, (prevalence, source))),
+    )
+
+
+def trade_of(point: OperatingPoint | None, prevalence: float) -> AtPrevalence | None:
+    """What an operating point means at a prevalence; None where too little is known of it."""
+    if point is None or math.isnan(prevalence) or not 0 < point.n_positive < point.n:
+        return None
+    sensitivity, specificity = point.sensitivity.estimate, point.specificity.estimate
+    if math.isnan(sensitivity) or math.isnan(specificity):
+        return None
+    return at_prevalence(
+        sensitivity,
+        specificity,
+        prevalence,
+        n_positive=point.n_positive,
+        n_negative=point.n - point.n_positive,
     )
 
 
@@ -146,7 +150,8 @@ def _meaning(
     point: OperatingPoint | None,
     rule: ConformalRule | None,
     state: str,
-    predictive: tuple[float, str, float, float],
+    trade: AtPrevalence | None,
+    prevalence: tuple[float, str],
 ) -> list[str]:
     sentences: list[str] = []
     if math.isnan(score.probability):
@@ -154,17 +159,22 @@ def _meaning(
     if rule is not None:
         sentences.append(_conformal_words(rule, state))
     if point is None:
-        sentences.append("This bundle holds no operating point for it: nothing is flagged.")
+        flagged = "" if score.positive is not None else ": nothing is flagged"
+        sentences.append(f"There is no operating point of this model here{flagged}.")
         return sentences
-    prevalence, source, ppv, npv = predictive
-    if not math.isnan(ppv):
+    if trade is not None:
+        share, source = prevalence
         where = "at this site" if source == "site" else "in the calibration data"
-        among = f"At the prevalence of {percent(prevalence)} {where}"
+        among = f"At the prevalence of {percent(share)} {where}"
         if score.positive:
-            sentences.append(f"{among}, {_in_ten(ppv)} flags are right (PPV {percent(ppv)}).")
+            right = _in_ten(trade.ppv.estimate)
+            low, high = percent(trade.ppv.low), percent(trade.ppv.high)
+            ppv = f"PPV {percent(trade.ppv.estimate)}, {low} to {high}"
+            sentences.append(f"{among}, {right} flags are right ({ppv}).")
         else:
-            missed = 1.0 - npv
-            sentences.append(f"{among}, {percent(missed)} of unflagged films have it.")
+            missed = percent(1.0 - trade.npv.estimate)
+            low, high = percent(1.0 - trade.npv.high), percent(1.0 - trade.npv.low)
+            sentences.append(f"{among}, {missed} ({low} to {high}) of unflagged films have it.")
     sentences.append(
         f"Flagged from {percent(point.threshold)} on ({point.criterion}): finds "
         f"{_with_interval(point.sensitivity)} of the films with it, leaves "

@@ -39,8 +39,11 @@ border-bottom:1.5px solid #1f2328}
 td{border-bottom:1px solid #eaeef2;padding:5px 8px 5px 0;vertical-align:top}
 td.number,th.number{text-align:right;white-space:nowrap}
 tr.claimed td:first-child{font-weight:650}
+button{font:inherit;float:right;padding:5px 12px;border:1px solid #8c959f;border-radius:6px;
+background:#fff;color:inherit;cursor:pointer}
 @page{size:A4;margin:13mm}
-@media print{body{background:#fff;font-size:9.5pt}main{border:0;margin:0;padding:0;max-width:none}
+@media print{button{display:none}body{background:#fff;font-size:9.5pt}
+main{border:0;margin:0;padding:0;max-width:none}
 img{max-height:105mm}table{font-size:8.5pt}tr{break-inside:avoid}}
 """
 
@@ -115,6 +118,7 @@ def report_page(
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
         f"<title>Study {escape(short_name(case))}</title><style>{_STYLE}</style><main>"
+        "<button onclick='print()'>Print or save as PDF</button>"
         f"<p class=soft>{escape(facts)}</p><h1>{escape(headline)}</h1>{cautions}"
         f"{_figure(data)}{_table(made, review)}{_note(note)}"
         f"<p class=soft>Model: {escape(identity)}. {_RESEARCH}</p></main></html>"

@@ -95,7 +95,9 @@ def _read(image: CaseImage, data: bytes, model: BundleModel | None) -> CaseImage
         failed = not isinstance(error, UnsupportedImage)
         return replace(image, reason=error.reason, sentence=str(error), failed=failed)
     prediction = model.predict([film])[0]
-    return replace(image, view=film.view, prediction=prediction, flags=film.flags)
+    return replace(
+        image, view=film.view, prediction=prediction, flags=film.flags, predicted_at=time.time()
+    )
 
 
 def _status(image: CaseImage) -> CaseStatus:

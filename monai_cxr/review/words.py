@@ -90,6 +90,20 @@ REASONS: Mapping[str, str] = MappingProxyType(
 """Reasons of refusals and failures by code, as two or three words."""
 
 
+MEASURES: Mapping[str, str] = MappingProxyType(
+    {
+        "mean": "Mean brightness",
+        "standard_deviation": "Contrast (standard deviation)",
+        "entropy_bits": "Gray levels in use (entropy, bits)",
+        "inversion_suspicion": "Corners brighter than the centre",
+        "clipped_fraction": "Pure black or white (share)",
+        "border_fraction": "Uniform border (share)",
+        "padding_fraction": "Padding (share)",
+    }
+)
+"""Measures of a picture by name, the most telling first."""
+
+
 def flag_words(code: str) -> str:
     """The sentence of a flag; an unknown code as words."""
     return FLAGS.get(code, code.replace("_", " ").capitalize() + ".")

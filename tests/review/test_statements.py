@@ -10,31 +10,9 @@ from hypothesis import strategies as st
 from review_data import point, prediction
 
 from monai_cxr.evaluation.conformal import ConformalRule
-from monai_cxr.evaluation.rates import rates_at
 from monai_cxr.prediction import FindingScore, Prediction
-from monai_cxr.review.statements import predictive_values, statements, summary_words
+from monai_cxr.review.statements import statements, summary_words
 from monai_cxr.review.words import FLAGS, REASONS, duration, flag_words, percent
-
-
-class TestPredictiveValues:
-    @pytest.mark.parametrize(
-        ("ill", "well", "hits", "alarms"), [(50, 950, 45, 190), (10, 90, 9, 9)]
-    )
-    def test_are_those_of_a_counted_population(self, ill, well, hits, alarms):
-        labels = [1.0] * ill + [0.0] * well
-        scores = [1.0] * hits + [0.0] * (ill - hits) + [1.0] * alarms + [0.0] * (well - alarms)
-        counted = rates_at(scores, labels, 0.5)
-        ppv, npv = predictive_values(counted.sensitivity, counted.specificity, ill / (ill + well))
-        assert ppv == pytest.approx(hits / (hits + alarms))
-        assert npv == pytest.approx((well - alarms) / (well - alarms + ill - hits))
-
-    @given(
-        st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.001, 0.999), st.floats(0, 0.0005)
-    )
-    def test_ppv_grows_with_prevalence(self, sensitivity, specificity, prevalence, more):
-        low, _ = predictive_values(sensitivity, specificity, prevalence)
-        high, _ = predictive_values(sensitivity, specificity, min(prevalence + more, 0.9995))
-        assert high >= low - 1e-12
 
 
 class TestOrder:
@@ -63,7 +41,7 @@ class TestMeaning:
         assert "10 %" in text  # 20 of 200
         assert "90 % (85 to 95)" in text
         assert "80 % (75 to 85)" in text
-        assert f"PPV {percent(made.ppv)}" in text
+        assert f"PPV {percent(made.ppv)}, " in text
         assert made.ppv == pytest.approx(0.9 * 0.1 / (0.9 * 0.1 + 0.2 * 0.9))
 
     def test_uses_the_prevalence_of_the_site(self):
@@ -86,6 +64,11 @@ class TestMeaning:
         assert made.state == "no rule"
         assert "not calibrated" in made.meaning[0]
         assert "no operating point" in made.meaning[1]
+
+    def test_of_another_model_keeps_the_flag_and_names_no_threshold(self):
+        (made,) = statements(prediction(1, {"Effusion": 0.7}), {})
+        assert made.state == "flagged"
+        assert made.meaning == ("There is no operating point of this model here.",)
 
     @pytest.mark.parametrize(
         ("probability", "state"), [(0.05, "absent"), (0.3, "uncertain"), (0.9, "present")]

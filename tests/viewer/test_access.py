@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clinical_app.access import PERMISSIONS, identify, local_identity, proxy_user
@@ -200,3 +202,19 @@ class TestGrants:
         self.grants.end("mine")
         assert self.grants.check(token, "mine") is None
         assert self.grants.check(kept, "other") is not None
+
+    def test_end_when_another_person_takes_the_session_over(self):
+        self.grants.use("mine", self.identity)
+        token = self.grants.give("case", "1", "mine", self.identity)
+        self.grants.use("mine", self.identity)
+        self.grants.use("mine")
+        assert self.grants.check(token, "mine") is not None
+        self.grants.use("mine", replace(self.identity, user="bob"))
+        assert self.grants.check(token, "mine") is None
+
+    def test_can_be_locked_at_once(self):
+        self.grants.use("mine", self.identity)
+        token = self.grants.give("case", "1", "mine", self.identity)
+        self.grants.lock("mine")
+        assert self.grants.is_idle("mine")
+        assert self.grants.check(token, "mine") is None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 from viewer_service import analysed
 
-from clinical_app.access import PERMISSIONS
+from clinical_app.access import PERMISSIONS, Identity
+from clinical_app.desk import study, with_prior
 from clinical_app.grants import Grants
+from clinical_app.service import configure
 from monai_cxr.review.reviews import FindingReview, Review
 
 PAGES = {
@@ -17,6 +22,7 @@ PAGES = {
     "monitoring": "monitoring",
     "operations": "operations",
     "audit": "audit",
+    "account": "account",
 }
 SECONDS = 120
 
@@ -91,9 +97,6 @@ class TestStudy:
         assert "Not part of your role" in text
 
     def test_hands_statements_in_words_to_the_component(self, service):
-        from clinical_app.access import Identity
-        from clinical_app.desk import with_prior
-
         case = analysed(service)[0]
         data = with_prior(service, case, Identity("anna", "viewer"), "s", ())
         assert len(data["statements"]) == len(service.model.findings)
@@ -135,11 +138,29 @@ class TestModelPage:
         curves = performance.to_json()["curves"]
         drawn = next(name for name in curves if curves[name]["roc"]["fpr"])
         finding.set_value(drawn).run()
-        before = next(m.value for m in test.markdown if "Of 1,000 films" in m.value)
-        test.slider(key="wanted").set_value(100).run()
-        after = next(m.value for m in test.markdown if "Of 1,000 films" in m.value)
-        assert "0 missed" in after
-        assert before or after
+        slider = test.select_slider(key=f"threshold_{drawn}")
+        slider.set_value(slider.options[0]).run()
+        assert " 0 missed" in next(m.value for m in test.markdown if "Of 1,000 films" in m.value)
+        rows = test.dataframe[0].value
+        assert list(rows[""].str.split(":").str[0]) == [
+            "Sensitivity", "Specificity", "PPV", "NPV", "Flagged",
+        ]  # fmt: skip
+        test.number_input(key=f"prevalence_{drawn}").set_value(99.0).run()
+        moved = test.dataframe[0].value
+        assert list(moved["Chosen here (95 %)"][:2]) == list(rows["Chosen here (95 %)"][:2])
+        assert moved["Chosen here (95 %)"][2] != rows["Chosen here (95 %)"][2]
+
+    def test_says_that_the_bundle_on_disk_is_another(self, make_service, packaged_bundle, tmp_path):
+        copy = tmp_path / "bundle"
+        shutil.copytree(packaged_bundle, copy)
+        service = replace(make_service(), bundle=copy)
+        configure(service)
+        assert not run("model_card").warning
+        (copy / "digests.json").write_text("{}")
+        assert "loaded before" in run("model_card").warning[0].value
+        case = analysed(service)[0]
+        flags = study(service, case, Identity("anna", "reader"), "s", ())["flags"]
+        assert "changed" in flags[0]["text"]
 
     def test_a_broken_performance_file_is_left_alone(self, service, tmp_path):
         from monai_cxr.review.performance_file import find_performance
@@ -169,15 +190,45 @@ class TestMonitoring:
         test = run("monitoring")
         assert "Nothing was lost" in test.warning[0].value
 
+    def test_tells_drift_beside_the_reference_of_the_bundle(self, service):
+        test = run("monitoring")
+        test.segmented_control(key="period").set_value("All").run()
+        scores, pictures = test.dataframe[0].value, test.dataframe[1].value
+        assert len(scores) == len(service.model.findings)
+        assert set(scores["Films"]) == {"6"}
+        assert set(scores["Verdict"]) == {"too few"}
+        assert pictures["Picture"][0] == "Mean brightness"
+
+    def test_says_so_where_the_bundle_has_no_reference(self, service):
+        service.references = ()
+        assert "carries no reference" in words(run("monitoring"))
+
 
 class TestOperations:
     def test_names_reasons_and_tries_again(self, service):
         test = run("operations")
-        held = test.dataframe[0].value
-        assert set(held["State"]) == {"failed"}
+        text = words(test)
+        assert "cannot be read" in text or "not an image" in text
+        assert {metric.label: metric.value for metric in test.metric}["Of these, failed"] == "2"
         before = service.source.version()
         test.button(key="retry").click().run()
-        assert test.success[0].value.startswith("2 will be tried")
+        assert test.toast[0].value.startswith("2 will be tried")
         assert service.source.version() > before
         service.source.update()
         assert [case.status.value for case in service.source.cases()].count("failed") == 2
+
+    def test_tries_one_again(self, service):
+        test = run("operations")
+        one = next(case for case in service.source.cases() if case.refusal is not None)
+        test.button(key=f"retry_{one.case_id}").click().run()
+        assert test.toast[0].value.startswith("1 will be tried")
+        service.source.update()
+
+
+class TestAccount:
+    def test_says_who_is_here_and_locks(self, make_service):
+        service = make_service(local_role="viewer")
+        test = run("account")
+        assert "**anna** at this machine, role **viewer**" in words(test)
+        assert "may not judge findings" in words(test)
+        assert service.audit_gaps == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 import struct
@@ -9,10 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from PIL import Image
 from viewer_service import READER, analysed, make_client
 
 from clinical_app.access import Identity
+from clinical_app.desk import study
 from clinical_app.security import HEADERS
 from monai_cxr.bundle.explanation import heat_share
 from monai_cxr.bundle.saliency import saliency
@@ -25,6 +29,22 @@ def unpacked(content: bytes):
     (length,) = struct.unpack_from("<I", content)
     header = json.loads(content[4 : 4 + length])
     return header, content[-(-(4 + length) // 8) * 8 :]
+
+
+class OneCase:
+    """A source whose one case was changed."""
+
+    def __init__(self, case, source):
+        self.kept, self.source = case, source
+
+    def case(self, case_id):
+        return self.kept if case_id == self.kept.case_id else None
+
+    def cases(self):
+        return [self.kept]
+
+    def data(self, image):
+        return self.source.data(image)
 
 
 class TestFilm:
@@ -74,11 +94,40 @@ class TestHeat:
         expected = heat_share(saliency(model, film, ["Mass"], shape=shape)[0])
         mass = maps[header["findings"].index("Mass")].reshape(shape)
         np.testing.assert_array_equal(mass, np.rint(expected * 255))
+        assert [box is None for box in header["boxes"]] == [not one.any() for one in maps]
 
     def test_of_a_refused_film_is_a_sentence(self, client, link, service):
         bad = next(case for case in service.source.cases() if case.prediction is None)
         answer = client.get(f"/cxr/heat/{link(case_id=bad.case_id)}/0")
         assert answer.status_code == 422
+
+
+class TestThumbnails:
+    def give(self, service, case, role="operator"):
+        return service.grants.give(
+            "thumbnail", case.case_id, "session-of-anna", Identity("olaf", role)
+        )
+
+    def test_are_too_small_to_read_in(self, client, service):
+        case = analysed(service)[0]
+        answer = client.get(f"/cxr/thumbnail/{self.give(service, case)}")
+        picture = Image.open(io.BytesIO(answer.content))
+        assert max(picture.size) == 96
+        assert picture.getextrema()[1] > 100
+        assert not picture.info
+
+    def test_of_what_is_no_film_are_a_sentence(self, client, service):
+        bad = next(case for case in service.source.cases() if case.prediction is None)
+        assert client.get(f"/cxr/thumbnail/{self.give(service, bad)}").status_code == 422
+
+    def test_open_no_film_and_a_film_opens_no_thumbnail(self, client, service, link):
+        token = self.give(service, analysed(service)[0])
+        assert client.get(f"/cxr/film/{token}/0").status_code == 403
+        assert client.get(f"/cxr/thumbnail/{link()}").status_code == 403
+
+    def test_are_not_for_readers(self, client, service):
+        token = self.give(service, analysed(service)[0], role="reader")
+        assert client.get(f"/cxr/thumbnail/{token}").status_code == 403
 
 
 class TestLinks:
@@ -197,15 +246,35 @@ class TestReports:
 
     def test_structured_report_is_of_this_study(self, client, link, service):
         pytest.importorskip("highdicom")
-        import io
-
-        import pydicom
-
         answer = client.get(f"/cxr/sr/{link()}")
         assert answer.status_code == 200
         report = pydicom.dcmread(io.BytesIO(answer.content))
         assert report.StudyInstanceUID == analysed(service)[0].key.study_uid
         assert report.Modality == "SR"
+        assert client.get(f"/cxr/sr/{link()}").content == answer.content
+
+    def test_structured_report_of_another_model_is_a_sentence(self, client, link, service):
+        case = analysed(service)[0]
+        other = replace(case.prediction.model, digest="f" * 64)
+        changed = replace(case, prediction=replace(case.prediction, model=other))
+        service.source = OneCase(changed, service.source)
+        answer = client.get(f"/cxr/sr/{link(case_id=case.case_id)}")
+        assert answer.status_code == 422
+        assert "Another model" in answer.json()["message"]
+        data = study(service, changed, READER, "s", ())
+        assert "another model" in data["flags"][0]["text"]
+        assert data["images"][0]["heat"] is None
+        assert {item["threshold"] for item in data["statements"]} == {None}
+
+    def test_text_says_what_the_reader_has_just_said(self, client, link):
+        url = f"/cxr/text/{link()}"
+        assert "Reader:" not in client.get(url).text
+        said = {"findings": {"Mass": {"opinion": "agree", "label": "present"}}, "note": "See CT."}
+        client.post(f"/cxr/review/{link()}", json=said)
+        text = client.get(url).text
+        assert "Reader: Mass present." in text
+        assert "See CT." in text
+        assert "Research use only" in text
 
     def test_structured_report_of_a_refused_film_is_a_sentence(self, client, link, service):
         bad = next(case for case in service.source.cases() if case.prediction is None)
@@ -236,6 +305,8 @@ class TestGuard:
         assert client.get(path, headers=spoofed).status_code == 403
         proxied = {"X-Forwarded-Email": "anna", "X-Viewer-Secret": "0123456789abcdef"}
         assert client.get(path, headers=proxied).status_code == 200
+        bob = proxied | {"X-Forwarded-Email": "bob"}
+        assert client.get(path, headers=bob).status_code == 403
         assert client.get("/cxr/health").status_code == 200
 
 
