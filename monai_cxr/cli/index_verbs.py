@@ -45,12 +45,12 @@ def index_nih(
 
     Example: monai-cxr index nih CXR8/images --out index.parquet
     """
-    from monai_cxr.data import chestxray14
+    from monai_cxr.data import nih_folder
     from monai_cxr.findings import FINDING_NAMES
     from monai_cxr.tables import write_table
 
     with progress("images") as report:
-        index, summary = chestxray14.index_nih(
+        index, summary = nih_folder.index_nih(
             directory,
             metadata if metadata else "v2020",
             check_pixels=check_pixels,

@@ -21,6 +21,7 @@ from monai_cxr.cli.predictions import (
 )
 
 if TYPE_CHECKING:
+    from monai_cxr.evaluation.classification import Classification
     from monai_cxr.evaluation.predictions import PredictionSet
     from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 
@@ -150,7 +151,34 @@ def _tell(performance: Performance, page: Path) -> None:
         rows,
     )
     say(f"Macro AUROC {performance.macro.auroc}")
+    if performance.classification is not None:
+        _tell_classes(performance.classification)
+    points = performance.operating_points
+    if points and len(performance.findings) == 1:
+        show(
+            "At the given threshold",
+            ("finding", "threshold", "sensitivity", "specificity", "accuracy"),
+            [
+                (
+                    c.point.finding,
+                    c.point.threshold,
+                    *map(str, (c.sensitivity, c.specificity, c.accuracy)),
+                )
+                for c in points
+            ],
+        )
     say(f"Report: {page}")
+
+
+def _tell_classes(found: Classification) -> None:
+    """Confusion matrix, accuracy and kappa."""
+    rows = [
+        (name, *map(int, counts), str(found.recall[name]))
+        for name, counts in zip(found.classes, found.confusion, strict=True)
+    ]
+    show("True class by likeliest class", ("films", *found.classes, "found"), rows)
+    say(f"Accuracy {found.accuracy}")
+    say(f"Balanced accuracy {found.balanced_accuracy}; Cohen's kappa {found.kappa}")
 
 
 def _rules_of(bundle: str) -> Path | None:

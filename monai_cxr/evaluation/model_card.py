@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from monai_cxr.evaluation.classification import Classification
 from monai_cxr.evaluation.limitations import limitation_sentences
 from monai_cxr.evaluation.page_cells import title_of
 from monai_cxr.evaluation.results import Performance
@@ -40,6 +41,8 @@ def model_card(
         f"patients (seed {who.seed}).",
         _findings(performance),
     ]
+    if performance.classification is not None:
+        parts += ["## Likeliest class", _classification(performance.classification)]
     if performance.operating_points:
         parts += ["## Operating points", _operating_points(performance)]
     if performance.subgroups:
@@ -70,6 +73,8 @@ def with_performance(readme: str, performance: Performance) -> str:
         f"patients (seed {who.seed}).",
         _findings(performance),
     ]
+    if performance.classification is not None:
+        parts += ["### Likeliest class", _classification(performance.classification)]
     if performance.operating_points:
         parts += ["### Operating points", _operating_points(performance)]
     if performance.subgroups:
@@ -111,6 +116,16 @@ def _findings(performance: Performance) -> str:
         )
     )
     return _table(("Finding", "Positive", "AUROC", "Average precision", "ECE"), rows)
+
+
+def _classification(found: Classification) -> str:
+    rates = (
+        ("Accuracy", found.accuracy),
+        ("Balanced accuracy", found.balanced_accuracy),
+        ("Cohen's kappa", found.kappa),
+        *((f"Found: {title_of(name)}", rate) for name, rate in found.recall.items()),
+    )
+    return _table(("Measure", "Value"), [(name, str(rate)) for name, rate in rates])
 
 
 def _operating_points(performance: Performance) -> str:

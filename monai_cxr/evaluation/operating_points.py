@@ -39,6 +39,7 @@ class CheckedOperatingPoint:
         specificity: Likewise.
         ppv: Likewise, at the prevalence of these data.
         npv: Likewise, at the prevalence of these data.
+        accuracy: Likewise, at the prevalence of these data.
         n: Labelled images.
         n_positive: Of these, the positive ones.
         what_if: (prevalence, PPV, NPV) at prevalences that the reader stated.
@@ -50,6 +51,7 @@ class CheckedOperatingPoint:
     specificity: Interval
     ppv: Interval
     npv: Interval
+    accuracy: Interval
     n: int
     n_positive: int
     what_if: tuple[tuple[float, float, float], ...] = ()
@@ -72,6 +74,7 @@ class CheckedOperatingPoint:
             "specificity": interval_to_json(self.specificity),
             "ppv": interval_to_json(self.ppv),
             "npv": interval_to_json(self.npv),
+            "accuracy": interval_to_json(self.accuracy),
             "likelihood_ratio_positive": number(rates.likelihood_ratio_positive),
             "likelihood_ratio_negative": number(rates.likelihood_ratio_negative),
             "what_if": [
@@ -285,11 +288,11 @@ def _checked(
 ) -> CheckedOperatingPoint:
     n_positive = int(rates.true_positives + rates.false_negatives)
     n = n_positive + int(rates.true_negatives + rates.false_positives)
-    estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv)
-    sensitivity, specificity, ppv, npv = (
+    estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv, rates.accuracy)
+    sensitivity, specificity, ppv, npv, accuracy = (
         share_interval(estimate, values, count)
         for estimate, values, count in zip(estimates, replicates, n_patients, strict=True)
     )
     return CheckedOperatingPoint(
-        point, rates, sensitivity, specificity, ppv, npv, n=n, n_positive=n_positive
+        point, rates, sensitivity, specificity, ppv, npv, accuracy, n=n, n_positive=n_positive
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monai_cxr.evaluation import discrimination, reliability
 from monai_cxr.evaluation.calibration import Calibrator
+from monai_cxr.evaluation.classification import classify
 from monai_cxr.evaluation.conformal import ConformalRule, check_conformal
 from monai_cxr.evaluation.curves import finding_curves
 from monai_cxr.evaluation.decision_rules import DecisionRules
@@ -126,6 +127,7 @@ def evaluate(
         findings=findings,
         macro=macro,
         any_finding=_any_finding(predictions, replicates[len(statistics) - 1]),
+        classification=classify(predictions, plan),
         operating_points=_operating_points(operating_points, predictions, plan, prevalences),
         subgroups=subgroups_of(
             groups,

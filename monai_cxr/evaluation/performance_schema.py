@@ -1,4 +1,4 @@
-"""Performance schema: the JSON Schema of ``performance.json``, version 1.2."""
+"""Performance schema: the JSON Schema of ``performance.json``, of the version in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _map(values: object) -> dict[str, object]:
 
 
 _INTERVAL = {"$ref": "#/$defs/interval"}
-_RATES = ("sensitivity", "specificity", "ppv", "npv")
+_RATES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 _CELLS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 
 _FINDING = _object(
@@ -94,6 +94,16 @@ _OPERATING_POINT = _object(
             "type": "array",
             "items": _object(dict.fromkeys(("prevalence", "ppv", "npv"), _NUMBER)),
         },
+    }
+)
+
+_CLASSIFICATION = _object(
+    {
+        "classes": _TEXTS,
+        "n": _COUNT,
+        "confusion": {"type": "array", "items": {"type": "array", "items": _COUNT}},
+        **dict.fromkeys(("accuracy", "balanced_accuracy", "kappa"), _INTERVAL),
+        "recall": _map(_INTERVAL),
     }
 )
 
@@ -170,6 +180,7 @@ PERFORMANCE_SCHEMA: dict[str, object] = _object(
         "findings": _map(_FINDING),
         "macro": _MACRO,
         "any_finding": _object({"n": _COUNT, "n_positive": _COUNT, "auroc": _INTERVAL}),
+        "classification": {"oneOf": [{"type": "null"}, _CLASSIFICATION]},
         "operating_points": {"type": "array", "items": _OPERATING_POINT},
         "conformal": {"type": "array", "items": _CONFORMAL},
         "subgroups": {"type": "array", "items": _SUBGROUP},

@@ -52,6 +52,12 @@ class Rates:
         return _ratio(self.true_negatives, self.true_negatives + self.false_negatives)
 
     @property
+    def accuracy(self) -> float:
+        """(TP + TN) / all, at the prevalence of the data."""
+        right = self.true_positives + self.true_negatives
+        return _ratio(right, right + self.false_positives + self.false_negatives)
+
+    @property
     def likelihood_ratio_positive(self) -> float:
         """Sensitivity / (1 - specificity)."""
         return _ratio(self.sensitivity, 1.0 - self.specificity)
@@ -101,9 +107,9 @@ def rates_at(
 def patients_behind(
     flagged: NDArray[np.bool_], labels: Floats, codes: NDArray[np.intp]
 ) -> tuple[int, ...]:
-    """Patients in the denominators of sensitivity, specificity, PPV and NPV."""
+    """Patients in the denominators of sensitivity, specificity, PPV, NPV and accuracy."""
     known = ~np.isnan(labels)
-    groups = (labels == 1.0, labels == 0.0, flagged & known, ~flagged & known)
+    groups = (labels == 1.0, labels == 0.0, flagged & known, ~flagged & known, known)
     return tuple(len(np.unique(codes[group])) for group in groups)
 
 

@@ -101,7 +101,7 @@ class CalibrationErrors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountRates:
-    """Sensitivity, specificity, PPV and NPV at one threshold under weights.
+    """Sensitivity, specificity, PPV, NPV and accuracy at one threshold under weights.
 
     Attributes:
         counts: float32, shape (4, P): true and false positives, true and false negatives.
@@ -110,10 +110,12 @@ class CountRates:
     counts: csc_matrix
 
     def __call__(self, weights: Weights) -> Floats:
-        """The four rates, shape (4, B)."""
+        """The five rates, shape (5, B)."""
         tp, fp, tn, fn = (self.counts @ weights).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.stack([tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn)])
+            accuracy = (tp + tn) / (tp + fp + tn + fn)
+            rates = [tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn), accuracy]
+        return np.stack(rates)
 
 
 def compile_ranking(

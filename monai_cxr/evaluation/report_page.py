@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from monai_cxr.evaluation.page_classification import classification_section
 from monai_cxr.evaluation.page_decisions import conformal_table, operating_points_table
 from monai_cxr.evaluation.page_inspection import (
     ReportExtras,
@@ -62,6 +63,7 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
         limitations(performance),
         identity_list(performance),
         finding_panels(performance),
+        classification_section(performance),
         operating_points_table(performance),
         conformal_table(performance),
         subgroups_table(performance),

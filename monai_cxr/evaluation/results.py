@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from monai_cxr.evaluation.classification import Classification
 from monai_cxr.evaluation.conformal import ConformalCheck
 from monai_cxr.evaluation.curves import FindingCurves
 from monai_cxr.evaluation.json_values import interval_to_json, number
@@ -194,6 +195,7 @@ class Performance:
         subgroups: By facts of patient and image.
         curves: ROC, precision-recall, reliability and decision curves by finding.
         conformal: Given rules for absent, uncertain and present, checked on these data.
+        classification: Likeliest classes, where they exclude each other.
         warnings: What a reader must know, in sentences.
     """
 
@@ -205,6 +207,7 @@ class Performance:
     subgroups: tuple[Subgroup, ...]
     curves: Mapping[str, FindingCurves]
     conformal: tuple[ConformalCheck, ...] = ()
+    classification: Classification | None = None
     warnings: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[FindingPerformance]:
@@ -252,6 +255,9 @@ class Performance:
                 "n_positive": self.any_finding.n_positive,
                 "auroc": interval_to_json(self.any_finding.auroc),
             },
+            "classification": (
+                None if self.classification is None else self.classification.to_json()
+            ),
             "operating_points": [point.to_json() for point in self.operating_points],
             "conformal": [check.to_json() for check in self.conformal],
             "subgroups": [group.to_json() for group in self.subgroups],

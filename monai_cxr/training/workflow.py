@@ -87,6 +87,21 @@ def monai_command(run: Path) -> list[str]:
     ]
 
 
+def training_environment() -> dict[str, str]:
+    """What :func:`train` sets for the process that trains, where the user has not set it.
+
+    On a CPU a step's large tensors are mapped and unmapped by the C library, and the system clears
+    their pages anew in each step; with these limits glibc keeps the memory for the next step.
+    """
+    keep = str(2**40)
+    return {
+        "PYTHONWARNINGS": "ignore",
+        "GOMP_SPINCOUNT": "10000",
+        "MALLOC_MMAP_THRESHOLD_": keep,
+        "MALLOC_TRIM_THRESHOLD_": keep,
+    }
+
+
 def train(command: list[str]) -> None:
     """Run the command and wait; it ends when this process ends, however that happens.
 
@@ -94,7 +109,7 @@ def train(command: list[str]) -> None:
         TrainingFailed: If it ends with an error.
         KeyboardInterrupt: If the user stops it; the last epoch's checkpoint stays.
     """
-    environment = {"PYTHONWARNINGS": "ignore", "GOMP_SPINCOUNT": "10000", **os.environ}
+    environment = {**training_environment(), **os.environ}
     # In a session of its own, so that Ctrl-C reaches this process alone and no traceback is shown.
     process = subprocess.Popen(
         command, env=environment, start_new_session=True, preexec_fn=_end_with_parent()

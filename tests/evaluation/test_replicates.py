@@ -36,7 +36,9 @@ def test_a_replicate_is_the_statistic_of_the_repeated_patients(data, more):
     rates = compile_rates(scores >= 0.5, labels, patients, 5)(weights)[:, 0]
     expected = rates_at(s, y, 0.5)
     np.testing.assert_allclose(
-        rates, [expected.sensitivity, expected.specificity, expected.ppv, expected.npv], atol=1e-6
+        rates,
+        [expected.sensitivity, expected.specificity, expected.ppv, expected.npv, expected.accuracy],
+        atol=1e-6,
     )
     adaptive, equal, brier = compile_calibration_errors(scores, labels, patients, 5)(weights)[:, 0]
     known = ~np.isnan(y)

@@ -1,0 +1,167 @@
+"""Classification: each film put into its likeliest class, where its classes exclude each other.
+
+That is so for the classes of a softmax, and for one finding, which is absent or present. Of several
+findings that may occur together there is no likeliest one, and AUROC says what is to be said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
+
+from monai_cxr.evaluation.intervals import (
+    BootstrapPlan,
+    patient_codes,
+    percentile_interval,
+    share_interval,
+)
+from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.logits import sigmoid
+from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.replicates import Weights, replicate
+from monai_cxr.prediction import Interval
+
+Floats = NDArray[np.float64]
+
+ABSENT_OR_PRESENT = ("absent", "present")
+"""Classes of one finding; present means a probability of at least 0.5."""
+
+_TOLERANCE = 1e-3  # of a softmax's sum, stored as float32 or with a few digits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """How often the likeliest class is the right one.
+
+    Attributes:
+        classes: K names.
+        confusion: int64, shape (K, K): films by true class (row) and likeliest class (column).
+        accuracy: Share of films whose likeliest class is theirs (top-1), with a patient interval.
+        balanced_accuracy: Mean over classes of the share that is found.
+        kappa: Cohen's, agreement beyond chance.
+        recall: By class, the share of its films that is found: of one finding, ``absent`` has the
+            specificity and ``present`` the sensitivity.
+    """
+
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    accuracy: Interval
+    balanced_accuracy: Interval
+    kappa: Interval
+    recall: Mapping[str, Interval]
+
+    @property
+    def n(self) -> int:
+        """Films with a known class."""
+        return int(self.confusion.sum())
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``performance.json``."""
+        return {
+            "classes": list(self.classes),
+            "n": self.n,
+            "confusion": self.confusion.tolist(),
+            "accuracy": interval_to_json(self.accuracy),
+            "balanced_accuracy": interval_to_json(self.balanced_accuracy),
+            "kappa": interval_to_json(self.kappa),
+            "recall": {name: interval_to_json(value) for name, value in self.recall.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """Accuracy, balanced accuracy, kappa and recalls under weights.
+
+    Attributes:
+        cells: float32, shape (K K, P): films of a patient by true class and likeliest class.
+        n_classes: K.
+    """
+
+    cells: csc_matrix
+    n_classes: int
+
+    def __call__(self, weights: Weights) -> Floats:
+        """Shape (3 + K, B); NaN where a class has no film."""
+        k = self.n_classes
+        counts = (self.cells @ weights).astype(np.float64).reshape(k, k, -1)
+        total, right = counts.sum(axis=(0, 1)), np.einsum("iib->ib", counts)
+        truth, chosen = counts.sum(axis=1), counts.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recall = right / truth
+            accuracy = right.sum(axis=0) / total
+            by_chance = (truth * chosen).sum(axis=0) / total**2
+            kappa = (accuracy - by_chance) / (1.0 - by_chance)
+            balanced = np.nansum(recall, axis=0) / (truth > 0).sum(axis=0)
+        return np.concatenate([[accuracy, balanced, kappa], recall])
+
+
+def classify(predictions: PredictionSet, plan: BootstrapPlan) -> Classification | None:
+    """Put each film into its likeliest class and count.
+
+    Args:
+        predictions: Scores and truth of the same images.
+        plan: Of the bootstrap, for the patients of these predictions.
+
+    Returns:
+        The counts; None where the findings do not exclude each other.
+    """
+    found = _classes(predictions)
+    if found is None:
+        return None
+    classes, truth, likeliest = found
+    known = truth >= 0
+    if not known.any():
+        return None
+    k = len(classes)
+    codes, n_patients = patient_codes(predictions.patient_ids)
+    cells = truth[known] * k + likeliest[known]
+    ones = np.ones(len(cells), dtype=np.float32)
+    matrix = csc_matrix((ones, (cells, codes[known])), shape=(k * k, n_patients))
+    matrix.sum_duplicates()
+    agreement = Agreement(matrix, k)
+    values = agreement(np.ones((n_patients, 1), dtype=np.float32))[:, 0]
+    (drawn,) = replicate([agreement], plan)
+    behind = [len(np.unique(codes[known & (truth == i)])) for i in range(k)]
+    return Classification(
+        classes=classes,
+        confusion=np.bincount(cells, minlength=k * k).reshape(k, k),
+        accuracy=share_interval(float(values[0]), drawn[0], len(np.unique(codes[known]))),
+        balanced_accuracy=percentile_interval(float(values[1]), drawn[1]),
+        kappa=percentile_interval(float(values[2]), drawn[2]),
+        recall={
+            name: share_interval(float(values[3 + i]), drawn[3 + i], behind[i])
+            for i, name in enumerate(classes)
+        },
+    )
+
+
+def _classes(
+    predictions: PredictionSet,
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]] | None:
+    """Names, true class of each film (-1 where it is not known) and likeliest class."""
+    labels, probabilities = predictions.labels, predictions.probabilities
+    if labels.shape[1] == 1:
+        truth = np.where(np.isnan(labels[:, 0]), -1, labels[:, 0] == 1.0).astype(np.int64)
+        return ABSENT_OR_PRESENT, truth, (probabilities[:, 0] >= 0.5).astype(np.int64)
+    known = ~np.isnan(labels).any(axis=1)
+    one_each = bool((labels[known].sum(axis=1) == 1.0).all())
+    if not (one_each and _is_softmax(predictions)):
+        return None
+    truth = np.where(known, np.nan_to_num(labels).argmax(axis=1), -1)
+    return predictions.findings, truth, probabilities.argmax(axis=1)
+
+
+def _is_softmax(predictions: PredictionSet) -> bool:
+    """Whether the scores of each film add up to one.
+
+    Our networks of exclusive classes give log odds of the softmax; a calibration, which is by
+    class, leaves these as they are.
+    """
+    raw = predictions.probabilities if predictions.logits is None else sigmoid(predictions.logits)
+    sums = raw.sum(axis=1)
+    return math.isclose(float(np.abs(sums - 1.0).max(initial=0.0)), 0.0, abs_tol=_TOLERANCE)
