@@ -86,9 +86,20 @@ ORTHANC_USER = ("cxr", "cxr-test-only")
 
 @contextlib.contextmanager
 def running_orthanc(
-    folder: Path, *, move_port: int, peers: Sequence[str] = ("CXRSCU", "MONAI_CXR")
+    folder: Path,
+    *,
+    move_port: int,
+    peers: Sequence[str] = ("CXRSCU", "MONAI_CXR"),
+    again: OrthancServer | None = None,
 ) -> Iterator[OrthancServer]:
-    """Start Orthanc with an empty store; its C-MOVE destination CXRMOVE is our ``move_port``."""
+    """Start Orthanc on what ``folder`` holds; its C-MOVE destination CXRMOVE is our ``move_port``.
+
+    Args:
+        folder: Of its store; empty the first time.
+        move_port: Ours.
+        peers: AE titles that may call.
+        again: Take the ports that this one had, which was stopped.
+    """
     orthanc = program("Orthanc", package="orthanc orthanc-dicomweb")
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
     if not plugin.exists():
@@ -108,9 +119,13 @@ def running_orthanc(
     (folder / "orthanc.json").write_text(json.dumps(settings))
     ports_file = folder / "ports.json"
     relay = Path(__file__).parent / "loopback_only.py"
-    command = [sys.executable, relay, ports_file, "4242,8042", str(move_port), "--", orthanc]
+    ports_file.unlink(missing_ok=True)
+    inside = "4242,8042"
+    if again is not None:
+        inside = f"4242:{again.dicom_port},8042:{again.http_port}"
+    command = [sys.executable, relay, ports_file, inside, str(move_port), "--", orthanc]
     log = folder / "orthanc.log"
-    with log.open("wb") as stream:
+    with log.open("ab") as stream:
         environment = {**os.environ, "TCP_NODELAY": "1"}
         process = subprocess.Popen(
             [*command, folder / "orthanc.json"], stdout=stream, stderr=stream, env=environment

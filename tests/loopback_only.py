@@ -5,8 +5,9 @@ nobody else is; this process stands in both and carries bytes between them. Linu
 or with user namespaces allowed.
 
 Usage: python loopback_only.py OUT INSIDE_PORTS OUTSIDE_PORTS -- COMMAND...
-INSIDE_PORTS (comma-separated) become free ports of 127.0.0.1, which are written to OUT as JSON;
-what the server connects to on OUTSIDE_PORTS of its own loopback reaches ours of the same number.
+INSIDE_PORTS (comma-separated) become free ports of 127.0.0.1, or, as 4242:10042, the one that is
+named, and are written to OUT as JSON; what the server connects to on OUTSIDE_PORTS of its own
+loopback reaches ours of the same number.
 """
 
 from __future__ import annotations
@@ -88,11 +89,13 @@ async def _serve(listening: list[tuple[socket.socket, int]], inner_ports: list[i
 def main() -> int:
     out, inside, outside = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     listening = []
-    for port in map(int, inside.split(",")):
+    for ports in inside.split(","):
+        port, _, wanted = ports.partition(":")
         handle = socket.socket()
-        handle.bind(("127.0.0.1", 0))
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        handle.bind(("127.0.0.1", int(wanted or 0)))
         handle.listen(200)
-        listening.append((handle, port))
+        listening.append((handle, int(port)))
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     _enter_new_network()
     process = subprocess.Popen(sys.argv[5:], preexec_fn=lambda: _LIBC.prctl(1, signal.SIGKILL))

@@ -39,7 +39,7 @@ def pull(
 
     Example: monai-cxr screen pull archive --first 2026-01-01 --last 2026-01-31 --settings s.toml
     """
-    from monai_cxr.errors import SettingsError
+    from monai_cxr.errors import DeliveryError, SettingsError
     from monai_cxr.screening.destinations import listener_of, pull_source_of
     from monai_cxr.screening.ledger import open_ledger
     from monai_cxr.screening.pull import pull as run_pull
@@ -61,7 +61,13 @@ def pull(
             stack.enter_context(listener_of(read.listener, ledger, spool))
         source = pull_source_of(table, ledger, spool)
         report = stack.enter_context(progress("days"))
-        done = run_pull(ledger, source, first.date(), last.date(), progress=report)
+        try:
+            done = run_pull(ledger, source, first.date(), last.date(), progress=report)
+        except DeliveryError as error:
+            raise DeliveryError(
+                f"The PACS does not give its films ({error}). Check its address and what it allows "
+                "us; then repeat the command: it goes on where it stopped."
+            ) from None
     if json:
         emit({"days": done.days, "found": done.n_found, "fetched": done.n_fetched})
         return

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monai_cxr.cli import pull_verb, service_verbs
+from monai_cxr.cli import ledger_verbs, pull_verb, service_verbs
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+from monai_cxr.errors import SettingsError
 
 screen_app = typer.Typer(
     no_args_is_help=True,
@@ -21,16 +23,18 @@ def register(app: typer.Typer) -> None:
     screen_app.command("archive")(archive)
     pull_verb.register(screen_app)
     service_verbs.register(screen_app)
+    ledger_verbs.register(screen_app)
     app.add_typer(screen_app, name="screen")
 
 
 def archive(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="SOURCE",
             help="Folder (searched with its subfolders), text file with one path a line, or table "
-            "with a column path.",
+            "with a column path. Or a PACS: https://HOST/ROOT (DICOMweb), dimse://AET@HOST:PORT "
+            "(C-FIND and C-MOVE), or with --settings the name of a pull; then --first and --last.",
         ),
     ],
     bundle: Annotated[str, typer.Option(help="Folder of a bundle, or a bundle's name.")],
@@ -54,26 +58,68 @@ def archive(
             "--workers is the number of actors.",
         ),
     ] = None,
+    first: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: first study date.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: last one, included.")
+    ] = None,
+    listener: Annotated[
+        str,
+        typer.Option(
+            metavar="AET@HOST:PORT",
+            help="dimse: where we take what C-MOVE sends; the PACS must know it.",
+        ),
+    ] = "MONAI_CXR@127.0.0.1:11112",
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PACS: TOML with [[pulls]]; for TLS and passwords."),
+    ] = None,
+    discard: Annotated[
+        bool,
+        typer.Option(
+            "--discard-films/--keep-films",
+            help="PACS: delete each fetched film when it is finished, for an archive that is "
+            "larger than the disk.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Screen an archive: every film exactly one result and one structured report.
 
     Killed or stopped at any instant, the same command goes on with what is missing. What cannot be
-    read or is not a frontal chest radiograph gets a reason code; duplicates are read once.
+    read or is not a frontal chest radiograph gets a reason code; duplicates are read once. A
+    DICOMweb service may ask for MONAI_CXR_DICOMWEB_USERNAME, _PASSWORD or _TOKEN (variables).
 
     Example: monai-cxr screen archive /archive/2019 --bundle demo/bundle --out screened --workers 8
+
+    Example: monai-cxr screen archive https://pacs.example/dicom-web --first 2019-01-01
+    --last 2019-12-31 --bundle demo/bundle --out screened
     """
     from monai_cxr.screening.archive import PAGE_NAME, TABLE_NAME, ArchiveOptions, screen_archive
+    from monai_cxr.screening.archive_pacs import PacsArchive, is_pacs, pacs_archive
 
+    films: Path | PacsArchive = Path(source)
+    if settings is not None or is_pacs(source):
+        films = pacs_archive(
+            source,
+            first.date() if first else None,
+            last.date() if last else None,
+            listener=listener,
+            settings=settings,
+            discard=discard,
+        )
+    elif first or last:
+        raise SettingsError("--first and --last are of a PACS, but SOURCE is a path.")
     options = ArchiveOptions(workers, batch_size, reports, device)
-    with progress("files") as report:
+    with progress("files", rate=True) as report:
         if ray is None:
-            summary = screen_archive(source, bundle, out, options, progress=report)
+            summary = screen_archive(films, bundle, out, options, progress=report)
         else:
             from monai_cxr.screening.archive_ray import screen_archive_on_ray
 
             summary = screen_archive_on_ray(
-                source, bundle, out, options, address=ray, progress=report
+                films, bundle, out, options, address=ray, progress=report
             )
     numbers = summary.counts
     n_duplicates = numbers.arrivals.get("duplicate", 0)

@@ -8,8 +8,6 @@ shifts, so a project can be added to; without the key they lead nowhere.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import importlib.metadata
 import io
 import re
@@ -28,6 +26,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from monai_cxr.dicom import elements, parsing
 from monai_cxr.dicom.identity_traces import IdentityTraces
 from monai_cxr.dicom.instances import DicomInstance, add_file_meta, written
+from monai_cxr.dicom.pseudonyms import date_shift_days, pseudonym, pseudonymous_uid
 from monai_cxr.errors import SettingsError, UnreadableImage, UnsupportedImage
 from monai_cxr.optional import require
 
@@ -139,26 +138,6 @@ def deidentify(data: bytes, policy: DeidentificationPolicy) -> Deidentified:
             reason="identity_left",
         )
     return Deidentified(instance, patient)
-
-
-def pseudonym(key: bytes, patient_id: str, issuer: str = "") -> str:
-    """Pseudonym of a patient: 16 letters and digits out of a keyed hash."""
-    digest = _keyed(key, "patient", f"{issuer}|{patient_id}")
-    return "P" + hashlib.sha256(digest).hexdigest()[:15].upper()
-
-
-def pseudonymous_uid(key: bytes, uid: str) -> str:
-    """UID of a keyed hash (PS3.5 B.2); the same for the same UID."""
-    return f"2.25.{int.from_bytes(_keyed(key, 'uid', uid)[:16], 'big')}"
-
-
-def date_shift_days(key: bytes, patient: str) -> int:
-    """How many days a patient's dates move: 1 to 156 weeks back, weekdays kept."""
-    return -7 * (1 + int.from_bytes(_keyed(key, "shift", patient)[:8], "big") % 156)
-
-
-def _keyed(key: bytes, kind: str, value: str) -> bytes:
-    return hmac.new(key, f"{kind}|{value}".encode(), hashlib.sha256).digest()
 
 
 def _check(source: Dataset, policy: DeidentificationPolicy) -> None:

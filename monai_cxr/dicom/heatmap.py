@@ -26,7 +26,8 @@ from monai_cxr.dicom.instances import (
     written,
 )
 from monai_cxr.dicom.parsing import keep_quiet
-from monai_cxr.dicom.structured_report import ReportedFilm, equipment
+from monai_cxr.dicom.report_document import equipment
+from monai_cxr.dicom.structured_report import ReportedFilm
 from monai_cxr.errors import SettingsError, UnsupportedImage
 from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require

@@ -75,6 +75,16 @@ class DicomInstance:
     study_uid: str
     data: bytes
 
+    @property
+    def identifier(self) -> str:
+        """Its name in the ledger: the SOP Instance UID."""
+        return self.sop_uid
+
+    @property
+    def file_name(self) -> str:
+        """Its name in a folder."""
+        return f"{self.sop_uid}.dcm"
+
     def __repr__(self) -> str:
         """Show the UID and the size; no pixels, no patient."""
         return f"DicomInstance(sop_uid={self.sop_uid!r}, {len(self.data)} bytes)"

@@ -15,15 +15,12 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code as DicomCode
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
 from monai_cxr import findings
 from monai_cxr.dicom.instances import (
     MANUFACTURER,
-    STUDY_KEYWORDS,
     DicomInstance,
     Source,
-    add_file_meta,
     derived_uid,
     film_evidence,
     header_of,
@@ -32,16 +29,11 @@ from monai_cxr.dicom.instances import (
     written,
 )
 from monai_cxr.dicom.parsing import keep_quiet
+from monai_cxr.dicom.report_document import add_predecessor, add_private_schemes, report_document
 from monai_cxr.errors import NotCalibrated, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require
 from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
-
-SERIES_DESCRIPTION = "AI chest findings (research use, not for diagnosis)"
-SERIES_NUMBER = 900
-
-PRIVATE_SCHEME_UID = derived_uid("monai_cxr", "99MONAICXR", "coding-scheme")
-"""UID of the private coding scheme, for a finding that has no verified SNOMED CT code."""
 
 _PROBABILITY = DicomCode("122157", "DCM", "Probability")
 _PRESENCE = DicomCode("705057003", "SCT", "Presence")
@@ -114,31 +106,13 @@ def structured_report(
             for film, image in zip(reported, evidence, strict=True)
             for group in _groups(sr, film.prediction, image, points, calibration)
         ]
-        report = _document(evidence, model, _content(sr, evidence, model, groups))
-        _add_private_schemes(report, reported)
+        report = report_document(evidence, model, _content(sr, evidence, model, groups))
+        names = {score.finding for film in reported for score in film.prediction.scores}
+        add_private_schemes(report, names)
         if predecessor is not None:
-            report.PredecessorDocumentsSequence = [_study_reference([_instance(predecessor)])]
+            add_predecessor(report, predecessor)
         stamp(report, created or datetime.now().astimezone())
         return written(report)
-
-
-def equipment(model: ModelIdentity) -> dict[str, str]:
-    """General Equipment (PS3.3 C.7.5.1) of a result: the model is the device."""
-    return {
-        "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": model.name[:64],
-        "software_versions": model.version[:64] or "unknown",
-        "device_serial_number": model.digest[:64] or "unknown",
-    }
-
-
-def add_equipment(dataset: Dataset, model: ModelIdentity) -> None:
-    """Set General Equipment of a result."""
-    values = equipment(model)
-    dataset.Manufacturer = values["manufacturer"]
-    dataset.ManufacturerModelName = values["manufacturer_model_name"]
-    dataset.SoftwareVersions = values["software_versions"]
-    dataset.DeviceSerialNumber = values["device_serial_number"]
 
 
 def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
@@ -256,79 +230,6 @@ def _parameters(
     if prediction.flags:
         parameters.append(f"cautions={', '.join(prediction.flags)}")
     return parameters
-
-
-def _document(evidence: list[Dataset], model: ModelIdentity, content: Dataset) -> Dataset:
-    """The SR Document modules (PS3.3 A.35.13) around a content tree.
-
-    highdicom's own class copies and searches the tree several times, which takes longer than all
-    the rest; what it adds is the dozen attributes below.
-    """
-    report = Dataset()
-    for keyword in STUDY_KEYWORDS:
-        if keyword in evidence[0]:
-            report[keyword] = evidence[0][keyword]
-    films = "|".join(sorted(image.SOPInstanceUID for image in evidence))
-    report.SOPClassUID = Comprehensive3DSRStorage
-    report.SOPInstanceUID = derived_uid(films, model.digest, "sr")
-    report.SeriesInstanceUID = derived_uid(report.StudyInstanceUID, model.digest, "sr-series")
-    report.Modality = "SR"
-    report.SeriesNumber, report.InstanceNumber = SERIES_NUMBER, 1
-    report.SeriesDescription = SERIES_DESCRIPTION
-    report.ReferencedPerformedProcedureStepSequence = []
-    add_equipment(report, model)
-    report.CompletionFlag = "COMPLETE"
-    report.PreliminaryFlag = "PRELIMINARY"
-    report.VerificationFlag = "UNVERIFIED"
-    report.ContentDate = report.ContentTime = ""
-    report.PerformedProcedureCodeSequence = []
-    report.CurrentRequestedProcedureEvidenceSequence = [_study_reference(evidence)]
-    for element in content:
-        report.add(element)
-    add_file_meta(report, ExplicitVRLittleEndian)
-    return report
-
-
-def _add_private_schemes(report: Dataset, films: Sequence[ReportedFilm]) -> None:
-    """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes."""
-    names = {score.finding for film in films for score in film.prediction.scores}
-    designators = {FINDINGS[name].code.scheme for name in names}
-    items = []
-    for designator in sorted(d for d in designators if d.startswith("99")):
-        item = Dataset()
-        item.CodingSchemeDesignator = designator
-        item.CodingSchemeUID = PRIVATE_SCHEME_UID
-        item.CodingSchemeName = "monai_cxr findings"
-        item.CodingSchemeResponsibleOrganization = MANUFACTURER
-        items.append(item)
-    if items:
-        report.CodingSchemeIdentificationSequence = items
-
-
-def _study_reference(instances: Sequence[Dataset]) -> Dataset:
-    """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study."""
-    by_series: dict[str, list[Dataset]] = {}
-    for instance in instances:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = instance.SOPClassUID
-        reference.ReferencedSOPInstanceUID = instance.SOPInstanceUID
-        by_series.setdefault(instance.SeriesInstanceUID, []).append(reference)
-    study = Dataset()
-    study.StudyInstanceUID = instances[0].StudyInstanceUID
-    study.ReferencedSeriesSequence = []
-    for uid, references in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID = uid
-        series.ReferencedSOPSequence = references
-        study.ReferencedSeriesSequence.append(series)
-    return study
-
-
-def _instance(made: DicomInstance) -> Dataset:
-    result = Dataset()
-    result.SOPClassUID, result.SOPInstanceUID = made.sop_class_uid, made.sop_uid
-    result.SeriesInstanceUID, result.StudyInstanceUID = made.series_uid, made.study_uid
-    return result
 
 
 def _code(code: findings.Code) -> DicomCode:

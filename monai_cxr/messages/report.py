@@ -18,6 +18,30 @@ CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray", "DICOM PS3.16 
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """A written message, with what a carrier must know of it.
+
+    Attributes:
+        identifier: UUID, the same on a resend.
+        suffix: Of its file, for example ``".json"``.
+        data: Its bytes.
+    """
+
+    identifier: str
+    suffix: str
+    data: bytes
+
+    @property
+    def file_name(self) -> str:
+        """Its name in a folder."""
+        return f"{self.identifier}{self.suffix}"
+
+    def __repr__(self) -> str:
+        """Show the identifier and the size; no patient."""
+        return f"Message({self.file_name!r}, {len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
 class StudyReport:
     """Predictions of one study by one model, as they go into a message.
 

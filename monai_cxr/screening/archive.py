@@ -1,4 +1,4 @@
-"""Archive: a folder tree of films through the model, on the processes of one machine.
+"""Archive: a folder tree or a PACS's films through the model, on the processes of one machine.
 
 The ledger drives it: what is finished stays finished, and a run that was killed at any instant goes
 on with what is missing. The driver lists the files and watches; its worker processes do the rest.
@@ -11,29 +11,31 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from monai_cxr.bundle.config import find_bundle, read_config
 from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.optional import require
-from monai_cxr.screening import intake
-from monai_cxr.screening.archive_source import ArchiveFile, archive_files, count_files
+from monai_cxr.screening.archive_listing import SOURCE, enqueue_listed
+from monai_cxr.screening.archive_pacs import (
+    PacsArchive,
+    discard_finished,
+    fetched,
+    refuse_discarded,
+)
+from monai_cxr.screening.archive_source import count_files
 from monai_cxr.screening.archive_summary import ArchiveSummary, write_summary
 from monai_cxr.screening.archive_table import write_results
 from monai_cxr.screening.archive_worker import LISTED_CURSOR, ArchiveWork
 from monai_cxr.screening.ledger import (
     Ledger,
-    arrivals,
     counts,
     cursors,
     jobs,
     open_ledger,
     outbox,
-    quarantine,
 )
-from monai_cxr.screening.ledger.records import ReceivedFilm
 from monai_cxr.screening.worker_pool import WorkerPool
 
 LEDGER_NAME, TABLE_NAME, PAGE_NAME, REPORTS_NAME = (
@@ -42,8 +44,6 @@ LEDGER_NAME, TABLE_NAME, PAGE_NAME, REPORTS_NAME = (
     "summary.html",
     "sr",
 )
-SOURCE = "archive"
-_CHUNK = 64
 _POLL_SECONDS = 0.5
 
 Progress = Callable[[int, int], None]
@@ -67,7 +67,7 @@ class ArchiveOptions:
 
 
 def screen_archive(
-    source: Path,
+    source: Path | PacsArchive,
     bundle: str | Path,
     out: Path,
     options: ArchiveOptions | None = None,
@@ -77,7 +77,8 @@ def screen_archive(
     """Screen an archive; run again after any interruption, it does only what is missing.
 
     Args:
-        source: A folder, a list of paths, a table with a column ``path``, or one film.
+        source: A folder, a list of paths, a table with a column ``path``, one film, or a range of
+            study dates of a PACS.
         bundle: The bundle.
         out: Folder of ``results.parquet``, ``sr/``, ``ledger.sqlite`` and ``summary.html``.
         options: How.
@@ -109,12 +110,12 @@ class Archive:
         findings: Of the model.
         is_calibrated: Whether there are probabilities.
         ledger: Its ledger.
-        n_files: Files to see.
+        n_files: Files to see; 0 where only fetching them will show.
         n_before: Films that were finished before this run.
         started: Monotonic time.
     """
 
-    source: Path
+    source: Path | PacsArchive
     out: Path
     bundle: Path
     digest: str
@@ -128,7 +129,7 @@ class Archive:
 
 @contextlib.contextmanager
 def prepared_archive(
-    source: Path, bundle: str | Path, out: Path, options: ArchiveOptions
+    source: Path | PacsArchive, bundle: str | Path, out: Path, options: ArchiveOptions
 ) -> Iterator[Archive]:
     """Check everything, take the folder for ourselves, open the ledger, return dead leases."""
     started = time.monotonic()
@@ -138,13 +139,14 @@ def prepared_archive(
     is_calibrated = (folder / CALIBRATION_NAME).is_file()
     if options.with_reports and is_calibrated:
         require("highdicom", extra="pacs")
-    n_files = count_files(source, excluded=[out])
-    if n_files == 0:
+    n_files = 0 if isinstance(source, PacsArchive) else count_files(source, excluded=[out])
+    if n_files == 0 and not isinstance(source, PacsArchive):
         raise InputError("The source holds no file that may be a film.", reason="no_images")
     with _locked(out), open_ledger(out / LEDGER_NAME) as ledger:
         cursors.put(ledger, LISTED_CURSOR, "no")
         jobs.release_owners(ledger, SOURCE)
         outbox.release_owners(ledger, SOURCE)
+        refuse_discarded(ledger, digest)
         jobs.reopen(ledger, digest)
         n_before = sum(counts.count(ledger).films[s] for s in ("completed", "quarantined"))
         yield Archive(
@@ -162,14 +164,12 @@ def prepared_archive(
 
 
 def enqueue_files(archive: Archive) -> Iterator[int]:
-    """Enqueue the files that have not been seen before; gives the number seen after each step."""
-    files = archive_files(archive.source, excluded=[archive.out])
-    n_seen = 0
-    while chunk := list(islice(files, _CHUNK)):
-        known = arrivals.known_paths(archive.ledger, [str(file.path) for file in chunk])
-        _enqueue(archive.ledger, [file for file in chunk if str(file.path) not in known])
-        n_seen += len(chunk)
-        yield n_seen
+    """Enqueue the films that have not been seen before; gives the total known after each step."""
+    if isinstance(archive.source, PacsArchive):
+        yield from fetched(archive.source, archive.ledger, archive.out)
+    else:
+        for _ in enqueue_listed(archive.source, archive.ledger, archive.out):
+            yield archive.n_files
     cursors.put(archive.ledger, LISTED_CURSOR, "yes")
 
 
@@ -186,8 +186,15 @@ def n_files_done(archive: Archive) -> int:
     return max(0, sum(numbers.arrivals.values()) - unfinished - reports)
 
 
+def n_files_known(archive: Archive) -> int:
+    """Files that are known of by now."""
+    return max(archive.n_files, sum(counts.count(archive.ledger).arrivals.values()))
+
+
 def finish_archive(archive: Archive) -> ArchiveSummary:
     """Write the table and the page."""
+    if isinstance(archive.source, PacsArchive):
+        discard_finished(archive.source, archive.ledger, archive.out)
     n_rows = write_results(
         archive.ledger,
         archive.out / TABLE_NAME,
@@ -220,20 +227,20 @@ def run_workers(archive: Archive, options: ArchiveOptions, progress: Progress) -
     pool = WorkerPool(_task(archive, options), return_leases)
     try:
         shown, is_started = 0.0, False
-        for _ in enqueue_files(archive):
+        for total in enqueue_files(archive):
             if not is_started and is_work_left(archive):
                 pool.start(options.workers)
                 is_started = True
             pool.watch()
             if time.monotonic() - shown > _POLL_SECONDS:
-                progress(n_files_done(archive), archive.n_files)
+                progress(n_files_done(archive), total)
                 shown = time.monotonic()
         while pool.watch():
-            progress(n_files_done(archive), archive.n_files)
+            progress(n_files_done(archive), n_files_known(archive))
             time.sleep(_POLL_SECONDS)
     finally:
         pool.end()
-    progress(n_files_done(archive), archive.n_files)
+    progress(n_files_done(archive), n_files_known(archive))
 
 
 def _task(archive: Archive, options: ArchiveOptions) -> ArchiveWork:
@@ -248,20 +255,6 @@ def _task(archive: Archive, options: ArchiveOptions) -> ArchiveWork:
         threads=cores,
         device=options.device,
     )
-
-
-def _enqueue(ledger: Ledger, files: list[ArchiveFile]) -> None:
-    """Enqueue readable files; whatever else there is goes to quarantine, in the same order."""
-    waiting: list[ReceivedFilm] = []
-    for file in files:
-        try:
-            waiting.append(intake.describe(file.path, name=file.name, source=SOURCE))
-        except InputError as error:
-            arrivals.enqueue_many(ledger, waiting, same_pixels=intake.same_pixels)
-            waiting.clear()
-            quarantine.refuse(ledger, str(file.path), error.reason, str(error), source=SOURCE)
-    if waiting:
-        arrivals.enqueue_many(ledger, waiting, same_pixels=intake.same_pixels)
 
 
 @contextlib.contextmanager

@@ -30,22 +30,25 @@ from monai_cxr.optional import require
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.screening.archive import (
     REPORTS_NAME,
-    SOURCE,
     Archive,
     ArchiveOptions,
     Progress,
     enqueue_files,
     finish_archive,
     n_files_done,
+    n_files_known,
     prepared_archive,
 )
+from monai_cxr.screening.archive_listing import SOURCE
+from monai_cxr.screening.archive_pacs import PacsArchive
 from monai_cxr.screening.archive_summary import ArchiveSummary
 from monai_cxr.screening.archive_worker import DESTINATION, KIND
 from monai_cxr.screening.delivery import Folder, deliver_batch, report_builder
+from monai_cxr.screening.film_reading import outcomes_of, prepare_film
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 from monai_cxr.screening.ledger.records import Film, Outcome
-from monai_cxr.screening.worker import WorkerOptions, commit, outcomes_of, prepare_film
+from monai_cxr.screening.worker import WorkerOptions, commit
 
 SHARD = 2_000
 _COMMIT = 32
@@ -56,7 +59,7 @@ _Done = tuple[list[Outcome], list[tuple[int, Exception]], dict[str, DicomInstanc
 
 
 def screen_archive_on_ray(
-    source: Path,
+    source: Path | PacsArchive,
     bundle: str | Path,
     out: Path,
     options: ArchiveOptions | None = None,
@@ -80,8 +83,8 @@ def screen_archive_on_ray(
     options = options or ArchiveOptions()
     ray = require("ray", extra="ray")
     with prepared_archive(source, bundle, out, options) as archive:
-        for _ in enqueue_files(archive):
-            progress(n_files_done(archive), archive.n_files)
+        for total in enqueue_files(archive):
+            progress(n_files_done(archive), total)
         with _cluster(ray, address, options.workers):
             while jobs.n_unfinished(archive.ledger):
                 films = jobs.lease(
@@ -96,7 +99,7 @@ def screen_archive_on_ray(
                 else:
                     time.sleep(_BACKOFF_POLL_SECONDS)
         _deliver(archive, options, {})
-        progress(n_files_done(archive), archive.n_files)
+        progress(n_files_done(archive), n_files_known(archive))
         return finish_archive(archive)
 
 
@@ -140,7 +143,7 @@ def _screen_shard(
         waiting.append(pickle.loads(row["done"]))
         if sum(len(done[0]) for done in waiting) >= _COMMIT:
             _commit(archive, options, films, waiting)
-            progress(n_files_done(archive), archive.n_files)
+            progress(n_files_done(archive), n_files_known(archive))
     _commit(archive, options, films, waiting)
 
 

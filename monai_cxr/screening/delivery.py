@@ -16,15 +16,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from monai_cxr.dicom.instances import DicomInstance
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
-from monai_cxr.errors import CXRError, DeliveryError, MissingDependency
+from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
 from monai_cxr.files import read_bytes
+from monai_cxr.messages.report import Message
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.screening import dicomweb, storage_scu
 from monai_cxr.screening.dicom_network import Peer
 from monai_cxr.screening.ledger import Ledger, outbox
 from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
+from monai_cxr.screening.spool import MAY_PASS
 from monai_cxr.screening.storage_scu import Answer
 
 BATCH = 16
@@ -32,7 +36,10 @@ BATCH = 16
 
 NOTHING_TO_SEND = "nothing_to_send"
 
-Builder = Callable[[DeliveryContent], DicomInstance | None]
+Made = DicomInstance | Message
+"""What is delivered."""
+
+Builder = Callable[[DeliveryContent], Made | None]
 """Makes the object of a delivery, the same each time; None where there is nothing to send."""
 
 _LOG = logging.getLogger(__name__)
@@ -45,7 +52,7 @@ class Destination(Protocol):
     def name(self) -> str:
         """Its name in the settings and in the outbox."""
 
-    def send(self, instances: Sequence[DicomInstance]) -> list[Answer]:
+    def send(self, made: Sequence[Made]) -> list[Answer]:
         """Send objects; one answer each.
 
         Raises:
@@ -59,23 +66,25 @@ class Folder:
 
     Attributes:
         name: Name of the destination.
-        path: The folder; files are named ``<SOP Instance UID>.dcm`` and appear whole.
+        path: The folder; files are named by their identifier, such as ``<SOP Instance UID>.dcm``,
+            and appear whole.
     """
 
     name: str
     path: Path
 
-    def send(self, instances: Sequence[DicomInstance]) -> list[Answer]:
+    def send(self, made: Sequence[Made]) -> list[Answer]:
         """Write files durably."""
-        return [self._write(instance) for instance in instances]
+        return [self.write(one) for one in made]
 
-    def _write(self, instance: DicomInstance) -> Answer:
-        target = self.path / f"{instance.sop_uid}.dcm"
+    def write(self, made: Made) -> Answer:
+        """Write one file durably."""
+        target = self.path / made.file_name
         part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
-                file.write(instance.data)
+                file.write(made.data)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
@@ -105,9 +114,9 @@ class Pacs:
     peer: Peer
     calling_ae: str = "MONAI_CXR"
 
-    def send(self, instances: Sequence[DicomInstance]) -> list[Answer]:
+    def send(self, made: Sequence[Made]) -> list[Answer]:
         """Send in one association."""
-        return storage_scu.store(instances, self.peer, calling_ae=self.calling_ae)
+        return storage_scu.store(_instances(made), self.peer, calling_ae=self.calling_ae)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +131,16 @@ class DicomWeb:
     name: str
     server: dicomweb.DicomWebServer
 
-    def send(self, instances: Sequence[DicomInstance]) -> list[Answer]:
+    def send(self, made: Sequence[Made]) -> list[Answer]:
         """Send one request an object."""
-        return dicomweb.store(instances, self.server)
+        return dicomweb.store(_instances(made), self.server)
+
+
+def _instances(made: Sequence[Made]) -> list[DicomInstance]:
+    instances = [one for one in made if isinstance(one, DicomInstance)]
+    if len(instances) != len(made):
+        raise SettingsError("A PACS takes DICOM objects only; deliver messages to a folder.")
+    return instances
 
 
 def report_builder(
@@ -171,7 +187,7 @@ def deliver_batch(
     """
     kinds = list(builders)
     leased = outbox.lease(ledger, owner, n, kinds=kinds, destinations=[destination.name])
-    built: list[tuple[Delivery, DicomInstance]] = []
+    built: list[tuple[Delivery, Made]] = []
     n_delivered = 0
     for delivery in leased:
         try:
@@ -180,7 +196,13 @@ def deliver_batch(
             raise
         except CXRError as error:  # this object cannot be made; the others can
             kind = getattr(error, "reason", type(error).__name__)
-            _note_failure(ledger, owner, delivery, Answer(False, error=kind, permanent=True))
+            answer = Answer(False, error=kind, permanent=kind not in MAY_PASS)
+            _note_failure(ledger, owner, delivery, answer)
+            continue
+        except SQLAlchemyError:  # the ledger is away, which is no fault of this object
+            raise
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others
+            _note_failure(ledger, owner, delivery, Answer(False, error=type(error).__name__))
             continue
         if made is None:
             outbox.delivered(ledger, owner, delivery.id, status=NOTHING_TO_SEND)
@@ -196,7 +218,7 @@ def deliver_batch(
     for (delivery, made), answer in zip(built, answers, strict=True):
         if answer.stored:
             outbox.delivered(
-                ledger, owner, delivery.id, status=answer.status, object_uid=made.sop_uid
+                ledger, owner, delivery.id, status=answer.status, object_uid=made.identifier
             )
             n_delivered += 1
         else:
@@ -230,10 +252,12 @@ def _note_failure(ledger: Ledger, owner: str, delivery: Delivery, answer: Answer
         permanent=answer.permanent,
     )
     _LOG.warning(
-        "delivery %d to %s: %s %s, now %s",
-        delivery.id,
-        delivery.destination,
-        answer.error,
-        answer.status,
-        state or "taken over",
+        "not delivered",
+        extra={
+            "delivery": delivery.id,
+            "destination": delivery.destination,
+            "error": answer.error,
+            "status": answer.status,
+            "state": state or "taken over",
+        },
     )

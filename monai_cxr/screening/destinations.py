@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from monai_cxr.errors import SettingsError
@@ -12,7 +13,7 @@ from monai_cxr.screening.dicomweb import DicomWebServer
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.pull import DicomWebSource, Source
 from monai_cxr.screening.query_retrieve import QueryRetrieve
-from monai_cxr.screening.settings import DestinationTable, ListenerTable, PullTable, TlsTable
+from monai_cxr.screening.settings_tables import DestinationTable, ListenerTable, PullTable, TlsTable
 from monai_cxr.screening.spool import Spool
 from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
 
@@ -36,8 +37,13 @@ def destination_of(table: DestinationTable) -> Destination:
     return Folder(table.name, table.path)
 
 
-def listener_of(table: ListenerTable, ledger: Ledger, spool: Spool) -> StorageScp:
-    """The C-STORE listener, not yet started."""
+def listener_of(
+    table: ListenerTable,
+    ledger: Ledger,
+    spool: Spool,
+    on_store: Callable[[int], None] = lambda status: None,
+) -> StorageScp:
+    """The C-STORE listener, not yet started; it tells ``on_store`` each status it answers."""
     settings = ListenerSettings(
         ae_title=table.ae_title,
         host=table.host,
@@ -47,7 +53,7 @@ def listener_of(table: ListenerTable, ledger: Ledger, spool: Spool) -> StorageSc
         max_associations=table.max_associations,
         priority=table.priority,
     )
-    return StorageScp(settings, ledger, spool)
+    return StorageScp(settings, ledger, spool, on_store)
 
 
 def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:

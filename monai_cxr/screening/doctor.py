@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monai_cxr.errors import CXRError, SettingsError
 from monai_cxr.screening.ledger import audit, open_ledger
-from monai_cxr.screening.settings import DestinationTable, ScreeningSettings
+from monai_cxr.screening.settings_tables import DestinationTable, ScreeningSettings
 from monai_cxr.screening.spool import GIB, Spool
 
 OK, WARNING, FAILED = "ok", "warning", "failed"

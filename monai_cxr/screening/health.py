@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -15,6 +16,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import Ledger, counts
 from monai_cxr.screening.spool import Spool
+
+
+class StoreResponses:
+    """Statuses that the C-STORE listener answered, for ``monai_cxr_store_responses_total``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def count(self, status: int) -> None:
+        """Count one answer."""
+        with self._lock:
+            self._counts[f"0x{status:04X}"] += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """The metric."""
+        with self._lock:
+            counts_now = dict(self._counts)
+        yield _counter("store_responses", "C-STORE answers by status.", "status", counts_now)
 
 
 class LedgerCollector:
@@ -69,9 +89,9 @@ def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> M
     return family
 
 
-def unready_reasons(ledger: Ledger, spool: Spool, dead_parts: Iterable[str] = ()) -> list[str]:
+def unready_reasons(ledger: Ledger, spool: Spool, unfit_parts: Iterable[str] = ()) -> list[str]:
     """Why no film should be sent to this host now; empty when it is ready."""
-    reasons = [f"{name} has stopped" for name in dead_parts]
+    reasons = list(unfit_parts)
     try:
         with ledger.read() as connection:
             connection.exec_driver_sql("SELECT 1")
@@ -90,7 +110,8 @@ class HealthServer:
         port: Port; 0 for any free one.
         ledger: The ledger.
         spool: The spool.
-        dead_parts: Names of the parts that should run and do not.
+        unfit_parts: Says which parts have stopped or wait.
+        responses: What the listener of this process answers.
     """
 
     def __init__(
@@ -99,10 +120,13 @@ class HealthServer:
         port: int,
         ledger: Ledger,
         spool: Spool,
-        dead_parts: Callable[[], list[str]] = list,
+        unfit_parts: Callable[[], list[str]] = list,
+        responses: StoreResponses | None = None,
     ) -> None:
         registry = CollectorRegistry()
         registry.register(LedgerCollector(ledger, spool))
+        if responses is not None:
+            registry.register(responses)
 
         class Handler(BaseHTTPRequestHandler):
             """Answers GET on three paths."""
@@ -115,11 +139,11 @@ class HealthServer:
                     except SQLAlchemyError:
                         self._answer(503, b"the ledger does not answer\n")
                 elif self.path == "/healthz":
-                    dead = dead_parts()
-                    text = "".join(f"{name} has stopped\n" for name in dead) or "ok\n"
+                    dead = [part for part in unfit_parts() if part.endswith("stopped")]
+                    text = "".join(f"{part}\n" for part in dead) or "ok\n"
                     self._answer(503 if dead else 200, text.encode())
                 elif self.path == "/readyz":
-                    reasons = unready_reasons(ledger, spool, dead_parts())
+                    reasons = unready_reasons(ledger, spool, unfit_parts())
                     text = "".join(f"{reason}\n" for reason in reasons) or "ready\n"
                     self._answer(503 if reasons else 200, text.encode())
                 else:

@@ -11,13 +11,26 @@ import hashlib
 import json
 import logging
 import sys
-import warnings
+import threading
+import traceback
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, TextIO
 
 FIELDS = (
     *("film", "delivery", "n", "state", "error", "reason", "status", "kind", "destination"),
-    *("outcome", "uid_hash", "source", "signal", "port", "model", "version", "seconds", "attempts"),
+    *(
+        "part",
+        "outcome",
+        "uid_hash",
+        "source",
+        "signal",
+        "port",
+        "model",
+        "version",
+        "seconds",
+        "attempts",
+    ),
 )
 """Names of the fields that our records may carry."""
 
@@ -48,6 +61,10 @@ class JsonFormatter(logging.Formatter):
             content["at"] = f"{record.module}:{record.lineno}"
         if record.exc_info and record.exc_info[0] is not None:
             content["error"] = record.exc_info[0].__name__
+            frames = traceback.extract_tb(record.exc_info[2])
+            content |= (
+                {"at": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"} if frames else {}
+            )
         return json.dumps(content, default=str)
 
 
@@ -61,16 +78,23 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level)
-    logging.captureWarnings(True)
+    threading.excepthook = _log_death
     silence_libraries()
 
 
+def _log_death(death: threading.ExceptHookArgs) -> None:
+    """What Python prints of a thread that died, with the exception's text, as a record of ours."""
+    if death.exc_value is not None:
+        error = (death.exc_type, death.exc_value, death.exc_traceback)
+        logging.getLogger(_OURS).error("a thread ended by an unexpected error", exc_info=error)
+
+
 def silence_libraries() -> None:
-    """Keep the libraries that know patients from printing what they read."""
+    """Keep the libraries that know patients from printing what they read, also as a warning."""
+    logging.captureWarnings(True)
     for name in ("pydicom", "pynetdicom", "highdicom", "dicomweb_client", "PIL", "py.warnings"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"(pydicom|pynetdicom|highdicom|PIL)\b")
     pynetdicom = sys.modules.get("pynetdicom._config")
     if pynetdicom is not None:
         pynetdicom.LOG_REQUEST_IDENTIFIERS = False  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ fetches only what has not arrived.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Protocol
 
@@ -68,17 +68,19 @@ class DicomWebSource:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What a pull found.
+    """What a pull has found so far.
 
     Attributes:
         days: Days gone through.
         n_found: Images found.
         n_fetched: Of these, the ones that had not arrived before.
+        n_left: Images of the day in hand that are still to fetch.
     """
 
-    days: int
-    n_found: int
-    n_fetched: int
+    days: int = 0
+    n_found: int = 0
+    n_fetched: int = 0
+    n_left: int = 0
 
 
 def pull(
@@ -91,7 +93,7 @@ def pull(
     progress: Callable[[int, int], None] | None = None,
     batch: int = 64,
 ) -> Pulled:
-    """Pull the films of a range of study dates.
+    """Pull the films of a range of study dates; see :func:`pulled_batches`.
 
     Args:
         ledger: Knows what has arrived and how far the last pull got.
@@ -104,6 +106,24 @@ def pull(
 
     Returns:
         What was found. A second pull of the same range begins where this one ended.
+    """
+    done = Pulled()
+    for done in pulled_batches(ledger, source, first, last, today=today, batch=batch):
+        if progress is not None:
+            progress(done.days, (last - first).days + 1)
+    return done
+
+
+def pulled_batches(
+    ledger: Ledger,
+    source: Source,
+    first: date,
+    last: date,
+    *,
+    today: date | None = None,
+    batch: int = 64,
+) -> Iterator[Pulled]:
+    """Pull the films of a range of study dates, and say after each batch and day what was found.
 
     Raises:
         SettingsError: If the range is empty.
@@ -116,20 +136,19 @@ def pull(
     cursor = f"pull:{source.name}:{first}"
     reached = cursors.get(ledger, cursor)
     day = max(first, date.fromisoformat(reached)) if reached else first
-    n_days, n_found, n_fetched = 0, 0, 0
+    done = Pulled()
     while day <= last:
-        missing: list[FoundInstance] = []
-        for found in source.find(day):
-            n_found += 1
-            if jobs.film(ledger, found.sop_uid) is None:
-                missing.append(found)
+        found = list(source.find(day))
+        missing = [one for one in found if jobs.film(ledger, one.sop_uid) is None]
+        done = replace(done, n_found=done.n_found + len(found), n_left=len(missing))
         for start in range(0, len(missing), batch):
-            source.fetch(missing[start : start + batch])
-        n_fetched += len(missing)
-        n_days += 1
+            part = missing[start : start + batch]
+            source.fetch(part)
+            left, fetched = done.n_left - len(part), done.n_fetched + len(part)
+            done = replace(done, n_fetched=fetched, n_left=left)
+            yield done
         day += timedelta(days=1)
         if day <= today:  # a study of today may still grow
             cursors.put(ledger, cursor, day.isoformat())
-        if progress is not None:
-            progress(n_days, (last - first).days + 1)
-    return Pulled(n_days, n_found, n_fetched)
+        done = replace(done, days=done.days + 1)
+        yield done

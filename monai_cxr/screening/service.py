@@ -1,7 +1,8 @@
 """Service: puts the settings' parts together and runs them until it is told to stop.
 
-Each part is a thread of its own; a database that goes away for a while stops none of them. What
-needs the model (torch) is imported only where films are read or reports are made.
+Each part is a thread of its own; a database that goes away for a while stops none of them. A part
+that ends by any other error ends the service: it is better started again than half alive. What
+needs the model (torch) is imported only where films are read.
 """
 
 from __future__ import annotations
@@ -9,32 +10,32 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
-from monai_cxr.errors import CXRError, DeliveryError, SettingsError
+from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.screening import intake, logs, retention
 from monai_cxr.screening.destinations import destination_of, listener_of, pull_source_of
-from monai_cxr.screening.health import HealthServer
+from monai_cxr.screening.health import HealthServer, StoreResponses
 from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
 from monai_cxr.screening.pull import pull
-from monai_cxr.screening.settings import PullTable, ScreeningSettings
+from monai_cxr.screening.settings_tables import DestinationTable, PullTable, ScreeningSettings
 from monai_cxr.screening.spool import GIB, Spool, SpoolFull
+from monai_cxr.screening.storage_scp import StorageScp
+from monai_cxr.screening.supervision import ServiceFailed, Supervision
 from monai_cxr.screening.watch_folder import WatchFolder
 
 if TYPE_CHECKING:
     from monai_cxr.bundle.model import BundleModel
+    from monai_cxr.prediction import OperatingPoint
 
 PARTS = ("watch", "listen", "pull", "work", "deliver", "housekeep")
 _HOUSEKEEPING_SECONDS = 5.0
-_OUTAGE_SECONDS = 2.0
 _IDLE_SECONDS = 0.2
 
 _log = logging.getLogger(__name__)
@@ -53,8 +54,6 @@ class Service:
     settings: ScreeningSettings
     only: Sequence[str] = PARTS
     stop: threading.Event = field(default_factory=threading.Event)
-    _threads: dict[str, threading.Thread] = field(default_factory=dict, init=False)
-    _error: CXRError | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Run until stopped, by :attr:`stop` or because a part cannot go on.
@@ -62,56 +61,77 @@ class Service:
         Raises:
             BundleError: If the installed model is wrong.
             SettingsError: If an address is taken or a folder cannot be used.
+            ServiceFailed: If a part ended by an error that nobody expected.
         """
-        settings = self.settings
+        settings, supervision = self.settings, Supervision(self.stop)
         with ExitStack() as stack:
             ledger = stack.enter_context(open_ledger(settings.ledger.url))
             spool = Spool(
                 settings.spool.folder,
                 reserve_bytes=int(settings.spool.reserve_gib * GIB),
             )
-            model = self._model()
+            points, model = self._operating_points(), self._model()
             n_dead = release_dead(ledger)
             n_left = intake.recover(ledger, spool) if self._receives() else 0
             audit.append(ledger, "service", "started", "", {"parts": list(self.only)})
+            responses = StoreResponses()
             health = stack.enter_context(
                 HealthServer(
-                    settings.health.host, settings.health.port, ledger, spool, self._dead_parts
+                    settings.health.host,
+                    settings.health.port,
+                    ledger,
+                    spool,
+                    supervision.unfit,
+                    responses,
                 )
             )
             _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
+            parts = self._parts(ledger, spool, points, model)
             if settings.listener is not None and "listen" in self.only:
-                stack.enter_context(listener_of(settings.listener, ledger, spool))
-            for name, part in self._parts(ledger, spool, model):
-                self._start(name, part)
+                scp = listener_of(settings.listener, ledger, spool, responses.count)
+                scp.start()
+                parts.append(("listen", partial(self._listen, scp)))
+            for name, part in parts:
+                supervision.start(name, part)
             self.stop.wait()
             _log.info("draining")
-            for thread in self._threads.values():
-                thread.join()
+            supervision.join()
             audit.append(ledger, "service", "stopped")
-        if self._error is not None:
-            raise self._error
         _log.info("stopped")
 
     def _receives(self) -> bool:
         return bool({"watch", "listen", "pull"} & set(self.only))
 
     def _model(self) -> BundleModel | None:
-        if not {"work", "deliver"} & set(self.only):
-            return None
-        if self.settings.model is None:
-            if "work" in self.only or self.settings.destinations:
-                raise SettingsError("The settings lack [model]: name a bundle, or use --only.")
+        if "work" not in self.only or self.settings.model is None:
             return None
         from monai_cxr.bundle.model import BundleModel
 
-        model = BundleModel.load(self.settings.model.bundle, device=self.settings.model.device)
-        if model.calibrator is None and self.settings.destinations:
+        return BundleModel.load(self.settings.model.bundle, device=self.settings.model.device)
+
+    def _operating_points(self) -> Mapping[str, OperatingPoint]:
+        """What reports state of the model; reports are made without loading it."""
+        if not {"work", "deliver"} & set(self.only) or not self.settings.destinations:
+            return {}
+        if self.settings.model is None:
+            raise SettingsError("The settings lack [model]: name a bundle, or use --only.")
+        from monai_cxr.bundle.config import find_bundle
+        from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, bundle_digest
+        from monai_cxr.evaluation.operating_points import read_operating_points
+
+        bundle = find_bundle(self.settings.model.bundle)
+        bundle_digest(bundle)  # every file is as it was packaged
+        if not (bundle / CALIBRATION_NAME).is_file():
             raise SettingsError("The bundle is not calibrated, so its results cannot be reported.")
-        return model
+        points = bundle / OPERATING_POINTS_NAME
+        return {p.finding: p for p in read_operating_points(points)} if points.is_file() else {}
 
     def _parts(
-        self, ledger: Ledger, spool: Spool, model: BundleModel | None
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        points: Mapping[str, OperatingPoint],
+        model: BundleModel | None,
     ) -> list[tuple[str, Callable[[], None]]]:
         settings, parts = self.settings, list[tuple[str, Callable[[], None]]]()
         if settings.watch is not None and "watch" in self.only:
@@ -129,10 +149,10 @@ class Service:
         if "work" in self.only and model is not None:
             owner = owner_name("work")
             parts.append(("work", lambda: self._work(ledger, model, owner)))
-        if "deliver" in self.only and model is not None:
+        if "deliver" in self.only:
             parts += [
-                (f"deliver {table.name}", self._deliverer(ledger, model, i))
-                for i, table in enumerate(settings.destinations)
+                (f"deliver {table.name}", self._deliverer(ledger, points, table))
+                for table in settings.destinations
             ]
         if "housekeep" in self.only:
             parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
@@ -164,16 +184,19 @@ class Service:
             when_idle=lambda: not self.stop.wait(_IDLE_SECONDS),
         )
 
-    def _deliverer(self, ledger: Ledger, model: BundleModel, number: int) -> Callable[[], None]:
+    def _deliverer(
+        self, ledger: Ledger, points: Mapping[str, OperatingPoint], table: DestinationTable
+    ) -> Callable[[], None]:
         from monai_cxr.screening.delivery import Builder, report_builder, run_delivery
+        from monai_cxr.screening.messages import MESSAGES, message_builder
 
-        table = self.settings.destinations[number]
         destination = destination_of(table)
-        builders: dict[str, Builder] = {"sr": report_builder(model.operating_points)}
-        if "sc" in table.objects and self.settings.model is not None:
-            from monai_cxr.screening.heatmaps import heatmap_builder
+        builders: dict[str, Builder] = {"sr": report_builder(points)}
+        builders |= {kind: message_builder(kind) for kind in MESSAGES if kind in table.objects}
+        if {"sc", "seg"} & set(table.objects) and self.settings.model is not None:
+            from monai_cxr.screening.heatmaps import heatmap_builders
 
-            builders["sc"] = heatmap_builder(
+            builders |= heatmap_builders(
                 self.settings.model.bundle, device=self.settings.model.device
             )
         owner = owner_name("deliver")
@@ -204,36 +227,32 @@ class Service:
             if self.settings.spool.keep_days > 0:
                 retention.clean_spool(ledger, spool, keep_days=self.settings.spool.keep_days)
 
-    def _start(self, name: str, part: Callable[[], None]) -> None:
-        def run() -> None:
-            while not self.stop.is_set():
-                try:
-                    part()
-                except (OperationalError, InterfaceError) as error:
-                    _log.error("the ledger does not answer", extra={"error": type(error).__name__})
-                    self.stop.wait(_OUTAGE_SECONDS)
-                except CXRError as error:
-                    self._error = error
-                    self.stop.set()
-
-        self._threads[name] = threading.Thread(target=run, name=name)
-        self._threads[name].start()
-
-    def _dead_parts(self) -> list[str]:
-        if self.stop.is_set():
-            return ["the service"]
-        return [name for name, thread in self._threads.items() if not thread.is_alive()]
+    def _listen(self, scp: StorageScp) -> None:
+        with scp:
+            while not self.stop.wait(1.0):
+                if not scp.is_listening:
+                    raise ServiceFailed("The listener does not accept connections any more.")
 
 
-def run_service(settings: ScreeningSettings, only: Sequence[str] = PARTS) -> None:
+def run_service(
+    settings: ScreeningSettings, only: Sequence[str] = PARTS, *, health_port: int | None = None
+) -> None:
     """Run in the foreground until SIGTERM or SIGINT; then drain.
+
+    Args:
+        settings: What to run.
+        only: Which of :data:`PARTS`.
+        health_port: Instead of the settings' port.
 
     Raises:
         SettingsError: If a name in ``only`` is no part.
+        ServiceFailed: If a part ended by an error that nobody expected.
     """
     unknown = [name for name in only if name not in PARTS]
     if unknown:
         raise SettingsError(f"Expected --only of {', '.join(PARTS)}, but got '{unknown[0]}'.")
+    if health_port is not None:
+        settings = replace(settings, health=replace(settings.health, port=health_port))
     logs.configure(level=settings.log_level)
     service = Service(settings, only or PARTS)
     for number in (signal.SIGTERM, signal.SIGINT):

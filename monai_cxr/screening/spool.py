@@ -13,6 +13,9 @@ from monai_cxr.errors import CXRError, SettingsError
 
 GIB = 2**30
 
+MAY_PASS = frozenset({"missing_file", "unreadable"})
+"""Reasons that may be the disk's or the network's fault: tried again before they are believed."""
+
 
 class SpoolFull(CXRError):
     """The disk is below its low-water mark: nothing is accepted until there is room."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ from monai_cxr.screening.storage_commitment import CommitmentReporter
 SOURCE = "c-store"
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3
 MISMATCH, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0xA900, 0xC000, 0x0122
+PROCESSING_FAILURE = 0xC211
 _NO_SUCH_ACTION = 0x0123  # PS3.7 C.5
 
 RESULT_CLASSES = (
@@ -117,12 +119,14 @@ class StorageScp:
         default_factory=lambda: threading.Semaphore(INTAKE_AT_ONCE), init=False, repr=False
     )
     _server: Any = field(default=None, init=False, repr=False)
+    _acceptor: threading.Thread | None = field(default=None, init=False, repr=False)
     _reporter: CommitmentReporter | None = field(default=None, init=False, repr=False)
     _addresses: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
 
     def __enter__(self) -> StorageScp:
-        """Start listening."""
-        self.start()
+        """Start listening, unless it does already."""
+        if self._server is None:
+            self.start()
         return self
 
     def __exit__(
@@ -138,6 +142,11 @@ class StorageScp:
     def port(self) -> int:
         """The port it listens on."""
         return int(self._server.socket.getsockname()[1])
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether it accepts connections."""
+        return self._acceptor is not None and self._acceptor.is_alive()
 
     def start(self) -> None:
         """Start listening, in threads of its own.
@@ -157,6 +166,7 @@ class StorageScp:
         entity.add_supported_context(_COMMITMENT)
         self._reporter = CommitmentReporter(self.ledger, settings.ae_title)
         event = require("pynetdicom.events", extra="pacs")
+        before = set(threading.enumerate())
         try:
             self._server = entity.start_server(
                 (settings.host, settings.port),
@@ -174,12 +184,17 @@ class StorageScp:
                 f"Cannot listen on {settings.host}:{settings.port} "
                 f"({error.strerror or type(error).__name__}). Choose another port."
             ) from None
+        self._acceptor = next(
+            thread
+            for thread in threading.enumerate()
+            if thread not in before and thread.name.startswith("AcceptorServer")
+        )
 
     def stop(self) -> None:
         """Stop listening; objects that are being received are refused or finished."""
         if self._server is not None:
             self._server.shutdown()
-            self._server = None
+            self._server = self._acceptor = None
         if self._reporter is not None:
             self._reporter.stop()
             self._reporter = None
@@ -204,8 +219,15 @@ class StorageScp:
 
     def _store(self, event: Any) -> int:
         """Answer a C-STORE."""
-        status = self._status(event)
-        self.on_store(status)
+        status = PROCESSING_FAILURE  # what pynetdicom answers for us after an unexpected error
+        try:
+            status = self._status(event)
+        finally:
+            self.on_store(status)
+            if status == PROCESSING_FAILURE:
+                kind = sys.exc_info()[0]
+                name = kind.__name__ if kind is not None else ""
+                _LOG.error("a film was not accepted: an unexpected error", extra={"error": name})
         return status
 
     def _status(self, event: Any) -> int:

@@ -17,14 +17,9 @@ from pydicom import Dataset
 from pydicom.config import IGNORE
 
 from monai_cxr.cli import app
-from monai_cxr.dicom.deidentification import (
-    DeidentificationPolicy,
-    date_shift_days,
-    deidentify,
-    pseudonym,
-    pseudonymous_uid,
-)
+from monai_cxr.dicom.deidentification import DeidentificationPolicy, deidentify
 from monai_cxr.dicom.deidentified_export import export, read_key
+from monai_cxr.dicom.pseudonyms import date_shift_days, pseudonym, pseudonymous_uid
 from monai_cxr.dicom.synthetic import sequence, synthetic_dicom
 from monai_cxr.errors import InputError, SettingsError, UnsupportedImage
 from monai_cxr.files import read_radiograph

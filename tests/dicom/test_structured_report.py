@@ -20,12 +20,9 @@ from pydicom.dataelem import RawDataElement
 
 from monai_cxr.dicom.instances import derived_uid, is_own_result
 from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.report_document import PRIVATE_SCHEME_UID
 from monai_cxr.dicom.scope import is_radiograph_class
-from monai_cxr.dicom.structured_report import (
-    PRIVATE_SCHEME_UID,
-    ReportedFilm,
-    structured_report,
-)
+from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
 from monai_cxr.dicom.synthetic import synthetic_dicom
 from monai_cxr.errors import InputError, NotCalibrated, SettingsError, UnsupportedImage
 from monai_cxr.findings import FINDING_NAMES, FINDINGS

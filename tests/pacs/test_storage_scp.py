@@ -20,6 +20,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
+from raw_store import store_raw
 
 from monai_cxr.dicom import elements
 from monai_cxr.dicom.parsing import quiet
@@ -224,31 +225,6 @@ class TestBadInput:
                 with socket.create_connection(("127.0.0.1", scp.port), timeout=60) as line:
                     line.sendall(noise)
             assert send(scp.port, film_bytes(1)) == 0x0000
-
-
-def store_raw(
-    association, data: bytes, *, announced: str = "", raw: bytes | None = None, sop_class: str = DX
-) -> int:
-    """A C-STORE whose announcement and data set need not agree."""
-    from pynetdicom.dimse_primitives import C_STORE
-
-    request = C_STORE()
-    request.MessageID, request.Priority = 7, 2
-    request.AffectedSOPClassUID = sop_class
-    if raw is None:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        raw = data[data.index(b"\x08\x00\x16\x00") :]
-        announced = announced or str(dataset.SOPInstanceUID)
-    request.AffectedSOPInstanceUID = announced or "1.2.3"
-    request.DataSet = io.BytesIO(raw)
-    context = association.accepted_contexts[0]
-    association._reactor_checkpoint.clear()
-    while not association._is_paused:
-        threading.Event().wait(0.001)
-    association.dimse.send_msg(request, context.context_id)
-    _, answer = association.dimse.get_msg(block=True)
-    association._reactor_checkpoint.set()
-    return answer.Status
 
 
 class TestCommitment:

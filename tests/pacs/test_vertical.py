@@ -15,7 +15,7 @@ from monai_cxr.dicom.instances import DicomInstance
 from monai_cxr.screening import dicomweb, storage_scu
 from monai_cxr.screening.delivery import DicomWeb, Pacs, deliver_batch, report_builder
 from monai_cxr.screening.dicom_network import Peer
-from monai_cxr.screening.heatmaps import heatmap_builder
+from monai_cxr.screening.heatmaps import heatmap_builders
 from monai_cxr.screening.ledger import jobs, outbox, quarantine
 from monai_cxr.screening.worker import WorkerOptions, run_worker
 
@@ -51,7 +51,7 @@ def test_from_storescu_to_the_report_in_the_study(
 
     builders = {
         "sr": report_builder(model.operating_points, calibration="per finding"),
-        "sc": heatmap_builder(str(packaged_bundle), device="cpu"),
+        **heatmap_builders(str(packaged_bundle), device="cpu"),
     }
     web = DicomWeb("web", dicomweb.DicomWebServer(orthanc.dicom_web, *ORTHANC_USER))
     for destination, n in ((Pacs("pacs", peer), 2 * len(films)), (web, len(films))):

@@ -61,6 +61,18 @@ class TestOutbox:
         assert outbox.lease(ledger, "c", 5)[0].id == delivery.id
         assert outbox.failed(ledger, "b", delivery.id) == ""
 
+    def test_what_kills_those_who_make_it_is_given_up(self, ledger, clock):
+        arrivals.enqueue(ledger, received(1))
+        finish_all(ledger, deliveries=[("sc", "pacs")])
+        for _ in range(outbox.MAX_ATTEMPTS):
+            assert len(outbox.lease(ledger, "killed", 9, seconds=10)) == 1
+            clock.advance(11)
+        assert outbox.lease(ledger, "d", 9) == []
+        (given_up,) = outbox.deliveries(ledger, state="failed")
+        assert given_up.last_error == "too_many_attempts"
+        assert outbox.retry(ledger) == 1
+        assert len(outbox.lease(ledger, "d", 9)) == 1
+
     def test_by_kind_and_destination(self, ledger):
         arrivals.enqueue(ledger, received(1))
         finish_all(ledger, deliveries=[("sr", "a"), ("sc", "a"), ("sr", "b")])

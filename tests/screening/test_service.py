@@ -89,11 +89,11 @@ class Running:
         )
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         command = [sys.executable, "-c", "from monai_cxr.cli import main; main()", "screen", "run"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--settings", str(self.settings)], stdout=log, stderr=log
+                [*command, "--settings", str(self.settings), *options], stdout=log, stderr=log
             )
 
     def stop(self, number: int) -> int:
@@ -165,6 +165,32 @@ def test_films_in_reports_out_through_kills_and_no_patient_in_any_log(
         assert (numbers.n_results, numbers.films["completed"]) == (6, 6)
         assert audit.verify(ledger).is_intact
     _assert_no_patient(service.log.read_text() + metrics)
+
+
+def test_a_part_that_fails_ends_the_service_with_one_calm_line(
+    postgres_server, packaged_bundle, films, tmp_path
+):
+    url = postgres_server.new_ledger()
+    running = Running(tmp_path, packaged_bundle, url)
+    running.start("--only", "watch", "--health-port", "0")
+    try:
+        while '"started"' not in running.log.read_text():
+            assert running.process.poll() is None, running.log.read_text()
+            time.sleep(0.05)
+        schema = url.rpartition("%3D")[2]
+        postgres_server.execute(f"ALTER TABLE {schema}.films RENAME TO elsewhere")
+        shutil.copy(films[0], tmp_path / "in")
+        assert running.process.wait(_DEADLINE_SECONDS) == 1
+    finally:
+        running.process.kill()
+    lines = running.log.read_text().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == [
+        "monai-cxr: The part 'watch' ended by an unexpected ProgrammingError, so the service "
+        "stopped. Nothing that was accepted is lost: start it again."
+    ]
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    assert ("a part has stopped", "watch") in {(r["message"], r.get("part")) for r in records}
+    assert "SECRET" not in running.log.read_text()
 
 
 def _assert_no_patient(text: str) -> None:

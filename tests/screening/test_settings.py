@@ -88,6 +88,14 @@ def test_a_whole_file(tmp_path, monkeypatch):
         ({"destinations": [{"name": "a", "kind": "folder"}]}, "needs destinations.a.path"),
         ({"destinations": [{"name": "a", "kind": "folder", "path": "x"}] * 2}, "different names"),
         (
+            {"destinations": [{"name": "a", "kind": "folder", "path": "x", "objects": ["pdf"]}]},
+            "sr, sc, seg, fhir, hl7",
+        ),
+        (
+            {"destinations": [{"name": "a", "kind": "dicomweb", "url": "u", "objects": ["hl7"]}]},
+            "kind folder",
+        ),
+        (
             {"destinations": [{"name": "a", "kind": "dicomweb", "url": "u", "password": "p"}]},
             "password_env",
         ),

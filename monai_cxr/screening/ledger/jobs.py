@@ -11,22 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, or_, select, update
 
-from monai_cxr.screening.ledger import audit, quarantine, studies
-from monai_cxr.screening.ledger.database import Ledger, insert_new
-from monai_cxr.screening.ledger.records import (
-    Film,
-    Outcome,
-    film_of,
-    result_row,
-)
+from monai_cxr.screening.ledger import audit, finished, quarantine, studies
+from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.records import Film, Outcome, film_of
 from monai_cxr.screening.ledger.schema import (
     COMPLETED,
     IN_PROGRESS,
-    PENDING,
     QUARANTINED,
     SCHEDULED,
     films,
-    outbox,
     results,
 )
 
@@ -186,7 +179,7 @@ def finish(
                 quarantine.put_film(connection, row, outcome.reason, outcome.message, now=now)
                 events.append(("quarantined", row.sop_uid, {"reason": outcome.reason}))
             else:
-                _store(connection, row, outcome, deliveries, now)
+                finished.store(connection, row, outcome, deliveries, now=now)
                 digest = outcome.prediction.model.digest
                 events.append(("finished", row.sop_uid, {"model_digest": digest}))
         for study_uid in sorted(touched):
@@ -282,45 +275,3 @@ def _held(connection: Connection, owner: str, film_id: int) -> Any:
         .where(films.c.id == film_id, films.c.state == IN_PROGRESS, films.c.lease_owner == owner)
         .with_for_update()
     ).one_or_none()
-
-
-def _store(
-    connection: Connection,
-    row: Any,
-    outcome: Outcome,
-    deliveries: Sequence[tuple[str, str]],
-    now: float,
-) -> None:
-    assert outcome.prediction is not None
-    values = result_row(outcome, outcome.prediction, now=now)
-    values |= {"sop_uid": row.sop_uid, "study_uid": row.study_uid}
-    digest = outcome.prediction.model.digest
-    insert_new(connection, results, [values], ["sop_uid", "model_digest"])
-    if outcome.deliverable:
-        entries = [
-            {
-                "kind": kind,
-                "destination": destination,
-                "sop_uid": row.sop_uid,
-                "study_uid": row.study_uid,
-                "model_digest": digest,
-                "state": PENDING,
-                "available_at": now,
-                "created_at": now,
-            }
-            for kind, destination in deliveries
-        ]
-        keys = ["kind", "destination", "sop_uid", "model_digest"]
-        insert_new(connection, outbox, entries, keys)
-    connection.execute(
-        update(films)
-        .where(films.c.id == row.id)
-        .values(
-            state=COMPLETED,
-            finished_at=now,
-            model_digest=digest,
-            reason="",
-            lease_owner="",
-            lease_until=None,
-        )
-    )

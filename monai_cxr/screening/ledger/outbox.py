@@ -15,6 +15,7 @@ from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
 from monai_cxr.screening.ledger.schema import DELIVERED, FAILED, PENDING, films, outbox, results
 
 MAX_ATTEMPTS = 20
+POISON = "too_many_attempts"
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 900.0
 
 
@@ -94,14 +95,16 @@ def lease(
     if destinations is not None:
         due = and_(due, outbox.c.destination.in_(list(destinations)))
     query = (
-        select(outbox.c.id)
+        select(outbox)
         .where(due)
         .order_by(outbox.c.available_at, outbox.c.id)
         .limit(n)
         .with_for_update(skip_locked=True)
     )
     with ledger.write() as connection:
-        ids = list(connection.execute(query).scalars())
+        chosen = connection.execute(query).all()
+        poison = [row for row in chosen if row.attempts >= MAX_ATTEMPTS]
+        ids = [row.id for row in chosen if row.attempts < MAX_ATTEMPTS]
         # A lease is a date before which nobody else takes it; one that ends is simply due again.
         connection.execute(
             update(outbox)
@@ -116,7 +119,16 @@ def lease(
         rows = connection.execute(
             select(*_columns()).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)
         )
-        return [Delivery(**row._asdict()) for row in rows]
+        leased = [Delivery(**row._asdict()) for row in rows]
+        for row in poison:  # it never came to an answer: it ends the processes that make it
+            connection.execute(
+                update(outbox)
+                .where(outbox.c.id == row.id)
+                .values(state=FAILED, last_error=POISON, lease_owner="", lease_until=None)
+            )
+            detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
+            audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
+        return leased
 
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
