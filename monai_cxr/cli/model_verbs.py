@@ -36,7 +36,7 @@ def train(
         str | None,
         typer.Option(
             help="Named settings of the bundle: release, chexnet, pneumonia, "
-            "pneumoniamnist; or a JSON file."
+            "pneumoniamnist, student (with --set teacher=BUNDLE); or a JSON file."
         ),
     ] = None,
     setting: Annotated[

@@ -97,6 +97,11 @@ def bench(
         return
     machine = found.machine
     say(f"{machine.processor}, {machine.cores} cores; load {machine.load:.1f} when it began")
+    if machine.load > machine.cores:
+        note(
+            f"Other work kept this machine busy (load {machine.load:.1f}, {machine.cores} cores): "
+            "rates are too low and may mislead. Run bench again when it is idle."
+        )
     say(f"Largest measured rate of multiplications: {machine.gflops:.0f} GFLOP/s (fp32)")
     show(
         f"Network, {found.image_size} px",

@@ -78,6 +78,8 @@ def test_export_predict_bench(verb, bundle, phantom_index, tmp_path, monkeypatch
         (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--tta", "x"), "Unknown tta 'x'"),
         (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--runtime", "x"),
          "Unknown runtime 'x'"),
+        (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--decoding", "x"),
+         "Expected decoding as one of"),
         (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--runtime", "onnx"),
          "has no export for runtime 'onnx'"),
         (("predict", "{bundle}", "{film}", "--out", "{out}.csv", "--with", "{bundle}"),
