@@ -102,17 +102,18 @@ def package(
         )
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     scored = _validation(run, predictions)
+    config = read_config(run, "train")
     calibrator = (
         fit_calibrator(
             scored,
             split="val",
             training_priors=_priors(manifest),
             positive_weights=manifest.get("loss", {}).get("positive_weights"),
-        )
+        ).at_prevalence(config.get("prevalence", {}))
         if calibration is None
         else read_calibrator(calibration)
     )
-    criterion = criterion or read_config(run, "train").get("criterion", DEFAULT_CRITERION)
+    criterion = criterion or config.get("criterion", DEFAULT_CRITERION)
     with staged_bundle(out) as staging:
         _fill(staging, run, calibrator, scored, criterion)
         finish_package(staging, manifest)
