@@ -113,17 +113,18 @@ def package(
         manifest["settings"][key] = Path(str(manifest["settings"][key])).name
     table = _validation(run, predictions)
     scored = load_predictions(table)
+    config = read_config(run, "train")
     calibrator = (
         fit_calibrator(
             scored,
             split="val",
             training_priors=_priors(manifest),
             positive_weights=manifest.get("loss", {}).get("positive_weights"),
-        )
+        ).at_prevalence(config.get("prevalence", {}))
         if calibration is None
         else read_calibrator(calibration)
     )
-    criterion = criterion or read_config(run, "train").get("criterion", DEFAULT_CRITERION)
+    criterion = criterion or config.get("criterion", DEFAULT_CRITERION)
     with staged_bundle(out) as staging:
         _fill(staging, run, calibrator, scored, criterion)
         write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)

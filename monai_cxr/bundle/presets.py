@@ -75,7 +75,8 @@ def expand_settings(settings: Mapping[str, Any], config: Mapping[str, Any]) -> d
     if task not in TASKS:
         raise SettingsError(f"Expected task as one of {', '.join(TASKS)}, but got '{task}'.")
     if task == "multi_class":
-        result = {"loss": "softmax", **result}
+        # A preset's prevalence is of a finding; exclusive classes keep their shares.
+        result = {"loss": "softmax", **result, "prevalence": {}}
         if result["loss"] != "softmax":
             raise SettingsError("The task multi_class is trained with loss=softmax.")
     elif result.get("loss") == "softmax":

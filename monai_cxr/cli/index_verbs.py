@@ -120,7 +120,10 @@ def index_folder(
         emit({**asdict(summary), "out": out})
         return
     rows = [("films", summary.n_images), ("patients", summary.n_patients)]
-    show("Found", ("what", "count"), [*rows, ("with labels", summary.n_labelled)])
+    rows.append(("with labels", summary.n_labelled))
+    if labels is not None:
+        rows.append(("labels without a film here", summary.n_labels_without_film))
+    show("Found", ("what", "count"), rows)
     if summary.skipped:
         reasons = sorted({reason for _, reason in summary.skipped})
         counts = [(r, sum(reason == r for _, reason in summary.skipped)) for r in reasons]

@@ -35,12 +35,14 @@ class FolderSummary:
         n_patients: Patients in the index.
         n_labelled: Films with at least one known label.
         skipped: (file name, reason code) of what was left out.
+        n_labels_without_film: Rows of the labels table whose film is not here.
     """
 
     n_images: int
     n_patients: int
     n_labelled: int
     skipped: tuple[tuple[str, str], ...] = field(default=())
+    n_labels_without_film: int = 0
 
 
 def film_paths(directory: Path) -> Iterator[Path]:
@@ -97,12 +99,13 @@ def index_folder(
             reason="no_images",
         )
     table = pd.DataFrame(rows)
+    n_without = 0
     if labels is not None:
-        table = _with_labels(table, read_table(labels))
+        table, n_without = _with_labels(table, read_table(labels))
     index = normalise_index(table.drop(columns="relative_path"))
     known = index.loc[:, list(FINDING_NAMES)].notna().any(axis=1)
     return index, FolderSummary(
-        len(index), index["patient_id"].nunique(), int(known.sum()), tuple(skipped)
+        len(index), index["patient_id"].nunique(), int(known.sum()), tuple(skipped), n_without
     )
 
 
@@ -129,7 +132,8 @@ def _row(path: Path, directory: Path) -> tuple[dict[str, object], HeaderFacts]:
     return row, header
 
 
-def _with_labels(table: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+def _with_labels(table: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The films with their labels, and how many rows of the labels have no film."""
     name = next((column for column in _NAME_COLUMNS if column in labels.columns), None)
     if name is None:
         raise InvalidTable(
@@ -163,7 +167,7 @@ def _with_labels(table: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
             f"Expected column '{name}' to hold {_expected(key)}.",
             reason="labels_do_not_match",
         )
-    return _prefer_labels(merged, wanted)
+    return _prefer_labels(merged, wanted), len(labels) - matched
 
 
 def _expected(key: str) -> str:

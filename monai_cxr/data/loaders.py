@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from monai_cxr.data.cache import CacheSettings, FilmCache
 from monai_cxr.data.cache_build import build_cache
 from monai_cxr.data.memory_map import MemoryMappedFilms
+from monai_cxr.data.png_check import check_all, refuse_unreadable
 from monai_cxr.data.reader import RadiographReader
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.data.transforms import PrepareRadiographd
@@ -80,6 +81,7 @@ def film_dataset(
     device: torch.device | str = "cpu",
     cache_rate: float = 1.0,
     num_workers: int = 0,
+    on_unreadable: str = "skip",
     progress: bool | None = None,
 ) -> CacheDataset | MemoryMappedFilms:
     """The data set of a split: MONAI's, or films mapped into memory from a cache on disk.
@@ -95,32 +97,57 @@ def film_dataset(
         device: See :class:`~monai_cxr.data.memory_map.MemoryMappedFilms`.
         cache_rate: Of ``CacheDataset``: share of films to keep in memory.
         num_workers: Processes (cache) or threads (``CacheDataset``) that read films.
+        on_unreadable: ``"skip"`` names and counts films that cannot be read, and goes on without
+            them; ``"stop"`` raises.
         progress: Show a bar; None on a terminal only.
 
     Raises:
-        SettingsError: If a cache cannot stand for this transform.
+        SettingsError: If a cache cannot stand for this transform, or a setting is unknown.
+        UnreadableImage: If a film cannot be read and ``on_unreadable`` is ``"stop"``, or none can.
     """
     progress = sys.stderr.isatty() if progress is None else progress
     if not str(cache_dir):
-        return CacheDataset(
-            data=data,
-            transform=transform,
-            cache_rate=cache_rate,
-            num_workers=num_workers,
-            copy_cache=False,
-            progress=progress,
-        )
+
+        def made(films: Sequence[dict[str, Any]]) -> CacheDataset:
+            return CacheDataset(
+                data=films,
+                transform=transform,
+                cache_rate=cache_rate,
+                num_workers=num_workers,
+                copy_cache=False,
+                progress=progress,
+            )
+
+        try:
+            return made(data)
+        except RuntimeError:  # MONAI's word for any error of a transform
+            return made(_readable(data, on_unreadable))
     cache = FilmCache(Path(cache_dir), read_table(index), cache_settings(transform))
     with _bar(progress) as report:
-        summary = build_cache(cache, workers=num_workers, progress=report)
-    if summary.unreadable:
-        name, reason = summary.unreadable[0]
+        summary = build_cache(
+            cache, workers=num_workers, on_unreadable=on_unreadable, progress=report
+        )
+    _say_left_out(summary.unreadable, summary.n_films)
+    return MemoryMappedFilms(cache, data, device=device)
+
+
+def _readable(data: Sequence[dict[str, Any]], on_unreadable: str) -> list[dict[str, Any]]:
+    """The films that can be read; the others are named, or stopped at."""
+    reasons = check_all([Path(item["image"]) for item in data], pixels=True)
+    found = [(str(i["sop_uid"]), why) for i, why in zip(data, reasons, strict=True) if why]
+    refuse_unreadable(found, len(data), on_unreadable)
+    _say_left_out(found, len(data))
+    return [item for item, why in zip(data, reasons, strict=True) if not why]
+
+
+def _say_left_out(unreadable: Sequence[tuple[str, str]], n_films: int) -> None:
+    if unreadable:
+        name, reason = unreadable[0]
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"{len(summary.unreadable)} of {summary.n_films} films cannot be read and are left "
-            f"out; the first is '{name}' ({reason}).",
+            f"{len(unreadable)} of {n_films} films cannot be read and are left out; the first is "
+            f"'{name}' ({reason}).",
             markup=False,
         )
-    return MemoryMappedFilms(cache, data, device=device)
 
 
 @contextlib.contextmanager

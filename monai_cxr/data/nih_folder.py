@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from monai_cxr.data.chestxray14 import ARCHIVE_SIZES, label_version, read_boxes, read_labels
-from monai_cxr.data.png_check import check_all
-from monai_cxr.errors import InvalidTable, SettingsError, UnreadableImage
+from monai_cxr.data.png_check import check_all, refuse_unreadable
+from monai_cxr.errors import InvalidTable
 from monai_cxr.tables import normalise_index
 
 
@@ -144,26 +144,6 @@ def index_nih(
         unreadable=unreadable,
         lists=_count_lists(directory, kept),
     )
-
-
-def refuse_unreadable(
-    unreadable: Sequence[tuple[str, str]], n_images: int, on_unreadable: str
-) -> None:
-    """Stop at images that cannot be read where that is asked for, or where none can be.
-
-    Raises:
-        UnreadableImage: Naming the first image.
-        SettingsError: If ``on_unreadable`` is neither ``"skip"`` nor ``"stop"``.
-    """
-    if on_unreadable not in ("skip", "stop"):
-        raise SettingsError(f"Expected on_unreadable skip or stop, but got '{on_unreadable}'.")
-    if unreadable and (on_unreadable == "stop" or len(unreadable) == n_images):
-        name, reason = unreadable[0]
-        raise UnreadableImage(
-            f"{len(unreadable)} of {n_images} images cannot be read; the first is '{name}' "
-            f"({reason}). Fetch them again, or leave them out: --on-unreadable skip.",
-            reason=reason,
-        )
 
 
 def count_archives(listed: pd.Series, found: Sequence[str]) -> tuple[ArchiveCount, ...]:

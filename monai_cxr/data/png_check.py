@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from monai_cxr.errors import InputError
+from monai_cxr.errors import InputError, SettingsError, UnreadableImage
 from monai_cxr.files import read_radiograph
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -73,3 +73,23 @@ def check_all(
             if progress is not None and (len(reasons) % 50 == 0 or len(reasons) == len(paths)):
                 progress(len(reasons), len(paths))
     return reasons
+
+
+def refuse_unreadable(
+    unreadable: Sequence[tuple[str, str]], n_images: int, on_unreadable: str
+) -> None:
+    """Stop at images that cannot be read where that is asked for, or where none can be.
+
+    Raises:
+        UnreadableImage: Naming the first image.
+        SettingsError: If ``on_unreadable`` is neither ``"skip"`` nor ``"stop"``.
+    """
+    if on_unreadable not in ("skip", "stop"):
+        raise SettingsError(f"Expected on_unreadable skip or stop, but got '{on_unreadable}'.")
+    if unreadable and (on_unreadable == "stop" or len(unreadable) == n_images):
+        name, reason = unreadable[0]
+        raise UnreadableImage(
+            f"{len(unreadable)} of {n_images} images cannot be read; the first is '{name}' "
+            f"({reason}). Fetch them again, or leave them out: --on-unreadable skip.",
+            reason=reason,
+        )

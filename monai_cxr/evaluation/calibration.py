@@ -62,6 +62,27 @@ class Calibrator:
             )
         return Calibrator(tuple(by_name[name] for name in names), self.provenance)
 
+    def at_prevalence(self, prevalences: Mapping[str, float]) -> Calibrator:
+        """The same calibration for a population with other, stated prevalences.
+
+        Args:
+            prevalences: By finding; findings that are not named stay as they are.
+
+        Raises:
+            SettingsError: If a finding is unknown here, or a prevalence impossible.
+        """
+        unknown = sorted(set(prevalences) - set(self.names))
+        if unknown:
+            raise SettingsError(
+                f"A prevalence is stated of '{unknown[0]}', which is none of: "
+                f"{', '.join(self.names)}."
+            )
+        moved = (
+            part.at_prevalence(prevalences[part.finding]) if part.finding in prevalences else part
+            for part in self.findings
+        )
+        return Calibrator(tuple(moved), self.provenance)
+
     def apply(self, logits: ArrayLike) -> Floats:
         """Calibrate.
 

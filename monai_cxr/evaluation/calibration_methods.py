@@ -15,7 +15,7 @@ Methods, all of the logit z (a probability p brings its logit):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,10 @@ Floats = NDArray[np.float64]
 Parameters = Mapping[str, tuple[float, ...]]
 
 METHODS = ("none", "prior_shift", "temperature", "platt", "beta", "pooled_beta", "isotonic")
+STATED = "stated_prevalence"
+"""A parameter that any method may have: (of the films that fitted it, stated), two prevalences;
+the probability is then moved from the one to the other by :func:`shift_prior`."""
+
 POOLED = "pooled_beta"
 """The method that needs several findings, and so is not fitted here."""
 
@@ -56,7 +60,31 @@ class FindingCalibration:
 
     def apply(self, logits: ArrayLike) -> Floats:
         """Probabilities of logits, any shape, float64 in [0, 1]; NaN stays NaN."""
-        return apply_method(self.method, np.asarray(logits, dtype=np.float64), self.parameters)
+        fitted = apply_method(self.method, np.asarray(logits, dtype=np.float64), self.parameters)
+        if STATED not in self.parameters:
+            return fitted
+        own, stated = self.parameters[STATED]
+        return shift_prior(fitted, from_prevalence=own, to_prevalence=stated)
+
+    def at_prevalence(self, prevalence: float) -> FindingCalibration:
+        """The same calibration for a population in which the finding is so frequent.
+
+        Args:
+            prevalence: In (0, 1).
+
+        Raises:
+            SettingsError: If it is not, or the films that fitted it were all of one class.
+        """
+        if not (0.0 < prevalence < 1.0 and 0 < self.n_positive < self.n):
+            raise SettingsError(
+                f"Expected a prevalence of {self.finding} between 0 and 1, and a calibration on "
+                f"positive and negative films, but got {prevalence} and {self.n_positive} "
+                f"positives among {self.n} films."
+            )
+        own = self.n_positive / self.n
+        moved = f"{self.reason} Then moved from a prevalence of {own:.3f} to {prevalence:g}."
+        parameters = {**self.parameters, STATED: (own, float(prevalence))}
+        return replace(self, parameters=parameters, reason=moved.strip())
 
 
 def fit_method(method: str, logits: Floats, labels: Floats) -> Parameters:

@@ -11,11 +11,15 @@ from monai_cxr.errors import SettingsError
 
 
 class StopOnNaN:
-    """Stop when the loss is not a number; the last good checkpoint stays."""
+    """Stop when the loss or a weight is not a number; the last good checkpoint stays.
+
+    Attach it before the checkpoint: an epoch whose last step broke the weights is not kept.
+    """
 
     def attach(self, engine: Engine) -> None:
-        """Check every iteration."""
+        """Check the loss of every iteration and the weights of every epoch."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_weights)
 
     def __call__(self, engine: Engine) -> None:
         """Raise on NaN or infinity.
@@ -25,11 +29,24 @@ class StopOnNaN:
         """
         loss = float(torch.as_tensor(engine.state.output["loss"]).detach())
         if not math.isfinite(loss):
-            raise SettingsError(
-                f"The loss became {loss} at epoch {engine.state.epoch}, iteration "
-                f"{engine.state.iteration}. Lower learning_rate; the last good epoch's weights are "
-                "kept."
-            )
+            raise _not_finite(engine, f"loss became {loss}")
+
+    def check_weights(self, engine: Engine) -> None:
+        """Raise where a weight is NaN or infinite; the loss would tell in the next epoch only.
+
+        Raises:
+            SettingsError: With the epoch and what to do.
+        """
+        network: torch.nn.Module | None = getattr(engine, "network", None)
+        if network is not None and not all(bool(w.isfinite().all()) for w in network.parameters()):
+            raise _not_finite(engine, "weights became infinite")
+
+
+def _not_finite(engine: Engine, what: str) -> SettingsError:
+    return SettingsError(
+        f"The {what} at epoch {engine.state.epoch}, iteration {engine.state.iteration}. Lower "
+        "learning_rate, or set clip_norm=1; the last good epoch's weights are kept."
+    )
 
 
 class ExplainOutOfMemory:

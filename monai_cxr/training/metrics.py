@@ -15,8 +15,47 @@ from sklearn.metrics import roc_auc_score
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.training.distributed import gather_rows
 
+Rows = Callable[[torch.Tensor, torch.Tensor], float]
+"""A statistic of (logits, labels), each (N, F)."""
 
-class MultiLabelAUROC(EpochMetric):
+
+class OverFilms(EpochMetric):
+    """A statistic over the films of all processes, the same in each of them.
+
+    Ignite's own gathering needs as many films in each process.
+
+    Args:
+        statistic: What is computed.
+        output_transform: Gives (logits, labels), each (B, F), from the engine's output.
+        device: Where predictions are kept.
+    """
+
+    def __init__(
+        self,
+        statistic: Rows,
+        output_transform: Callable[[Any], tuple[torch.Tensor, torch.Tensor]] = lambda x: x,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.statistic = statistic
+        super().__init__(
+            compute_fn=statistic,
+            output_transform=output_transform,
+            check_compute_fn=False,
+            device=device,
+        )
+
+    def compute(self) -> float:
+        """The statistic over all films."""
+        if not self._predictions:
+            raise NotComputableError("No film was validated.")
+        logits, labels = (
+            gather_rows(torch.cat([part.reshape(len(part), -1) for part in parts]))
+            for parts in (self._predictions, self._targets)
+        )
+        return self.statistic(logits, labels)
+
+
+class MultiLabelAUROC(OverFilms):
     """Macro AUROC over the findings that have both classes; per-finding values as details.
 
     MONAI's ``ROCAUC`` is NaN as soon as one of 14 findings has no positive film in the validation
@@ -36,23 +75,7 @@ class MultiLabelAUROC(EpochMetric):
     ) -> None:
         self.findings = tuple(findings)
         self.details: dict[str, float] = {}
-        super().__init__(
-            compute_fn=self._macro,
-            output_transform=output_transform,
-            check_compute_fn=False,
-            device=device,
-        )
-
-    def compute(self) -> float:
-        """The macro value over the films of all processes, the same in each of them."""
-        if not self._predictions:
-            raise NotComputableError("No film was validated.")
-        # Ignite's own gathering needs as many films in each process.
-        logits, labels = (
-            gather_rows(torch.cat([part.reshape(len(part), -1) for part in parts]))
-            for parts in (self._predictions, self._targets)
-        )
-        return self._macro(logits, labels)
+        super().__init__(self._macro, output_transform, device)
 
     def _macro(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
         self.details = per_finding_auroc(logits, labels, self.findings)
@@ -88,7 +111,7 @@ def per_finding_auroc(
     return result
 
 
-class TopOneAccuracy(EpochMetric):
+class TopOneAccuracy(OverFilms):
     """Share of films whose likeliest class is theirs, for exclusive classes.
 
     Args:
@@ -101,25 +124,10 @@ class TopOneAccuracy(EpochMetric):
         output_transform: Callable[[Any], tuple[torch.Tensor, torch.Tensor]] = lambda x: x,
         device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(
-            compute_fn=self._share,
-            output_transform=output_transform,
-            check_compute_fn=False,
-            device=device,
-        )
+        super().__init__(_share_right, output_transform, device)
 
-    def compute(self) -> float:
-        """Over the films of all processes, the same in each of them."""
-        if not self._predictions:
-            raise NotComputableError("No film was validated.")
-        logits, labels = (
-            gather_rows(torch.cat([part.reshape(len(part), -1) for part in parts]))
-            for parts in (self._predictions, self._targets)
-        )
-        return self._share(logits, labels)
 
-    @staticmethod
-    def _share(logits: torch.Tensor, labels: torch.Tensor) -> float:
-        known = ~labels.isnan().any(dim=1)
-        right = logits[known].argmax(dim=1) == labels[known].argmax(dim=1)
-        return float(right.float().mean()) if len(right) else float("nan")
+def _share_right(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    known = ~labels.isnan().any(dim=1)
+    right = logits[known].argmax(dim=1) == labels[known].argmax(dim=1)
+    return float(right.float().mean()) if len(right) else float("nan")

@@ -64,6 +64,7 @@ def prepare_run(
                 reason="no_split",
             )
     _check_labels(table, findings)
+    _check_prevalence({**base, **expanded}.get("prevalence", {}), findings)
     manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
     _refuse_other_run(run, manifest)
     if "network_def" in expanded:
@@ -146,6 +147,16 @@ def _check_labels(table: pd.DataFrame, findings: Sequence[str]) -> None:
             "findings and the index's columns.",
             reason="no_labels",
         )
+
+
+def _check_prevalence(stated: Mapping[str, float], findings: Sequence[str]) -> None:
+    """Packaging uses it; a mistake is told before training, not after."""
+    for name, value in dict(stated).items():
+        if name not in findings or not 0.0 < value < 1.0:
+            raise SettingsError(
+                f"Expected prevalence as shares between 0 and 1 of {', '.join(findings)}, but got "
+                f"{value} of '{name}'."
+            )
 
 
 def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:

@@ -69,10 +69,15 @@ class TestImages:
         for name in ("a.png", "sub/b.png"):
             _png(tmp_path / name)
         table = pd.DataFrame(
-            {"image": ["a.png", "b.png"], "patient_id": ["p1", "p2"], "Pleural Effusion": [1, 0]}
+            {
+                "image": ["a.png", "b.png", "absent.png"],
+                "patient_id": ["p1", "p2", "p3"],
+                "Pleural Effusion": [1, 0, 1],
+            }
         )
         table.to_csv(tmp_path / "labels.csv", index=False)
-        index, _ = index_folder(tmp_path, tmp_path / "labels.csv")
+        index, summary = index_folder(tmp_path, tmp_path / "labels.csv")
+        assert summary.n_labels_without_film == 1
         assert index.set_index("sop_uid")["Effusion"].to_dict() == {"a.png": 1, "b.png": 0}
         assert index["patient_id"].tolist() == ["p1", "p2"]
 

@@ -16,7 +16,7 @@ from monai_cxr.data.loaders import film_dataset, index_items
 from monai_cxr.data.memory_map import MemoryMappedFilms, collate
 from monai_cxr.data.reader import RadiographReader
 from monai_cxr.data.transforms import PrepareRadiographd
-from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.errors import InvalidTable, SettingsError, UnreadableImage
 
 # MONAI's LoadImage makes every reader it knows, also those of absent packages.
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
@@ -103,6 +103,22 @@ class TestUnreadable:
         told = capsys.readouterr().err
         assert f"1 of {len(table)} films cannot be read" in told
         assert "damaged_pixels" in told
+
+    def test_are_left_out_by_monai_s_cache_too_or_stopped_at(self, phantom_index, tmp_path, capsys):
+        bad = tmp_path / "bad.png"
+        bad.write_bytes(b"\x89PNG\r\n\x1a\n but not really")
+        data = index_items(phantom_index.path, "val")
+        data[1] = {**data[1], "image": str(bad), "sop_uid": "1.2.3"}
+        how = {"index": phantom_index.path, "progress": False}
+        dataset = film_dataset(data, Compose(steps()), **how)
+        assert [item["sop_uid"] for item in dataset.data] == [
+            item["sop_uid"] for item in data if item["sop_uid"] != "1.2.3"
+        ]
+        told = capsys.readouterr().err
+        assert f"1 of {len(data)} films cannot be read" in told
+        assert "'1.2.3' (damaged_pixels)" in told
+        with pytest.raises(UnreadableImage, match=r"'1.2.3' \(damaged_pixels\)"):
+            film_dataset(data, Compose(steps()), on_unreadable="stop", **how)
 
     def test_none_left(self, phantom_index, tmp_path):
         cache = FilmCache(tmp_path, phantom_index.table, CacheSettings(8))

@@ -168,6 +168,39 @@ class TestPriorShift:
             training_weights_calibrator({"Mass": 0.0})
 
 
+class TestStatedPrevalence:
+    def test_is_bayes_rule_on_the_calibrated_probability(self, predictions):
+        fitted = fit_calibrator(predictions)
+        moved = fitted.at_prevalence({"Mass": 0.01})
+        z = np.linspace(-3, 3, 7)
+        mass, other = (fitted.names.index(name) for name in ("Mass", "Edema"))
+        own = predictions.labels[:, mass].mean()
+        before, after = fitted.findings[mass].apply(z), moved.findings[mass].apply(z)
+        odds = 0.01 / 0.99 / (own / (1 - own))
+        np.testing.assert_allclose(after / (1 - after), odds * before / (1 - before))
+        assert "to 0.01" in moved.findings[mass].reason
+        np.testing.assert_array_equal(
+            moved.findings[other].apply(z), fitted.findings[other].apply(z)
+        )
+
+    def test_survives_the_file_and_may_be_stated_again(self, predictions, tmp_path):
+        fitted = fit_calibrator(predictions)
+        moved = fitted.at_prevalence({"Mass": 0.01, "Hernia": 0.002})
+        write_calibrator(moved, tmp_path / "calibration.json")
+        read = read_calibrator(tmp_path / "calibration.json")
+        z = np.linspace(-3, 3, 7)[:, None] * np.ones(len(read.findings))
+        np.testing.assert_array_equal(read.apply(z), moved.apply(z))
+        np.testing.assert_allclose(
+            read.at_prevalence({"Mass": 0.2}).apply(z),
+            fitted.at_prevalence({"Mass": 0.2, "Hernia": 0.002}).apply(z),
+        )
+
+    @pytest.mark.parametrize("stated", [{"Mass": 0.0}, {"Mass": 1.5}, {"Fracture": 0.1}])
+    def test_impossible_ones(self, predictions, stated):
+        with pytest.raises(SettingsError, match="prevalence"):
+            fit_calibrator(predictions).at_prevalence(stated)
+
+
 class TestChoice:
     def test_folds_are_by_patient(self):
         patients = np.repeat(np.arange(40), 3)

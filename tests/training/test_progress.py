@@ -82,6 +82,25 @@ class TestStopOnNaN:
         with pytest.raises(SettingsError, match=r"epoch 1, iteration 2.*Lower learning_rate"):
             trainer.run([0.3, loss, 0.3], max_epochs=2)
 
+    def test_weights_that_the_last_step_broke_are_not_kept(self):
+        """The loss of that step was still a number; it would be lost in the next epoch only."""
+        trainer = Engine(lambda *_: {"loss": 0.3})
+        trainer.network = torch.nn.Linear(1, 1)
+        StopOnNaN().attach(trainer)
+        kept = []
+        trainer.add_event_handler(
+            Events.EPOCH_COMPLETED, lambda engine: kept.append(engine.state.epoch)
+        )
+
+        @trainer.on(Events.ITERATION_COMPLETED(once=3))
+        def breaks(engine: Engine) -> None:
+            with torch.no_grad():
+                engine.network.bias.fill_(math.inf)
+
+        with pytest.raises(SettingsError, match="weights became infinite at epoch 2"):
+            trainer.run([0, 0], max_epochs=3)
+        assert kept == [1]
+
     def test_a_number_goes_on(self):
         trainer = Engine(lambda _, value: {"loss": torch.tensor(value)})
         StopOnNaN().attach(trainer)

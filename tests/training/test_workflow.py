@@ -128,6 +128,11 @@ class TestRefusals:
         with pytest.raises(InvalidBundle, match="outside the allowed modules"):
             prepare(phantom_index, tmp_path, **{"train::loss::_target_": "subprocess.run"})
 
+    @pytest.mark.parametrize("stated", [{"Fracture": 0.1}, {"Mass": 1.0}])
+    def test_an_impossible_prevalence(self, phantom_index, tmp_path, stated):
+        with pytest.raises(SettingsError, match="Expected prevalence as shares"):
+            prepare(phantom_index, tmp_path, prevalence=stated)
+
     def test_a_missing_index(self, tmp_path):
         with pytest.raises(InvalidTable) as caught:
             workflow.prepare_run(BUNDLE, tmp_path / "no.parquet", tmp_path / "run", {})
