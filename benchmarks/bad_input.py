@@ -21,6 +21,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,14 @@ from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
 from monai_cxr.dicom.synthetic import synthetic_dicom
 from monai_cxr.errors import InputError
+from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.screening import logs
 from monai_cxr.screening.dicom_network import AllowedSender
 from monai_cxr.screening.ledger import Ledger, jobs, open_ledger, quarantine
+from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
+from monai_cxr.screening.storage_scp import StorageScp
 from monai_cxr.screening.worker import WorkerOptions, run_worker
 
 ROOT = "1.2.826.0.1.3680043.10.1479.66"
@@ -74,9 +77,21 @@ NAMES = {
 }
 
 
-def film(number: int, *, side: int = 96, **attributes: object) -> bytes:
-    pixels = np.full((side, side), number % 4096, np.uint16)
-    pixels[0] = np.arange(side) % 4096
+@lru_cache(maxsize=1)
+def thorax() -> np.ndarray:
+    """Stored values of a phantom film, uint16, shape (rows, columns)."""
+    with tempfile.TemporaryDirectory() as folder:
+        phantom = PhantomSettings(n_patients=1, seed=3, size=256, mean_films_per_patient=1.0)
+        write_dicom_archive(Path(folder), phantom, workers=1)
+        dataset = pydicom.dcmread(next(Path(folder).rglob("*.dcm")))
+        values = dataset.pixel_array.astype(np.uint16)
+        bright_is_dense = dataset.PhotometricInterpretation == "MONOCHROME2"
+        return values if bright_is_dense else values.max() - values
+
+
+def film(number: int, *, repeat: int = 1, **attributes: object) -> bytes:
+    pixels = np.repeat(np.repeat(thorax(), repeat, 0), repeat, 1)
+    pixels[0, :2] = number
     values = {
         "SOPInstanceUID": f"{ROOT}.1.{number}",
         "StudyInstanceUID": f"{ROOT}.2.{number}",
@@ -101,7 +116,10 @@ def send_file(port: int, data: bytes) -> str:
     """Announce a file as what it says it is; gives the answer in words."""
     try:
         opened = open_dicom(data)
-        meta, offset = split_dataset(io.BytesIO(data))
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            meta, offset = split_dataset(Path(file.name))
         syntax = meta.TransferSyntaxUID
     except (InputError, AttributeError, pydicom.errors.InvalidDicomError):
         return "no Part 10 file: cannot be announced"
@@ -187,9 +205,9 @@ def crafted(port: int) -> Iterator[tuple[str, str, str]]:
     answer = store_raw(association, plain, announced=f"{ROOT}.8")
     association.release()
     yield "announced as another object", f"0x{answer or 0:04X}", f"{ROOT}.1.1"
-    cut = film(2, side=400)
-    yield "pixels cut off", send_file(port, cut[:-100_000]), f"{ROOT}.1.2"
-    yield "a film of 200 MB", send_file(port, film(3, side=10_000)), f"{ROOT}.1.3"
+    cut = film(2)
+    yield "pixels cut off", send_file(port, cut[:-50_000]), f"{ROOT}.1.2"
+    yield "a film of 200 MB", send_file(port, film(3, repeat=39)), f"{ROOT}.1.3"
     yield "a film", send_file(port, film(4)), f"{ROOT}.1.4"
     yield "the same again", send_file(port, film(4)), f"{ROOT}.1.4"
     other = film(5, SOPInstanceUID=f"{ROOT}.1.4", StudyInstanceUID=f"{ROOT}.2.4")

@@ -29,8 +29,9 @@ from sqlalchemy import text
 from monai_cxr.dicom.synthetic import synthetic_dicom
 from monai_cxr.screening.dicom_network import AllowedSender, Peer, send_at_once
 from monai_cxr.screening.ledger import jobs, open_ledger, outbox
+from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
+from monai_cxr.screening.storage_scp import StorageScp
 
 ROOT = "1.2.826.0.1.3680043.10.1479.88"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"

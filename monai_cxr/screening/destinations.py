@@ -11,11 +11,12 @@ from monai_cxr.screening.delivery import Destination, DicomWeb, Folder, Pacs
 from monai_cxr.screening.dicom_network import AllowedSender, Peer, TlsFiles
 from monai_cxr.screening.dicomweb import DicomWebServer
 from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.pull import DicomWebSource, Source
 from monai_cxr.screening.query_retrieve import QueryRetrieve
 from monai_cxr.screening.settings_tables import DestinationTable, ListenerTable, PullTable, TlsTable
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
+from monai_cxr.screening.storage_scp import StorageScp
 
 
 def destination_of(table: DestinationTable) -> Destination:
@@ -25,13 +26,9 @@ def destination_of(table: DestinationTable) -> Destination:
         SettingsError: If a folder destination has no path.
     """
     if table.kind == "pacs":
-        peer = Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
-        return Pacs(table.name, peer, table.calling_ae)
+        return Pacs(table.name, peer_of(table), table.calling_ae)
     if table.kind == "dicomweb":
-        server = DicomWebServer(
-            table.url, username=table.username, password=table.password, token=table.token
-        )
-        return DicomWeb(table.name, server)
+        return DicomWeb(table.name, dicomweb_of(table))
     if table.path is None:
         raise SettingsError(f"A destination of kind folder needs destinations.{table.name}.path.")
     return Folder(table.name, table.path)
@@ -59,15 +56,23 @@ def listener_of(
 def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:
     """Where films are fetched from."""
     if table.kind == "pacs":
-        peer = Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
-        return QueryRetrieve(table.name, peer, table.calling_ae, table.move_destination)
-    server = DicomWebServer(
-        table.url, username=table.username, password=table.password, token=table.token
-    )
+        return QueryRetrieve(table.name, peer_of(table), table.calling_ae, table.move_destination)
     receive = partial(
         intake.receive, ledger, spool, source=f"pull {table.name}", priority=table.priority
     )
-    return DicomWebSource(table.name, server, receive)
+    return DicomWebSource(table.name, dicomweb_of(table), receive)
+
+
+def peer_of(table: DestinationTable | PullTable) -> Peer:
+    """The PACS that a table names."""
+    return Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
+
+
+def dicomweb_of(table: DestinationTable | PullTable) -> DicomWebServer:
+    """The DICOMweb service that a table names."""
+    return DicomWebServer(
+        table.url, username=table.username, password=table.password, token=table.token
+    )
 
 
 def _tls(table: TlsTable | None) -> TlsFiles | None:

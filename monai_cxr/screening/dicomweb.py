@@ -132,6 +132,16 @@ def search(
                         yield FoundInstance(study_uid, series_uid, sop_uid)
 
 
+def probe(server: DicomWebServer) -> None:
+    """Ask for one study, to see whether the service answers us.
+
+    Raises:
+        DeliveryError: If it cannot be reached or refuses.
+    """
+    with quiet():
+        _ask(server, "search_for_studies", limit=1)
+
+
 def retrieve(server: DicomWebServer, found: FoundInstance) -> bytes:
     """Get an image by WADO-RS, in the transfer syntax that the service keeps it in.
 

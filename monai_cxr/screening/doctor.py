@@ -7,12 +7,23 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from monai_cxr.errors import CXRError, SettingsError
+from monai_cxr.errors import CXRError, DeliveryError, SettingsError
 from monai_cxr.screening.ledger import audit, open_ledger
-from monai_cxr.screening.settings_tables import DestinationTable, ScreeningSettings
+from monai_cxr.screening.settings_tables import (
+    DestinationTable,
+    ListenerTable,
+    PullTable,
+    ScreeningSettings,
+)
 from monai_cxr.screening.spool import GIB, Spool
+
+if TYPE_CHECKING:
+    from monai_cxr.screening.dicom_network import Peer
+    from monai_cxr.screening.dicomweb import DicomWebServer
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 _SQLITE_FIXED = (3, 51, 3)
@@ -50,19 +61,25 @@ def examine(settings: ScreeningSettings) -> Iterator[Check]:
     if settings.model is not None:
         bundle = settings.model.bundle
         yield _tried("bundle", lambda: _bundle(bundle))
+    if settings.listener is not None:
+        yield _tried("listener", partial(_listener, settings.listener))
+    for pull in settings.pulls:
+        yield _tried(f"pull {pull.name}", partial(_pull, pull))
     for table in settings.destinations:
-        yield _tried(f"destination {table.name}", lambda table=table: _destination(table))  # type: ignore[misc]
+        yield _tried(f"destination {table.name}", partial(_destination, table))
 
 
 def _tried(name: str, attempt: Callable[[], str]) -> Check:
     try:
         text = attempt()
+    except DeliveryError as error:
+        text = f"{error}. Check the address, the AE titles or the password, and what it allows us."
+        return Check(name, FAILED, text)
     except CXRError as error:
         return Check(name, FAILED, str(error))
     except OSError as error:
         return Check(name, FAILED, f"{error.strerror or type(error).__name__}.")
-    state, _, rest = text.partition(": ")
-    return Check(name, WARNING, rest) if state == WARNING else Check(name, OK, text)
+    return Check(name, OK, text)
 
 
 def _ledger(settings: ScreeningSettings) -> str:
@@ -107,16 +124,51 @@ def _bundle(name: str) -> str:
     return f"{verified.name} {verified.version}, digest {verified.digest[:12]}, verified."
 
 
+def _listener(table: ListenerTable) -> str:
+    """Everything but the port, which a running service holds."""
+    from monai_cxr.screening.dicom_network import TlsFiles, server_tls
+    from monai_cxr.screening.listener_settings import addresses_of
+
+    for sender in table.senders:
+        if sender.host:
+            addresses_of(sender.host)
+    if table.tls is not None:
+        tls = table.tls
+        server_tls(TlsFiles(tls.certificate, tls.private_key, tls.authorities))
+    if not table.senders:
+        raise SettingsError("listener.senders is empty, so nobody may send. Name the senders.")
+    return f"{table.ae_title} on {table.host}:{table.port}, senders: {len(table.senders)}."
+
+
+def _pull(table: PullTable) -> str:
+    from monai_cxr.screening.destinations import dicomweb_of, peer_of
+
+    if table.kind == "pacs":
+        return _echo(peer_of(table), table.calling_ae)
+    return _query(dicomweb_of(table))
+
+
 def _destination(table: DestinationTable) -> str:
-    from monai_cxr.screening.delivery import Pacs
-    from monai_cxr.screening.destinations import destination_of
+    from monai_cxr.screening.destinations import dicomweb_of, peer_of
+
+    if table.kind == "pacs":
+        return _echo(peer_of(table), table.calling_ae)
+    if table.kind == "dicomweb":
+        return _query(dicomweb_of(table)) + " STOW-RS is not tried: it would store something."
+    assert table.path is not None
+    table.path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=table.path):
+        return "writable."
+
+
+def _echo(peer: Peer, calling_ae: str) -> str:
     from monai_cxr.screening.storage_scu import echo
 
-    destination = destination_of(table)
-    if isinstance(destination, Pacs):
-        return f"C-ECHO answered {echo(destination.peer, calling_ae=destination.calling_ae)}."
-    if table.path is not None:
-        table.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=table.path):
-            return "writable."
-    return "warning: not tried: STOW-RS has no test that stores nothing."
+    return f"C-ECHO answered {echo(peer, calling_ae=calling_ae)}."
+
+
+def _query(server: DicomWebServer) -> str:
+    from monai_cxr.screening.dicomweb import probe
+
+    probe(server)
+    return "QIDO-RS answered."

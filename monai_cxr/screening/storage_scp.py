@@ -8,8 +8,6 @@ its certificate.
 from __future__ import annotations
 
 import logging
-import re
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -29,12 +27,12 @@ from monai_cxr.optional import require
 from monai_cxr.screening import intake
 from monai_cxr.screening.dicom_network import (
     AllowedSender,
-    TlsFiles,
     application,
     send_at_once,
     server_tls,
 )
 from monai_cxr.screening.ledger import Ledger, quarantine
+from monai_cxr.screening.listener_settings import ListenerSettings, addresses_of
 from monai_cxr.screening.spool import Spool, SpoolFull
 from monai_cxr.screening.storage_commitment import CommitmentReporter
 
@@ -60,44 +58,6 @@ INTAKE_AT_ONCE = 4
 _VERIFICATION, _COMMITMENT = "1.2.840.10008.1.1", "1.2.840.10008.1.20.1"
 _REJECT_CALLING = (0x01, 0x01, 0x03)  # permanent; by the user; calling AE title not recognized
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerSettings:
-    """How to listen.
-
-    Attributes:
-        ae_title: Our AE title, which callers must name.
-        host: Address to listen on.
-        port: Port; 0 for any free one.
-        senders: Who may send. Empty allows nobody.
-        tls: TLS files; senders must then show a certificate.
-        max_associations: At a time; more are rejected as a local limit.
-        timeout_seconds: Of silence, after which an association is ended.
-        priority: Priority class of what arrives here.
-    """
-
-    ae_title: str = "MONAI_CXR"
-    host: str = "127.0.0.1"
-    port: int = 11112
-    senders: tuple[AllowedSender, ...] = ()
-    tls: TlsFiles | None = None
-    max_associations: int = 64
-    timeout_seconds: float = 60.0
-    priority: str = "ROUTINE"
-
-    def __post_init__(self) -> None:
-        """Refuse what DICOM does not allow.
-
-        Raises:
-            SettingsError: If an AE title is empty, longer than 16 characters or has a backslash.
-        """
-        for title in (self.ae_title, *(sender.ae_title for sender in self.senders)):
-            if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", title) or not title.strip():
-                raise SettingsError(
-                    f"Expected an AE title of 1 to 16 ASCII characters without a backslash, "
-                    f"but got '{title}'."
-                )
 
 
 @dataclass(slots=True)
@@ -156,7 +116,7 @@ class StorageScp:
                 unfit.
         """
         settings = self.settings
-        self._addresses = {s.host: _addresses_of(s.host) for s in settings.senders if s.host}
+        self._addresses = {s.host: addresses_of(s.host) for s in settings.senders if s.host}
         entity = application(settings.ae_title, settings.timeout_seconds)
         entity.require_called_aet = True
         entity.maximum_associations = settings.max_associations
@@ -295,12 +255,3 @@ _REFUSALS = {
     "mismatch": "The data set is not the object that the message announced. Send it again.",
     "sop_class": "The SOP Class is not that of a radiograph; nothing was kept.",
 }
-
-
-def _addresses_of(host: str) -> frozenset[str]:
-    try:
-        return frozenset(str(info[4][0]) for info in socket.getaddrinfo(host, None))
-    except OSError:
-        raise SettingsError(
-            f"The host '{host}' of a sender is not known. Expected an address or a host name."
-        ) from None

@@ -13,8 +13,9 @@ from dicom_peers import OrthancServer, free_port, running_orthanc
 
 from monai_cxr.screening.dicom_network import AllowedSender
 from monai_cxr.screening.ledger import Ledger, open_ledger
+from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import ListenerSettings, StorageScp
+from monai_cxr.screening.storage_scp import StorageScp
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,8 +32,9 @@ from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.screening.dicom_network import AllowedSender
 from monai_cxr.screening.ledger import counts, jobs, quarantine
+from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import RESULT_CLASSES, ListenerSettings
+from monai_cxr.screening.storage_scp import RESULT_CLASSES
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 

@@ -130,21 +130,11 @@ def service(postgres_server, packaged_bundle, tmp_path):
         running.process.wait()
 
 
-def test_films_in_reports_out_through_kills_and_no_patient_in_any_log(
-    service, films, postgres_server, tmp_path
-):
-    incoming = tmp_path / "in"
+def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path):
+    """Kills and outages are the soak's: see test_soak.py."""
+    for film in films:
+        shutil.copy(film, tmp_path / "in")
     service.start()
-    for film in films[:3]:
-        shutil.copy(film, incoming)
-    service.wait_for(lambda n: n.n_results >= 1)
-    service.stop(signal.SIGKILL)
-    for film in films[3:]:
-        shutil.copy(film, incoming)
-    service.start()
-    service.wait_for(lambda n: n.n_results >= 2)
-    postgres_server.stop()  # an outage of the database is waited out
-    postgres_server.start()
     service.wait_for(lambda n: n.deliveries.get(("sr", "folder", "delivered"), 0) == 6)
     service.wait_for(lambda n: n.films["quarantined"] == 1)
 
