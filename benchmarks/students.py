@@ -1,6 +1,6 @@
 """Students: light networks beside their teacher: AUROC, size, cost on one core, and int8.
 
-Usage: python benchmarks/students.py TEACHER STUDENT... --index INDEX [--split test]
+Usage: python benchmarks/students.py TEACHER STUDENT... --index INDEX [--split test] [--skip-int8]
 
 Each bundle predicts the same films with an ONNX export (made in a copy where it is absent), pinned
 to one core. Printed are macro AUROC with its 95 % patient bootstrap interval, the difference to the
@@ -48,11 +48,13 @@ def replicates(patients: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def exported(bundle: Path, folder: Path, index: Path) -> tuple[Path, str]:
+def exported(bundle: Path, folder: Path, index: Path, *, int8: bool) -> tuple[Path, str]:
     """A copy with ONNX in fp32 and, where it passes its gate, in int8; and what the gate said."""
     copy = shutil.copytree(bundle, folder / bundle.name)
     if "onnx" not in {one.name for one in read_exports(copy)}:
-        export(copy, "onnx", films=[index])
+        export(copy, "onnx")
+    if not int8:
+        return copy, "not measured"
     try:
         parity = export(copy, "onnx", "int8", films=[index]).parity
     except SettingsError as error:
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("bundles", nargs="+", type=Path, help="the teacher first")
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--skip-int8", action="store_true")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -92,7 +95,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models, gates, scores, sizes = {}, {}, {}, {}
         for bundle in arguments.bundles:
-            copy, gates[bundle.name] = exported(bundle, Path(folder), arguments.index)
+            copy, gates[bundle.name] = exported(
+                bundle, Path(folder), arguments.index, int8=not arguments.skip_int8
+            )
             models[bundle.name] = BundleModel.load(copy, device="cpu", runtime="onnx")
             table = predict_table(models[bundle.name], rows)
             findings = models[bundle.name].findings
