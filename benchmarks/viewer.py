@@ -2,14 +2,14 @@
 
     python benchmarks/viewer.py --bundle demo/bundle
 
-Films of 2,500 x 2,000 pixels are drawn by the phantom's physics at a small size and enlarged; the
-worklist of 10,000 studies is a list of rows. Times are medians in milliseconds, taken in one run.
+Films of 2,500 x 2,000 pixels are drawn by the phantom's physics at a small size and enlarged. The
+long list is a ledger of rows without files. Times are medians in milliseconds, taken in one run;
+memory is the JavaScript heap after a collection, and the server's resident set, film after film.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -19,14 +19,19 @@ import numpy as np
 import pydicom
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "viewer"))
+for folder in ("viewer", "screening"):
+    sys.path.insert(0, str(ROOT / "tests" / folder))
 
 from browser import Browser, Viewer  # noqa: E402
+from ledger_data import prediction, received  # noqa: E402
 
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive  # noqa: E402
+from monai_cxr.screening.ledger import Ledger, arrivals, jobs, open_ledger  # noqa: E402
+from monai_cxr.screening.ledger.records import Outcome  # noqa: E402
 
 ENTER = "\ue007"
 ROWS, COLUMNS = 2500, 2000
+TITLES = {"n": "Next study", "p": "Previous study"}
 
 
 def enlarge(folder: Path) -> None:
@@ -53,85 +58,149 @@ def timed(page: Browser, selector: str, script: str, n: int = 15) -> float:
     return statistics.median(page.run(body, selector, n))
 
 
-def key_script(key: str) -> str:
-    return f"window.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}'}}))"
+def key_script(key: str, shift: str = "false") -> str:
+    return (
+        f"window.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', shiftKey: {shift}}}))"
+    )
 
 
-def measure(bundle: str, n_studies: int) -> dict[str, float]:
+def films_of(folder: Path, n_studies: int) -> Path:
+    settings = PhantomSettings(n_patients=n_studies, seed=3, size=400)
+    write_dicom_archive(folder / "films", settings, workers=1)
+    enlarge(folder / "films")
+    return folder / "films"
+
+
+def measure(bundle: str, n_studies: int, n_cases: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings = PhantomSettings(n_patients=n_studies, seed=3, size=400)
-        write_dicom_archive(folder / "films", settings, workers=1)
-        enlarge(folder / "films")
-        running = Viewer([bundle, "--files", str(folder / "films")], folder)
+        running = Viewer([bundle, "--files", str(films_of(folder, n_studies))], folder)
+        page = Browser(running.url)
         try:
-            return drive(Browser(running.url), n_studies)
+            result = drive(page, n_studies)
+            for label, values in memory(page, running.process.pid, n_cases).items():
+                print(f"{label}: {', '.join(f'{value:.0f}' for value in values)} MiB")
+            return result
         finally:
+            page.close()
             running.stop()
 
 
 def drive(page: Browser, n_studies: int) -> dict[str, float]:
-    try:
-        page.open()
-        page.until_rows(n_studies)
-        page.until(lambda: "0" in page.text(".chip:nth-child(4)"), "the analysis")
-        began = page.driver.execute_script("return performance.now()")
-        page.keys(ENTER)
-        page.until_painted()
-        first = page.driver.execute_script("return performance.now()") - began
-        nexts = []
-        for _ in range(min(8, n_studies - 1)):
-            before = page.case()
-            page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
-            page.keys("n")
-            page.until(lambda old=before: page.case() != old, "the next study")
-            page.until_painted()
-            nexts.append(float(page.attribute(".desk", "data-painted-ms")))
-        page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
-        window = timed(page, ".desk", "window.dispatchEvent(new KeyboardEvent('keydown', "
-                       "{key: 'ArrowRight', shiftKey: true}))")  # fmt: skip
-        result = {
-            "first film painted after Enter": first,
-            "next film painted after the key": statistics.median(nexts),
-            "window redrawn (fit)": window,
-            "heatmap shown or hidden": timed(page, ".desk", key_script("h")),
-        }
-        page.keys("o")
-        result["window redrawn (1:1)"] = timed(
-            page, ".desk", "window.dispatchEvent(new KeyboardEvent('keydown', "
-            "{key: 'ArrowRight', shiftKey: true}))"
-        )  # fmt: skip
-        return result
-    finally:
-        page.close()
+    page.open()
+    page.until_rows(n_studies)
+    page.until(lambda: page.text(".chip:nth-child(4) b") == "0", "the analysis")
+    began = page.driver.execute_script("return performance.now()")
+    page.keys(ENTER)
+    page.until_painted()
+    first = page.driver.execute_script("return performance.now()") - began
+    nexts = []
+    for _ in range(min(8, n_studies - 1)):
+        following(page, "n")
+        nexts.append(float(page.attribute(".desk", "data-painted-ms")))
+    page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
+    redrawn = key_script("ArrowRight", "true")
+    result = {
+        "first film painted after Enter": first,
+        "next film painted after the key": statistics.median(nexts),
+        "window redrawn (fit)": timed(page, ".desk", redrawn),
+        "heatmap shown or hidden": timed(page, ".desk", key_script("h")),
+    }
+    page.keys("o")
+    return result | {"window redrawn (1:1)": timed(page, ".desk", redrawn)}
 
 
-def worklist_of(n: int) -> float:
-    """Server's time to order and write a worklist of n studies, in milliseconds."""
-    import time
+def following(page: Browser, key: str) -> None:
+    """Go to another study, and wait until its film and heatmaps are there."""
+    before = page.case()
+    page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
+    page.keys(key)
+    page.until(lambda: page.case() != before, "another study")
+    page.until_painted()
 
-    sys.path.insert(0, str(ROOT / "tests" / "review"))
-    from review_data import case
 
-    from monai_cxr.review.worklist import worklist
+def memory(page: Browser, server: int, n_cases: int) -> dict[str, list[float]]:
+    """MiB of heap and of the server's processes, at five times over a number of studies."""
+    heap: list[float] = []
+    resident: list[float] = []
+    key = "p"
+    for number in range(n_cases):
+        if page.run("return found.disabled", f"button[title^='{TITLES[key]}']"):
+            key = "n" if key == "p" else "p"
+        following(page, key)
+        if (number + 1) % max(n_cases // 5, 1) == 0:
+            page.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+            used = page.driver.execute_cdp_cmd("Runtime.getHeapUsage", {})
+            heap.append((used["usedSize"] + used.get("backingStorageSize", 0)) / 2**20)
+            resident.append(_resident(server))
+    return {
+        f"JavaScript heap over {n_cases} studies": heap,
+        f"server over {n_cases} studies": resident,
+    }
 
-    cases = [case(i, {"Effusion": (i % 10) / 10, "Mass": 0.2}) for i in range(n)]
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        json.dumps(worklist(cases, [], now=1.0, longest_wait_seconds=3600.0))
-        times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times)
+
+def _resident(process: int) -> float:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def long_list(bundle: str, n: int) -> dict[str, float]:
+    """A ledger of n studies: from the question to the drawn list, and from the address to it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        address = f"sqlite:///{folder / 'ledger.sqlite'}"
+        with open_ledger(address) as ledger:
+            fill(ledger, n)
+        (folder / "viewer.toml").write_text(f"[viewer]\nledger = '{address}'\n")
+        running = Viewer([bundle, "--settings", str(folder / "viewer.toml")], folder)
+        page = Browser(running.url)
+        try:
+            times = [opened_list(page, n) for _ in range(6)][1:]
+            moved = timed(page, ".worklist", key_script("PageDown"))
+        finally:
+            page.close()
+            running.stop()
+    asked, opened = (statistics.median(values) for values in zip(*times, strict=True))
+    return {
+        f"worklist of {n:,} drawn after it was asked for": asked,
+        f"worklist of {n:,} drawn after its address": opened,
+        f"worklist of {n:,}, a page down": moved,
+    }
+
+
+def opened_list(page: Browser, n: int) -> tuple[float, float]:
+    page.open()
+    page.until_rows(n)
+    asked, opened = page.attribute(".worklist", "data-drawn").split("/")
+    return float(asked), float(opened)
+
+
+def fill(ledger: Ledger, n: int) -> None:
+    """Studies that were read, every tenth with a flag."""
+    arrivals.enqueue_many(ledger, [received(i) for i in range(n)])
+    while films := jobs.lease(ledger, "fill", 500):
+        outcomes = [
+            Outcome(
+                film.id,
+                prediction(film, positive=("Effusion",) if film.id % 10 == 0 else ()),
+                view="PA", age=61.0, sex="F",
+            )
+            for film in films
+        ]  # fmt: skip
+        jobs.finish(ledger, "fill", outcomes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", required=True)
     parser.add_argument("--studies", type=int, default=8)
+    parser.add_argument("--cases", type=int, default=200, help="Studies of the look at memory.")
+    parser.add_argument("--rows", type=int, default=10_000, help="Studies of the long worklist.")
     options = parser.parse_args()
-    for name, value in measure(options.bundle, options.studies).items():
-        print(f"{name:40} {value:8.1f} ms")
-    print(f"{'worklist of 10,000, on the server':40} {worklist_of(10_000):8.1f} ms")
+    measured = measure(options.bundle, options.studies, options.cases)
+    measured |= long_list(options.bundle, options.rows)
+    for name, value in measured.items():
+        print(f"{name:50} {value:8.1f} ms")
 
 
 if __name__ == "__main__":

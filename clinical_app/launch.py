@@ -83,13 +83,13 @@ def launch(
         SettingsError: If an option or setting is wrong.
         InvalidBundle: If the bundle is.
     """
-    if files is not None and settings is not None:
-        raise SettingsError("Give either --files or --settings with a ledger, not both.")
     chosen = ViewerSettings()
     content: dict[str, Any] = {}
     if settings is not None:
         chosen, content = read_settings(settings)
         chosen = replace(chosen, ledger=chosen.ledger or ledger_address(content))
+    if files is not None and chosen.ledger is not None:
+        raise SettingsError("Give either --files or --settings with a ledger, not both.")
     bundle = bundle or bundle_of(content)
     note("Loading the model" if bundle else "No bundle: films are shown, not read")
     model = BundleModel.load(bundle) if bundle else None

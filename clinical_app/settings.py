@@ -46,7 +46,7 @@ class ViewerSettings:
         ledger: Address of a screening ledger, such as ``sqlite:////srv/ledger.sqlite``; its
             studies are shown, and it keeps reviews and audit.
         store: SQLite file of reviews and audit without a ledger; None: the user's state folder.
-        theme: ``"dark"`` or ``"light"``, how the viewer opens.
+        theme: ``"dark"``, ``"light"``, or ``"system"``: as each reader's own system is set.
     """
 
     address: str = "127.0.0.1"
@@ -71,7 +71,7 @@ class ViewerSettings:
     def __post_init__(self) -> None:
         """Refuse what would be unsafe or cannot work."""
         _one_of("authentication", self.authentication, AUTHENTICATION)
-        _one_of("theme", self.theme, ("dark", "light"))
+        _one_of("theme", self.theme, ("dark", "light", "system"))
         _one_of("local_role", self.local_role, ROLES)
         _one_of("default_role", self.default_role, ("", *ROLES))
         for role in self.roles:

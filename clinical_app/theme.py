@@ -29,6 +29,8 @@ FRAME = """
 [data-testid="stMain"] :is(h1, h2) { font-weight: 650; letter-spacing: 0; }
 [data-testid="stMain"] h1 { font-size: 22px; padding: .3rem 0 .2rem; }
 [data-testid="stMain"] h2 { font-size: 17px; padding: .9rem 0 .1rem; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a) { color: inherit; }
+[data-testid="stCaptionContainer"] { opacity: .82; }
 .thumbnail { width: 96px; height: 96px; display: grid; place-items: center; background: #000;
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: 12px; }
 .thumbnail img { max-width: 96px; max-height: 96px; }
@@ -41,8 +43,13 @@ FRAME = """
 
 def theme_options(base: str) -> dict[str, Any]:
     """Streamlit's ``theme.*`` options."""
-    options: dict[str, Any] = {"theme.base": base, "theme.font": _FONT, "theme.baseFontSize": 14}
+    options: dict[str, Any] = {"theme.font": _FONT, "theme.baseFontSize": 14}
+    if base != "system":
+        options["theme.base"] = base
     options |= {"theme.baseRadius": "6px", "theme.showWidgetBorder": True}
-    for name, colors in (("dark", _DARK), ("light", _LIGHT)):
+    named = {"dark": _DARK, "light": _LIGHT}
+    if base in named:
+        return options | {f"theme.{key}": value for key, value in named[base].items()}
+    for name, colors in named.items():
         options |= {f"theme.{name}.{key}": value for key, value in colors.items()}
     return options

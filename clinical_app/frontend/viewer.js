@@ -788,6 +788,9 @@ class Desk {
       if (first && first.film) remembered(films, first.film, loadFilm).catch(() => {});
     }
     this.paintWalk();
+    const { wish } = this;
+    this.wish = "";
+    if (wish) this.go(wish);
   }
 
   // A new study, from Python or, before Python answers, from what was prefetched.
@@ -1095,7 +1098,7 @@ class Desk {
     if (!this.current.can_review) return;
     this.review.finished = true;
     this.save();
-    if (this.data.next) this.go("next");
+    if (this.data.next || this.pending) this.go("next");
     else this.tell("Finished. There is no further study in this list.");
   }
 
@@ -1172,7 +1175,10 @@ class Desk {
 
   go(way) {
     const study = this.data[way];
-    if (!study) return;
+    if (!study) {
+      if (this.pending) this.wish = way; // pressed again before Python named the study after
+      return;
+    }
     if (this.unsaved.has(this.current.id)) this.save();
     if (study.images) {
       // painted from memory at once; Python follows

@@ -94,6 +94,7 @@ class Worklist {
     this.data = data;
     this.chosen = data.chosen || "";
     this.tag = "";
+    this.asked = performance.now();
     this.load();
   }
 
@@ -141,6 +142,11 @@ class Worklist {
     });
     this.select(false);
     this.root.dataset.rows = String(rows.length);
+    if (this.asked) {
+      const now = performance.now();
+      this.root.dataset.drawn = `${(now - this.asked).toFixed(1)}/${now.toFixed(1)}`;
+      this.asked = 0;
+    }
   }
 
   filter(status) {
@@ -188,13 +194,14 @@ class Worklist {
     made.setAttribute("aria-selected", String(study.id === this.chosen));
     const mark = element("span", "mark", MARK[study.urgency]);
     mark.setAttribute("aria-hidden", "true");
-    const urgency = study.status === "new" || study.status === "read" ? URGENCY[study.urgency] || "Nothing flagged" : "";
+    const scored = study.status === "new" || study.status === "read";
+    const said = study.flagged.join(", ") || study.why || (scored ? "Nothing flagged" : "");
     const cells = [
       mark,
-      element("span", "urgency", urgency),
+      element("span", "urgency", scored ? URGENCY[study.urgency] : ""),
       element("span", "name", study.name),
       element("span", "", study.person),
-      element("span", "flagged", study.flagged.join(", ") || study.why),
+      element("span", "flagged", said),
       element("span", "wait", study.status === "read" ? "" : waited(now - study.received)),
       element("span", "soft", study.day),
       element("span", "soft", study.images > 1 ? `${study.view} +${study.images - 1}` : study.view),

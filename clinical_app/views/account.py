@@ -31,7 +31,6 @@ def page() -> None:
         )
         if settings.authentication == "oidc":
             leave.button("Sign out", on_click=st.logout, width="stretch")
-        st.caption("Dark or light: the menu at the top right, Settings.")
         st.caption("Research use only, not a medical device.")
 
 

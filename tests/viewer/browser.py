@@ -36,10 +36,10 @@ _START = "from monai_cxr.cli import main; main()"
 class Viewer:
     """``monai-cxr view`` in a process of its own."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path, port: int = 0) -> None:
         self.log = folder / "viewer.log"
         command = [sys.executable, "-c", _START, "view", *arguments]
-        command += ["--store", str(folder / "reviews.sqlite"), "--port", "0", "--headless"]
+        command += ["--store", str(folder / "reviews.sqlite"), "--port", str(port), "--headless"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=folder,
@@ -143,6 +143,16 @@ class Browser:
             "return {width: c.width, height: c.height, gray: g};",
             ".pane canvas.film",
         )
+
+    def prefer(self, scheme: str) -> None:
+        """Let the reader's system be ``"dark"`` or ``"light"``."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def resize(self, width: int, height: int) -> None:
+        """Let the screen have this size in pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def close(self) -> None:
         self.driver.quit()

@@ -1,0 +1,143 @@
+"""Viewer pictures: every page in both themes, at 1,280 pixels and on an upright 4K monitor.
+
+    python benchmarks/viewer_pictures.py --bundle demo/bundle --archive demo/archive --out pictures
+
+The films are phantoms. The pictures of the upright monitor are written at a third of its size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pydicom
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "viewer"))
+
+from browser import Browser, Viewer  # noqa: E402
+
+ENTER, DOWN = "\ue007", "\ue015"
+SCREENS = {"wide": (1280, 860, 1), "tall": (2160, 3840, 3)}
+THEMES = ("dark", "light")
+PAGES = ("upload", "model", "monitoring", "operations", "audit", "account")
+SETTINGS = "[viewer]\ntheme = 'system'\n[viewer.prevalence]\nPneumothorax = 0.01\nEffusion = 0.08\n"
+
+
+def chosen_films(archive: Path, folder: Path, n_patients: int) -> int:
+    """Copy the films of some patients, those with two or three films first, and a few others.
+
+    Returns:
+        How many studies there are.
+    """
+    by_patient = defaultdict(list)
+    for path in sorted(archive.rglob("*.dcm")):
+        by_patient[path.relative_to(archive).parts[0]].append(path)
+    several = [paths for paths in by_patient.values() if 2 <= len(paths) <= 3]
+    alone = [paths for paths in by_patient.values() if len(paths) == 1]
+    paths = [path for films in several[: n_patients // 3] for path in films]
+    paths += [films[0] for films in alone[: n_patients - n_patients // 3]]
+    now = time.time()
+    for number, path in enumerate(paths):
+        copy = Path(shutil.copy(path, folder / f"{number:03d}.dcm"))
+        os.utime(copy, (now - 60 * (11 * number + 3),) * 2)
+    _changed(folder / "001.dcm", folder / "side.dcm", ViewPosition="LL", PatientID="SIDE")
+    _changed(folder / "002.dcm", folder / "child.dcm", PatientAge="009Y", PatientID="CHILD")
+    (folder / "letter.dcm").write_bytes(b"This is no film. " * 50)
+    return len(paths) + 3
+
+
+def _changed(source: Path, target: Path, **values: str) -> None:
+    dataset = pydicom.dcmread(source)
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    dataset.StudyInstanceUID = pydicom.uid.generate_uid()
+    dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(target)
+
+
+class Camera:
+    """Takes pictures of one theme on one screen."""
+
+    def __init__(self, page: Browser, out: Path, theme: str, screen: str) -> None:
+        self.page, self.out, self.theme, self.screen = page, out, theme, screen
+
+    def take(self, name: str) -> None:
+        """Write one picture."""
+        time.sleep(1.0)  # charts and tables draw after the page has settled; only a picture
+        picture = Image.open(io.BytesIO(self.page.driver.get_screenshot_as_png())).convert("RGB")
+        picture = picture.reduce(SCREENS[self.screen][2])
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+        picture.save(self.out / f"viewer-{name}-{self.theme}-{self.screen}.png", optimize=True)
+
+    def walk(self, n_studies: int) -> None:
+        """Through all pages, once."""
+        page = self.page
+        page.open()
+        page.until_rows(n_studies)
+        page.until(lambda: page.text(".chip:nth-child(4) b") == "0", "the analysis")
+        self.take("worklist")
+        self.read()
+        for name in PAGES:
+            page.open(f"/{name}")
+            page.until(lambda: page.text("h1"), name)
+            self.take(name)
+
+    def read(self) -> None:
+        """One study with an earlier one: alone, with its heatmap and boxes, beside the earlier."""
+        page = self.page
+        page.keys(ENTER)
+        page.until_painted()
+        for _ in range(40):
+            if page.run("return found && !found.disabled", "button[title='Prior (s)']"):
+                break
+            before = page.case()
+            page.keys("n")
+            page.until(lambda old=before: page.case() != old, "the next study")
+        page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
+        self.take("read")
+        page.keys("h", "b")
+        self.take("heatmap")
+        page.keys("h", "b", "s")
+        self.take("prior")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bundle", required=True)
+    parser.add_argument("--archive", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--patients", type=int, default=24)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "films").mkdir()
+        n = chosen_films(options.archive, folder / "films", options.patients)
+        (folder / "viewer.toml").write_text(SETTINGS)
+        arguments = ["--files", str(folder / "films"), "--settings", str(folder / "viewer.toml")]
+        viewer = Viewer([options.bundle, *arguments], folder)
+        page = Browser(viewer.url)
+        try:
+            for screen, (width, height, _) in SCREENS.items():
+                page.resize(width, height)
+                for theme in THEMES:
+                    page.prefer(theme)
+                    Camera(page, options.out, theme, screen).walk(n)
+                    print(f"{theme}, {screen}")
+        finally:
+            page.close()
+            viewer.stop()
+
+
+if __name__ == "__main__":
+    main()
