@@ -1,13 +1,42 @@
-"""Failures: stop on a loss that is not a number; say which knob helps when memory is full."""
+"""Failures: stop on numbers that are none; say what ended a training, and which knob helps."""
 
 from __future__ import annotations
 
 import math
+import os
+import sys
+from collections.abc import Iterator
+from types import TracebackType
 
 import torch
 from ignite.engine import Engine, Events
 
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import CXRError, SettingsError
+
+
+def tell_in_words() -> None:
+    """Let this process end with a sentence where the reason is one of this package's errors.
+
+    MONAI's command would bury it between two tracebacks of its config parser. For the config's
+    ``initialize``; ``MONAI_CXR_DEBUG=1`` shows the traceback all the same.
+    """
+    sys.excepthook = _in_words
+
+
+def _in_words(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    reason = next((cause for cause in _causes(error) if isinstance(cause, CXRError)), None)
+    if reason is None or os.environ.get("MONAI_CXR_DEBUG"):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        print(f"monai-cxr: {reason}", file=sys.stderr)  # noqa: T201
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class StopOnNaN:

@@ -1,4 +1,4 @@
-"""Tracking: every number of an epoch to TensorBoard; MLflow comes by MONAI's own option."""
+"""Tracking: what TensorBoard and MONAI's own trackers (``--tracking mlflow``) are given."""
 
 from __future__ import annotations
 
@@ -44,3 +44,20 @@ class TensorBoardRows:
             for name, value in row.items():
                 if name != "epoch" and not math.isnan(value):
                     writer.add_scalar(str(name), value, int(row["epoch"]))
+
+
+class ListedOutput:
+    """Ignite handler: give a step's output as MONAI's trackers read it, a list of dictionaries.
+
+    They expect the list that MONAI makes by taking each batch apart into films, which costs time in
+    every step and is of no use here. So the list has one dictionary, the batch's. Attach it after
+    every handler that reads the batch.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Run after each batch; trackers are attached later, and so run after it."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Put the output into a list."""
+        engine.state.output = [engine.state.output]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -42,7 +45,15 @@ def folder(tmp_path_factory):
     done = monai_cxr(
         *("train", "chest_xray_classification", "--preset", "pneumoniamnist"),
         *("--index", folder / "pneumoniamnist.npz", "--out", folder / "run"),
-        *("--package", folder / "bundle", "max_epochs=2", "batch_size=32", "ema_decay=0.5"),
+        *(
+            "--package",
+            folder / "bundle",
+            "--tracking",
+            "mlflow",
+            "max_epochs=2",
+            "batch_size=32",
+            "ema_decay=0.5",
+        ),
     )
     assert done.returncode == 0, done.stderr
     return folder
@@ -55,6 +66,25 @@ def test_answers_on_small_pictures(folder):
     table = pd.read_parquet(out)
     assert (table["reason"] == "").all()
     assert table["probability_Pneumonia"].between(0, 1).all()
+
+
+def test_mlflow_has_what_was_measured(folder):
+    """By MONAI's own --tracking mlflow, in a local SQLite file."""
+    with closing(sqlite3.connect(folder / "run" / "eval" / "mlruns.db")) as database:
+        runs = database.execute("select status from runs").fetchall()
+        counts = dict(database.execute("select key, count(*) from metrics group by key"))
+        losses = database.execute("select value from metrics where key = 'train_loss'").fetchall()
+    assert runs == [("FINISHED",)]
+    assert counts["val_macro_auroc"] == counts["val_loss"] == 2
+    assert counts["train_loss"] == counts["lr_group_0"] == 2 * (128 // 32)
+    table = pd.read_csv(folder / "run" / "metrics.csv")
+    assert np.mean(losses[:4]) == pytest.approx(table["loss"][0], abs=1e-6)
+
+
+def test_says_its_probabilities_for_a_stated_prevalence(folder):
+    value = json.loads((folder / "bundle" / "models" / "calibration.json").read_text())
+    own, stated = value["findings"]["Pneumonia"]["parameters"]["stated_prevalence"]
+    assert (own, stated) == (0.5, 0.25)
 
 
 def test_decides_by_the_packaged_threshold(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_table
-from monai_cxr.training.failures import StopOnNaN
+from monai_cxr.training.failures import StopOnNaN, tell_in_words
 from monai_cxr.training.progress import EpochProgress, EpochReport
 
 
@@ -105,3 +106,31 @@ class TestStopOnNaN:
         trainer = Engine(lambda _, value: {"loss": torch.tensor(value)})
         StopOnNaN().attach(trainer)
         assert trainer.run([0.3, 0.0], max_epochs=2).iteration == 4
+
+
+class TestWords:
+    @pytest.fixture
+    def told(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # put back at the end
+        monkeypatch.delenv("MONAI_CXR_DEBUG", raising=False)
+        tell_in_words()
+
+        def end_with(error: Exception) -> str:
+            sys.excepthook(type(error), error, error.__traceback__)
+            return capsys.readouterr().err
+
+        return end_with
+
+    def test_the_reason_is_one_sentence(self, told):
+        """MONAI's parser raises errors of its own, once for each config item around the reason."""
+        error = RuntimeError("Failed to evaluate ConfigExpression")
+        error.__cause__ = RuntimeError("applying transform")
+        error.__cause__.__cause__ = SettingsError("The loss became nan.")
+        assert told(error) == "monai-cxr: The loss became nan.\n"
+
+    def test_other_errors_keep_their_traceback(self, told):
+        assert "ValueError: shapes" in told(ValueError("shapes"))
+
+    def test_a_debugger_sees_everything(self, told, monkeypatch):
+        monkeypatch.setenv("MONAI_CXR_DEBUG", "1")
+        assert "SettingsError: why" in told(SettingsError("why"))

@@ -15,10 +15,13 @@ import pytest
 import torch
 
 from monai_cxr.bundle.config import find_bundle, read_config
+from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package
 from monai_cxr.bundle.presets import read_preset
 from monai_cxr.data.medmnist import index_medmnist
+from monai_cxr.evaluation.performance import evaluate
+from monai_cxr.evaluation.predictions import load_predictions
 from monai_cxr.files import read_radiograph
 from monai_cxr.tables import read_table, write_table
 from monai_cxr.training.runs import compare_runs, find_runs
@@ -174,6 +177,10 @@ class TestTasks:
         logits = model.logits(np.stack([model.prepare(film) for film in films[:6]]))
         shares = 1 / (1 + np.exp(-logits))
         np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+        rows = read_table(classes / "index.parquet").query("split == 'val'")
+        scored = load_predictions(predict_table(model, rows.reset_index(drop=True), workers=0))
+        found = evaluate(scored, n_bootstrap=0, subgroups=False).classification
+        assert (found.classes, found.n) == (("Normal", "Pneumonia"), len(rows))
         metadata = read_config(tmp_path / "bundle", "metadata")
         pred = metadata["network_data_format"]["outputs"]["pred"]
         assert pred["channel_def"] == {"0": "Normal", "1": "Pneumonia"}
