@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patients", type=int, default=24)
+    parser.add_argument("--screens", nargs="+", default=list(SCREENS), choices=list(SCREENS))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
@@ -128,8 +129,8 @@ def main() -> None:
         viewer = Viewer([options.bundle, *arguments], folder)
         page = Browser(viewer.url)
         try:
-            for screen, (width, height, _) in SCREENS.items():
-                page.resize(width, height)
+            for screen in options.screens:
+                page.resize(*SCREENS[screen][:2])
                 for theme in THEMES:
                     page.prefer(theme)
                     Camera(page, options.out, theme, screen).walk(n)
