@@ -73,11 +73,15 @@ class Camera:
 
     def take(self, name: str) -> None:
         """Write one picture."""
-        time.sleep(1.0)  # charts and tables draw after the page has settled; only a picture
+        self.page.until(self._settled, "charts and tables")
+        time.sleep(1.0)  # they fade in; only a picture depends on it
         picture = Image.open(io.BytesIO(self.page.driver.get_screenshot_as_png())).convert("RGB")
         picture = picture.reduce(SCREENS[self.screen][2])
-        picture = picture.quantize(256, dither=Image.Dither.NONE)
         picture.save(self.out / f"viewer-{name}-{self.theme}-{self.screen}.png", optimize=True)
+
+    def _settled(self) -> bool:
+        waiting = "[data-testid=stSkeleton], [data-stale=true]"
+        return not self.page.driver.find_elements("css selector", waiting)
 
     def walk(self, n_studies: int) -> None:
         """Through all pages, once."""
