@@ -73,11 +73,15 @@ class Camera:
 
     def take(self, name: str) -> None:
         """Write one picture."""
-        time.sleep(1.0)  # charts and tables draw after the page has settled; only a picture
+        self.page.until(self._settled, "charts and tables")
+        time.sleep(1.0)  # they fade in; only a picture depends on it
         picture = Image.open(io.BytesIO(self.page.driver.get_screenshot_as_png())).convert("RGB")
         picture = picture.reduce(SCREENS[self.screen][2])
-        picture = picture.quantize(256, dither=Image.Dither.NONE)
         picture.save(self.out / f"viewer-{name}-{self.theme}-{self.screen}.png", optimize=True)
+
+    def _settled(self) -> bool:
+        waiting = "[data-testid=stSkeleton], [data-stale=true]"
+        return not self.page.driver.find_elements("css selector", waiting)
 
     def walk(self, n_studies: int) -> None:
         """Through all pages, once."""
@@ -117,6 +121,7 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patients", type=int, default=24)
+    parser.add_argument("--screens", nargs="+", default=list(SCREENS), choices=list(SCREENS))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
@@ -128,8 +133,8 @@ def main() -> None:
         viewer = Viewer([options.bundle, *arguments], folder)
         page = Browser(viewer.url)
         try:
-            for screen, (width, height, _) in SCREENS.items():
-                page.resize(width, height)
+            for screen in options.screens:
+                page.resize(*SCREENS[screen][:2])
                 for theme in THEMES:
                     page.prefer(theme)
                     Camera(page, options.out, theme, screen).walk(n)

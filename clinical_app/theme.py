@@ -29,10 +29,12 @@ FRAME = """
 [data-testid="stMain"] :is(h1, h2) { font-weight: 650; letter-spacing: 0; }
 [data-testid="stMain"] h1 { font-size: 22px; padding: .3rem 0 .2rem; }
 [data-testid="stMain"] h2 { font-size: 17px; padding: .9rem 0 .1rem; }
-[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a) { color: inherit; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a) {
+  color: inherit !important; }
 [data-testid="stCaptionContainer"] { opacity: .82; }
 .thumbnail { width: 96px; height: 96px; display: grid; place-items: center; background: #000;
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: 12px; }
+.thumbnail > * { grid-area: 1 / 1; }
 .thumbnail img { max-width: 96px; max-height: 96px; }
 [data-testid="stMetricValue"] { font-size: 26px; font-variant-numeric: tabular-nums; }
 .stMainBlockContainer:has(.st-key-narrow) { max-width: 1240px; margin: 0 auto; }

@@ -26,11 +26,7 @@ def view(
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(
-            "--settings",
-            metavar="TOML",
-            help="[viewer] settings, and a screening service's ledger.",
-        ),
+        typer.Option("--settings", metavar="TOML", help="[viewer], and a screening ledger."),
     ] = None,
     port: Annotated[
         int | None, typer.Option(help="TCP port; 0: any free one. Default 8501.")

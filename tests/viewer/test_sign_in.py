@@ -185,8 +185,8 @@ def running_provider(*names: str) -> Iterator[str]:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             try:
-                urllib.request.urlopen(f"{address}/.well-known/openid-configuration", timeout=5)
-                break
+                with urllib.request.urlopen(f"{address}/.well-known/openid-configuration"):
+                    break
             except OSError:
                 time.sleep(0.1)
         yield address
