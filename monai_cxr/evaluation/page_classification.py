@@ -30,8 +30,8 @@ def classification_section(performance: Performance) -> str:
     return (
         '<section class="figure"><h2>Likeliest class</h2>'
         f'<p class="hint">On {found.n:,} films; {rule}. Balanced accuracy: the mean over classes '
-        "of the share that is found. Kappa: agreement beyond chance. They depend on the shares of "
-        "the classes here.</p>"
+        "of the share that is found. Kappa: agreement beyond chance. Accuracy and kappa depend on "
+        "the shares of the classes here.</p>"
         '<div class="scroll"><table class="narrow"><thead><tr><th>Measure</th>'
         f"<th>Value<br>(95 % interval)</th></tr></thead><tbody>{cells}</tbody></table></div>"
         f"{_confusion(found)}</section>"
