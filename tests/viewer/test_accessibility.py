@@ -72,13 +72,26 @@ def _findings(page: Browser, axe: str) -> dict[str, list[str]]:
     for name in PAGES:
         page.open(f"/{name}")
         page.until(lambda: page.text("h1"), name)
-        page.until(lambda: not page.driver.find_elements("css selector", "[data-stale=true]"), name)
         found[name] = _checked(page, axe)
     return {name: lines for name, lines in found.items() if lines}
 
 
+def _settled(page: Browser) -> bool:
+    """Whether the script of the page has ended, and nothing of it is dimmed or on its way."""
+    running = page.attribute(".stApp", "data-test-script-state") != "notRunning"
+    return not running and not page.driver.find_elements("css selector", _DIMMED)
+
+
+_DIMMED = "[data-stale=true], [data-testid=stSkeleton]"
+_AT_ONCE = (
+    "const one = document.createElement('style'); document.head.append(one);"
+    "one.textContent = '* { transition: none !important; animation: none !important; }';"
+)
+
+
 def _checked(page: Browser, axe: str) -> list[str]:
-    page.driver.execute_script(axe)
+    page.until(lambda: _settled(page), "a page at rest")
+    page.driver.execute_script(_AT_ONCE + axe)
     answer = page.driver.execute_async_script(
         "const done = arguments[arguments.length - 1];"
         "axe.run(document, {runOnly: arguments[0], resultTypes: ['violations']})"
