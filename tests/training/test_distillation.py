@@ -144,10 +144,10 @@ class TestBatch:
 class TestSettings:
     def test_the_student_takes_over_what_the_teacher_sees(self, teacher):
         preset = read_preset(find_bundle(BUNDLE), "student")
-        found = expand_settings(preset | {"teacher": str(teacher)}, config())
+        found = expand_settings(preset | {"teacher": str(teacher), "teacher_share": 0.4}, config())
         assert (found["image_size"], found["resize"], found["findings"]) == (64, "pad", FINDINGS)
         assert found["network_def"]["name"] == "mobilenet_v3_large"
-        assert found["train::loss"]["share"] == preset["teacher_share"]
+        assert found["train::loss"]["share"] == 0.4
         assert found["train::loss"]["supervised"] == config()["train"]["loss"]
         assert found["train::prepare_batch"]["teacher"] == str(teacher.resolve())
 
