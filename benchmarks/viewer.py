@@ -114,6 +114,8 @@ def following(page: Browser, key: str) -> None:
     """Go to another study, and wait until its film and heatmaps are there."""
     before = page.case()
     page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
+    rested = "data-test-script-state"
+    page.until(lambda: page.attribute(".stApp", rested) == "notRunning", "the server's answer")
     page.keys(key)
     page.until(lambda: page.case() != before, "another study")
     page.until_painted()
