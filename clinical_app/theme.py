@@ -35,7 +35,7 @@ FRAME = """
 .thumbnail { width: 96px; height: 96px; display: grid; place-items: center; background: #000;
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: 12px; }
 .thumbnail > * { grid-area: 1 / 1; }
-.thumbnail img { max-width: 96px; max-height: 96px; }
+.thumbnail i { width: 96px; height: 96px; background: center / contain no-repeat; }
 [data-testid="stMetricValue"] { font-size: 26px; font-variant-numeric: tabular-nums; }
 .stMainBlockContainer:has(.st-key-narrow) { max-width: 1240px; margin: 0 auto; }
 </style>

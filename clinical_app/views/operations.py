@@ -97,8 +97,8 @@ def _held(service: Service, who: Identity, case: Case) -> None:
     with st.container(key=f"held_{case.case_id}", border=True):
         picture, words, button = st.columns([1, 6, 1.4], vertical_alignment="center")
         picture.html(
-            "<div class='thumbnail'><span aria-hidden='true'>No picture</span>"
-            f"<img src='/cxr/thumbnail/{escape(token)}' loading='lazy' alt=''></div>"
+            "<div class='thumbnail' aria-hidden='true'><span>No picture</span>"
+            f"<i style='background-image: url(/cxr/thumbnail/{escape(token)})'></i></div>"
         )
         words.markdown(
             f"**{short_name(case)}** · {case.status.value}: {reason_words(refusal.reason)}"
