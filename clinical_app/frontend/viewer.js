@@ -776,8 +776,13 @@ class Desk {
 
   update(data, send) {
     this.send = send;
+    clearTimeout(this.late);
     const ahead = this.pending && data.case.id !== this.pending.id;
-    if (ahead && performance.now() - this.pending.at < 5000) return; // an answer to an older step
+    const left = ahead ? this.pending.at + 5000 - performance.now() : 0;
+    if (left > 0) { // an answer to an older step, unless it stays the last one
+      this.late = setTimeout(() => this.update(data, send), left);
+      return;
+    }
     this.pending = null;
     this.data = data;
     if (!this.current || this.current.id !== data.case.id) this.open(data.case);
@@ -1180,13 +1185,11 @@ class Desk {
       return;
     }
     if (this.unsaved.has(this.current.id)) this.save();
-    if (study.images) {
-      // painted from memory at once; Python follows
-      this.pending = { id: study.id, at: performance.now() };
-      this.data = { ...this.data, next: null, previous: { id: this.current.id } };
-      this.open(study);
-    }
-    this.send("go", study.id || study);
+    this.pending = { id: study.id, at: performance.now() };
+    // painted from memory at once where it was fetched ahead; Python follows
+    this.data = { ...this.data, next: null, previous: study.images ? { id: this.current.id } : null };
+    if (study.images) this.open(study);
+    this.send("go", study.id);
   }
 
   toggleHeat() {

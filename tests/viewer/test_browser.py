@@ -134,6 +134,19 @@ def test_a_reader_works_by_keyboard_alone(viewer, browser):
     browser.until(lambda: "How often readers agree" in browser.text("body"), "the agreement")
 
 
+def test_a_step_back_before_the_server_answers_is_not_lost(viewer, browser):
+    browser.open()
+    browser.until_rows(5)
+    browser.keys(DOWN, DOWN, ENTER)
+    browser.until_painted()
+    first = browser.case()
+    for _ in range(2):
+        browser.keys("n")
+        browser.until(lambda: browser.case() not in (None, first), "the next study")
+        browser.keys("p")
+        browser.until(lambda: browser.case() == first, "the first study again")
+
+
 def test_a_hostile_upload_is_a_sentence_and_a_film_is_read(browser, films, tmp_path):
     hostile = tmp_path / "hostile.dcm"
     hostile.write_bytes((films / "0.dcm").read_bytes()[:2000])
