@@ -776,6 +776,7 @@ class Desk {
 
   update(data, send) {
     this.send = send;
+    this.received = data;
     clearTimeout(this.late);
     const ahead = this.pending && data.case.id !== this.pending.id;
     const left = ahead ? this.pending.at + 5000 - performance.now() : 0;
@@ -1186,9 +1187,12 @@ class Desk {
     }
     if (this.unsaved.has(this.current.id)) this.save();
     this.pending = { id: study.id, at: performance.now() };
-    // painted from memory at once where it was fetched ahead; Python follows
-    this.data = { ...this.data, next: null, previous: study.images ? { id: this.current.id } : null };
-    if (study.images) this.open(study);
+    // Painted from memory at once where it is known; Python follows. It stays silent where its last
+    // word was this study: two quick steps, there and back, reach it as none.
+    const known = this.received.case.id === study.id;
+    if (known) this.data = this.received;
+    else this.data = { ...this.data, next: null, previous: study.images ? this.current : null };
+    if (known || study.images) this.open(known ? this.received.case : study);
     this.send("go", study.id);
   }
 

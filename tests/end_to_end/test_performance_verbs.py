@@ -64,7 +64,7 @@ def test_export_predict_bench(verb, bundle, phantom_index, tmp_path, monkeypatch
     assert len(found["reading"]) == 2 + len(bench_films.SYNTAXES)  # and JPEG 2000, reduced
     assert found["recommendation"].startswith("--runtime ")
     remembered = list(json.loads(cache_file().read_text()).values())
-    assert set(remembered[0]) == {"torch", "openvino"}
+    assert set(remembered[0]["rates"]) == {"torch", "openvino"}
 
 
 @pytest.mark.parametrize(

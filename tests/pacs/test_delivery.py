@@ -8,6 +8,7 @@ import io
 import json
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -89,16 +90,18 @@ class TestFolder:
         (tmp_path / "file").unlink()
         assert deliver_batch(taken.ledger, folder, BUILDERS, "d") == (1, 0)
 
-    def test_a_film_that_is_gone_fails_for_good_and_stops_no_other(self, taken, tmp_path):
+    def test_a_film_that_is_away_is_tried_again_and_stops_no_other(self, taken, tmp_path):
         screen(taken, range(2), ["folder"])
-        first = outbox.content(taken.ledger, outbox.deliveries(taken.ledger)[0]).film
-        from pathlib import Path
-
-        Path(first.path).unlink()
+        first = Path(outbox.content(taken.ledger, outbox.deliveries(taken.ledger)[0]).film.path)
+        data = first.read_bytes()
+        first.unlink()
         folder = Folder("folder", tmp_path / "out")
         assert deliver_batch(taken.ledger, folder, BUILDERS, "d") == (1, 1)
-        failed = [d for d in outbox.deliveries(taken.ledger) if d.state == "failed"]
-        assert [d.last_error for d in failed] == ["missing_file"]
+        waiting = [d for d in outbox.deliveries(taken.ledger) if d.state == "pending"]
+        assert [d.last_error for d in waiting] == ["missing_file"]
+        first.write_bytes(data)  # the disk is back
+        outbox.retry(taken.ledger)
+        assert deliver_batch(taken.ledger, folder, BUILDERS, "d") == (1, 0)
 
 
 class TestCStore:

@@ -39,6 +39,11 @@ def saved(run: Path) -> int:
     return last.stat().st_mtime_ns if last.is_file() else 0
 
 
+def hear_ctrl_c() -> None:
+    """As under a terminal; tests that run in the background inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -66,7 +71,13 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(
     assert len(children) == 1
     wait_until(lambda: not alive(int(children[0])))  # nobody trains on unseen
 
-    process = subprocess.Popen(train, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        train,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_ctrl_c,
+    )
     before = saved(cut)
     wait_until(lambda: saved(cut) > before, process)
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
