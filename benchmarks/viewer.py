@@ -195,7 +195,7 @@ def fill(ledger: Ledger, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", required=True)
-    parser.add_argument("--studies", type=int, default=8)
+    parser.add_argument("--studies", type=int, default=24, help="More than the eight it keeps.")
     parser.add_argument("--cases", type=int, default=200, help="Studies of the look at memory.")
     parser.add_argument("--rows", type=int, default=10_000, help="Studies of the long worklist.")
     options = parser.parse_args()
