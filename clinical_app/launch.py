@@ -11,7 +11,7 @@ from typing import Any
 
 from clinical_app import server
 from clinical_app.service import Service
-from clinical_app.settings import ViewerSettings, bundle_of, ledger_address, read_settings
+from clinical_app.settings import ViewerSettings, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
@@ -20,6 +20,7 @@ from monai_cxr.review.folder import FolderCases
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
 from monai_cxr.review.reviews import ReviewStore
+from monai_cxr.screening.settings import bundle_of, ledger_of
 
 
 class NoCases:
@@ -57,7 +58,7 @@ class NoCases:
 
 
 def launch(
-    bundle: str | None,
+    bundle: Path | str | None,
     *,
     files: Path | None,
     settings: Path | None,
@@ -87,10 +88,11 @@ def launch(
     content: dict[str, Any] = {}
     if settings is not None:
         chosen, content = read_settings(settings)
-        chosen = replace(chosen, ledger=chosen.ledger or ledger_address(content))
+        folder = settings.absolute().parent
+        chosen = replace(chosen, ledger=chosen.ledger or ledger_of(content, folder=folder))
+        bundle = bundle or bundle_of(content, folder=folder)
     if files is not None and chosen.ledger is not None:
         raise SettingsError("Give either --files or --settings with a ledger, not both.")
-    bundle = bundle or bundle_of(content)
     note("Loading the model" if bundle else "No bundle: films are shown, not read")
     model = BundleModel.load(bundle) if bundle else None
     place = find_bundle(bundle) if bundle else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import tomllib
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDINGS
+from monai_cxr.screening.settings import url_beside
 
 AUTHENTICATION = ("none", "oidc", "proxy")
 ROLES = ("viewer", "reader", "operator", "admin")
@@ -122,7 +122,7 @@ def is_this_machine(address: str) -> bool:
 
 
 def read_settings(path: Path) -> tuple[ViewerSettings, dict[str, Any]]:
-    """Read a settings file.
+    """Read a settings file; relative paths in it are relative to its folder.
 
     Returns:
         The ``[viewer]`` table, and the whole file for whoever reads the other tables.
@@ -139,28 +139,10 @@ def read_settings(path: Path) -> tuple[ViewerSettings, dict[str, Any]]:
     table = content.get("viewer", {})
     if not isinstance(table, dict):
         raise SettingsError("Expected [viewer] as a table.")
-    return parse_settings(table), content
-
-
-def ledger_address(content: Mapping[str, Any]) -> str | None:
-    """Address of the ledger that a screening service's settings name: url, url_env or url_file."""
-    table = content.get("ledger")
-    if not isinstance(table, dict):
-        return None
-    if "url_env" in table:
-        return os.environ.get(str(table["url_env"]))
-    if "url_file" in table:
-        try:
-            return Path(str(table["url_file"])).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(f"[ledger] url_file cannot be read: {error.strerror}.") from error
-    return str(table["url"]) if "url" in table else None
-
-
-def bundle_of(content: Mapping[str, Any]) -> str | None:
-    """The bundle that a screening service's settings name in ``[model]``."""
-    table = content.get("model")
-    return str(table["bundle"]) if isinstance(table, dict) and "bundle" in table else None
+    folder, viewer = path.absolute().parent, parse_settings(table)
+    ledger = url_beside(viewer.ledger, folder) if viewer.ledger else None
+    store = str(folder / Path(viewer.store).expanduser()) if viewer.store else None
+    return replace(viewer, ledger=ledger, store=store), content
 
 
 def parse_settings(table: Mapping[str, Any]) -> ViewerSettings:

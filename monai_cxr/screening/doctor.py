@@ -117,10 +117,10 @@ def _readable(folder: Path) -> str:
     return "readable."
 
 
-def _bundle(name: str) -> str:
+def _bundle(folder: Path) -> str:
     from monai_cxr.bundle.packaging import verify
 
-    verified = verify(Path(name))
+    verified = verify(folder)
     return f"{verified.name} {verified.version}, digest {verified.digest[:12]}, verified."
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from monai_cxr.screening.ledger.outbox import DeliveryContent
 
 
 def heatmap_builders(
-    bundle: str, *, device: str = "auto", method: str = "cam"
+    bundle: Path | str, *, device: str = "auto", method: str = "cam"
 ) -> dict[str, Builder]:
     """Builders of heat maps: ``"sc"`` makes Secondary Captures, ``"seg"`` Segmentations.
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.settings_reader import TableReader
-from monai_cxr.screening.settings_tables import DestinationTable, ScreeningSettings
+from monai_cxr.screening.settings_tables import (
+    DestinationTable,
+    LedgerTable,
+    ModelTable,
+    ScreeningSettings,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +31,7 @@ _DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomw
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _DICOM_OBJECTS, _MESSAGES = ("sr", "sc", "seg"), ("fhir", "hl7")
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
+_SQLITE = "sqlite:///"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -57,7 +64,35 @@ def settings_of(
     own = {key: value for key, value in content.items() if key != VIEWER_TABLE}
     settings: ScreeningSettings = reader.table(ScreeningSettings, own, "")
     _check(settings)
-    return settings
+    ledger = replace(settings.ledger, url=url_beside(settings.ledger.url, folder))
+    return replace(settings, ledger=ledger)
+
+
+def ledger_of(
+    content: Mapping[str, Any], *, folder: Path, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """The address that a parsed file's ``[ledger]`` names, or None without that table."""
+    if "ledger" not in content:
+        return None
+    reader = TableReader(folder, os.environ if environment is None else environment)
+    url: str = reader.table(LedgerTable, content["ledger"], "ledger").url
+    return url_beside(url, folder)
+
+
+def bundle_of(content: Mapping[str, Any], *, folder: Path) -> Path | None:
+    """The bundle that a parsed file's ``[model]`` names, or None without that table."""
+    if "model" not in content:
+        return None
+    bundle: Path = TableReader(folder, {}).table(ModelTable, content["model"], "model").bundle
+    return bundle
+
+
+def url_beside(url: str, folder: Path) -> str:
+    """A database's address; the relative path of a SQLite file is relative to ``folder``."""
+    name = url.removeprefix(_SQLITE)
+    if name == url or not name or name.startswith(("/", ":memory:")):
+        return url
+    return f"{_SQLITE}{folder / name}"
 
 
 def _check(settings: ScreeningSettings) -> None:

@@ -47,7 +47,7 @@ class ModelTable:
         max_attempts: Then a film is quarantined.
     """
 
-    bundle: str
+    bundle: Path
     device: str = "auto"
     batch_size: int = 8
     readers: int = 2

@@ -43,7 +43,8 @@ def test_from_storescu_to_the_report_in_the_study(
             subprocess.run([*command, str(scp.port), str(film)], check=True, timeout=300)
 
     model = BundleModel.load(packaged_bundle, device="cpu")
-    options = WorkerOptions("worker", deliveries=(("sr", "pacs"), ("sr", "web"), ("sc", "pacs")))
+    deliveries = (("sr", "pacs"), ("sr", "web"), ("sc", "pacs"), ("seg", "web"))
+    options = WorkerOptions("worker", deliveries=deliveries)
     n = run_worker(taken.ledger, model, options, should_stop=lambda: False, when_idle=lambda: False)
     assert n == len(films)
     assert quarantine.entries(taken.ledger) == []
@@ -54,11 +55,12 @@ def test_from_storescu_to_the_report_in_the_study(
         **heatmap_builders(str(packaged_bundle), device="cpu"),
     }
     web = DicomWeb("web", dicomweb.DicomWebServer(orthanc.dicom_web, *ORTHANC_USER))
-    for destination, n in ((Pacs("pacs", peer), 2 * len(films)), (web, len(films))):
-        assert deliver_batch(taken.ledger, destination, builders, "delivery") == (n, 0)
+    for destination in (Pacs("pacs", peer), web):
+        assert deliver_batch(taken.ledger, destination, builders, "delivery") == (2 * len(films), 0)
     assert outbox.n_pending(taken.ledger) == 0
 
     predictions = {p.key.sop_uid: p for p in _results(taken)}
+    assert any(score.positive for said in predictions.values() for score in said.scores)
     for film in films:
         header = pydicom.dcmread(film, stop_before_pixels=True)
         reports = [
@@ -74,19 +76,34 @@ def test_from_storescu_to_the_report_in_the_study(
         assert [walker.presence(g) == "present" for g in groups] == [
             bool(score.positive) for score in said.scores
         ]
-        captures = [i for i in orthanc.instances(header.StudyInstanceUID) if i.Modality == "OT"]
-        cited = [i.SourceImageSequence[0].ReferencedSOPInstanceUID for i in captures]
-        assert (header.SOPInstanceUID in cited) == any(score.positive for score in said.scores)
-        stream = io.BytesIO()
-        pydicom.dcmwrite(stream, reports[0], enforce_file_format=True)
-        assert errors_of_dciodvfy(stream.getvalue(), tmp_path) == []
+        for modality in ("OT", "SEG"):  # the heat map, as a picture and as a segmentation
+            maps = [i for i in orthanc.instances(header.StudyInstanceUID) if i.Modality == modality]
+            cited = [_source_uid(i) for i in maps]
+            assert (header.SOPInstanceUID in cited) == any(score.positive for score in said.scores)
+            for image in maps:
+                assert errors_of_dciodvfy(_file_of(image), tmp_path) == []
+        assert errors_of_dciodvfy(_file_of(reports[0]), tmp_path) == []
 
     # What the PACS forwards to us of our own is no film.
     with taken.listener() as scp:
         back = Peer("MONAI_CXR", "127.0.0.1", scp.port, timeout_seconds=120.0)
-        returned = DicomInstance("", "", "", "", stream.getvalue())
+        returned = DicomInstance("", "", "", "", _file_of(reports[0]))
         assert storage_scu.store([returned], back, calling_ae="CXRSCU")[0].status == "0x0000"
     assert jobs.n_unfinished(taken.ledger) == 0
+
+
+def _source_uid(image: pydicom.Dataset) -> str:
+    if image.Modality == "SEG":
+        return (
+            image.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID
+        )
+    return image.SourceImageSequence[0].ReferencedSOPInstanceUID
+
+
+def _file_of(dataset: pydicom.Dataset) -> bytes:
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def _results(taken):

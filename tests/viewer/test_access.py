@@ -11,13 +11,12 @@ from clinical_app.grants import Grants
 from clinical_app.server import free_port, options
 from clinical_app.settings import (
     ViewerSettings,
-    bundle_of,
     is_this_machine,
-    ledger_address,
     parse_settings,
     read_settings,
 )
 from monai_cxr.errors import SettingsError
+from monai_cxr.screening.settings import bundle_of, ledger_of
 
 SECRET = "0123456789abcdef"
 OIDC = {
@@ -79,17 +78,30 @@ class TestSettings:
         assert settings.prevalence == {"Effusion": 0.05}
         assert content["ledger"] == {"url": "x"}
 
-    def test_the_ledger_and_bundle_of_a_screening_service_are_found(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("LEDGER", "sqlite:///a")
-        (tmp_path / "url").write_text("sqlite:///b\n")
-        assert ledger_address({"ledger": {"url": "sqlite:///c"}}) == "sqlite:///c"
-        assert ledger_address({"ledger": {"url_env": "LEDGER"}}) == "sqlite:///a"
-        assert ledger_address({"ledger": {"url_file": str(tmp_path / "url")}}) == "sqlite:///b"
-        assert ledger_address({"ledger": 3}) is None
+    def test_the_ledger_and_bundle_of_a_screening_service_are_found(self, tmp_path):
+        (tmp_path / "url").write_text("sqlite:////b\n")
+        environment = {"LEDGER": "postgresql://user@host/a"}
+
+        def found(**table: object) -> str | None:
+            return ledger_of({"ledger": table}, folder=tmp_path, environment=environment)
+
+        assert found(url="sqlite:///c") == f"sqlite:///{tmp_path}/c"
+        assert found(url_env="LEDGER") == "postgresql://user@host/a"
+        assert found(url_file="url") == "sqlite:////b"
+        assert ledger_of({}, folder=tmp_path) is None
         with pytest.raises(SettingsError, match="url_file"):
-            ledger_address({"ledger": {"url_file": str(tmp_path / "absent")}})
-        assert bundle_of({"model": {"bundle": "b"}}) == "b"
-        assert bundle_of({}) is None
+            found(url_file="absent")
+        with pytest.raises(SettingsError, match="table"):
+            ledger_of({"ledger": 3}, folder=tmp_path)
+        assert bundle_of({"model": {"bundle": "b"}}, folder=tmp_path) == tmp_path / "b"
+        assert bundle_of({}, folder=tmp_path) is None
+
+    def test_relative_paths_are_beside_the_file(self, tmp_path):
+        path = tmp_path / "s.toml"
+        path.write_text("[viewer]\nledger = 'sqlite:///l.sqlite'\nstore = 'kept.sqlite'\n")
+        settings, _ = read_settings(path)
+        assert settings.ledger == f"sqlite:///{tmp_path}/l.sqlite"
+        assert settings.store == str(tmp_path / "kept.sqlite")
 
     @pytest.mark.parametrize("text", ["[viewer", "viewer = 3", "\xff"])
     def test_a_broken_file_is_a_sentence(self, tmp_path, text):
