@@ -8,15 +8,14 @@ which image. The report is PRELIMINARY and UNVERIFIED: no physician has looked a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code as DicomCode
 
-from monai_cxr import findings
 from monai_cxr.dicom.instances import (
     MANUFACTURER,
     DicomInstance,
@@ -30,21 +29,21 @@ from monai_cxr.dicom.instances import (
 )
 from monai_cxr.dicom.parsing import keep_quiet
 from monai_cxr.dicom.report_document import add_predecessor, add_private_schemes, report_document
+from monai_cxr.dicom.report_groups import (
+    Values,
+    Wording,
+    encoded_group,
+    encoded_item,
+    measurement_group,
+)
 from monai_cxr.errors import NotCalibrated, SettingsError
-from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require
-from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
+from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
 
-_PROBABILITY = DicomCode("122157", "DCM", "Probability")
-_PRESENCE = DicomCode("705057003", "SCT", "Presence")
-_PRESENT = DicomCode("52101004", "SCT", "Present")
-_ABSENT = DicomCode("272519000", "SCT", "Absent")
-_CLINICAL_FINDING = DicomCode("404684003", "SCT", "Clinical finding")
 _CHEST_RADIOGRAPHY = DicomCode("399208008", "SCT", "Plain chest X-ray")
-_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
 _DEVICE = DicomCode("121007", "DCM", "Device")
 _REPORT_TITLE = DicomCode("126000", "DCM", "Imaging Measurement Report")
-_NO_UNITS = DicomCode("1", "UCUM", "no units")
+_IMAGING_MEASUREMENTS = "126010"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +103,17 @@ def structured_report(
         groups = [
             group
             for film, image in zip(reported, evidence, strict=True)
-            for group in _groups(sr, film.prediction, image, points, calibration)
+            for group in _groups(film, image, points, calibration)
         ]
-        report = report_document(evidence, model, _content(sr, evidence, model, groups))
+        content = _content(sr, evidence, model, groups[0][0])
+        _leave_room(content)
+        report = report_document(evidence, model, content)
         names = {score.finding for film in reported for score in film.prediction.scores}
         add_private_schemes(report, names)
         if predecessor is not None:
             add_predecessor(report, predecessor)
         stamp(report, created or datetime.now().astimezone())
-        return written(report)
+        return _with_groups(written(report), (encoded_group(*group) for group in groups))
 
 
 def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
@@ -137,8 +138,8 @@ def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset])
     return films[0].prediction.model
 
 
-def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, groups: list[Any]) -> Any:
-    """TID 1500: observer (TID 1001), procedure, image library (TID 1600), groups (TID 1501)."""
+def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, group: Wording) -> Any:
+    """TID 1500: observer (TID 1001), procedure, image library (TID 1600), one group (TID 1501)."""
     observer = sr.ObserverContext(
         _DEVICE,
         sr.DeviceObserverIdentifyingAttributes(
@@ -153,7 +154,7 @@ def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, groups: lis
     return sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=_CHEST_RADIOGRAPHY,
-        imaging_measurements=groups,
+        imaging_measurements=[measurement_group(group)],
         title=_REPORT_TITLE,
         referenced_images=listed or None,
     )[0]
@@ -166,51 +167,52 @@ def _can_be_listed(image: Dataset) -> bool:
 
 
 def _groups(
-    sr: Any,
-    prediction: Prediction,
+    film: ReportedFilm,
     image: Dataset,
     points: Mapping[str, OperatingPoint],
     calibration: str,
-) -> list[Any]:
-    source = sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)
-    groups = []
+) -> Iterator[tuple[Wording, Values]]:
+    prediction = film.prediction
     for score in prediction.scores:
         if math.isnan(score.probability):
             continue
-        finding = FINDINGS[score.finding]
-        tracking = derived_uid(image.SOPInstanceUID, prediction.model.digest, score.finding)
-        algorithm = sr.AlgorithmIdentification(
-            name=prediction.model.name,
-            version=prediction.model.version or "unknown",
-            parameters=_parameters(prediction, points.get(score.finding), calibration),
-            family=_ARTIFICIAL_INTELLIGENCE,
-            manufacturer=MANUFACTURER,
-        )
-        group = sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(
-                uid=tracking, identifier=f"monai_cxr:{finding.name}"
+        parameters = _parameters(prediction, points.get(score.finding), calibration)
+        yield (
+            Wording(
+                score.finding,
+                score.positive,
+                prediction.model,
+                tuple(parameters),
+                str(image.SOPClassUID),
             ),
-            finding_category=_CLINICAL_FINDING,
-            finding_type=_code(finding.code),
-            finding_sites=[sr.FindingSite(_code(finding.site))],
-            algorithm_id=algorithm,
-            measurements=[sr.Measurement(_PROBABILITY, _rounded(score.probability), _NO_UNITS)],
-            qualitative_evaluations=_presence(sr, score),
-            source_images=[source],
+            Values(
+                derived_uid(image.SOPInstanceUID, prediction.model.digest, score.finding),
+                score.probability,
+                str(image.SOPInstanceUID),
+            ),
         )
-        groups.append(group)
-    return groups
 
 
-def _rounded(probability: float) -> float:
-    """Six decimals: a Numeric Value is a DS of at most 16 characters (PS3.5 6.2)."""
-    return round(probability, 6)
+def _with_groups(instance: DicomInstance, groups: Iterable[bytes]) -> DicomInstance:
+    """Put encoded groups where the document has the stand-in; nothing of a film comes after it."""
+    before, _, after = instance.data.rpartition(encoded_item(_stand_in()))
+    return replace(instance, data=before + b"".join(groups) + after)
 
 
-def _presence(sr: Any, score: FindingScore) -> list[Any]:
-    if score.positive is None:
-        return []
-    return [sr.QualitativeEvaluation(_PRESENCE, _PRESENT if score.positive else _ABSENT)]
+def _leave_room(content: Dataset) -> None:
+    """Put the stand-in into the container of Imaging Measurements (126010, DCM)."""
+    for item in content.ContentSequence:
+        if item.ConceptNameCodeSequence[0].CodeValue == _IMAGING_MEASUREMENTS:
+            item.add_new("ContentSequence", "SQ", [_stand_in()])
+            item["ContentSequence"].is_undefined_length = True
+            item.is_undefined_length_sequence_item = True
+    content["ContentSequence"].is_undefined_length = True
+
+
+def _stand_in() -> Dataset:
+    item = Dataset()
+    item.TextValue = "groups"
+    return item
 
 
 def _parameters(
@@ -230,7 +232,3 @@ def _parameters(
     if prediction.flags:
         parameters.append(f"cautions={', '.join(prediction.flags)}")
     return parameters
-
-
-def _code(code: findings.Code) -> DicomCode:
-    return DicomCode(code.value, code.scheme, code.meaning)
