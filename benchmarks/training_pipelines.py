@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 FINDINGS = 14
+START = "fork"  # of loader processes, as on Linux by default, also below a spawned process
 READ_AHEAD = 4  # batches: two loader processes times torch's prefetch_factor of two
 
 
@@ -96,7 +97,10 @@ def plain(paths: list[str], size: int, batch: int, device: torch.device) -> Pipe
     network.classifier = nn.Linear(network.classifier.in_features, FINDINGS)
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
-    loader = DataLoader(PlainFilms(paths, size), batch, shuffle=True, num_workers=2, drop_last=True)
+    loader = DataLoader(
+        PlainFilms(paths, size), batch, shuffle=True, num_workers=2, drop_last=True,
+        multiprocessing_context=START,
+    )  # fmt: skip
     step = plain_step(network, optimizer, device)
     return Pipeline("plain", endless(loader), step, READ_AHEAD)
 
@@ -120,7 +124,7 @@ def monai(paths: list[str], size: int, batch: int, device: torch.device) -> Pipe
     data = [{"image": path, "label": torch.zeros(FINDINGS)} for path in paths]
     loader = monai.data.DataLoader(
         monai.data.Dataset(data, transform), batch_size=batch, shuffle=True, num_workers=2,
-        drop_last=True,
+        drop_last=True, multiprocessing_context=START,
     )  # fmt: skip
     network = DenseNet121(2, 1, FINDINGS).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)

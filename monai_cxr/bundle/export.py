@@ -16,6 +16,7 @@ from monai_cxr.bundle.exports import Export, Parity, read_exports, write_exports
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.parity import measure_parity, require_parity
 from monai_cxr.bundle.torch_runtime import open_torch
+from monai_cxr.evaluation.logits import sigmoid
 
 Progress = Callable[[int, int], None]
 
@@ -102,7 +103,7 @@ def _compared(model: BundleModel, folder: Path, made: Export, films: ExportFilms
         open_export(folder, made, "cpu"),
         films.comparison,
         films.labels,
-        model.probabilities,
+        model.probabilities if model.calibrated else sigmoid,
         source=films.source,
     )
     require_parity(parity, made.precision, made.name)

@@ -28,6 +28,7 @@ from monai_cxr.screening import intake
 from monai_cxr.screening.dicom_network import (
     AllowedSender,
     application,
+    poll_calmly,
     send_at_once,
     server_tls,
 )
@@ -134,6 +135,7 @@ class StorageScp:
                 ssl_context=None if settings.tls is None else server_tls(settings.tls),
                 evt_handlers=[
                     (event.EVT_CONN_OPEN, send_at_once),
+                    (event.EVT_CONN_OPEN, poll_calmly),
                     (event.EVT_REQUESTED, self._admit),
                     (event.EVT_C_STORE, self._store),
                     (event.EVT_N_ACTION, self._commit),

@@ -16,7 +16,7 @@ from monai_cxr.bundle.digests import DIGESTS_NAME, EXPORTS_NAME, read_digests, w
 from monai_cxr.bundle.export import export
 from monai_cxr.bundle.export_formats import check_format
 from monai_cxr.bundle.exports import Parity, read_exports
-from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.model import CALIBRATION_NAME, BundleModel
 from monai_cxr.bundle.packaging import verify
 from monai_cxr.bundle.parity import measure_parity, require_parity
 from monai_cxr.bundle.runtime import NetworkOutput
@@ -142,6 +142,12 @@ class TestRefused:
         with pytest.raises(SettingsError, match="'onnx' is refused: a logit changes by"):
             export(bundle, "onnx", films=[phantom_index.path])
         assert contents(bundle) == before
+
+    def test_without_calibration_the_plain_sigmoid_is_compared(self, bundle, phantom_index):
+        (bundle / CALIBRATION_NAME).unlink()
+        write_digests(bundle)
+        made = export(bundle, "onnx", films=[phantom_index.path])
+        assert 0 <= made.parity.mean_probability_change <= made.parity.max_probability_change < 1e-3
 
     @pytest.mark.parametrize(
         ("to", "precision", "says"),
