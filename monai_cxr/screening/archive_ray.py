@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ import numpy as np
 from monai_cxr.bundle.model import OPERATING_POINTS_NAME
 from monai_cxr.dicom.instances import DicomInstance
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
-from monai_cxr.errors import InputError
+from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.evaluation.operating_points import read_operating_points
 from monai_cxr.files import read_bytes
 from monai_cxr.optional import require
@@ -54,6 +55,7 @@ SHARD = 2_000
 _COMMIT = 32
 _LEASE_SECONDS = 86_400.0
 _BACKOFF_POLL_SECONDS = 1.0
+_KNOCK_SECONDS = 10.0
 
 _Done = tuple[list[Outcome], list[tuple[int, Exception]], dict[str, DicomInstance]]
 
@@ -79,6 +81,7 @@ def screen_archive_on_ray(
 
     Raises:
         MissingDependency: Without the extra ``ray``.
+        SettingsError: If no cluster answers at the address.
     """
     options = options or ArchiveOptions()
     ray = require("ray", extra="ray")
@@ -111,12 +114,26 @@ def _cluster(ray: Any, address: str, workers: int) -> Iterator[None]:
         # One processor more than the actors take: a pool that takes them all can wait for ever.
         ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, **quiet)
     else:
-        ray.init(address=address, **quiet)
+        try:
+            _knock(address)
+            ray.init(address=address, **quiet)
+        except (OSError, RuntimeError):
+            raise SettingsError(
+                f"No Ray cluster answers at '{address}'. Start one with 'ray start --head', check "
+                "the address, and set RAY_AUTH_MODE=token where the cluster asks for a token."
+            ) from None
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at ``host:port``, which Ray itself asks for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def _screen_shard(

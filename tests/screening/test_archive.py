@@ -16,12 +16,14 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from dicom_peers import free_port
 from PIL import Image
 
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.files import read_radiograph
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.screening.archive import ArchiveOptions, screen_archive
+from monai_cxr.screening.archive_ray import screen_archive_on_ray
 from monai_cxr.screening.archive_source import archive_files
 from monai_cxr.screening.ledger import audit, counts, open_ledger
 from monai_cxr.screening.ledger.counts import Counts
@@ -142,6 +144,12 @@ class TestArchive:
         _assert_same_table(screened[0], out)
         with open_ledger(out / "ledger.sqlite") as ledger:
             assert audit.verify(ledger).is_intact
+
+    def test_no_ray_cluster_is_a_sentence(self, archive, packaged_bundle, tmp_path):
+        pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'.")
+        address = f"127.0.0.1:{free_port()}"
+        with pytest.raises(SettingsError, match=f"No Ray cluster answers at '{address}'"):
+            screen_archive_on_ray(archive, packaged_bundle, tmp_path / "out", address=address)
 
     def test_a_ray_cluster_gives_the_same_also_after_a_killed_driver(
         self, screened, archive, packaged_bundle, tmp_path
