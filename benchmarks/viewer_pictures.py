@@ -81,7 +81,9 @@ class Camera:
 
     def _settled(self) -> bool:
         waiting = "[data-testid=stSkeleton], [data-stale=true]"
-        return not self.page.driver.find_elements("css selector", waiting)
+        running = self.page.attribute(".stApp", "data-test-script-state") != "notRunning"
+        told = self.page.text(".status")  # a word to the reader, gone after some seconds
+        return not running and not told and not self.page.driver.find_elements("css selector", waiting)
 
     def walk(self, n_studies: int) -> None:
         """Through all pages, once."""
