@@ -80,17 +80,19 @@ class Camera:
         picture.save(self.out / f"viewer-{name}-{self.theme}-{self.screen}.png", optimize=True)
 
     def _settled(self) -> bool:
+        page = self.page
+        if page.attribute(".stApp", "data-test-script-state") != "notRunning":
+            return False
+        if page.text(".status"):  # a word to the reader, gone after some seconds
+            return False
         waiting = "[data-testid=stSkeleton], [data-stale=true]"
-        running = self.page.attribute(".stApp", "data-test-script-state") != "notRunning"
-        told = self.page.text(".status")  # a word to the reader, gone after some seconds
-        return not running and not told and not self.page.driver.find_elements("css selector", waiting)
+        return not page.driver.find_elements("css selector", waiting)
 
     def walk(self, n_studies: int) -> None:
         """Through all pages, once."""
         page = self.page
         page.open()
-        page.until_rows(n_studies)
-        page.until(lambda: page.text(".chip:nth-child(4) b") == "0", "the analysis")
+        page.until_analysed(n_studies)
         self.take("worklist")
         self.read()
         for name in PAGES:

@@ -142,7 +142,6 @@ export class Desk {
     const { current: study, currentImage: image } = this;
     this.pane.title.textContent = this.priorOn ? `This study ${study.day}` : "";
     this.toolbar.paintWhere(study, image, this.image);
-    this.pane.root.dataset.heat = "";
     if (image.film) this.pane.show(image.film, image.heat, `Film of study ${study.name}, ${image.view}`);
     else this.pane.clear(image.sentence || "There is no film to show.");
     this.showPrior();

@@ -33,7 +33,7 @@ export class Pane {
   async show(url, heatUrl, label) {
     if (this.url === url) return;
     this.url = url;
-    this.heat = null;
+    this.cool();
     this.rulers = [];
     const slow = setTimeout(() => this.say("Loading the film"), 150);
     try {
@@ -60,6 +60,11 @@ export class Pane {
     if (heatUrl) await this.warm(url, heatUrl);
   }
 
+  cool() {
+    this.heat = null;
+    this.root.dataset.heat = "";
+  }
+
   async warm(url, heatUrl) {
     try {
       const heat = await heatmaps(heatUrl);
@@ -74,6 +79,7 @@ export class Pane {
 
   clear(sentence) {
     this.url = "";
+    this.cool();
     this.film = null;
     this.draw();
     this.say(sentence);
