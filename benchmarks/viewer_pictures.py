@@ -72,12 +72,12 @@ def _age(number: int) -> float:
 
 def made_up_readings(folder: Path, store: LocalStore) -> None:
     """Two readers have read every study that came before today."""
-    for number, path in enumerate(sorted(folder.glob("[0-9]*.dcm"))):
-        if number < TODAY:
-            continue
+    films = enumerate(sorted(folder.glob("[0-9]*.dcm")))
+    before = [(path.stat().st_mtime, number, path) for number, path in films if number >= TODAY]
+    for came, number, path in sorted(before):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         reader, study = READERS[number % 2], str(header.StudyInstanceUID)
-        at = path.stat().st_mtime + 60.0 * (12 + 17 * (number % 5))
+        at = came + 60.0 * (12 + 17 * (number % 5))
         said = {
             name: FindingReview("disagree" if (number + place) % 7 == 0 else "agree")
             for place, name in enumerate(JUDGED[number % len(JUDGED)])

@@ -42,8 +42,6 @@ FRAME = """
 [data-testid="stMetricValue"] { font-size: 1.85rem; font-variant-numeric: tabular-nums; }
 .stMainBlockContainer:has(.st-key-narrow) { max-width: 88.5rem; margin: 0 auto; }
 [data-testid="stMain"]:has(.st-key-narrow) { scrollbar-gutter: stable; }
-[data-testid="stFileUploader"]:not(:has([data-testid="stFileUploaderFile"]))
-  [data-testid="stFileUploaderDropzone"] { min-height: 16rem; justify-content: center; }
 </style>
 """
 """Slim frame: the film gets the screen."""

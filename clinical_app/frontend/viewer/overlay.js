@@ -60,7 +60,7 @@ export function drawBox(context, at, box, title, chosen) {
     context.strokeRect(left, top, Math.abs(bx - ax), Math.abs(by - ay));
   }
   context.setLineDash([]);
-  label(context, one, title, left, top);
+  label(context, one, title, left, Math.max(top, 20 * one)); // inside where the box begins at the edge
 }
 
 function label(context, unit, text, left, bottom) {
