@@ -2,7 +2,8 @@
 
     python benchmarks/viewer_pictures.py --bundle demo/bundle --archive demo/archive --out pictures
 
-The films are phantoms. The pictures of the upright monitor are written at a third of its size.
+The films are phantoms, and two readers who do not exist have read what came before today. The
+pictures of the upright monitor are written at a third of its size.
 """
 
 from __future__ import annotations
@@ -25,10 +26,17 @@ sys.path.insert(0, str(ROOT / "tests" / "viewer"))
 
 from browser import Browser, Viewer  # noqa: E402
 
+from monai_cxr.review.local_store import LocalStore  # noqa: E402
+from monai_cxr.review.reviews import Access, FindingReview, Review  # noqa: E402
+
 ENTER, DOWN = "\ue007", "\ue015"
 SCREENS = {"wide": (1280, 860, 1), "tall": (2160, 3840, 3)}
 THEMES = ("dark", "light")
 PAGES = ("upload", "model", "monitoring", "operations", "audit", "account")
+TODAY = 24
+"""So many studies came today and are unread."""
+READERS = ("anna", "bela")
+JUDGED = (("Effusion", "Pneumonia"), ("Pneumothorax", "Mass", "Nodule"), ("Atelectasis",))
 SETTINGS = "[viewer]\ntheme = 'system'\n[viewer.prevalence]\nPneumothorax = 0.01\nEffusion = 0.08\n"
 
 
@@ -48,11 +56,37 @@ def chosen_films(archive: Path, folder: Path, n_patients: int) -> int:
     now = time.time()
     for number, path in enumerate(paths):
         copy = Path(shutil.copy(path, folder / f"{number:03d}.dcm"))
-        os.utime(copy, (now - 60 * (11 * number + 3),) * 2)
+        os.utime(copy, (now - _age(number),) * 2)
     _changed(folder / "001.dcm", folder / "side.dcm", ViewPosition="LL", PatientID="SIDE")
     _changed(folder / "002.dcm", folder / "child.dcm", PatientAge="009Y", PatientID="CHILD")
     (folder / "letter.dcm").write_bytes(b"This is no film. " * 50)
     return len(paths) + 3
+
+
+def _age(number: int) -> float:
+    """Seconds since a study came: today's a few minutes apart, the others over nine days."""
+    if number < TODAY:
+        return 60.0 * (11 * number + 3)
+    return 86400.0 * (1.0 + (number * 0.618 % 1.0) * 9.0)
+
+
+def made_up_readings(folder: Path, store: LocalStore) -> None:
+    """Two readers have read every study that came before today."""
+    films = enumerate(sorted(folder.glob("[0-9]*.dcm")))
+    before = [(path.stat().st_mtime, number, path) for number, path in films if number >= TODAY]
+    for came, number, path in sorted(before):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        reader, study = READERS[number % 2], str(header.StudyInstanceUID)
+        at = came + 60.0 * (12 + 17 * (number % 5))
+        said = {
+            name: FindingReview("disagree" if (number + place) % 7 == 0 else "agree")
+            for place, name in enumerate(JUDGED[number % len(JUDGED)])
+        }
+        store.record(Access(at - 60.0, reader, "reader", "opened", study))
+        store.record(Access(at, reader, "reader", "finished", study))
+        seconds = 31.0 + 9 * (number % 7)
+        instance = str(header.SOPInstanceUID)
+        store.save(Review(study, instance, reader, "", said, seconds=seconds, finished=True, at=at))
 
 
 def _changed(source: Path, target: Path, **values: str) -> None:
@@ -80,15 +114,19 @@ class Camera:
         picture.save(self.out / f"viewer-{name}-{self.theme}-{self.screen}.png", optimize=True)
 
     def _settled(self) -> bool:
+        page = self.page
+        if page.attribute(".stApp", "data-test-script-state") != "notRunning":
+            return False
+        if page.text(".status"):  # a word to the reader, gone after some seconds
+            return False
         waiting = "[data-testid=stSkeleton], [data-stale=true]"
-        return not self.page.driver.find_elements("css selector", waiting)
+        return not page.driver.find_elements("css selector", waiting)
 
     def walk(self, n_studies: int) -> None:
         """Through all pages, once."""
         page = self.page
         page.open()
-        page.until_rows(n_studies)
-        page.until(lambda: page.text(".chip:nth-child(4) b") == "0", "the analysis")
+        page.until_analysed(n_studies)
         self.take("worklist")
         self.read()
         for name in PAGES:
@@ -120,14 +158,16 @@ def main() -> None:
     parser.add_argument("--bundle", required=True)
     parser.add_argument("--archive", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--patients", type=int, default=24)
+    parser.add_argument("--patients", type=int, default=48)
     parser.add_argument("--screens", nargs="+", default=list(SCREENS), choices=list(SCREENS))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    os.environ["LOGNAME"] = READERS[0]  # whom the viewer takes for its reader
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "films").mkdir()
         n = chosen_films(options.archive, folder / "films", options.patients)
+        made_up_readings(folder / "films", LocalStore(folder / "reviews.sqlite"))
         (folder / "viewer.toml").write_text(SETTINGS)
         arguments = ["--files", str(folder / "films"), "--settings", str(folder / "viewer.toml")]
         viewer = Viewer([options.bundle, *arguments], folder)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-_FRONTEND = files("clinical_app") / "frontend"
+from clinical_app.javascript import joined
+
+FRONTEND = Path(__file__).with_name("frontend")
+VIEWER = FRONTEND / "viewer" / "main.js"
+WORKLIST = FRONTEND / "worklist.js"
 
 
-def _asset(name: str) -> str:
-    return (_FRONTEND / name).read_text(encoding="utf-8")
+def _style(name: str) -> str:
+    return (FRONTEND / name).read_text(encoding="utf-8")
 
 
 def viewer(data: dict[str, Any], *, key: str, on_go: Callable[[], None]) -> None:
@@ -20,8 +24,8 @@ def viewer(data: dict[str, Any], *, key: str, on_go: Callable[[], None]) -> None
     mount = st.components.v2.component(
         "cxr_viewer",
         html='<div class="desk"></div>',
-        css=_asset("viewer.css"),
-        js=_asset("viewer.js"),
+        css=_style("viewer.css"),
+        js=joined(VIEWER),
     )
     mount(key=key, data=data, on_go_change=on_go)
 
@@ -31,7 +35,7 @@ def worklist(data: dict[str, Any], *, key: str, on_open: Callable[[], None]) -> 
     mount = st.components.v2.component(
         "cxr_worklist",
         html='<div class="worklist"></div>',
-        css=_asset("worklist.css"),
-        js=_asset("worklist.js"),
+        css=_style("worklist.css"),
+        js=joined(WORKLIST),
     )
     mount(key=key, data=data, on_open_change=on_open)

@@ -24,20 +24,24 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 
 FRAME = """
 <style>
+/* One type scale: every length of type is a multiple of the root's, which follows the screen. */
+@media (min-width: 2000px) { html:root { font-size: 16px; } }
+@media (min-width: 2000px) and (min-height: 2000px) { html:root { font-size: 24px; } }
 .stMainBlockContainer, .block-container { padding: 4.1rem 1rem .6rem; max-width: none; }
 .stAppHeader { height: 3.4rem; min-height: 3.4rem; }
 [data-testid="stMain"] :is(h1, h2) { font-weight: 650; letter-spacing: 0; }
-[data-testid="stMain"] h1 { font-size: 22px; padding: .3rem 0 .2rem; }
-[data-testid="stMain"] h2 { font-size: 17px; padding: .9rem 0 .1rem; }
+[data-testid="stMain"] h1 { font-size: 1.57rem; padding: .3rem 0 .2rem; }
+[data-testid="stMain"] h2 { font-size: 1.21rem; padding: .9rem 0 .1rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a) {
   color: inherit !important; }
 [data-testid="stCaptionContainer"] { opacity: .82; }
-.thumbnail { width: 96px; height: 96px; display: grid; place-items: center; background: #000;
-  border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: 12px; }
+.thumbnail { width: 6.9rem; height: 6.9rem; display: grid; place-items: center; background: #000;
+  border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: .86rem; }
 .thumbnail > * { grid-area: 1 / 1; }
-.thumbnail i { width: 96px; height: 96px; background: center / contain no-repeat; }
-[data-testid="stMetricValue"] { font-size: 26px; font-variant-numeric: tabular-nums; }
-.stMainBlockContainer:has(.st-key-narrow) { max-width: 1240px; margin: 0 auto; }
+.thumbnail i { width: 6.9rem; height: 6.9rem; background: center / contain no-repeat; }
+[data-testid="stMetricValue"] { font-size: 1.85rem; font-variant-numeric: tabular-nums; }
+.stMainBlockContainer:has(.st-key-narrow) { max-width: 88.5rem; margin: 0 auto; }
+[data-testid="stMain"]:has(.st-key-narrow) { scrollbar-gutter: stable; }
 </style>
 """
 """Slim frame: the film gets the screen."""

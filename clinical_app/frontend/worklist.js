@@ -1,21 +1,15 @@
 // Worklist: rows from an HTTP route, kept up to date, drawn only where they are seen, on keys.
 
+import { element } from "./element.js";
+
 const STATUSES = [
   ["", "All"], ["new", "New"], ["read", "Read"], ["waiting", "Waiting"],
   ["not analysed", "Not analysed"], ["failed", "Failed"],
 ];
 const URGENCY = { 1: "Act now", 2: "Soon", 3: "Routine", 4: "" };
 const MARK = { 1: "▲▲", 2: "▲", 3: "▵", 4: "" };
-const ROW = 38;
-const HEAD = 32;
+const ROW = 2.7; // rem
 const QUEUE = 400;
-
-function element(tag, name = "", text = "") {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  if (text) made.textContent = text;
-  return made;
-}
 
 function waited(seconds) {
   const minutes = Math.max(seconds, 0) / 60;
@@ -38,7 +32,11 @@ class Worklist {
     this.build();
     this.onKey = (event) => this.key(event);
     window.addEventListener("keydown", this.onKey, true);
-    this.observer = new ResizeObserver(() => this.draw());
+    this.measure();
+    this.observer = new ResizeObserver(() => {
+      this.measure();
+      this.draw();
+    });
     this.observer.observe(this.scroller);
   }
 
@@ -71,20 +69,27 @@ class Worklist {
       this.select();
     });
     top.append(this.chips, this.search);
-    const heads = element("div", "row heads");
+    this.heads = element("div", "row heads");
     ["", "Urgency", "Study", "Patient", "Flagged, or why not", "Waiting", "Studied", "View", "Status"]
-      .forEach((text) => heads.append(element("span", "", text)));
-    heads.setAttribute("aria-hidden", "true");
+      .forEach((text) => this.heads.append(element("span", "", text)));
+    this.heads.setAttribute("aria-hidden", "true");
     this.scroller = element("div", "scroller");
     this.scroller.setAttribute("role", "listbox");
     this.scroller.setAttribute("aria-label", "Studies, the most urgent first");
     this.scroller.tabIndex = 0;
     this.space = element("div", "space");
-    this.scroller.append(heads, this.space);
+    this.scroller.append(this.heads, this.space);
     this.scroller.addEventListener("scroll", () => this.draw());
     this.foot = element("div", "foot");
     this.foot.setAttribute("role", "status");
     this.root.append(top, this.scroller, this.foot);
+  }
+
+  // Rows are placed by script, so their height in pixels must be known: it follows the root's type.
+  measure() {
+    this.rowHeight = Math.round(ROW * parseFloat(getComputedStyle(document.documentElement).fontSize));
+    this.space.style.setProperty("--row", `${this.rowHeight}px`);
+    this.space.style.height = `${this.shown.length * this.rowHeight}px`;
   }
 
   update(data, send) {
@@ -162,7 +167,7 @@ class Worklist {
     if (!this.shown.some((row) => row.id === this.chosen)) {
       this.chosen = this.shown.length ? this.shown[0].id : "";
     }
-    this.space.style.height = `${this.shown.length * ROW}px`;
+    this.space.style.height = `${this.shown.length * this.rowHeight}px`;
     if (top) this.scroller.scrollTop = 0;
     this.draw();
     this.tell(this.shown.length ? "" : this.rows.length
@@ -176,8 +181,9 @@ class Worklist {
   }
 
   draw() {
-    const first = Math.max(Math.floor(this.scroller.scrollTop / ROW) - 4, 0);
-    const last = Math.min(first + Math.ceil(this.scroller.clientHeight / ROW) + 8, this.shown.length);
+    const { rowHeight, scroller } = this;
+    const first = Math.max(Math.floor(scroller.scrollTop / rowHeight) - 4, 0);
+    const last = Math.min(first + Math.ceil(scroller.clientHeight / rowHeight) + 8, this.shown.length);
     const now = Date.now() / 1000 + (this.offset || 0);
     const made = [];
     for (let i = first; i < last; i += 1) made.push(this.row(this.shown[i], i, now));
@@ -187,7 +193,7 @@ class Worklist {
 
   row(study, i, now) {
     const made = element("div", `row u${study.urgency} ${study.status.replace(" ", "-")}`);
-    made.style.top = `${i * ROW}px`;
+    made.style.top = `${i * this.rowHeight}px`;
     made.id = `row-${study.id}`;
     made.dataset.id = study.id;
     made.setAttribute("role", "option");
@@ -229,10 +235,11 @@ class Worklist {
     const at = this.shown.findIndex((row) => row.id === this.chosen);
     const to = Math.min(Math.max(at + by, 0), this.shown.length - 1);
     this.chosen = this.shown[to].id;
-    const { scrollTop, clientHeight } = this.scroller;
-    const seen = clientHeight - HEAD;
-    if (to * ROW < scrollTop) this.scroller.scrollTop = to * ROW;
-    if ((to + 1) * ROW > scrollTop + seen) this.scroller.scrollTop = (to + 1) * ROW - seen;
+    const { rowHeight, scroller } = this;
+    const [top, bottom] = [to * rowHeight, (to + 1) * rowHeight];
+    const seen = scroller.clientHeight - this.heads.offsetHeight;
+    if (top < scroller.scrollTop) scroller.scrollTop = top;
+    if (bottom > scroller.scrollTop + seen) scroller.scrollTop = bottom - seen;
     this.draw();
   }
 
@@ -250,7 +257,7 @@ class Worklist {
     }
     if (target instanceof HTMLElement && target.matches("input, textarea, select")) return;
     if (event.key === "Enter" && target instanceof HTMLElement && target.matches("button, a")) return;
-    const page = Math.max(Math.floor(this.scroller.clientHeight / ROW) - 1, 1);
+    const page = Math.max(Math.floor(this.scroller.clientHeight / this.rowHeight) - 1, 1);
     const keys = {
       ArrowDown: () => this.move(1), j: () => this.move(1), ArrowUp: () => this.move(-1), k: () => this.move(-1),
       PageDown: () => this.move(page), PageUp: () => this.move(-page),

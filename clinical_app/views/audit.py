@@ -10,6 +10,9 @@ from clinical_app import session
 from monai_cxr.errors import DeliveryError
 
 _LAST = 500
+_ON_SCREEN = 18
+_PIXELS = 640
+"""Height of a table with more lines than that; it scrolls."""
 
 
 def page() -> None:
@@ -38,4 +41,5 @@ def page() -> None:
             ],
             hide_index=True,
             width="stretch",
+            height=_PIXELS if len(lines) > _ON_SCREEN else "content",
         )

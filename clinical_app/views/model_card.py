@@ -63,7 +63,7 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
     finding = st.selectbox(
         "Finding", performance.findings, format_func=title_of, key="model_finding"
     )
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([1.2, 1.0], gap="large")
     with left:
         _trade(service, performance, finding)
     with right:
@@ -113,8 +113,8 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
     chosen = trade.trade_at(performance, finding, points[word], prevalence)
     if chosen is not None:
         st.markdown(trade.trade_sentence(chosen))
-        rows = trade.trade_rows(chosen, trade_of(in_use, prevalence))
-        st.dataframe(rows, hide_index=True, width="stretch", height="content")
+        columns = trade.trade_columns(chosen, trade_of(in_use, prevalence))
+        st.table({name: _as_written(column) for name, column in columns.items()})
     st.vega_lite_chart(
         charts.roc(
             [_place(point) for point in points.values()], _place(points[word]), _used(in_use)
@@ -124,6 +124,11 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
         "Circle: chosen here, on the films of this evaluation. Diamond: in use, on the films that "
         "chose it. Intervals take films for independent. Nothing is changed by this slider."
     )
+
+
+def _as_written(column: dict[str, str]) -> dict[str, str]:
+    """A column for a table, which breaks lines where a data frame clips, but reads Markdown."""
+    return {name: words.replace(">", r"\>") for name, words in column.items()}
 
 
 def _place(point: CurvePoint) -> tuple[float, float]:

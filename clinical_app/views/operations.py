@@ -75,7 +75,7 @@ def _quarantine(
     number = 1
     top, turn = st.columns([1, 1], vertical_alignment="bottom")
     top.button(
-        f"Try all {len(failed)} failed again",
+        f"Try all failed again ({len(failed)})",
         disabled=not failed,
         key="retry",
         on_click=_retry,

@@ -85,9 +85,9 @@ def trade_sentence(trade: AtPrevalence) -> str:
     )
 
 
-def trade_rows(chosen: AtPrevalence, in_use: AtPrevalence | None) -> list[dict[str, str]]:
-    """The chosen threshold beside the operating point in use, a row a measure."""
-    rows = []
+def trade_columns(chosen: AtPrevalence, in_use: AtPrevalence | None) -> dict[str, dict[str, str]]:
+    """The chosen threshold beside the operating point in use: by column, words by measure."""
+    columns: dict[str, dict[str, str]] = {"Chosen here (95 %)": {}, "In use (95 %)": {}}
     for name, meaning, words in (
         ("Sensitivity", "of films with it are flagged", _share),
         ("Specificity", "of films without it are not", _share),
@@ -95,15 +95,9 @@ def trade_rows(chosen: AtPrevalence, in_use: AtPrevalence | None) -> list[dict[s
         ("NPV", "of unflagged films are free of it", _share),
         ("Flagged", "per 1,000 films", _flags),
     ):
-        key = name.lower()
-        rows.append(
-            {
-                "": f"{name}: {meaning}",
-                "Chosen here (95 %)": words(getattr(chosen, key)),
-                "In use (95 %)": words(getattr(in_use, key)) if in_use else "-",
-            }
-        )
-    return rows
+        for column, known in zip(columns.values(), (chosen, in_use), strict=True):
+            column[f"{name}: {meaning}"] = words(getattr(known, name.lower())) if known else "-"
+    return columns
 
 
 def _share(interval: Interval) -> str:

@@ -128,6 +128,11 @@ class Browser:
     def until_rows(self, n: int) -> None:
         self.until(lambda: int(self.attribute(".worklist", "data-rows") or -1) >= n, f"{n} studies")
 
+    def until_analysed(self, n: int) -> None:
+        """Wait for studies, and until none waits for the model."""
+        self.until_rows(n)
+        self.until(lambda: self.text(".chip:nth-child(4) b") == "0", "the analysis")
+
     def until_painted(self) -> str:
         return self.until(lambda: self.attribute(".pane", "data-painted"), "a film")
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from browser import Browser, Viewer, require_chromium
 
+from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
+from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import Preset, levels
 from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.evaluation.performance import evaluate
+from monai_cxr.evaluation.predictions import load_predictions
+from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.results import EvaluationIdentity
 from monai_cxr.files import read_display
 from monai_cxr.review.local_store import LocalStore
 
@@ -26,11 +35,56 @@ def films(phantom_index, tmp_path_factory):
     return folder
 
 
+POINTING = {"estimate": 0.7, "low": 0.6, "high": 0.8}
+NO_BETTER_THAN_CHANCE = ("Effusion", "Edema", "Mass")
+
+
 @pytest.fixture(scope="module")
-def viewer(films, packaged_bundle, tmp_path_factory):
+def bundle(packaged_bundle, tmp_path_factory):
+    """A bundle with a report beside it that says of which findings its maps point to the place."""
+    folder = tmp_path_factory.mktemp("reported")
+    shutil.copytree(packaged_bundle, folder / "bundle")
+    make_it_point(folder / "bundle")
+    model = BundleModel.load(folder / "bundle", device="cpu")
+    identity = EvaluationIdentity(model={"name": "x", "digest": model.identity.digest})
+    table = load_predictions(predictions(model.findings))
+    write_report(evaluate(table, n_bootstrap=2, identity=identity), folder / "report")
+    measured = [
+        {"finding": name, "n": 40, "pointing": POINTING,
+         "by_chance": 0.9 if name in NO_BETTER_THAN_CHANCE else 0.1}
+        for name in model.findings
+    ]  # fmt: skip
+    content = {"format": "monai_cxr inspection", "localization": measured}
+    (folder / "report" / "inspection.json").write_text(json.dumps(content))
+    return folder / "bundle"
+
+
+def make_it_point(bundle) -> None:
+    """Give maps a hottest place: at 32 pixels they are one cell, and a short training is cold."""
+    config = bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(content | {"image_size": 128}), encoding="utf-8")
+    weights = torch.load(bundle / WEIGHTS_NAME, weights_only=True)
+    weights["class_layers.out.weight"].abs_()
+    torch.save(weights, bundle / WEIGHTS_NAME)
+    write_digests(bundle)
+
+
+def predictions(findings) -> pd.DataFrame:
+    made = np.random.default_rng(0)
+    names = [f"P{i}" for i in range(40)]
+    table = pd.DataFrame({"patient_id": names, "image_id": names})
+    for name in findings:
+        table[f"label_{name}"] = (np.arange(40) % 2).astype(float)
+        table[f"probability_{name}"] = made.random(40)
+    return table
+
+
+@pytest.fixture(scope="module")
+def viewer(films, bundle, tmp_path_factory):
     require_chromium()
     folder = tmp_path_factory.mktemp("viewer")
-    running = Viewer([str(packaged_bundle), "--files", str(films)], folder)
+    running = Viewer([str(bundle), "--files", str(films)], folder)
     yield running
     running.stop()
 
@@ -101,7 +155,7 @@ def _drag(browser, dx, dy):
 
 def test_a_reader_works_by_keyboard_alone(viewer, browser):
     browser.open()
-    browser.until_rows(5)
+    browser.until_analysed(5)
     browser.keys(DOWN, DOWN, ENTER)
     browser.until_painted()
     first = browser.case()
@@ -132,6 +186,114 @@ def test_a_reader_works_by_keyboard_alone(viewer, browser):
     browser.until(lambda: "read" in browser.text(".worklist .row.read"), "the study as read")
     browser.open("/monitoring")
     browser.until(lambda: "How often readers agree" in browser.text("body"), "the agreement")
+
+
+def test_boxes_are_drawn_where_the_model_localizes(browser):
+    browser.open()
+    browser.until_analysed(5)
+    browser.keys(DOWN, DOWN, ENTER)
+    browser.until_painted()
+    browser.until(lambda: browser.attribute(".pane", "data-heat") == "ready", "the heatmap")
+    assert not browser.attribute(".pane", "data-boxes")
+    assert box_pixels(browser) == 0
+    browser.keys("b")
+    findings = browser.run(
+        "return [...found.children].map((row) => row.dataset.finding);", ".findings"
+    )
+    drawn = set()
+    for finding in filter(None, findings):
+        browser.until(lambda now=finding: chosen(browser) == now, finding)
+        boxes = (browser.attribute(".pane", "data-boxes") or "").split()
+        assert not set(boxes) & set(NO_BETTER_THAN_CHANCE)
+        assert (box_pixels(browser) > 100) is bool(boxes)
+        drawn |= set(boxes) & {finding}
+        browser.keys(DOWN)
+    assert drawn
+    browser.keys("b")
+    assert browser.attribute(".pane", "data-boxes") == ""
+    assert box_pixels(browser) == 0
+
+
+def chosen(browser) -> str | None:
+    return browser.attribute(".finding[aria-selected=true]", "data-finding")
+
+
+def box_pixels(browser) -> int:
+    """Pixels over the film that have the colour of a box."""
+    return browser.run(
+        "const c = found; const d = c.getContext('2d').getImageData(0,0,c.width,c.height).data;"
+        "let n = 0; for (let i = 0; i < d.length; i += 4)"
+        " n += d[i] === 0x56 && d[i + 1] === 0xb4 && d[i + 2] === 0xe9;"
+        "return n;",
+        ".pane canvas.over",
+    )
+
+
+def test_the_report_of_a_study_opens_beside_it_and_prints(browser):
+    browser.open()
+    browser.until_analysed(5)
+    browser.keys(DOWN, DOWN, ENTER)
+    browser.until_painted()
+    headline, study = browser.text(".panel h2"), browser.text(".where strong")
+    browser.run("found.querySelector('a[target=_blank]').click();", ".panel .foot")
+    browser.until(lambda: len(browser.driver.window_handles) == 2, "the report's own tab")
+    browser.driver.switch_to.window(browser.driver.window_handles[-1])
+    browser.until(lambda: "Print or save as PDF" in browser.text("body"), "the report")
+    assert headline in browser.text("h1")
+    assert study in browser.driver.title
+    assert "Research use only" in browser.text("body")
+    assert browser.run("return found.naturalWidth;", "img") > 100
+    browser.driver.execute_script("window.print = () => { document.title = 'Printed'; };")
+    browser.driver.find_element("css selector", "button").click()
+    assert browser.driver.title == "Printed"
+
+
+def test_small_and_upright_screens_are_used_well(browser):
+    browser.resize(1280, 860)
+    browser.open()
+    browser.until_analysed(5)
+    browser.until(lambda: "UNKNOWN" in browser.text(".worklist"), "the file that is no film")
+    assert not browser.run(CUT_OFF, ".worklist", ".row span:not(.flagged)")
+    browser.resize(2160, 3840)
+    browser.until(lambda: root_type(browser) == 24, "the type of a 4K screen")
+    browser.until(lambda: box(browser, ".row[role=option]")["height"] == 65, "rows of that type")
+    browser.keys(DOWN, DOWN, ENTER)
+    browser.until_painted()
+    _upright(browser)
+    browser.resize(1280, 860)
+    browser.until(lambda: root_type(browser) == 14, "the type of a small screen")
+    assert not browser.run(CUT_OFF, ".desk", ".name, .number, .tool, .buttons button, .where span")
+
+
+def _upright(browser) -> None:
+    """The film is large, the panel as high as its findings, and nothing moves."""
+    pane, panel = box(browser, ".pane"), box(browser, ".panel")
+    last = box(browser, ".finding:last-child")
+    assert pane["width"] > 2100
+    assert pane["height"] > 0.6 * 3840
+    assert 0 < panel["top"] - pane["bottom"] < 24
+    assert 0 < 3840 - panel["bottom"] < 72
+    assert 0 < panel["bottom"] - last["bottom"] < 120
+    browser.keys(DOWN, DOWN)
+    assert box(browser, ".pane") == pane
+
+
+CUT_OFF = """
+return [...found.querySelectorAll(arguments[1])]
+  .filter((one) => one.scrollWidth > one.clientWidth && one.clientWidth)
+  .map((one) => one.textContent);
+"""
+
+
+def root_type(browser) -> float:
+    """Pixels of the root's type, which all other type follows."""
+    return browser.run("return parseFloat(getComputedStyle(found).fontSize);", "html")
+
+
+def box(browser, selector) -> dict[str, float]:
+    return browser.run(
+        "return found ? found.getBoundingClientRect().toJSON() : {height: 0};", selector
+    )
 
 
 def test_a_step_back_before_the_server_answers_is_not_lost(viewer, browser):

@@ -141,14 +141,14 @@ class TestModelPage:
         slider = test.select_slider(key=f"threshold_{drawn}")
         slider.set_value(slider.options[0]).run()
         assert " 0 missed" in next(m.value for m in test.markdown if "Of 1,000 films" in m.value)
-        rows = test.dataframe[0].value
-        assert list(rows[""].str.split(":").str[0]) == [
+        rows = test.table[0].value
+        assert list(rows.index.str.split(":").str[0]) == [
             "Sensitivity", "Specificity", "PPV", "NPV", "Flagged",
         ]  # fmt: skip
         test.number_input(key=f"prevalence_{drawn}").set_value(99.0).run()
-        moved = test.dataframe[0].value
-        assert list(moved["Chosen here (95 %)"][:2]) == list(rows["Chosen here (95 %)"][:2])
-        assert moved["Chosen here (95 %)"][2] != rows["Chosen here (95 %)"][2]
+        before, moved = (list(one["Chosen here (95 %)"]) for one in (rows, test.table[0].value))
+        assert moved[:2] == before[:2]
+        assert moved[2] != before[2]
 
     def test_says_that_the_bundle_on_disk_is_another(self, make_service, packaged_bundle, tmp_path):
         copy = tmp_path / "bundle"

@@ -147,6 +147,33 @@ def _roles_are_kept(page: Browser, proxies: dict[str, HeaderProxy], case: str, f
     says(page, "No access yet")
 
 
+def test_a_session_that_nobody_uses_locks(start, browsers, tmp_path):
+    """The screen locks by itself, and what was open can no longer be fetched."""
+    viewer = start("idle_minutes = 0.08")
+    page = browsers(viewer.url)
+    page.open()
+    case = _in_use(page, lambda: page.attribute(".worklist [aria-selected=true]", "data-id"))
+    page.open(f"/?case={case}")
+    film = _in_use(page, lambda: page.attribute(".pane", "data-painted"))
+    says(page, "Nobody used this session for 0.08 minutes. Your work is saved.")
+    assert fetched(page, film) == 403
+    assert not page.attribute(".pane", "data-painted")
+    actions = {line.action for line in LocalStore(tmp_path / "reviews.sqlite").accesses(50)}
+    assert {"opened", "locked"} <= actions
+    _press(page, "Continue", lambda: page.attribute(".pane", "data-painted"))
+    assert page.attribute(".pane", "data-painted") != film
+    assert fetched(page, film) == 403  # the link of before stays closed
+
+
+def _in_use(page: Browser, there: Callable[[], str | None]) -> str | None:
+    """Wait for a thing of the page; where a slow machine was locked before it came, go on."""
+    seen = page.until(lambda: there() or _shows(page, "Continue"), "the page")
+    if seen is True:
+        _press(page, "Continue", there)
+        return there()
+    return seen
+
+
 def test_an_openid_provider_signs_in_and_out(start, browsers):
     port = free_port("127.0.0.1", 0)
     with running_provider("anna", "olaf") as provider:

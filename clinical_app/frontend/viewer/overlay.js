@@ -1,0 +1,134 @@
+// Overlay: what lies over a film: heatmap, boxes, patient directions, rulers.
+
+// viridis at eight stops (van der Walt and Smith, CC0): even in lightness, colour-blind safe
+const VIRIDIS = [
+  [68, 1, 84], [70, 50, 127], [54, 92, 141], [39, 127, 142],
+  [31, 161, 135], [74, 194, 109], [159, 218, 58], [253, 231, 37],
+];
+
+// Returns whether there was a map of the finding.
+export function drawHeat(context, at, heat, finding, opacity) {
+  const picture = paintedHeat(heat, finding);
+  if (!picture) return false;
+  const [ax, ay] = at.toScreen(0, 0);
+  const [bx, by] = at.toScreen(at.film.columns, 0);
+  const [cx, cy] = at.toScreen(0, at.film.rows);
+  const [w, h] = [heat.columns, heat.rows];
+  context.globalAlpha = opacity;
+  context.imageSmoothingEnabled = true;
+  context.setTransform((bx - ax) / w, (by - ay) / w, (cx - ax) / h, (cy - ay) / h, ax, ay);
+  context.drawImage(picture, 0, 0);
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.globalAlpha = 1;
+  return true;
+}
+
+function paintedHeat(heat, finding) {
+  if (heat.painted.has(finding)) return heat.painted.get(finding);
+  const map = heat.maps.get(finding);
+  if (!map) return null;
+  const picture = new ImageData(heat.columns, heat.rows);
+  for (let i = 0; i < map.length; i += 1) {
+    const place = (map[i] / 255) * (VIRIDIS.length - 1);
+    const low = Math.min(Math.floor(place), VIRIDIS.length - 2);
+    for (let k = 0; k < 3; k += 1) {
+      const [a, b] = [VIRIDIS[low][k], VIRIDIS[low + 1][k]];
+      picture.data[4 * i + k] = a + (b - a) * (place - low);
+    }
+    picture.data[4 * i + 3] = map[i];
+  }
+  const canvas = document.createElement("canvas");
+  canvas.width = heat.columns;
+  canvas.height = heat.rows;
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  heat.painted.set(finding, canvas);
+  return canvas;
+}
+
+// box: x, y, width and height as shares of the film; the chosen finding's is drawn solid.
+export function drawBox(context, at, box, title, chosen) {
+  const [x, y, width, height] = box;
+  const { columns, rows } = at.film;
+  const [ax, ay] = at.toScreen(x * columns, y * rows);
+  const [bx, by] = at.toScreen((x + width) * columns, (y + height) * rows);
+  const [left, top] = [Math.min(ax, bx), Math.min(ay, by)];
+  const one = at.unit;
+  context.setLineDash(chosen ? [] : [6 * one, 4 * one]);
+  for (const [color, line] of [["rgba(0,0,0,.75)", 3.5], ["#56b4e9", chosen ? 2 : 1.4]]) {
+    context.strokeStyle = color;
+    context.lineWidth = line * one;
+    context.strokeRect(left, top, Math.abs(bx - ax), Math.abs(by - ay));
+  }
+  context.setLineDash([]);
+  label(context, one, title, left, Math.max(top, 20 * one)); // inside where the box begins at the edge
+}
+
+function label(context, unit, text, left, bottom) {
+  writeIn(context, 13 * unit, "left", "bottom");
+  const width = context.measureText(text).width + 8 * unit;
+  context.fillStyle = "rgba(0,0,0,.75)";
+  context.fillRect(left, bottom - 20 * unit, width, 19 * unit);
+  context.fillStyle = "#9bd4f5";
+  context.fillText(text, left + 4 * unit, bottom - 3 * unit);
+}
+
+// Patient directions at the edges of the picture, as far as the file states them.
+export function drawDirections(context, at) {
+  const [row, column] = at.film.orientation;
+  if (!row || !column) return;
+  const opposite = { L: "R", R: "L", A: "P", P: "A", H: "F", F: "H" };
+  const turned = (word) => [...word].map((letter) => opposite[letter] || "").join("");
+  let sides = [turned(column), at.flipped ? turned(row) : row, column, at.flipped ? row : turned(row)];
+  for (let i = 0; i < at.turn; i += 1) sides = [sides[3], sides[0], sides[1], sides[2]];
+  const edge = 18 * at.unit;
+  writeIn(context, 15 * at.unit, "center", "middle");
+  outlined(context, at.unit, sides[1], at.width - edge, at.height / 2);
+  outlined(context, at.unit, sides[3], edge, at.height / 2);
+}
+
+export function drawRuler(context, at, ruler) {
+  const one = at.unit;
+  const [a, b] = [at.toScreen(...ruler.from), at.toScreen(...ruler.to)];
+  context.lineWidth = 3.5 * one;
+  context.strokeStyle = "rgba(0,0,0,.75)";
+  for (let pass = 0; pass < 2; pass += 1) {
+    context.beginPath();
+    context.moveTo(...a);
+    context.lineTo(...b);
+    context.stroke();
+    context.lineWidth = 1.5 * one;
+    context.strokeStyle = "#ffd75e";
+  }
+  context.fillStyle = "#ffd75e";
+  for (const [x, y] of [a, b]) {
+    context.beginPath();
+    context.arc(x, y, 3 * one, 0, 2 * Math.PI);
+    context.fill();
+  }
+  writeIn(context, 13 * one, "left", "middle");
+  outlined(context, one, lengthInWords(at.film, ruler), b[0] + 9 * one, b[1] - 9 * one, "#ffd75e");
+}
+
+function lengthInWords(film, { from, to }) {
+  const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+  const { spacing } = film;
+  if (!spacing) return `${Math.hypot(dx, dy).toFixed(0)} px`;
+  const length = Math.hypot(dx * spacing[1], dy * spacing[0]);
+  const where = film.spacing_source === "detector" ? " at the detector" : "";
+  return `${length.toFixed(1)} mm${where}`;
+}
+
+function writeIn(context, size, align, baseline) {
+  context.font = `600 ${size}px system-ui, sans-serif`;
+  context.textAlign = align;
+  context.textBaseline = baseline;
+}
+
+function outlined(context, unit, text, x, y, color = "#e8edf2") {
+  context.lineWidth = 3 * unit;
+  context.lineJoin = "round";
+  context.strokeStyle = "rgba(0,0,0,.8)";
+  context.strokeText(text, x, y);
+  context.fillStyle = color;
+  context.fillText(text, x, y);
+}
