@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from ignite.engine import Engine, Events
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_atomically
 from monai_cxr.training.distributed import plain
+from monai_cxr.training.run_lock import take_lock
 
 
 class HasState(Protocol):
@@ -163,21 +162,7 @@ class ResumableCheckpoint:
         return self.states if scaler is None else {**self.states, "scaler": scaler}
 
     def _lock(self) -> None:
-        """Be the only process that trains here; the system frees the lock of a killed one."""
-        self.last.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.last.parent / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        self._unlock = weakref.finalize(self, os.close, handle)
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                self._unlock()
-                raise SettingsError(
-                    "Another process is training this run. Wait until it ends, stop it, or choose "
-                    "another folder with --out."
-                ) from None
+        self._unlock = weakref.finalize(self, take_lock(self.last.parent))
         for path in (self.last, self.best):  # what a process that was killed could not remove
             for rest in path.parent.glob(f".{path.stem}-*{path.suffix}"):
                 rest.unlink(missing_ok=True)
@@ -213,7 +198,12 @@ def _write(state: Any, path: Path) -> None:
     # To a stream, because torch writes the name of a path into the file: the same weights are
     # the same bytes this way, and a full disk is an OSError.
     with path.open("wb") as stream:
-        torch.save(state, stream)
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:  # torch's end of its archive hides what the disk said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def _load_state(part: HasState, state: Mapping[str, Any]) -> None:

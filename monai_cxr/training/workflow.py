@@ -23,6 +23,7 @@ from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
 from monai_cxr.training.manifest import run_manifest
+from monai_cxr.training.run_lock import take_lock
 
 
 class TrainingFailed(CXRError):
@@ -34,8 +35,8 @@ def prepare_run(
 ) -> list[str]:
     """Make the folder of a run: configs with their settings, index, manifest.
 
-    A run that exists is continued: its configs are compared, and must be the same but for
-    ``max_epochs``.
+    A run that has an epoch is continued: its configs are compared, and must be the same but for
+    ``max_epochs``. One that has none yet is made anew, so that a setting that failed can be mended.
 
     Args:
         bundle: Folder or name of the bundle.
@@ -123,10 +124,25 @@ def train(command: list[str]) -> None:
         Console(stderr=True).show_cursor()  # the bar of the stopped process had hidden it
         raise
     if status != 0:
+        run = Path(command[command.index("--bundle_root") + 1])
         raise TrainingFailed(
-            f"Training ended with status {status}; the message above says why. The last complete "
-            "epoch is kept: the same command continues from it."
+            f"Training ended with status {status}; the message above says why. "
+            + (
+                "The last complete epoch is kept: the same command continues from it."
+                if _has_epoch(run)
+                else "No epoch was complete yet: the command may be repeated with other settings."
+            )
         )
+
+
+def _checkpoints(run: Path) -> Path:
+    """Where a run keeps its checkpoints: in itself, unless it was told otherwise."""
+    given = str(read_config(run, "train").get("checkpoint_dir", "$"))
+    return run / "checkpoints" if given.startswith("$") else Path(given)
+
+
+def _has_epoch(run: Path) -> bool:
+    return (_checkpoints(run) / "last.pt").is_file()
 
 
 def _end_with_parent() -> Callable[[], None] | None:
@@ -162,6 +178,10 @@ def _check_prevalence(stated: Mapping[str, float], findings: Sequence[str]) -> N
 def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
     if not (run / RUN_NAME).is_file():
         return
+    if _checkpoints(run).is_dir():
+        take_lock(_checkpoints(run))()  # a process that trains here must keep its configs
+    if not _has_epoch(run):
+        return
     before = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     for what in ("bundle_configs", "data", "settings"):
         old, new = dict(before[what]), dict(manifest[what])
@@ -170,6 +190,14 @@ def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
             new.pop("max_epochs", None)
         if old != new:
             raise SettingsError(
-                f"The folder '{run.name}' holds a run with other {what.replace('_', ' ')}. Repeat "
-                "its command to continue it, or choose another --out."
+                f"The folder '{run.name}' holds a run with other {what.replace('_', ' ')}"
+                f"{_differences(old, new)}. Repeat its command to continue it, or choose another "
+                "--out."
             )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which values differ, the first three."""
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    shown = [f"{key}={json.dumps(old[key]) if key in old else 'not set'}" for key in keys[:3]]
+    return f" (there: {', '.join(shown)}{', ...' if len(keys) > 3 else ''})"

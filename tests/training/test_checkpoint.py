@@ -221,12 +221,14 @@ class TestFiles:
         Toy(tmp_path, epochs=1).run()
         before = (tmp_path / "checkpoints" / "last.pt").read_bytes()
 
-        def full(state, path):
-            with Path("/dev/full").open("wb") as stream:
-                torch.save(state, stream)
-
-        monkeypatch.setattr(module, "_write", full)
+        write = module._write
+        monkeypatch.setattr(module, "_write", lambda state, _: write(state, Path("/dev/full")))
         with pytest.raises(SettingsError, match="No space left"):
             Toy(tmp_path, epochs=2).run()
         assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == before
         assert len(list((tmp_path / "models").iterdir())) == 1
+
+    def test_what_the_disk_said_is_not_hidden_by_torch(self):
+        """Of a large tensor the first bytes fail, and then torch fails to end its archive."""
+        with pytest.raises(OSError, match="No space left"):
+            module._write({"weight": torch.zeros(2**20)}, Path("/dev/full"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +25,12 @@ BUNDLE = "chest_xray_classification"
 
 def prepare(phantom_index, run: Path, **settings):
     return workflow.prepare_run(BUNDLE, phantom_index.path, run, settings)
+
+
+def train_an_epoch(run: Path) -> None:
+    """What tells that a run has something to lose."""
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "last.pt").touch()
 
 
 class TestRunFolder:
@@ -66,13 +73,37 @@ class TestContinuing:
 
     def test_other_settings_are_another_run(self, phantom_index, tmp_path):
         prepare(phantom_index, tmp_path, image_size=48)
+        train_an_epoch(tmp_path)
         before = (tmp_path / "configs" / "train.json").read_bytes()
-        with pytest.raises(SettingsError, match="a run with other settings"):
+        with pytest.raises(SettingsError, match=r"other settings \(there: image_size=48\)"):
             prepare(phantom_index, tmp_path, image_size=64)
         assert (tmp_path / "configs" / "train.json").read_bytes() == before
 
+    def test_before_the_first_epoch_a_setting_can_be_mended(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, learning_rate=1e30)
+        prepare(phantom_index, tmp_path, learning_rate=0.01)
+        assert read_config(tmp_path, "train")["learning_rate"] == 0.01
+        assert json.loads((tmp_path / "run.json").read_text())["settings"]["learning_rate"] == 0.01
+
+    def test_a_run_that_another_process_trains_keeps_its_configs(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, image_size=48)
+        before = (tmp_path / "configs" / "train.json").read_bytes()
+        hold = (
+            "import sys; from pathlib import Path; from monai_cxr.training.run_lock import "
+            "take_lock; held = take_lock(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", hold, str(tmp_path / "checkpoints")]
+        other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdout.readline()
+        with pytest.raises(SettingsError, match="Another process is training this run"):
+            prepare(phantom_index, tmp_path, image_size=64)
+        other.communicate()
+        assert (tmp_path / "configs" / "train.json").read_bytes() == before
+        prepare(phantom_index, tmp_path, image_size=64)
+
     def test_other_data_are_another_run(self, phantom_index, tmp_path):
         prepare(phantom_index, tmp_path / "run")
+        train_an_epoch(tmp_path / "run")
         write_table(phantom_index.table.iloc[1:], tmp_path / "other.parquet")
         with pytest.raises(SettingsError, match="a run with other data"):
             workflow.prepare_run(BUNDLE, tmp_path / "other.parquet", tmp_path / "run", {})
@@ -81,6 +112,7 @@ class TestContinuing:
         bundle = tmp_path / BUNDLE
         shutil.copytree(find_bundle(BUNDLE), bundle)
         workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+        train_an_epoch(tmp_path / "run")
         write_config(bundle, "train", read_config(bundle, "train") | {"learning_rate": 1.0})
         with pytest.raises(SettingsError, match="a run with other bundle configs"):
             workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
@@ -163,6 +195,11 @@ class TestTrain:
         state = torch.load(trained_run / "models" / "model.pt", weights_only=True)
         build_network(read_config(trained_run, "inference")).load_state_dict(state)
 
-    def test_a_failure_is_told(self):
-        with pytest.raises(workflow.TrainingFailed, match="status 5"):
-            workflow.train([sys.executable, "-c", "raise SystemExit(5)"])
+    def test_a_failure_is_told(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path)
+        command = [sys.executable, "-c", "raise SystemExit(5)", "--bundle_root", str(tmp_path)]
+        with pytest.raises(workflow.TrainingFailed, match=r"status 5.*with other settings"):
+            workflow.train(command)
+        train_an_epoch(tmp_path)
+        with pytest.raises(workflow.TrainingFailed, match="the same command continues"):
+            workflow.train(command)
