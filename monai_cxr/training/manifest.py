@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -15,7 +16,7 @@ import pandas as pd
 import torch
 
 from monai_cxr.bundle.digests import file_digest
-from monai_cxr.tables import columns_array
+from monai_cxr.tables import columns_array, write_atomically
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
 
 _PACKAGES = ("monai", "torch", "torchvision", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
@@ -64,6 +65,25 @@ def run_manifest(
         "git": _git_commit(),
         "hardware": _hardware(),
     }
+
+
+def throughput(metrics: pd.DataFrame) -> dict[str, float]:
+    """Training images a second of a run's epochs, without their validation."""
+    rates = metrics["images_per_second"]
+    return {"images_per_second": round(float(rates.median()), 1), "epochs": len(rates)}
+
+
+def note_throughput(manifest: Path, metrics: pd.DataFrame) -> None:
+    """Keep the throughput so far in a run's manifest; a plain bundle has none.
+
+    Args:
+        manifest: Path of ``run.json``.
+        metrics: A row an epoch, with ``images_per_second``.
+    """
+    if manifest.is_file():
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        text = json.dumps({**content, "throughput": throughput(metrics)}, indent=2) + "\n"
+        write_atomically(manifest, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _loss(

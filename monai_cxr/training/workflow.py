@@ -22,8 +22,9 @@ from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
-from monai_cxr.training.manifest import run_manifest
+from monai_cxr.training.manifest import run_manifest, throughput
 from monai_cxr.training.run_lock import take_lock
+from monai_cxr.training.runs import METRICS_NAME
 
 
 class TrainingFailed(CXRError):
@@ -72,6 +73,8 @@ def prepare_run(
         build_network(expanded)  # what does not fit shows here, not in a traceback
     copy_bundle(source, run, {**expanded, "bundle_root": str(run.resolve())})
     write_table(table, run / "index.parquet")
+    if (run / METRICS_NAME).is_file():  # of a run that goes on
+        manifest["throughput"] = throughput(pd.read_csv(run / METRICS_NAME))
     text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
     return monai_command(run)

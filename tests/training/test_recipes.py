@@ -157,6 +157,14 @@ class TestEverythingOn:
         assert manifest["loss"] == {"name": "focal", "weighting": "pos_weight_sqrt"}
         assert manifest["hardware"]["cores"] == os.cpu_count()
         assert manifest["seed"] == 0
+        rates = pd.read_csv(whole / "metrics.csv")["images_per_second"]
+        rate = {"images_per_second": pytest.approx(rates.median(), abs=0.06), "epochs": 3}
+        assert manifest["throughput"] == rate
+
+    def test_a_finished_run_that_is_asked_for_again_keeps_its_throughput(self, index, whole):
+        before = json.loads((whole / "run.json").read_text())
+        prepare_run(BUNDLE, index, whole, {**TINY, **EVERYTHING})
+        assert json.loads((whole / "run.json").read_text()) == before
 
 
 @pytest.mark.parametrize("training", [True, False])
