@@ -12,9 +12,10 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from monai_cxr.errors import SettingsError
+from monai_cxr.bundle.torch_runtime import read_weights
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.tables import write_atomically
-from monai_cxr.training.distributed import plain
+from monai_cxr.training.distributed import gather_rows, plain
 from monai_cxr.training.run_lock import take_lock
 
 
@@ -61,7 +62,8 @@ class ResumableCheckpoint:
     ``last.pt`` holds every state and the best value so far; ``model.pt`` holds the weights of the
     best epoch alone, a plain state dictionary as MONAI bundles want it: those of the averaged
     network where one is given. A metric of NaN never becomes the best; where every value was NaN,
-    the latest weights are kept.
+    the latest weights are kept. The state of torch's generators goes along, because dropout draws
+    from them.
 
     Args:
         directory: Folder of ``last.pt``.
@@ -116,12 +118,16 @@ class ResumableCheckpoint:
 
         Raises:
             SettingsError: If the file belongs to another network, or another process trains here.
+            InvalidBundle: If it is damaged.
         """
         if idist.get_rank() == 0:
             self._lock()
         if not (self.resume and self.last.is_file()):
             return
-        state = torch.load(self.last, map_location="cpu", weights_only=True)
+        try:
+            state = read_weights(self.last)
+        except InvalidBundle as error:
+            raise InvalidBundle(f"{error} Or remove it: training then begins anew.") from error
         try:
             self.network.load_state_dict(state["network"])
             for name, part in self._states(engine).items():
@@ -131,6 +137,9 @@ class ResumableCheckpoint:
                 "The run's last.pt holds another network than this config builds. Choose an empty "
                 "folder with --out, or remove the run."
             ) from error
+        for take, kept in zip(_TAKE_RANDOM, state.get("random", ()), strict=False):
+            if idist.get_rank() < len(kept):  # of a run that had as many processes
+                take(kept[idist.get_rank()])
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["iteration"]
@@ -142,9 +151,11 @@ class ResumableCheckpoint:
         improved = math.isnan(self.best_value) or self.sign * (value - self.best_value) > 0
         if improved:
             self.best_value, self.best_epoch = value, engine.state.epoch
+        random = [gather_rows(give()[None]) for give in _GIVE_RANDOM]
         if idist.get_rank() != 0:
             return
         state: dict[str, Any] = {
+            "random": random,
             "network": self.network.state_dict(),
             **{name: part.state_dict() for name, part in self._states(engine).items()},
             "epoch": engine.state.epoch,
@@ -166,6 +177,18 @@ class ResumableCheckpoint:
         for path in (self.last, self.best):  # what a process that was killed could not remove
             for rest in path.parent.glob(f".{path.stem}-*{path.suffix}"):
                 rest.unlink(missing_ok=True)
+
+
+_ON_GPU = torch.cuda.is_available()
+_GIVE_RANDOM: tuple[Callable[[], torch.Tensor], ...] = (
+    torch.get_rng_state,
+    *((torch.cuda.get_rng_state,) if _ON_GPU else ()),
+)
+_TAKE_RANDOM: tuple[Callable[[torch.Tensor], None], ...] = (
+    torch.set_rng_state,
+    *((torch.cuda.set_rng_state,) if _ON_GPU else ()),
+)
+"""Torch's own generators, from which dropout and stochastic depth draw."""
 
 
 class EarlyStop:

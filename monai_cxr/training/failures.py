@@ -81,16 +81,20 @@ class StopOnNaN:
 
 
 def _not_finite(engine: Engine, what: str) -> SettingsError:
-    kept = (
-        "the last good epoch's weights are kept, and train --from this run starts at them in "
-        "another --out."
-        if engine.state.epoch > 1
-        else "no epoch was complete, so the same --out may be used."
-    )
     return SettingsError(
         f"The {what} at epoch {engine.state.epoch}, iteration {engine.state.iteration}. Lower "
-        f"learning_rate, or set clip_norm=1; {kept}"
+        f"learning_rate, or set clip_norm=1; {_how_to_go_on(engine)}"
     )
+
+
+def _how_to_go_on(engine: Engine) -> str:
+    """With other settings; see :func:`monai_cxr.training.workflow.prepare_run`."""
+    if engine.state.epoch > 1:
+        return (
+            "the last good epoch's weights are kept, and train --from this run starts at them in "
+            "another --out."
+        )
+    return "no epoch was complete, so the same --out may be used."
 
 
 class ExplainOutOfMemory:
@@ -120,7 +124,7 @@ class ExplainOutOfMemory:
             raise SettingsError(
                 f"The device has no memory left for {self.batch_size} films of {self.image_size} "
                 f"px. Set batch_size={half} with accumulation_steps=2 (the same step), or "
-                "amp=true, or a smaller image_size."
+                f"amp=true, or a smaller image_size; {_how_to_go_on(engine)}"
             ) from error
         raise error
 

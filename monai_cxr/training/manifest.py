@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from monai_cxr.bundle.digests import file_digest
+from monai_cxr.data.samplers import film_weights
 from monai_cxr.tables import columns_array, write_atomically
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
 
@@ -89,16 +90,42 @@ def note_throughput(manifest: Path, metrics: pd.DataFrame) -> None:
 def _loss(
     training: pd.DataFrame, findings: Sequence[str], config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The loss and, where a calibration can undo them, the odds it multiplies."""
+    """The loss and, where a calibration can undo them, the odds it multiplies.
+
+    They are multiplied by the weights of the loss, and by how much oftener than negatives the
+    sampling draws positives.
+    """
     name, weighting = config.get("loss", "bce"), config.get("weighting", "none")
+    sampling = config.get("sampling", "uniform")
     loss = {"name": name, "weighting": weighting}
+    if sampling != "uniform":
+        loss["sampling"] = sampling
     if name != "bce" or weighting in BY_BATCH:
         return loss
     labels = torch.tensor(columns_array(training, findings))
     weights = class_weights(*count_labels(labels), weighting, float(config.get("weight_cap", 20)))
-    odds = [float(p / n) if n > 0 else 1.0 for p, n in zip(*weights, strict=True)]
+    drawn = film_weights(
+        labels, sampling, findings=findings, finding_weights=config.get("finding_weights")
+    )
+    oftener = _oftener(labels, drawn)
+    odds = [
+        float(p / n) * more if n > 0 else 1.0 for p, n, more in zip(*weights, oftener, strict=True)
+    ]
     positive = {f: w if w > 0 else 1.0 for f, w in zip(findings, odds, strict=True)}
     return {**loss, "positive_weights": positive}
+
+
+def _oftener(labels: torch.Tensor, drawn: torch.Tensor | None) -> list[float]:
+    """How many times as often as a negative film a positive one is drawn, by finding."""
+    if drawn is None:
+        return [1.0] * labels.shape[1]
+    means = [
+        [float(drawn[column == value].mean()) for value in (1, 0)] for column in labels.unbind(1)
+    ]
+    return [
+        positive / negative if positive > 0 and negative > 0 else 1.0
+        for positive, negative in means
+    ]
 
 
 def _mean(column: pd.Series) -> float | None:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from monai_cxr.bundle.presets import expand_settings
 from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
+from monai_cxr.findings import FINDINGS
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
 from monai_cxr.training.manifest import run_manifest, throughput
 from monai_cxr.training.run_lock import take_lock
@@ -57,7 +58,8 @@ def prepare_run(
     base = read_config(source, "train")
     expanded = expand_settings(settings, base)
     findings = expanded.get("findings", base["findings"])
-    table = normalise_index(read_table(index), findings)
+    given = read_table(index)
+    table = normalise_index(given, findings)
     assert_no_leakage(table)
     for split in ("train", "val"):
         if not (table["split"] == split).any():
@@ -65,7 +67,8 @@ def prepare_run(
                 f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
                 reason="no_split",
             )
-    _check_labels(table, findings)
+    _check_labels(table, findings, list(given.columns))
+    _check_batch({**base, **expanded}["batch_size"], int((table["split"] == "train").sum()))
     _check_prevalence({**base, **expanded}.get("prevalence", {}), findings)
     manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
     _refuse_other_run(run, manifest)
@@ -156,15 +159,29 @@ def _end_with_parent() -> Callable[[], None] | None:
     return lambda: set_parent_death_signal(option, int(signal.SIGTERM))
 
 
-def _check_labels(table: pd.DataFrame, findings: Sequence[str]) -> None:
-    """Refuse findings of which no training film has a label: a misspelt name would pass."""
+def _check_labels(table: pd.DataFrame, findings: Sequence[str], columns: Container[str]) -> None:
+    """Refuse a name that nobody knows, which would be an output that learns nothing."""
+    unknown = [name for name in findings if name not in columns and name not in FINDINGS]
     training = table[table["split"] == "train"]
-    empty = [name for name in findings if training[name].isna().all()]
-    if len(empty) == len(findings):
+    if unknown or training[list(findings)].isna().all(axis=None):
+        named = unknown or list(findings)
         raise InvalidTable(
-            f"No training film has a label of {', '.join(findings[:5])}. Check the names in "
-            "findings and the index's columns.",
+            f"No training film has a label of {', '.join(named[:5])}. Check the names in findings "
+            "and the index's columns.",
             reason="no_labels",
+        )
+
+
+def _check_batch(batch_size: Any, n_films: int) -> None:
+    """Refuse a batch that never fills: an incomplete one is left out of an epoch."""
+    if isinstance(batch_size, str) and batch_size.startswith(("$", "@")):
+        return  # an expression of the config, which only MONAI evaluates
+    if type(batch_size) is not int or batch_size < 1:
+        raise SettingsError(f"Expected batch_size as a whole number, but got {batch_size!r}.")
+    if batch_size > n_films:
+        raise SettingsError(
+            f"The train split has {n_films} films, which is less than one batch. Set batch_size="
+            f"{max(n_films // 2, 1)} or less; it is {batch_size}."
         )
 
 

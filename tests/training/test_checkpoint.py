@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_cxr.data.samplers import EpochSampler
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.training import checkpoint as module
 from monai_cxr.training.checkpoint import EpochSeed, ResumableCheckpoint
 
@@ -31,7 +31,7 @@ class Toy:
         torch.manual_seed(0)
         self.folder = folder
         self.network = nn.Sequential(
-            nn.Linear(5, width), nn.BatchNorm1d(width), nn.Linear(width, 1)
+            nn.Linear(5, width), nn.BatchNorm1d(width), nn.Dropout(0.3), nn.Linear(width, 1)
         )
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.05)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -171,6 +171,14 @@ class TestResume:
         Toy(tmp_path).run()
         with pytest.raises(SettingsError, match="another network"):
             Toy(tmp_path, width=4).run()
+
+    @pytest.mark.parametrize("content", [b"", b"no weights", None])
+    def test_a_damaged_one_is_told(self, tmp_path, content):
+        Toy(tmp_path).run()
+        last = tmp_path / "checkpoints" / "last.pt"
+        last.write_bytes(last.read_bytes()[:-500] if content is None else content)
+        with pytest.raises(InvalidBundle, match=r"'last\.pt' are damaged.*begins anew"):
+            Toy(tmp_path, epochs=9).run()
 
     def test_the_scaler_of_mixed_precision_is_kept(self, tmp_path):
         class Scaler:

@@ -188,6 +188,7 @@ def test_out_of_memory_names_the_knobs_and_keeps_what_was_trained(
             run_monai(tmp_path)
     reason = next(cause for cause in causes(caught.value) if isinstance(cause, SettingsError))
     assert "Set batch_size=8 with accumulation_steps=2" in str(reason)
+    assert "weights are kept, and train --from this run starts at them" in str(reason)
     assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == before
     run_monai(tmp_path)
     assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].tolist() == [1, 2]

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from monai_cxr.bundle.config import find_bundle, read_config, write_config
 from monai_cxr.bundle.torch_runtime import build_network
+from monai_cxr.data.samplers import film_weights
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import write_table
@@ -23,8 +25,12 @@ from monai_cxr.training.initialisation import load_initial_weights
 BUNDLE = "chest_xray_classification"
 
 
+SMALL = {"batch_size": 8}
+"""The films are few, and a batch must fill."""
+
+
 def prepare(phantom_index, run: Path, **settings):
-    return workflow.prepare_run(BUNDLE, phantom_index.path, run, settings)
+    return workflow.prepare_run(BUNDLE, phantom_index.path, run, {**SMALL, **settings})
 
 
 def train_an_epoch(run: Path) -> None:
@@ -51,12 +57,31 @@ class TestRunFolder:
         prepare(phantom_index, tmp_path, image_size=48)
         manifest = json.loads((tmp_path / "run.json").read_text())
         training = phantom_index.rows("train")
-        assert manifest["settings"] == {"image_size": 48}
+        assert manifest["settings"] == {**SMALL, "image_size": 48}
         assert manifest["data"]["n_images"]["train"] == len(training)
         for name in FINDING_NAMES:
             assert manifest["training_priors"][name] == training[name].mean()
             assert manifest["n_positive"][name] == training[name].sum()
         assert torch.__version__.startswith(manifest["versions"]["torch"])
+
+    @pytest.mark.parametrize("weighting", ["none", "pos_weight"])
+    def test_the_odds_that_sampling_multiplies_are_known(self, phantom_index, tmp_path, weighting):
+        """Drawn by hand: the odds of a positive film in what the network sees, to those on disk."""
+        training = phantom_index.rows("train")
+        name = max(FINDING_NAMES, key=lambda finding: training[finding].mean())
+        settings = {"sampling": "balanced", "weighting": weighting, "findings": [name, "Hernia"]}
+        prepare(phantom_index, tmp_path, **settings)
+        loss = json.loads((tmp_path / "run.json").read_text())["loss"]
+        assert loss["sampling"] == "balanced"
+        labels = torch.tensor(training[[name, "Hernia"]].to_numpy())
+        drawn = film_weights(labels, "balanced", findings=[name, "Hernia"])
+        seen = torch.multinomial(
+            drawn, 200_000, replacement=True, generator=torch.Generator().manual_seed(0)
+        )
+        share, here = (float(column.mean()) for column in (labels[seen, 0], labels[:, 0]))
+        weight = {"none": 1.0, "pos_weight": (1 - here) / here}[weighting]
+        expected = weight * share / (1 - share) / (here / (1 - here))
+        assert loss["positive_weights"][name] == pytest.approx(expected, rel=0.03)
 
     def test_names_no_patient(self, phantom_index, tmp_path):
         prepare(phantom_index, tmp_path)
@@ -106,22 +131,22 @@ class TestContinuing:
         train_an_epoch(tmp_path / "run")
         write_table(phantom_index.table.iloc[1:], tmp_path / "other.parquet")
         with pytest.raises(SettingsError, match="a run with other data"):
-            workflow.prepare_run(BUNDLE, tmp_path / "other.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "other.parquet", tmp_path / "run", SMALL)
 
     def test_another_bundle_is_another_run(self, phantom_index, tmp_path):
         bundle = tmp_path / BUNDLE
         shutil.copytree(find_bundle(BUNDLE), bundle)
-        workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+        workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", SMALL)
         train_an_epoch(tmp_path / "run")
         write_config(bundle, "train", read_config(bundle, "train") | {"learning_rate": 1.0})
         with pytest.raises(SettingsError, match="a run with other bundle configs"):
-            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", SMALL)
 
     def test_a_run_is_not_made_in_its_bundle(self, phantom_index, tmp_path):
         bundle = tmp_path / BUNDLE
         shutil.copytree(find_bundle(BUNDLE), bundle)
         with pytest.raises(SettingsError, match="the bundle itself"):
-            workflow.prepare_run(bundle, phantom_index.path, bundle, {})
+            workflow.prepare_run(bundle, phantom_index.path, bundle, SMALL)
 
 
 class TestRefusals:
@@ -135,14 +160,29 @@ class TestRefusals:
         table = phantom_index.table
         write_table(table[table["split"] != split], tmp_path / "index.parquet")
         with pytest.raises(InvalidTable, match=f"no row of split '{split}'"):
-            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
+
+    @pytest.mark.parametrize("names", [["Mass", "Pneumothroax"], ["Fracture"]])
+    def test_a_finding_that_nobody_knows(self, phantom_index, tmp_path, names):
+        with pytest.raises(InvalidTable, match=rf"has a label of {names[-1]}\.") as caught:
+            prepare(phantom_index, tmp_path / "run", findings=names)
+        assert caught.value.reason == "no_labels"
+
+    def test_a_finding_without_a_label_here_stays_unknown(self, phantom_index, tmp_path):
+        table = phantom_index.table.drop(columns="Hernia")
+        write_table(table, tmp_path / "index.parquet")
+        workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
+        empty = table.assign(**dict.fromkeys(set(FINDING_NAMES) & {*table.columns}, np.nan))
+        write_table(empty, tmp_path / "empty.parquet")
+        with pytest.raises(InvalidTable, match="No training film has a label of Atelectasis, "):
+            workflow.prepare_run(BUNDLE, tmp_path / "empty.parquet", tmp_path / "other", SMALL)
 
     def test_a_split_that_leaks(self, phantom_index, tmp_path):
         table = phantom_index.table
         table["patient_id"] = table["patient_id"].iloc[0]
         write_table(table, tmp_path / "index.parquet")
         with pytest.raises(InvalidTable) as caught:
-            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
         assert caught.value.reason == "split_leaks"
 
     @pytest.mark.parametrize("target", ["DenseNet122", "os.system", "torch.nn.NoSuchLoss"])
@@ -153,12 +193,21 @@ class TestRefusals:
         config["train"]["loss"]["_target_"] = target
         write_config(bundle, "train", config)
         with pytest.raises(InvalidBundle, match=f"configs/train.json names the class '{target}'"):
-            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", SMALL)
         assert not (tmp_path / "run").exists()
 
     def test_a_setting_that_names_a_forbidden_class(self, phantom_index, tmp_path):
         with pytest.raises(InvalidBundle, match="outside the allowed modules"):
             prepare(phantom_index, tmp_path, **{"train::loss::_target_": "subprocess.run"})
+
+    @pytest.mark.parametrize(
+        ("batch_size", "message"),
+        [(10_000, "less than one batch"), (0, "whole number"), (8.5, "whole number")],
+    )
+    def test_a_batch_that_never_fills(self, phantom_index, tmp_path, batch_size, message):
+        with pytest.raises(SettingsError, match=message):
+            prepare(phantom_index, tmp_path / "run", batch_size=batch_size)
+        assert not (tmp_path / "run").exists()
 
     @pytest.mark.parametrize("stated", [{"Fracture": 0.1}, {"Mass": 1.0}])
     def test_an_impossible_prevalence(self, phantom_index, tmp_path, stated):
@@ -167,7 +216,7 @@ class TestRefusals:
 
     def test_a_missing_index(self, tmp_path):
         with pytest.raises(InvalidTable) as caught:
-            workflow.prepare_run(BUNDLE, tmp_path / "no.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "no.parquet", tmp_path / "run", SMALL)
         assert caught.value.reason == "missing_file"
 
 
