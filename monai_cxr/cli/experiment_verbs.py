@@ -31,7 +31,7 @@ def runs(
     Example: monai-cxr runs experiments
     """
     from monai_cxr.tables import write_table
-    from monai_cxr.training.runs import compare_runs, find_runs
+    from monai_cxr.training.runs import FACTS, compare_runs, find_runs
 
     table = compare_runs(find_runs(folders))
     if out is not None:
@@ -39,7 +39,12 @@ def runs(
     if json:
         emit({"runs": table.to_dict("records")})
         return
-    show("Runs", tuple(map(str, table.columns)), table.to_numpy().tolist())
+    changed = table.drop(columns=[*FACTS]).to_dict("records")
+    rows = [
+        [*facts, ", ".join(f"{key}={value}" for key, value in settings.items() if value)]
+        for facts, settings in zip(table[[*FACTS]].to_numpy().tolist(), changed, strict=True)
+    ]
+    show("Runs", (*FACTS.values(), "settings that differ"), rows)
 
 
 def search(

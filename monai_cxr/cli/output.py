@@ -62,7 +62,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """A line on stderr, for what is not the result."""
-    _STDERR.print(text, markup=False)
+    _STDERR.print(text, markup=False, soft_wrap=True)  # a command must stay one line to be copied
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -70,7 +70,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for i, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(value) for value in row))
     _STDOUT.print(table)

@@ -130,7 +130,8 @@ def _refuse_unreadable(
         name, reason = found[0]
         raise UnreadableImage(
             f"The film '{name}' cannot be read ({reason}). Fetch it again, take it out of the "
-            "index, or go on without such films: --on-unreadable skip. Finished films are kept.",
+            "index, or go on without such films: --on-unreadable skip (of train: --set "
+            "on_unreadable=skip). Finished films are kept.",
             reason=reason,
         )
 

@@ -11,7 +11,7 @@ from monai.data.utils import list_data_collate
 from torch.utils.data import Dataset
 
 from monai_cxr.data.cache import FilmCache, unreadable_films
-from monai_cxr.errors import InvalidTable
+from monai_cxr.errors import InvalidTable, SettingsError
 
 
 class MemoryMappedFilms(Dataset[dict[str, Any]]):
@@ -29,6 +29,7 @@ class MemoryMappedFilms(Dataset[dict[str, Any]]):
 
     Raises:
         InvalidTable: If a film is not in the cache, or none is left.
+        SettingsError: At the first batch, if the device has no memory for the films.
     """
 
     def __init__(
@@ -64,10 +65,20 @@ class MemoryMappedFilms(Dataset[dict[str, Any]]):
             if self.device.type == "cpu":
                 self._films = mapped
             else:
-                self._films = mapped[self.rows].to(self.device)
+                self._films = self._moved(mapped[self.rows])
                 self.rows = torch.arange(len(self.data))
             self.rows = self.rows.to(self.device)
         return self._films
+
+    def _moved(self, films: torch.Tensor) -> torch.Tensor:
+        try:
+            return films.to(self.device)
+        except torch.OutOfMemoryError as error:
+            raise SettingsError(
+                f"The device '{self.device}' has no memory left for {len(films)} films of "
+                f"{self.cache.settings.size} px ({films.nbytes / 2**20:.0f} MiB). Set "
+                "cache_device=cpu, with loader_workers=2, or a smaller image_size."
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker process maps the file itself; the films never travel."""

@@ -117,7 +117,10 @@ def index_nih(
     if not listed:
         raise InvalidTable(
             f"None of the {len(by_name)} PNG files here is listed in the metadata. Expected names "
-            "such as 00000001_000.png.",
+            "such as 00000001_000.png."
+            if by_name
+            else f"Expected ChestX-ray14 images, but '{directory.name}' holds no PNG file. Unpack "
+            "NIH's archives (images_001.tar.gz to images_012.tar.gz) into it.",
             reason="no_images",
         )
     reasons = check_all([by_name[name] for name in listed], pixels=check_pixels, progress=progress)

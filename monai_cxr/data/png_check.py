@@ -90,6 +90,7 @@ def refuse_unreadable(
         name, reason = unreadable[0]
         raise UnreadableImage(
             f"{len(unreadable)} of {n_images} images cannot be read; the first is '{name}' "
-            f"({reason}). Fetch them again, or leave them out: --on-unreadable skip.",
+            f"({reason}). Fetch them again, or leave them out: --on-unreadable skip (of train: "
+            "--set on_unreadable=skip).",
             reason=reason,
         )

@@ -186,17 +186,20 @@ def _architecture(name: str) -> Architecture:
     if kind == "timm" and colon:
         timm = require("timm", extra="timm")
 
-        def create(inner: int, out: int, image_size: int, **options: Any) -> nn.Module:
-            network: nn.Module = timm.create_model(
-                model, pretrained=False, in_chans=inner, num_classes=out, **options
-            )
-            return network
-
         if not timm.is_model(model):
             raise SettingsError(
                 f"timm has no network '{model}'. Expected one of its list_models()."
             )
-        return Architecture(create, source="timm")
+        fixed = bool(getattr(timm.get_pretrained_cfg(model), "fixed_input_size", False))
+
+        def create(inner: int, out: int, image_size: int, **options: Any) -> nn.Module:
+            size = {"img_size": image_size} if fixed else {}
+            network: nn.Module = timm.create_model(
+                model, pretrained=False, in_chans=inner, num_classes=out, **{**size, **options}
+            )
+            return network
+
+        return Architecture(create, fixed_size=fixed, source="timm")
     raise SettingsError(
         f"Unknown network '{name}'. Expected one of: {', '.join(NETWORKS)}, or timm:NAME."
     )

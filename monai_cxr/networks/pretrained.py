@@ -39,7 +39,7 @@ def published_weights(source: str) -> tuple[dict[str, torch.Tensor], tuple[str, 
         raise SettingsError(
             f"The weights '{source}' are not on this machine and could not be downloaded "
             f"({type(error).__name__}). Fetch them where there is a network and name the file: "
-            "initial_weights=FILE; or train without: initial_weights=."
+            "initial_weights=FILE (of fetch: --weights FILE); or train without: initial_weights=."
         ) from error
 
 

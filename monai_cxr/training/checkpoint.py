@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +12,11 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from monai_cxr.errors import SettingsError
+from monai_cxr.bundle.torch_runtime import read_weights
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.tables import write_atomically
-from monai_cxr.training.distributed import plain
+from monai_cxr.training.distributed import gather_rows, plain
+from monai_cxr.training.run_lock import take_lock
 
 
 class HasState(Protocol):
@@ -62,7 +62,8 @@ class ResumableCheckpoint:
     ``last.pt`` holds every state and the best value so far; ``model.pt`` holds the weights of the
     best epoch alone, a plain state dictionary as MONAI bundles want it: those of the averaged
     network where one is given. A metric of NaN never becomes the best; where every value was NaN,
-    the latest weights are kept.
+    the latest weights are kept. The state of torch's generators goes along, because dropout draws
+    from them.
 
     Args:
         directory: Folder of ``last.pt``.
@@ -117,12 +118,16 @@ class ResumableCheckpoint:
 
         Raises:
             SettingsError: If the file belongs to another network, or another process trains here.
+            InvalidBundle: If it is damaged.
         """
         if idist.get_rank() == 0:
             self._lock()
         if not (self.resume and self.last.is_file()):
             return
-        state = torch.load(self.last, map_location="cpu", weights_only=True)
+        try:
+            state = read_weights(self.last)
+        except InvalidBundle as error:
+            raise InvalidBundle(f"{error} Or remove it: training then begins anew.") from error
         try:
             self.network.load_state_dict(state["network"])
             for name, part in self._states(engine).items():
@@ -132,6 +137,9 @@ class ResumableCheckpoint:
                 "The run's last.pt holds another network than this config builds. Choose an empty "
                 "folder with --out, or remove the run."
             ) from error
+        for take, kept in zip(_TAKE_RANDOM, state.get("random", ()), strict=False):
+            if idist.get_rank() < len(kept):  # of a run that had as many processes
+                take(kept[idist.get_rank()])
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["iteration"]
@@ -143,9 +151,11 @@ class ResumableCheckpoint:
         improved = math.isnan(self.best_value) or self.sign * (value - self.best_value) > 0
         if improved:
             self.best_value, self.best_epoch = value, engine.state.epoch
+        random = [gather_rows(give()[None]) for give in _GIVE_RANDOM]
         if idist.get_rank() != 0:
             return
         state: dict[str, Any] = {
+            "random": random,
             "network": self.network.state_dict(),
             **{name: part.state_dict() for name, part in self._states(engine).items()},
             "epoch": engine.state.epoch,
@@ -163,24 +173,22 @@ class ResumableCheckpoint:
         return self.states if scaler is None else {**self.states, "scaler": scaler}
 
     def _lock(self) -> None:
-        """Be the only process that trains here; the system frees the lock of a killed one."""
-        self.last.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.last.parent / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        self._unlock = weakref.finalize(self, os.close, handle)
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                self._unlock()
-                raise SettingsError(
-                    "Another process is training this run. Wait until it ends, stop it, or choose "
-                    "another folder with --out."
-                ) from None
+        self._unlock = weakref.finalize(self, take_lock(self.last.parent))
         for path in (self.last, self.best):  # what a process that was killed could not remove
             for rest in path.parent.glob(f".{path.stem}-*{path.suffix}"):
                 rest.unlink(missing_ok=True)
+
+
+_ON_GPU = torch.cuda.is_available()
+_GIVE_RANDOM: tuple[Callable[[], torch.Tensor], ...] = (
+    torch.get_rng_state,
+    *((torch.cuda.get_rng_state,) if _ON_GPU else ()),
+)
+_TAKE_RANDOM: tuple[Callable[[torch.Tensor], None], ...] = (
+    torch.set_rng_state,
+    *((torch.cuda.set_rng_state,) if _ON_GPU else ()),
+)
+"""Torch's own generators, from which dropout and stochastic depth draw."""
 
 
 class EarlyStop:
@@ -213,7 +221,12 @@ def _write(state: Any, path: Path) -> None:
     # To a stream, because torch writes the name of a path into the file: the same weights are
     # the same bytes this way, and a full disk is an OSError.
     with path.open("wb") as stream:
-        torch.save(state, stream)
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:  # torch's end of its archive hides what the disk said
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def _load_state(part: HasState, state: Mapping[str, Any]) -> None:

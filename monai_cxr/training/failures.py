@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -17,23 +18,31 @@ from monai_cxr.errors import CXRError, SettingsError
 def tell_in_words() -> None:
     """Let this process end with a sentence where the reason is one of this package's errors.
 
-    MONAI's command would bury it between two tracebacks of its config parser. For the config's
-    ``initialize``; ``MONAI_CXR_DEBUG=1`` shows the traceback all the same.
+    MONAI's command would bury it between two tracebacks of its config parser, and ignite's engines
+    would log it twice before. For the config's ``initialize``; ``MONAI_CXR_DEBUG=1`` shows the
+    traceback all the same.
     """
     sys.excepthook = _in_words
+    for name in ("SupervisedTrainer", "SupervisedEvaluator"):
+        logging.getLogger(f"ignite.engine.engine.{name}").addFilter(_is_no_repetition)
+
+
+def _is_no_repetition(record: logging.LogRecord) -> bool:
+    return " run is terminating due to exception: " not in record.getMessage()
 
 
 def _in_words(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    reason = next((cause for cause in _causes(error) if isinstance(cause, CXRError)), None)
+    reason = next((cause for cause in causes(error) if isinstance(cause, CXRError)), None)
     if reason is None or os.environ.get("MONAI_CXR_DEBUG"):
         sys.__excepthook__(kind, error, traceback)
     else:
         print(f"monai-cxr: {reason}", file=sys.stderr)  # noqa: T201
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it, the last first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -74,8 +83,18 @@ class StopOnNaN:
 def _not_finite(engine: Engine, what: str) -> SettingsError:
     return SettingsError(
         f"The {what} at epoch {engine.state.epoch}, iteration {engine.state.iteration}. Lower "
-        "learning_rate, or set clip_norm=1; the last good epoch's weights are kept."
+        f"learning_rate, or set clip_norm=1; {_how_to_go_on(engine)}"
     )
+
+
+def _how_to_go_on(engine: Engine) -> str:
+    """With other settings; see :func:`monai_cxr.training.workflow.prepare_run`."""
+    if engine.state.epoch > 1:
+        return (
+            "the last good epoch's weights are kept, and train --from this run starts at them in "
+            "another --out."
+        )
+    return "no epoch was complete, so the same --out may be used."
 
 
 class ExplainOutOfMemory:
@@ -105,7 +124,7 @@ class ExplainOutOfMemory:
             raise SettingsError(
                 f"The device has no memory left for {self.batch_size} films of {self.image_size} "
                 f"px. Set batch_size={half} with accumulation_steps=2 (the same step), or "
-                "amp=true, or a smaller image_size."
+                f"amp=true, or a smaller image_size; {_how_to_go_on(engine)}"
             ) from error
         raise error
 

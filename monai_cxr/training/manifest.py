@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -15,7 +16,8 @@ import pandas as pd
 import torch
 
 from monai_cxr.bundle.digests import file_digest
-from monai_cxr.tables import columns_array
+from monai_cxr.data.samplers import film_weights
+from monai_cxr.tables import columns_array, write_atomically
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
 
 _PACKAGES = ("monai", "torch", "torchvision", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
@@ -66,19 +68,64 @@ def run_manifest(
     }
 
 
+def throughput(metrics: pd.DataFrame) -> dict[str, float]:
+    """Training images a second of a run's epochs, without their validation."""
+    rates = metrics["images_per_second"]
+    return {"images_per_second": round(float(rates.median()), 1), "epochs": len(rates)}
+
+
+def note_throughput(manifest: Path, metrics: pd.DataFrame) -> None:
+    """Keep the throughput so far in a run's manifest; a plain bundle has none.
+
+    Args:
+        manifest: Path of ``run.json``.
+        metrics: A row an epoch, with ``images_per_second``.
+    """
+    if manifest.is_file():
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        text = json.dumps({**content, "throughput": throughput(metrics)}, indent=2) + "\n"
+        write_atomically(manifest, lambda path: path.write_text(text, encoding="utf-8"))
+
+
 def _loss(
     training: pd.DataFrame, findings: Sequence[str], config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The loss and, where a calibration can undo them, the odds it multiplies."""
+    """The loss and, where a calibration can undo them, the odds it multiplies.
+
+    They are multiplied by the weights of the loss, and by how much oftener than negatives the
+    sampling draws positives.
+    """
     name, weighting = config.get("loss", "bce"), config.get("weighting", "none")
+    sampling = config.get("sampling", "uniform")
     loss = {"name": name, "weighting": weighting}
+    if sampling != "uniform":
+        loss["sampling"] = sampling
     if name != "bce" or weighting in BY_BATCH:
         return loss
     labels = torch.tensor(columns_array(training, findings))
     weights = class_weights(*count_labels(labels), weighting, float(config.get("weight_cap", 20)))
-    odds = [float(p / n) if n > 0 else 1.0 for p, n in zip(*weights, strict=True)]
+    drawn = film_weights(
+        labels, sampling, findings=findings, finding_weights=config.get("finding_weights")
+    )
+    oftener = _oftener(labels, drawn)
+    odds = [
+        float(p / n) * more if n > 0 else 1.0 for p, n, more in zip(*weights, oftener, strict=True)
+    ]
     positive = {f: w if w > 0 else 1.0 for f, w in zip(findings, odds, strict=True)}
     return {**loss, "positive_weights": positive}
+
+
+def _oftener(labels: torch.Tensor, drawn: torch.Tensor | None) -> list[float]:
+    """How many times as often as a negative film a positive one is drawn, by finding."""
+    if drawn is None:
+        return [1.0] * labels.shape[1]
+    means = [
+        [float(drawn[column == value].mean()) for value in (1, 0)] for column in labels.unbind(1)
+    ]
+    return [
+        positive / negative if positive > 0 and negative > 0 else 1.0
+        for positive, negative in means
+    ]
 
 
 def _mean(column: pd.Series) -> float | None:

@@ -15,11 +15,13 @@ from ignite.engine import Engine, Events
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.tables import write_table
+from monai_cxr.training.manifest import note_throughput
 
 
 class EpochProgress:
-    """Show how training goes, and keep it in ``metrics.csv``.
+    """Show how training goes, and keep it in ``metrics.csv`` and the run's manifest beside it.
 
     Args:
         evaluator: The engine whose metrics are shown.
@@ -94,7 +96,9 @@ class EpochProgress:
             **{name: float(value) for name, value in metrics.items()},
         }
         self._rows = [*(self._rows or []), row]
-        write_table(pd.DataFrame(self._rows), self.table)
+        rows = pd.DataFrame(self._rows)
+        write_table(rows, self.table)
+        note_throughput(self.table.with_name(RUN_NAME), rows)
         seconds = (time.perf_counter() - self._began) * (state.max_epochs - state.epoch)
         value = float(metrics.get(self.metric, math.nan))
         self._console.print(

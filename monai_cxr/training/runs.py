@@ -16,6 +16,17 @@ from monai_cxr.errors import InvalidBundle
 
 METRICS_NAME = "metrics.csv"
 
+FACTS = {
+    "run": "run",
+    "epochs": "epochs",
+    "best_epoch": "best",
+    "val_macro_auroc": "AUROC",
+    "val_loss": "loss",
+    "images_per_second": "images/s",
+    "data": "data",
+}
+"""Columns of :func:`compare_runs` before the settings that differ, and short names of them."""
+
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:
     """The runs that some folders are or hold, sorted within each folder.
@@ -84,5 +95,7 @@ def compare_runs(runs: Iterable[Path]) -> pd.DataFrame:
 def _text(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
     text = value if isinstance(value, str) else json.dumps(value)
     return Path(text).name if text.startswith("/") else text  # places name no one else's folders

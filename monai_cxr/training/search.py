@@ -16,6 +16,9 @@ from monai_cxr.training.runs import best_epoch
 
 STUDY_NAME = "monai-cxr"
 
+FAILURES = 3
+"""Trials that may fail in a row before a search stops: it is then not their values' fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knob:
@@ -99,7 +102,7 @@ def search(
         Folder of the best run.
 
     Raises:
-        SettingsError: If there is no knob, or no trial ended well.
+        SettingsError: If there is no knob, or several trials in a row failed.
     """
     if not knobs:
         raise SettingsError("Name at least one knob, for example learning_rate=log:1e-4:1e-2.")
@@ -109,7 +112,6 @@ def search(
     study = optuna.create_study(
         study_name=STUDY_NAME,
         storage=f"sqlite:///{(out / 'study.db').resolve()}",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         direction="maximize",
         load_if_exists=True,
     )
@@ -117,18 +119,29 @@ def search(
     for left in study.get_trials(states=(states.RUNNING,)):  # of a search that was killed
         study.tell(left.number, state=states.FAIL)
         study.enqueue_trial(left.params)
+    n_failed = 0
     while len(study.get_trials(states=(states.COMPLETE,))) < n_trials:
+        # By trial, so that a search that goes on suggests what it would have, and nothing twice.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         trial = study.ask()
         chosen = {knob.name: knob.suggest(trial) for knob in knobs}
         run = out / _folder(chosen)
         try:
             value = _train(bundle, index, run, {**(settings or {}), **chosen})
-        except workflow.TrainingFailed as error:
+        except workflow.TrainingFailed as error:  # a rate that is too high, a network too large
             study.tell(trial, state=states.FAIL)
-            raise SettingsError(f"The trial {chosen} failed: {error}") from error
+            n_failed += 1
+            if n_failed == FAILURES:
+                raise SettingsError(
+                    f"{FAILURES} trials in a row failed, the last with {json.dumps(chosen)}: "
+                    f"{error}"
+                ) from error
+            say(f"{run.name}  failed  {json.dumps(chosen)}")
+            continue
         except CXRError:
             study.tell(trial, state=states.FAIL)
             raise
+        n_failed = 0
         trial.set_user_attr("run", run.name)
         study.tell(trial, value)
         say(f"{run.name}  {value:.4f}  {json.dumps(chosen)}")

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from monai_cxr.bundle.presets import expand_settings
 from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
+from monai_cxr.findings import FINDINGS
 from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
-from monai_cxr.training.manifest import run_manifest
+from monai_cxr.training.manifest import run_manifest, throughput
+from monai_cxr.training.run_lock import take_lock
+from monai_cxr.training.runs import METRICS_NAME
 
 
 class TrainingFailed(CXRError):
@@ -34,8 +37,8 @@ def prepare_run(
 ) -> list[str]:
     """Make the folder of a run: configs with their settings, index, manifest.
 
-    A run that exists is continued: its configs are compared, and must be the same but for
-    ``max_epochs``.
+    A run that has an epoch is continued: its configs are compared, and must be the same but for
+    ``max_epochs``. One that has none yet is made anew, so that a setting that failed can be mended.
 
     Args:
         bundle: Folder or name of the bundle.
@@ -55,7 +58,8 @@ def prepare_run(
     base = read_config(source, "train")
     expanded = expand_settings(settings, base)
     findings = expanded.get("findings", base["findings"])
-    table = normalise_index(read_table(index), findings)
+    given = read_table(index)
+    table = normalise_index(given, findings)
     assert_no_leakage(table)
     for split in ("train", "val"):
         if not (table["split"] == split).any():
@@ -63,7 +67,8 @@ def prepare_run(
                 f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
                 reason="no_split",
             )
-    _check_labels(table, findings)
+    _check_labels(table, findings, list(given.columns))
+    _check_batch({**base, **expanded}["batch_size"], int((table["split"] == "train").sum()))
     _check_prevalence({**base, **expanded}.get("prevalence", {}), findings)
     manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
     _refuse_other_run(run, manifest)
@@ -71,6 +76,8 @@ def prepare_run(
         build_network(expanded)  # what does not fit shows here, not in a traceback
     copy_bundle(source, run, {**expanded, "bundle_root": str(run.resolve())})
     write_table(table, run / "index.parquet")
+    if (run / METRICS_NAME).is_file():  # of a run that goes on
+        manifest["throughput"] = throughput(pd.read_csv(run / METRICS_NAME))
     text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
     return monai_command(run)
@@ -123,10 +130,25 @@ def train(command: list[str]) -> None:
         Console(stderr=True).show_cursor()  # the bar of the stopped process had hidden it
         raise
     if status != 0:
+        run = Path(command[command.index("--bundle_root") + 1])
         raise TrainingFailed(
-            f"Training ended with status {status}; the message above says why. The last complete "
-            "epoch is kept: the same command continues from it."
+            f"Training ended with status {status}; the message above says why. "
+            + (
+                "The last complete epoch is kept: the same command continues from it."
+                if _has_epoch(run)
+                else "No epoch was complete yet: the command may be repeated with other settings."
+            )
         )
+
+
+def _checkpoints(run: Path) -> Path:
+    """Where a run keeps its checkpoints: in itself, unless it was told otherwise."""
+    given = str(read_config(run, "train").get("checkpoint_dir", "$"))
+    return run / "checkpoints" if given.startswith("$") else Path(given)
+
+
+def _has_epoch(run: Path) -> bool:
+    return (_checkpoints(run) / "last.pt").is_file()
 
 
 def _end_with_parent() -> Callable[[], None] | None:
@@ -137,15 +159,29 @@ def _end_with_parent() -> Callable[[], None] | None:
     return lambda: set_parent_death_signal(option, int(signal.SIGTERM))
 
 
-def _check_labels(table: pd.DataFrame, findings: Sequence[str]) -> None:
-    """Refuse findings of which no training film has a label: a misspelt name would pass."""
+def _check_labels(table: pd.DataFrame, findings: Sequence[str], columns: Container[str]) -> None:
+    """Refuse a name that nobody knows, which would be an output that learns nothing."""
+    unknown = [name for name in findings if name not in columns and name not in FINDINGS]
     training = table[table["split"] == "train"]
-    empty = [name for name in findings if training[name].isna().all()]
-    if len(empty) == len(findings):
+    if unknown or training[list(findings)].isna().all(axis=None):
+        named = unknown or list(findings)
         raise InvalidTable(
-            f"No training film has a label of {', '.join(findings[:5])}. Check the names in "
-            "findings and the index's columns.",
+            f"No training film has a label of {', '.join(named[:5])}. Check the names in findings "
+            "and the index's columns.",
             reason="no_labels",
+        )
+
+
+def _check_batch(batch_size: Any, n_films: int) -> None:
+    """Refuse a batch that never fills: an incomplete one is left out of an epoch."""
+    if isinstance(batch_size, str) and batch_size.startswith(("$", "@")):
+        return  # an expression of the config, which only MONAI evaluates
+    if type(batch_size) is not int or batch_size < 1:
+        raise SettingsError(f"Expected batch_size as a whole number, but got {batch_size!r}.")
+    if batch_size > n_films:
+        raise SettingsError(
+            f"The train split has {n_films} films, which is less than one batch. Set batch_size="
+            f"{max(n_films // 2, 1)} or less; it is {batch_size}."
         )
 
 
@@ -162,6 +198,10 @@ def _check_prevalence(stated: Mapping[str, float], findings: Sequence[str]) -> N
 def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
     if not (run / RUN_NAME).is_file():
         return
+    if _checkpoints(run).is_dir():
+        take_lock(_checkpoints(run))()  # a process that trains here must keep its configs
+    if not _has_epoch(run):
+        return
     before = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     for what in ("bundle_configs", "data", "settings"):
         old, new = dict(before[what]), dict(manifest[what])
@@ -170,6 +210,14 @@ def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
             new.pop("max_epochs", None)
         if old != new:
             raise SettingsError(
-                f"The folder '{run.name}' holds a run with other {what.replace('_', ' ')}. Repeat "
-                "its command to continue it, or choose another --out."
+                f"The folder '{run.name}' holds a run with other {what.replace('_', ' ')}"
+                f"{_differences(old, new)}. Repeat its command to continue it, or choose another "
+                "--out."
             )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which values differ, the first three."""
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    shown = [f"{key}={json.dumps(old[key]) if key in old else 'not set'}" for key in keys[:3]]
+    return f" (there: {', '.join(shown)}{', ...' if len(keys) > 3 else ''})"

@@ -65,7 +65,7 @@ def test_offline_it_says_what_to_do(source, tmp_path, monkeypatch):
     monkeypatch.setattr(urllib.request, "_opener", None)  # remembers proxies
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"could not be downloaded.*initial_weights=FILE"):
+    with pytest.raises(SettingsError, match=r"could not be downloaded.*--weights FILE"):
         published_weights(source)
 
 

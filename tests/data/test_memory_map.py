@@ -76,6 +76,15 @@ class TestSameAsMonai:
         assert elsewhere.films.shape == (len(ours), 24, 24)
         assert elsewhere.__getitems__([2, 0])["image"].device.type == "meta"
 
+    def test_a_device_without_memory_for_them(self, both, monkeypatch):
+        def full(*_: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        elsewhere = MemoryMappedFilms(both[1].cache, both[1].data, device="meta")
+        monkeypatch.setattr(torch.Tensor, "to", full)
+        with pytest.raises(SettingsError, match=rf"{len(both[1])} films.*cache_device=cpu"):
+            elsewhere.films  # noqa: B018
+
 
 class TestProcesses:
     def test_films_do_not_travel(self, both):

@@ -88,7 +88,10 @@ class TestIndex:
         assert summary.lists == {"train_val": 1}
 
     def test_empty_and_missing_folders(self, tmp_path):
-        with pytest.raises(InvalidTable, match="None of the 0 PNG files"):
+        with pytest.raises(InvalidTable, match=r"holds no PNG file. Unpack"):
+            nih_folder.index_nih(tmp_path)
+        (tmp_path / "other.png").write_bytes(b"")
+        with pytest.raises(InvalidTable, match="None of the 1 PNG files here is listed"):
             nih_folder.index_nih(tmp_path)
         with pytest.raises(InvalidTable, match="not a folder"):
             nih_folder.index_nih(tmp_path / "none")

@@ -51,7 +51,7 @@ class TestIndexNih:
     def test_labels_without_images(self, verb, tmp_path):
         status, _, err = verb("index", "nih", tmp_path, "--out", tmp_path / "index.csv")
         assert status == cli.EXIT_INPUT
-        assert "None of the 0 PNG files" in err
+        assert "holds no PNG file" in err
 
 
 class TestCache:

@@ -22,6 +22,16 @@ def test_every_network_gives_one_logit_a_finding(name):
     assert logits.shape == (2, 5)
 
 
+@pytest.mark.parametrize("name", REAL)
+def test_a_step_reaches_every_weight(name):
+    """The others are too large to be trained here: benchmarks/architectures.py does it."""
+    torch.manual_seed(0)
+    network = build(name, out_channels=3, image_size=64).train()
+    network(torch.randn(2, 1, 64, 64)).square().mean().backward()
+    gradients = [weight.grad for weight in network.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "vit_small", "lenet"])
 def test_three_channels(name):
     network = build(name, in_channels=3, out_channels=2, image_size=32).eval()
@@ -67,7 +77,9 @@ def test_timm_is_an_extra():
         with pytest.raises(MissingDependency, match="timm"):
             build("timm:resnet18", 1, 1)
     else:
-        assert build("timm:resnet18", 1, 3)(torch.zeros(2, 1, 64, 64)).shape == (2, 3)
+        for name in ("timm:resnet18", "timm:vit_tiny_patch16_224"):  # any size; one size a network
+            network = build(name, 1, 3, image_size=64).eval()
+            assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 3)
 
 
 class TestWrappers:

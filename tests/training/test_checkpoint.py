@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_cxr.data.samplers import EpochSampler
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.training import checkpoint as module
 from monai_cxr.training.checkpoint import EpochSeed, ResumableCheckpoint
 
@@ -31,7 +31,7 @@ class Toy:
         torch.manual_seed(0)
         self.folder = folder
         self.network = nn.Sequential(
-            nn.Linear(5, width), nn.BatchNorm1d(width), nn.Linear(width, 1)
+            nn.Linear(5, width), nn.BatchNorm1d(width), nn.Dropout(0.3), nn.Linear(width, 1)
         )
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.05)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -172,6 +172,14 @@ class TestResume:
         with pytest.raises(SettingsError, match="another network"):
             Toy(tmp_path, width=4).run()
 
+    @pytest.mark.parametrize("content", [b"", b"no weights", None])
+    def test_a_damaged_one_is_told(self, tmp_path, content):
+        Toy(tmp_path).run()
+        last = tmp_path / "checkpoints" / "last.pt"
+        last.write_bytes(last.read_bytes()[:-500] if content is None else content)
+        with pytest.raises(InvalidBundle, match=r"'last\.pt' are damaged.*begins anew"):
+            Toy(tmp_path, epochs=9).run()
+
     def test_the_scaler_of_mixed_precision_is_kept(self, tmp_path):
         class Scaler:
             def __init__(self, scale: float) -> None:
@@ -221,12 +229,14 @@ class TestFiles:
         Toy(tmp_path, epochs=1).run()
         before = (tmp_path / "checkpoints" / "last.pt").read_bytes()
 
-        def full(state, path):
-            with Path("/dev/full").open("wb") as stream:
-                torch.save(state, stream)
-
-        monkeypatch.setattr(module, "_write", full)
+        write = module._write
+        monkeypatch.setattr(module, "_write", lambda state, _: write(state, Path("/dev/full")))
         with pytest.raises(SettingsError, match="No space left"):
             Toy(tmp_path, epochs=2).run()
         assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == before
         assert len(list((tmp_path / "models").iterdir())) == 1
+
+    def test_what_the_disk_said_is_not_hidden_by_torch(self):
+        """Of a large tensor the first bytes fail, and then torch fails to end its archive."""
+        with pytest.raises(OSError, match="No space left"):
+            module._write({"weight": torch.zeros(2**20)}, Path("/dev/full"))

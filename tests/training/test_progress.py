@@ -83,6 +83,15 @@ class TestStopOnNaN:
         with pytest.raises(SettingsError, match=r"epoch 1, iteration 2.*Lower learning_rate"):
             trainer.run([0.3, loss, 0.3], max_epochs=2)
 
+    @pytest.mark.parametrize(
+        ("epoch", "kept"), [(1, "no epoch was complete"), (2, "train --from this run starts")]
+    )
+    def test_says_what_is_kept(self, epoch, kept):
+        trainer = Engine(lambda e, _: {"loss": math.nan if e.state.epoch == epoch else 0.3})
+        StopOnNaN().attach(trainer)
+        with pytest.raises(SettingsError, match=f"epoch {epoch}.*{kept}"):
+            trainer.run([0], max_epochs=3)
+
     def test_weights_that_the_last_step_broke_are_not_kept(self):
         """The loss of that step was still a number; it would be lost in the next epoch only."""
         trainer = Engine(lambda *_: {"loss": 0.3})
@@ -127,6 +136,19 @@ class TestWords:
         error.__cause__ = RuntimeError("applying transform")
         error.__cause__.__cause__ = SettingsError("The loss became nan.")
         assert told(error) == "monai-cxr: The loss became nan.\n"
+
+    def test_the_engines_do_not_say_it_before(self, told, caplog):
+        class SupervisedTrainer(Engine):
+            """Loggers of engines are named by their class."""
+
+        def fail(*_: object) -> None:
+            raise SettingsError("why")
+
+        engine = SupervisedTrainer(fail)
+        with pytest.raises(SettingsError, match="why"):
+            engine.run([0])
+        engine.logger.error("Another error.")
+        assert caplog.messages == ["Another error."]
 
     def test_other_errors_keep_their_traceback(self, told):
         assert "ValueError: shapes" in told(ValueError("shapes"))

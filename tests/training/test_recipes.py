@@ -20,10 +20,13 @@ from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package
 from monai_cxr.bundle.presets import read_preset
 from monai_cxr.data.medmnist import index_medmnist
+from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions import load_predictions
 from monai_cxr.files import read_radiograph
+from monai_cxr.networks.small import LeNet
 from monai_cxr.tables import read_table, write_table
+from monai_cxr.training.failures import causes
 from monai_cxr.training.runs import compare_runs, find_runs
 from monai_cxr.training.workflow import prepare_run
 
@@ -154,6 +157,41 @@ class TestEverythingOn:
         assert manifest["loss"] == {"name": "focal", "weighting": "pos_weight_sqrt"}
         assert manifest["hardware"]["cores"] == os.cpu_count()
         assert manifest["seed"] == 0
+        rates = pd.read_csv(whole / "metrics.csv")["images_per_second"]
+        rate = {"images_per_second": pytest.approx(rates.median(), abs=0.06), "epochs": 3}
+        assert manifest["throughput"] == rate
+
+    def test_a_finished_run_that_is_asked_for_again_keeps_its_throughput(self, index, whole):
+        before = json.loads((whole / "run.json").read_text())
+        prepare_run(BUNDLE, index, whole, {**TINY, **EVERYTHING})
+        assert json.loads((whole / "run.json").read_text()) == before
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_out_of_memory_names_the_knobs_and_keeps_what_was_trained(
+    index, training, tmp_path, monkeypatch
+):
+    """Raised where a GPU would: in a forward pass, of training or validation, of epoch 2."""
+    prepare_run(BUNDLE, index, tmp_path, TINY)
+    run_monai(tmp_path, **{"train::trainer::max_epochs": 1})
+    before = (tmp_path / "checkpoints" / "last.pt").read_bytes()
+    forward = LeNet.forward
+
+    def out_of_memory(self, x):
+        if self.training == training:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return forward(self, x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LeNet, "forward", out_of_memory)
+        with pytest.raises(RuntimeError) as caught:
+            run_monai(tmp_path)
+    reason = next(cause for cause in causes(caught.value) if isinstance(cause, SettingsError))
+    assert "Set batch_size=8 with accumulation_steps=2" in str(reason)
+    assert "weights are kept, and train --from this run starts at them" in str(reason)
+    assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == before
+    run_monai(tmp_path)
+    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].tolist() == [1, 2]
 
 
 class TestTasks:

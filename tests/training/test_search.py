@@ -8,7 +8,9 @@ import pytest
 from monai_cxr.data.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_table
+from monai_cxr.training import search as module
 from monai_cxr.training.search import Knob, parse_knob, search
+from monai_cxr.training.workflow import TrainingFailed
 
 
 class TestKnobs:
@@ -33,9 +35,18 @@ class TestKnobs:
             parse_knob(text)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_study_goes_on(tmp_path):
+SETTINGS = {
+    "findings": ["Pneumonia"],
+    "architecture": "lenet",
+    "image_size": 28,
+    "batch_size": 8,
+    "max_epochs": 1,
+    "num_workers": 0,
+}
+
+
+@pytest.fixture
+def index(tmp_path):
     rng = np.random.default_rng(0)
     arrays = {}
     for split in ("train", "val"):
@@ -43,30 +54,62 @@ def test_a_study_goes_on(tmp_path):
         arrays[f"{split}_labels"] = (np.arange(16) % 2)[:, None].astype(np.uint8)
     np.savez(tmp_path / "a.npz", **arrays)
     write_table(index_medmnist(tmp_path / "a.npz", tmp_path / "films"), tmp_path / "index.parquet")
-    settings = {
-        "findings": ["Pneumonia"],
-        "architecture": "lenet",
-        "image_size": 28,
-        "batch_size": 8,
-        "max_epochs": 1,
-        "num_workers": 0,
-    }
+    return tmp_path / "index.parquet"
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    """Trials that only say what they would have trained with; one can be told to fail."""
+    trained: list[dict] = []
+    failing: list[bool] = []
+
+    def train(_bundle, _index, _run, settings):
+        trained.append(settings)
+        if failing and failing.pop(0):
+            raise TrainingFailed("status 1")
+        return 0.5
+
+    monkeypatch.setattr(module, "_train", train)
+    return trained, failing
+
+
+def go(out, n: int, said: list[str], index=None, knobs=("learning_rate=log:1e-4:1e-2",)):
+    chosen = [parse_knob(text) for text in knobs]
+    options = {"n_trials": n, "settings": SETTINGS, "say": said.append}
+    return search("chest_xray_classification", index, out, chosen, **options)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_trial_is_a_run(index, tmp_path):
     said: list[str] = []
-
-    def go(n: int):
-        return search(
-            "chest_xray_classification",
-            tmp_path / "index.parquet",
-            tmp_path / "study",
-            [parse_knob("weighting=none,chexnet"), parse_knob("learning_rate=log:1e-4:1e-2")],
-            n_trials=n,
-            settings=settings,
-            say=said.append,
-        )
-
-    best = go(1)
+    knobs = ("weighting=none,chexnet", "learning_rate=log:1e-4:1e-2")
+    best = go(tmp_path / "study", 1, said, index, knobs)
     assert (best / "models" / "model.pt").is_file()
-    assert go(1) == best
+    assert go(tmp_path / "study", 1, said, index, knobs) == best
     assert len(said) == 1
     with pytest.raises(SettingsError, match="at least one knob"):
-        search("chest_xray_classification", tmp_path / "index.parquet", tmp_path, [])
+        search("chest_xray_classification", index, tmp_path, [])
+
+
+def test_a_study_that_goes_on_suggests_what_it_would_have(by_hand, tmp_path):
+    trained, _ = by_hand
+    go(tmp_path / "whole", 4, [])
+    whole, trained[:] = list(trained), []
+    for n in (1, 2, 4):
+        go(tmp_path / "in_parts", n, [])
+    assert trained == whole
+    assert len({settings["learning_rate"] for settings in trained}) == 4
+
+
+def test_a_trial_that_fails_is_said_and_passed_over(by_hand, tmp_path):
+    trained, failing = by_hand
+    failing[:] = [False, True, True, False]
+    said: list[str] = []
+    go(tmp_path / "study", 2, said)
+    assert ["failed" in line for line in said] == [False, True, True, False]
+    assert len({settings["learning_rate"] for settings in trained}) == 4
+    failing[:] = [True] * 3
+    with pytest.raises(SettingsError, match="3 trials in a row failed"):
+        go(tmp_path / "study", 3, said)
+    go(tmp_path / "study", 3, said)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from monai_cxr.bundle.config import find_bundle, read_config, write_config
 from monai_cxr.bundle.torch_runtime import build_network
+from monai_cxr.data.samplers import film_weights
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import write_table
@@ -22,8 +25,18 @@ from monai_cxr.training.initialisation import load_initial_weights
 BUNDLE = "chest_xray_classification"
 
 
+SMALL = {"batch_size": 8}
+"""The films are few, and a batch must fill."""
+
+
 def prepare(phantom_index, run: Path, **settings):
-    return workflow.prepare_run(BUNDLE, phantom_index.path, run, settings)
+    return workflow.prepare_run(BUNDLE, phantom_index.path, run, {**SMALL, **settings})
+
+
+def train_an_epoch(run: Path) -> None:
+    """What tells that a run has something to lose."""
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "last.pt").touch()
 
 
 class TestRunFolder:
@@ -44,12 +57,31 @@ class TestRunFolder:
         prepare(phantom_index, tmp_path, image_size=48)
         manifest = json.loads((tmp_path / "run.json").read_text())
         training = phantom_index.rows("train")
-        assert manifest["settings"] == {"image_size": 48}
+        assert manifest["settings"] == {**SMALL, "image_size": 48}
         assert manifest["data"]["n_images"]["train"] == len(training)
         for name in FINDING_NAMES:
             assert manifest["training_priors"][name] == training[name].mean()
             assert manifest["n_positive"][name] == training[name].sum()
         assert torch.__version__.startswith(manifest["versions"]["torch"])
+
+    @pytest.mark.parametrize("weighting", ["none", "pos_weight"])
+    def test_the_odds_that_sampling_multiplies_are_known(self, phantom_index, tmp_path, weighting):
+        """Drawn by hand: the odds of a positive film in what the network sees, to those on disk."""
+        training = phantom_index.rows("train")
+        name = max(FINDING_NAMES, key=lambda finding: training[finding].mean())
+        settings = {"sampling": "balanced", "weighting": weighting, "findings": [name, "Hernia"]}
+        prepare(phantom_index, tmp_path, **settings)
+        loss = json.loads((tmp_path / "run.json").read_text())["loss"]
+        assert loss["sampling"] == "balanced"
+        labels = torch.tensor(training[[name, "Hernia"]].to_numpy())
+        drawn = film_weights(labels, "balanced", findings=[name, "Hernia"])
+        seen = torch.multinomial(
+            drawn, 200_000, replacement=True, generator=torch.Generator().manual_seed(0)
+        )
+        share, here = (float(column.mean()) for column in (labels[seen, 0], labels[:, 0]))
+        weight = {"none": 1.0, "pos_weight": (1 - here) / here}[weighting]
+        expected = weight * share / (1 - share) / (here / (1 - here))
+        assert loss["positive_weights"][name] == pytest.approx(expected, rel=0.03)
 
     def test_names_no_patient(self, phantom_index, tmp_path):
         prepare(phantom_index, tmp_path)
@@ -66,30 +98,55 @@ class TestContinuing:
 
     def test_other_settings_are_another_run(self, phantom_index, tmp_path):
         prepare(phantom_index, tmp_path, image_size=48)
+        train_an_epoch(tmp_path)
         before = (tmp_path / "configs" / "train.json").read_bytes()
-        with pytest.raises(SettingsError, match="a run with other settings"):
+        with pytest.raises(SettingsError, match=r"other settings \(there: image_size=48\)"):
             prepare(phantom_index, tmp_path, image_size=64)
         assert (tmp_path / "configs" / "train.json").read_bytes() == before
 
+    def test_before_the_first_epoch_a_setting_can_be_mended(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, learning_rate=1e30)
+        prepare(phantom_index, tmp_path, learning_rate=0.01)
+        assert read_config(tmp_path, "train")["learning_rate"] == 0.01
+        assert json.loads((tmp_path / "run.json").read_text())["settings"]["learning_rate"] == 0.01
+
+    def test_a_run_that_another_process_trains_keeps_its_configs(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path, image_size=48)
+        before = (tmp_path / "configs" / "train.json").read_bytes()
+        hold = (
+            "import sys; from pathlib import Path; from monai_cxr.training.run_lock import "
+            "take_lock; held = take_lock(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", hold, str(tmp_path / "checkpoints")]
+        other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdout.readline()
+        with pytest.raises(SettingsError, match="Another process is training this run"):
+            prepare(phantom_index, tmp_path, image_size=64)
+        other.communicate()
+        assert (tmp_path / "configs" / "train.json").read_bytes() == before
+        prepare(phantom_index, tmp_path, image_size=64)
+
     def test_other_data_are_another_run(self, phantom_index, tmp_path):
         prepare(phantom_index, tmp_path / "run")
+        train_an_epoch(tmp_path / "run")
         write_table(phantom_index.table.iloc[1:], tmp_path / "other.parquet")
         with pytest.raises(SettingsError, match="a run with other data"):
-            workflow.prepare_run(BUNDLE, tmp_path / "other.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "other.parquet", tmp_path / "run", SMALL)
 
     def test_another_bundle_is_another_run(self, phantom_index, tmp_path):
         bundle = tmp_path / BUNDLE
         shutil.copytree(find_bundle(BUNDLE), bundle)
-        workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+        workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", SMALL)
+        train_an_epoch(tmp_path / "run")
         write_config(bundle, "train", read_config(bundle, "train") | {"learning_rate": 1.0})
         with pytest.raises(SettingsError, match="a run with other bundle configs"):
-            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", SMALL)
 
     def test_a_run_is_not_made_in_its_bundle(self, phantom_index, tmp_path):
         bundle = tmp_path / BUNDLE
         shutil.copytree(find_bundle(BUNDLE), bundle)
         with pytest.raises(SettingsError, match="the bundle itself"):
-            workflow.prepare_run(bundle, phantom_index.path, bundle, {})
+            workflow.prepare_run(bundle, phantom_index.path, bundle, SMALL)
 
 
 class TestRefusals:
@@ -103,14 +160,29 @@ class TestRefusals:
         table = phantom_index.table
         write_table(table[table["split"] != split], tmp_path / "index.parquet")
         with pytest.raises(InvalidTable, match=f"no row of split '{split}'"):
-            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
+
+    @pytest.mark.parametrize("names", [["Mass", "Pneumothroax"], ["Fracture"]])
+    def test_a_finding_that_nobody_knows(self, phantom_index, tmp_path, names):
+        with pytest.raises(InvalidTable, match=rf"has a label of {names[-1]}\.") as caught:
+            prepare(phantom_index, tmp_path / "run", findings=names)
+        assert caught.value.reason == "no_labels"
+
+    def test_a_finding_without_a_label_here_stays_unknown(self, phantom_index, tmp_path):
+        table = phantom_index.table.drop(columns="Hernia")
+        write_table(table, tmp_path / "index.parquet")
+        workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
+        empty = table.assign(**dict.fromkeys(set(FINDING_NAMES) & {*table.columns}, np.nan))
+        write_table(empty, tmp_path / "empty.parquet")
+        with pytest.raises(InvalidTable, match="No training film has a label of Atelectasis, "):
+            workflow.prepare_run(BUNDLE, tmp_path / "empty.parquet", tmp_path / "other", SMALL)
 
     def test_a_split_that_leaks(self, phantom_index, tmp_path):
         table = phantom_index.table
         table["patient_id"] = table["patient_id"].iloc[0]
         write_table(table, tmp_path / "index.parquet")
         with pytest.raises(InvalidTable) as caught:
-            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
         assert caught.value.reason == "split_leaks"
 
     @pytest.mark.parametrize("target", ["DenseNet122", "os.system", "torch.nn.NoSuchLoss"])
@@ -121,12 +193,21 @@ class TestRefusals:
         config["train"]["loss"]["_target_"] = target
         write_config(bundle, "train", config)
         with pytest.raises(InvalidBundle, match=f"configs/train.json names the class '{target}'"):
-            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", {})
+            workflow.prepare_run(bundle, phantom_index.path, tmp_path / "run", SMALL)
         assert not (tmp_path / "run").exists()
 
     def test_a_setting_that_names_a_forbidden_class(self, phantom_index, tmp_path):
         with pytest.raises(InvalidBundle, match="outside the allowed modules"):
             prepare(phantom_index, tmp_path, **{"train::loss::_target_": "subprocess.run"})
+
+    @pytest.mark.parametrize(
+        ("batch_size", "message"),
+        [(10_000, "less than one batch"), (0, "whole number"), (8.5, "whole number")],
+    )
+    def test_a_batch_that_never_fills(self, phantom_index, tmp_path, batch_size, message):
+        with pytest.raises(SettingsError, match=message):
+            prepare(phantom_index, tmp_path / "run", batch_size=batch_size)
+        assert not (tmp_path / "run").exists()
 
     @pytest.mark.parametrize("stated", [{"Fracture": 0.1}, {"Mass": 1.0}])
     def test_an_impossible_prevalence(self, phantom_index, tmp_path, stated):
@@ -135,7 +216,7 @@ class TestRefusals:
 
     def test_a_missing_index(self, tmp_path):
         with pytest.raises(InvalidTable) as caught:
-            workflow.prepare_run(BUNDLE, tmp_path / "no.parquet", tmp_path / "run", {})
+            workflow.prepare_run(BUNDLE, tmp_path / "no.parquet", tmp_path / "run", SMALL)
         assert caught.value.reason == "missing_file"
 
 
@@ -163,6 +244,11 @@ class TestTrain:
         state = torch.load(trained_run / "models" / "model.pt", weights_only=True)
         build_network(read_config(trained_run, "inference")).load_state_dict(state)
 
-    def test_a_failure_is_told(self):
-        with pytest.raises(workflow.TrainingFailed, match="status 5"):
-            workflow.train([sys.executable, "-c", "raise SystemExit(5)"])
+    def test_a_failure_is_told(self, phantom_index, tmp_path):
+        prepare(phantom_index, tmp_path)
+        command = [sys.executable, "-c", "raise SystemExit(5)", "--bundle_root", str(tmp_path)]
+        with pytest.raises(workflow.TrainingFailed, match=r"status 5.*with other settings"):
+            workflow.train(command)
+        train_an_epoch(tmp_path)
+        with pytest.raises(workflow.TrainingFailed, match="the same command continues"):
+            workflow.train(command)
