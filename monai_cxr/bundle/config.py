@@ -182,6 +182,11 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
         write_config(target, name, config)
 
 
+def check_settings(source: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse what :func:`copy_bundle` would refuse of a bundle and settings, and write nothing."""
+    _configured(source, settings)
+
+
 def _configured(source: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """A bundle's configs by name, with the settings in them and their classes checked."""
     names = [name for name in CONFIG_NAMES if (source / "configs" / f"{name}.json").is_file()]

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.config import check_settings, copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.bundle.presets import expand_settings
 from monai_cxr.bundle.torch_runtime import build_network
@@ -57,6 +57,7 @@ def prepare_run(
     source = find_bundle(bundle)
     base = read_config(source, "train")
     expanded = expand_settings(settings, base)
+    check_settings(source, expanded)
     findings = expanded.get("findings", base["findings"])
     given = read_table(index)
     table = normalise_index(given, findings)
