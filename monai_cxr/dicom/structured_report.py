@@ -113,7 +113,8 @@ def structured_report(
         if predecessor is not None:
             add_predecessor(report, predecessor)
         stamp(report, created or datetime.now().astimezone())
-        return _with_groups(written(report), (encoded_group(*group) for group in groups))
+        document = written(report)
+    return _with_groups(document, (encoded_group(*group) for group in groups))
 
 
 def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
@@ -195,7 +196,9 @@ def _groups(
 
 def _with_groups(instance: DicomInstance, groups: Iterable[bytes]) -> DicomInstance:
     """Put encoded groups where the document has the stand-in; nothing of a film comes after it."""
-    before, _, after = instance.data.rpartition(encoded_item(_stand_in()))
+    before, found, after = instance.data.rpartition(encoded_item(_stand_in()))
+    if not found:
+        raise RuntimeError("A report has no room for its groups: look at highdicom's TID 1500.")
     return replace(instance, data=before + b"".join(groups) + after)
 
 

@@ -117,11 +117,11 @@ def _cluster(ray: Any, address: str, workers: int) -> Iterator[None]:
         try:
             _knock(address)
             ray.init(address=address, **quiet)
-        except (OSError, RuntimeError):
+        except (OSError, RuntimeError) as error:
             raise SettingsError(
                 f"No Ray cluster answers at '{address}'. Start one with 'ray start --head', check "
                 "the address, and set RAY_AUTH_MODE=token where the cluster asks for a token."
-            ) from None
+            ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield

@@ -131,8 +131,8 @@ def send_at_once(event: Any) -> None:
 def poll_calmly(event: Any) -> None:
     """Look at a silent connection every 10 ms instead of every millisecond.
 
-    pynetdicom polls each association from a thread; fifty of them take a core between them, which
-    the objects then wait for. A connection that brings data is read without a pause either way.
+    pynetdicom polls each association from a thread, and the objects of a busy one wait while fifty
+    silent ones are asked. A connection that brings data is read without a pause either way.
     """
     event.assoc.dul._run_loop_delay = 0.01
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydicom.config import IGNORE
 from pydicom.dataelem import RawDataElement
 
+from monai_cxr.dicom import structured_report as structured_report_module
 from monai_cxr.dicom.instances import derived_uid, is_own_result
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.dicom.report_document import PRIVATE_SCHEME_UID
@@ -319,3 +320,10 @@ def test_any_bytes_in_a_header_give_a_report_or_our_error(values):
     except InputError:
         return
     assert len(walker.check_report(walker.read(made.data))) == 14
+
+
+def test_a_document_without_room_for_its_groups_is_no_report(monkeypatch):
+    monkeypatch.setattr(structured_report_module, "_leave_room", lambda content: None)
+    data = film_bytes()
+    with pytest.raises(RuntimeError, match="no room for its groups"):
+        structured_report(ReportedFilm(data, prediction(data)), created=MADE)
