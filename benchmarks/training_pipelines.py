@@ -151,9 +151,11 @@ def ours(loader: Any, device: torch.device, compiled: bool) -> tuple[Pipeline, P
     from monai.networks.nets import DenseNet121
 
     from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch
+    from monai_cxr.networks.training_form import training_form
     from monai_cxr.training.step import compiled as compile_where
 
-    network = DenseNet121(2, 1, FINDINGS).to(device, memory_format=torch.channels_last).train()
+    network = training_form(DenseNet121(2, 1, FINDINGS)).train()
+    network.to(device, memory_format=torch.channels_last)
     compile_where(network, wanted=compiled)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4, fused=True)
     step = plain_step(network, optimizer, device)

@@ -172,12 +172,19 @@ class StorageScp:
         return None
 
     def _admit(self, event: Any) -> None:
-        """Reject who is not on the list, before anything is negotiated."""
-        association = event.assoc
-        if self._sender(association) is None:
-            _LOG.warning("association rejected: the caller is not on the list of senders")
-            association.acse.send_reject(*_REJECT_CALLING)
-            association.kill()
+        """Reject who is not on the list, before anything is negotiated.
+
+        pynetdicom swallows what a handler of this event raises and goes on to accept, so an error
+        here rejects too.
+        """
+        association, sender = event.assoc, None
+        try:
+            sender = self._sender(association)
+        finally:
+            if sender is None:
+                _LOG.warning("association rejected: the caller is not on the list of senders")
+                association.acse.send_reject(*_REJECT_CALLING)
+                association.kill()
 
     def _store(self, event: Any) -> int:
         """Answer a C-STORE."""

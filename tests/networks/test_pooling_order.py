@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from monai_cxr.bundle.bench_measures import network_gflop
-from monai_cxr.bundle.pooling_order import pool_before_convolution
+from monai_cxr.networks.pooling_order import pool_before_convolution
 from monai_cxr.networks import build
 
 
