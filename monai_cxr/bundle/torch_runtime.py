@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from monai_cxr.bundle.config import NETWORK_PREFIXES, check_targets
 from monai_cxr.bundle.digests import WEIGHTS_NAME
-from monai_cxr.networks.pooling_order import pool_before_convolution
 from monai_cxr.bundle.runtime import FilmBatch, NetworkOutput
 from monai_cxr.errors import InvalidBundle, SettingsError
+from monai_cxr.networks.pooling_order import pool_before_convolution
 
 _DAMAGE = (
     *(pickle.UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError),

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from monai_cxr.bundle.bench_measures import network_gflop
-from monai_cxr.networks.pooling_order import pool_before_convolution
 from monai_cxr.networks import build
+from monai_cxr.networks.pooling_order import pool_before_convolution
 
 
 def test_a_densenet_says_the_same_for_less():

@@ -34,7 +34,7 @@ from monai_cxr.screening.dicom_network import AllowedSender
 from monai_cxr.screening.ledger import counts, jobs, quarantine
 from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import RESULT_CLASSES
+from monai_cxr.screening.storage_scp import RESULT_CLASSES, StorageScp
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
@@ -119,6 +119,14 @@ class TestWhoMayCall:
     def test_any_host(self, taken):
         with taken.listener(senders=(AllowedSender("CXRSCU"),)) as scp:
             assert send(scp.port, film_bytes(1)) == 0x0000
+
+    def test_an_error_while_a_caller_is_judged_rejects_it(self, taken, monkeypatch):
+        def fails(*_args: object) -> None:
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(StorageScp, "_sender", fails)
+        with taken.listener() as scp:
+            assert associate(scp.port).is_rejected
 
     def test_nobody_by_default(self, taken):
         with taken.listener(senders=()) as scp:
