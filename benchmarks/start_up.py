@@ -3,10 +3,10 @@
 Usage: python benchmarks/start_up.py BUNDLE FILM [--runtimes onnx,openvino,auto,torch]
            [--rounds 5] [--json FILE]
 
-Each round starts `monai-cxr predict BUNDLE FILM --workers 0` once for each runtime, in turn. The clock
-runs from before the interpreter starts until the process has ended, with the predictions on disk. The
-first round is thrown away: it fills the disk cache, and lets `auto` remember its choice. What is
-exported is the bundle's own: give one to which `monai-cxr export` has written.
+Each round starts `monai-cxr predict BUNDLE FILM --workers 0` once for each runtime, in turn. The
+clock runs from before the interpreter starts until the process has ended, with the predictions on
+disk. The first round is thrown away: it fills the disk cache, and lets `auto` remember its choice.
+What is exported is the bundle's own: give one to which `monai-cxr export` has written.
 """
 
 from __future__ import annotations
