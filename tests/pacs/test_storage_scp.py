@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
 import socket
 import struct
-import subprocess
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -14,57 +12,24 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_peers import free_port, program
+from dicom_peers import free_port
 from pacs_films import film_bytes
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 from raw_store import store_raw
+from store_scu import DX, associate, encoded, send
 
-from monai_cxr.dicom import elements
-from monai_cxr.dicom.parsing import quiet
-from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.dicom.scope import is_radiograph_class
 from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
-from monai_cxr.errors import InputError, SettingsError
+from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.screening.dicom_network import AllowedSender
-from monai_cxr.screening.ledger import counts, jobs, quarantine
+from monai_cxr.screening.ledger import jobs, quarantine
 from monai_cxr.screening.listener_settings import ListenerSettings
 from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import RESULT_CLASSES, StorageScp
-
-DX = "1.2.840.10008.5.1.4.1.1.1.1"
-
-
-def associate(port: int, *, calling: str = "CXRSCU", called: str = "MONAI_CXR", contexts=None):
-    entity = AE(ae_title=calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
-    return entity.associate(
-        "127.0.0.1", port, ae_title=called, contexts=contexts or [build_context(DX)]
-    )
-
-
-def send(port: int, data: bytes, **options) -> int | None:
-    """Send one object; gives the status, None without an answer."""
-    dataset = pydicom.dcmread(io.BytesIO(data))
-    syntax = dataset.file_meta.TransferSyntaxUID
-    contexts = [build_context(dataset.SOPClassUID, syntax)]
-    association = associate(port, contexts=contexts, **options)
-    assert association.is_established
-    status = association.send_c_store(dataset)
-    association.release()
-    return status.get("Status")
-
-
-def encoded(data: bytes, syntax: str) -> bytes:
-    dataset = pydicom.dcmread(io.BytesIO(data))
-    dataset.compress(syntax, generate_instance_uid=False)
-    stream = io.BytesIO()
-    pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
-    return stream.getvalue()
+from monai_cxr.screening.storage_scp import StorageScp
 
 
 class TestDurable:
@@ -290,117 +255,3 @@ class TestCommitment:
         status, _ = association.send_n_action(request, 1, commitment, "1.2.840.10008.1.20.1.1")
         association.release()
         return status.Status
-
-
-class TestDcmtk:
-    """Debian's storescu; pynetdicom's script of the same name is another program."""
-
-    def run(self, port: int, *files: Path, called: str = "MONAI_CXR", options=()) -> int:
-        command = [program("storescu", package="dcmtk"), *options]
-        command += ["-aet", "CXRSCU", "-aec", called, "127.0.0.1", str(port), *map(str, files)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        return done.returncode
-
-    def test_films_arrive(self, taken, tmp_path):
-        files = []
-        for number in range(5):
-            files.append(tmp_path / f"{number}.dcm")
-            files[-1].write_bytes(film_bytes(number))
-        with taken.listener() as scp:
-            assert self.run(scp.port, *files) == 0
-            assert self.run(scp.port, *files) == 0
-        assert len(jobs.lease(taken.ledger, "test", 100)) == 5
-
-    def test_compressed_film_arrives_compressed(self, taken, tmp_path):
-        path = tmp_path / "film.dcm"
-        path.write_bytes(encoded(film_bytes(1), JPEGLSLossless))
-        with taken.listener() as scp:
-            assert self.run(scp.port, path, options=["--propose-jls-lossless"]) == 0
-        (film,) = jobs.lease(taken.ledger, "test", 10)
-        assert pydicom.dcmread(film.path).file_meta.TransferSyntaxUID == JPEGLSLossless
-
-    def test_wrong_ae_and_full_disk_are_seen_by_the_sender(self, taken, tmp_path):
-        path = tmp_path / "film.dcm"
-        path.write_bytes(film_bytes(1))
-        with taken.listener() as scp:
-            assert self.run(scp.port, path, called="OTHER") != 0
-        taken.spool = Spool(taken.spool.root, reserve_bytes=2**62)
-        with taken.listener() as scp:
-            assert self.run(scp.port, path) != 0
-        assert jobs.lease(taken.ledger, "test", 10) == []
-
-
-def test_no_log_names_a_patient(taken, caplog):
-    caplog.set_level(logging.DEBUG)
-    secrets = ("Geheim", "SECRET0815")
-    film = film_bytes(1, PatientName="Geheim^Anna", PatientID="SECRET0815")
-    odd = film_bytes(2, PatientName="Geheim^X", PatientID="SECRET0815", SOPInstanceUID=None)
-    with taken.listener() as scp:
-        assert send(scp.port, film) == 0x0000
-        association = associate(scp.port)
-        store_raw(association, odd, announced="1.2.3", raw=odd[odd.index(b"\x08\x00\x16\x00") :])
-        association.release()
-        associate(scp.port, calling="NOBODY")
-    text = caplog.text + repr(quarantine.entries(taken.ledger)) + repr(counts)
-    assert "not on the list" in text
-    assert not any(secret in text for secret in secrets)
-
-
-def test_many_associations_at_once(taken):
-    """Parallel senders lose nothing; the load script in benchmarks/ does it with thousands."""
-    statuses: list[int | None] = []
-    with taken.listener() as scp:
-
-        def sender(worker: int) -> None:
-            for number in range(3):
-                statuses.append(send(scp.port, film_bytes(100 * worker + number)))
-
-        threads = [threading.Thread(target=sender, args=(worker,)) for worker in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(300)
-    assert statuses == [0x0000] * 60
-    assert len(jobs.lease(taken.ledger, "test", 100)) == 60
-
-
-def test_every_real_file_gets_the_right_answer_and_no_log_names_anybody(
-    taken, data_directory, caplog
-):
-    """Films of every maker and character set are taken, SRs refused, all else not negotiated."""
-    from pynetdicom.dsutils import split_dataset
-
-    caplog.set_level(logging.DEBUG)
-    secrets: set[str] = set()
-    answers: dict[str, int | None] = {}
-    with taken.listener() as scp:
-        for path in sorted((data_directory / "dicom").glob("*.dcm")):
-            data = path.read_bytes()
-            try:
-                opened = open_dicom(data)
-                meta, offset = split_dataset(path)
-            except (InputError, AttributeError, pydicom.errors.InvalidDicomError):
-                continue  # no Part 10 file: no sender could announce it
-            with quiet():
-                for keyword in ("PatientName", "PatientID"):
-                    secrets.update(v for v in elements.texts(opened.parsed.dataset, keyword) if v)
-            facts = opened.facts
-            context = build_context(facts.sop_class_uid, meta.TransferSyntaxUID)
-            association = associate(scp.port, contexts=[context])
-            if association.is_established:
-                answers[path.name] = store_raw(
-                    association, data, announced=facts.key.sop_uid, raw=data[offset:],
-                    sop_class=facts.sop_class_uid,
-                )  # fmt: skip
-                association.release()
-            else:
-                answers[path.name] = None
-            is_film = is_radiograph_class(facts.sop_class_uid)
-            is_report = facts.sop_class_uid in RESULT_CLASSES
-            expected = 0x0000 if is_film else 0x0122 if is_report else None
-            assert answers[path.name] == expected, path.name
-    assert list(answers.values()).count(0x0000) > 20
-    assert list(answers.values()).count(0x0122) >= 1
-    long_enough = {secret for secret in secrets if len(secret) >= 5}
-    assert len(long_enough) > 10
-    assert not [secret for secret in long_enough if secret in caplog.text]
