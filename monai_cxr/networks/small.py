@@ -8,6 +8,32 @@ import torch
 from torch import nn
 
 
+class MeanTo(nn.Module):
+    """torch's adaptive average pooling as two matrix products.
+
+    ONNX holds torch's own only where the map's side is a multiple of the output's.
+
+    Args:
+        side: Side of the output.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) to (B, C, side, side)."""
+        height, width = (self._bins(int(n)).to(maps) for n in maps.shape[2:])
+        return height @ maps @ width.T
+
+    def _bins(self, n: int) -> torch.Tensor:
+        rows = torch.zeros(self.side, n)
+        for i in range(self.side):
+            first, end = i * n // self.side, -(-(i + 1) * n // self.side)
+            rows[i, first:end] = 1 / (end - first)
+        return rows
+
+
 class LeNet(nn.Module):
     """LeNet-5 with ReLU and a pooled last map, so that it takes any input from 28 px on.
 
@@ -26,7 +52,7 @@ class LeNet(nn.Module):
             nn.MaxPool2d(2),
             nn.Conv2d(6, 16, 5),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(5),
+            MeanTo(5),
         )
         self.classifier = nn.Sequential(
             nn.Flatten(),
