@@ -20,8 +20,13 @@ from monai_cxr.screening.ledger import Ledger, counts
 from monai_cxr.screening.ledger.schema import COMPLETED, films, results
 from monai_cxr.screening.pull import Pulled, Source, pulled_batches
 from monai_cxr.screening.settings import read_settings
-from monai_cxr.screening.settings_tables import ListenerTable, PullTable, SenderTable
-from monai_cxr.screening.spool import Spool
+from monai_cxr.screening.settings_tables import (
+    ListenerTable,
+    PullTable,
+    ScreeningSettings,
+    SenderTable,
+)
+from monai_cxr.screening.spool import GIB, Spool
 
 DICOMWEB, DIMSE = ("http://", "https://"), "dimse://"
 SPOOL_NAME = "spool"
@@ -46,6 +51,8 @@ class PacsArchive:
         last: Last study date, included.
         listener: Where C-MOVE sends to; None for DICOMweb.
         discard: Whether a fetched film is deleted when it is finished.
+        reserve_gib: Free space below which nothing more is fetched; that of ``[spool]`` where the
+            source is a pull of settings.
     """
 
     pull: PullTable
@@ -53,6 +60,11 @@ class PacsArchive:
     last: date
     listener: ListenerTable | None = None
     discard: bool = False
+    reserve_gib: float = 1.0
+
+    def spool(self, out: Path) -> Spool:
+        """The fetched files of an archive in ``out``."""
+        return Spool(out / SPOOL_NAME, reserve_bytes=int(self.reserve_gib * GIB))
 
 
 def is_pacs(source: str) -> bool:
@@ -91,8 +103,10 @@ def pacs_archive(
             f"{last}."
         )
     if settings is not None:
-        pull, door = _of_settings(source, settings)
-    elif source.startswith(DIMSE):
+        read = read_settings(settings)
+        pull, door = _of_settings(source, read)
+        return PacsArchive(pull, first, last, door, discard, read.spool.reserve_gib)
+    if source.startswith(DIMSE):
         pull, door = _of_dimse(source, listener)
     else:
         known = os.environ if environment is None else environment
@@ -108,10 +122,10 @@ def fetched(source: PacsArchive, ledger: Ledger, out: Path) -> Iterator[int]:
     Raises:
         DeliveryError: If it still does not answer; the next run goes on from the day reached.
         InputError: ``"no_images"`` if there is nothing in the range.
-        SpoolFull: If the disk is full.
+        SpoolFull: If the disk is full or less than ``reserve_gib`` of it is free.
     """
     with ExitStack() as stack:
-        spool = Spool(out / SPOOL_NAME)
+        spool = source.spool(out)
         intake.recover(ledger, spool)
         if source.listener is not None:
             stack.enter_context(listener_of(source.listener, ledger, spool))
@@ -130,7 +144,7 @@ def fetched(source: PacsArchive, ledger: Ledger, out: Path) -> Iterator[int]:
 def discard_finished(source: PacsArchive, ledger: Ledger, out: Path) -> None:
     """Delete what was fetched and is finished, where that was asked for."""
     if source.discard:
-        while retention.clean_spool(ledger, Spool(out / SPOOL_NAME), keep_days=0):
+        while retention.clean_spool(ledger, source.spool(out), keep_days=0):
             pass
 
 
@@ -175,8 +189,7 @@ def _n_arrived(ledger: Ledger) -> int:
     return sum(counts.count(ledger).arrivals.values())
 
 
-def _of_settings(name: str, path: Path) -> tuple[PullTable, ListenerTable | None]:
-    settings = read_settings(path)
+def _of_settings(name: str, settings: ScreeningSettings) -> tuple[PullTable, ListenerTable | None]:
     tables = {table.name: table for table in settings.pulls}
     if name not in tables:
         known = ", ".join(tables) or "none; add [[pulls]]"

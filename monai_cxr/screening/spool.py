@@ -59,10 +59,12 @@ class Spool:
         Raises:
             SpoolFull: If the disk is full or below the low-water mark; nothing is kept.
         """
-        if self.free_bytes() < self.reserve_bytes + len(data):
+        free = self.free_bytes()
+        if free < self.reserve_bytes + len(data):
             raise SpoolFull(
-                "The spool's disk is below its low-water mark, so the film was not accepted. "
-                "Free some space; the sender will try again."
+                f"{free / GIB:.1f} GiB are free on the spool's disk and "
+                f"{self.reserve_bytes / GIB:g} GiB of it must stay free (its low-water mark), so the "
+                "film was not accepted. Free some space; the sender will try again."
             )
         name = hashlib.sha256(data).hexdigest()
         target = self._films / name[:2] / f"{name}.dcm"

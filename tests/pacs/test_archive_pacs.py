@@ -18,6 +18,7 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.screening import storage_scu
 from monai_cxr.screening.archive_pacs import pacs_archive
 from monai_cxr.screening.dicom_network import Peer
+from monai_cxr.screening.spool import SpoolFull
 
 DAYS = (date(2024, 5, 1), date(2024, 5, 2))
 
@@ -112,6 +113,18 @@ def test_nothing_in_the_range_and_a_path_with_dates(filled, packaged_bundle, tmp
 def test_what_an_address_must_be(source, first, last, said):
     with pytest.raises(SettingsError, match=said):
         pacs_archive(source, first, last)
+
+
+def test_how_much_disk_must_stay_free(tmp_path):
+    assert pacs_archive("https://p/w", *DAYS).reserve_gib == 1.0
+    settings = tmp_path / "screening.toml"
+    settings.write_text(
+        '[ledger]\nurl = "sqlite:///l"\n[spool]\nfolder = "spool"\nreserve_gib = 1e9\n'
+        '[[pulls]]\nname = "ward"\nkind = "dicomweb"\nurl = "https://p/w"\n'
+    )
+    source = pacs_archive("ward", *DAYS, settings=settings)
+    with pytest.raises(SpoolFull):
+        source.spool(tmp_path).store(b"film")
 
 
 def test_addresses_and_secrets():
