@@ -62,8 +62,8 @@ class Spool:
         free = self.free_bytes()
         if free < self.reserve_bytes + len(data):
             raise SpoolFull(
-                f"{free / GIB:.1f} GiB are free on the spool's disk and "
-                f"{self.reserve_bytes / GIB:g} GiB of it must stay free (its low-water mark), so the "
+                f"{free / GIB:.1f} GiB are free on the spool's disk, less than the "
+                f"{self.reserve_bytes / GIB:g} GiB that must stay free (low-water mark), so the "
                 "film was not accepted. Free some space; the sender will try again."
             )
         name = hashlib.sha256(data).hexdigest()
