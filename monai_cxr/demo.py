@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class DemoSettings:
         n_localized: Boxed test films that maps are held against; occlusion takes a second a film.
         severity: Smallest and largest severity of a finding.
         seed: Of the archive, the split and the training.
+        training: Further settings of the training, as ``monai-cxr train --set`` takes them.
     """
 
     patients: int = 1000
@@ -72,6 +73,7 @@ class DemoSettings:
     n_localized: int = 48
     severity: tuple[float, float] = (0.45, 1.0)
     seed: int = 0
+    training: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ def _train(out: Path, settings: DemoSettings, say: Say) -> None:
             "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate,
             "seed": settings.seed,
+            **settings.training,
         },
     )
     say(" ".join(command))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
+from light_network import LIGHT_NETWORK
 
 from monai_cxr.data.folder import index_folder
 from monai_cxr.data.splits import split_by_patient
@@ -26,7 +27,10 @@ settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = "chest_xray_classification"
-RUN_SETTINGS = {"image_size": 32, "batch_size": 8, "max_epochs": 4, "num_workers": 0}
+RUN_SETTINGS = {
+    **{"image_size": 32, "batch_size": 8, "max_epochs": 4, "num_workers": 0},
+    "network_def": LIGHT_NETWORK,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def phantom_index(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
 
 
 @pytest.fixture(scope="session")
-def run_settings() -> dict[str, int]:
+def run_settings() -> dict[str, object]:
     """The settings of ``trained_run``."""
     return dict(RUN_SETTINGS)
 

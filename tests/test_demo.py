@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from light_network import LIGHT_NETWORK
 
 from monai_cxr.bundle import inspection
 from monai_cxr.bundle.model import BundleModel
@@ -27,6 +28,7 @@ SMALL = DemoSettings(
     n_bootstrap=50,
     n_perturbed=4,
     n_localized=4,
+    training={"network_def": LIGHT_NETWORK},
 )
 
 

@@ -68,8 +68,8 @@ def test_the_most_demanding_network_decides(films):
     assert np.array_equal(read(large).inputs[0], read(small, large).inputs[1])
 
 
-def test_an_ensemble_passes_it_on(exported_bundle, packaged_bundle):
-    model = load_predictor([exported_bundle, packaged_bundle], device="cpu", decoding="reduced")
+def test_an_ensemble_passes_it_on(exported_bundle, other_bundle):
+    model = load_predictor([exported_bundle, other_bundle], device="cpu", decoding="reduced")
     assert {spec.decoding for spec in model.specs} == {"reduced"}
 
 

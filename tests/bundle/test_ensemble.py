@@ -8,8 +8,6 @@ import shutil
 import numpy as np
 import pytest
 
-from monai_cxr.bundle.config import read_config, write_config
-from monai_cxr.bundle.digests import write_digests
 from monai_cxr.bundle.ensemble import Ensemble, load_predictor
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
@@ -20,18 +18,8 @@ from monai_cxr.tables import columns_array, logit_column, probability_column
 
 
 @pytest.fixture(scope="module")
-def other(packaged_bundle, tmp_path_factory):
-    """The same network, fed at another size."""
-    bundle = shutil.copytree(packaged_bundle, tmp_path_factory.mktemp("other") / "other")
-    config = read_config(bundle, "inference") | {"image_size": 48, "resize": "pad"}
-    write_config(bundle, "inference", config)
-    write_digests(bundle)
-    return bundle
-
-
-@pytest.fixture(scope="module")
-def members(packaged_bundle, other):
-    return [BundleModel.load(path, device="cpu") for path in (packaged_bundle, other)]
+def members(packaged_bundle, other_bundle):
+    return [BundleModel.load(path, device="cpu") for path in (packaged_bundle, other_bundle)]
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +81,10 @@ class TestEnsemble:
 
 
 class TestFile:
-    def test_names_members_and_views(self, packaged_bundle, other, tmp_path):
-        for path in (packaged_bundle, other):
+    def test_names_members_and_views(self, packaged_bundle, other_bundle, tmp_path):
+        for path in (packaged_bundle, other_bundle):
             shutil.copytree(path, tmp_path / path.name)
-        content = {"members": [packaged_bundle.name, other.name], "tta": "shift"}
+        content = {"members": [packaged_bundle.name, other_bundle.name], "tta": "shift"}
         (tmp_path / "ensemble.json").write_text(json.dumps(content))
         model = load_predictor([tmp_path / "ensemble.json"], device="cpu")
         assert isinstance(model, Ensemble)

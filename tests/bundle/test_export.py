@@ -43,8 +43,8 @@ def reference(exported_bundle):
 
 
 class TestExportedBundle:
-    def test_verifies_and_is_the_same_model(self, exported_bundle, light_bundle):
-        assert verify(exported_bundle).digest == verify(light_bundle).digest
+    def test_verifies_and_is_the_same_model(self, exported_bundle, packaged_bundle):
+        assert verify(exported_bundle).digest == verify(packaged_bundle).digest
         recorded = read_digests(exported_bundle)
         for name in ("model.ts", "model.onnx", "model.xml", "model.bin", "exports.json"):
             assert f"models/{name}" in recorded
@@ -133,8 +133,8 @@ class TestExportedBundle:
 
 class TestRefused:
     @pytest.fixture
-    def bundle(self, light_bundle, tmp_path):
-        return shutil.copytree(light_bundle, tmp_path / "copy")
+    def bundle(self, packaged_bundle, tmp_path):
+        return shutil.copytree(packaged_bundle, tmp_path / "copy")
 
     def test_one_that_differs_leaves_nothing(self, bundle, phantom_index, monkeypatch):
         monkeypatch.setattr(parity_module, "MAX_LOGIT_CHANGE", -1.0)
@@ -194,8 +194,8 @@ class TestRefused:
             BundleModel.load(bundle, runtime=runtime)
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"exports": [{}]}', '{"exports": 3}'])
-    def test_a_damaged_list_says_so(self, light_bundle, tmp_path, text):
-        bundle = shutil.copytree(light_bundle, tmp_path / "copy")
+    def test_a_damaged_list_says_so(self, packaged_bundle, tmp_path, text):
+        bundle = shutil.copytree(packaged_bundle, tmp_path / "copy")
         (bundle / EXPORTS_NAME).write_text(text)
         write_digests(bundle)
         with pytest.raises(InvalidBundle, match="damaged"):
@@ -213,11 +213,11 @@ class TestRefused:
 
 class TestInt8:
     def test_is_gated_and_served_under_a_digest_of_its_own(
-        self, light_bundle, phantom_index, tmp_path, monkeypatch
+        self, packaged_bundle, phantom_index, tmp_path, monkeypatch
     ):
         onnx = pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
-        bundle = shutil.copytree(light_bundle, tmp_path / "copy")
+        bundle = shutil.copytree(packaged_bundle, tmp_path / "copy")
         before = contents(bundle)
         monkeypatch.setattr(parity_module, "MAX_MEAN_PROBABILITY_CHANGE", 0.0)
         with pytest.raises(SettingsError, match=r"'onnx-int8' is refused: on \d+ films .*AUROC by"):
@@ -232,7 +232,7 @@ class TestInt8:
         kinds = [one.data_type for one in weights if len(one.dims) == 4]
         assert kinds.count(onnx.TensorProto.INT8) > len(kinds) / 2
         plain = verify(bundle).digest
-        assert plain == verify(light_bundle).digest
+        assert plain == verify(packaged_bundle).digest
         served = BundleModel.load(bundle, runtime="onnx-int8").identity
         assert served.digest != plain
         assert served.runtime == "onnxruntime-cpu-int8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,8 +19,9 @@ from monai_cxr.training import workflow
 BUNDLE = "chest_xray_classification"
 
 
-def command(index: Path, run: Path, settings: dict[str, int]) -> list[str]:
-    options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+def command(index: Path, run: Path, settings: dict[str, object]) -> list[str]:
+    given = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    options = [part for setting in given for part in ("--set", setting)]
     start = "from monai_cxr.cli import main; main()"
     verb = ["train", BUNDLE, "--index", str(index), "--out", str(run), *options]
     return ["nice", "-n", "15", sys.executable, "-c", start, *verb]  # slower than who stops it
@@ -58,7 +60,7 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(
     phantom_index, run_settings, tmp_path
 ):
     # Many epochs: whoever is slow to press Ctrl-C must still find training under way.
-    run_settings = {**run_settings, "max_epochs": 6}
+    run_settings = {**run_settings, "max_epochs": 40}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     workflow.train(workflow.prepare_run(BUNDLE, phantom_index.path, whole, run_settings))
     train = command(phantom_index.path, cut, run_settings)
