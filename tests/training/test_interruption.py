@@ -60,7 +60,7 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(
     phantom_index, run_settings, tmp_path
 ):
     # Many epochs: whoever is slow to press Ctrl-C must still find training under way.
-    run_settings = {**run_settings, "max_epochs": 40}
+    run_settings = {**run_settings, "max_epochs": 12}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     workflow.train(workflow.prepare_run(BUNDLE, phantom_index.path, whole, run_settings))
     train = command(phantom_index.path, cut, run_settings)
