@@ -1,6 +1,6 @@
 """Distributed: a wrapped network is saved, loaded and validated as the network itself.
 
-Two real processes train in tests/test_bundles.py; here is one, in a group of its own.
+Two real processes train in tests/monai_zoo/test_runs.py; here is one, in a group of its own.
 """
 
 from __future__ import annotations

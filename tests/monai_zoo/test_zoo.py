@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from dicom_peers import free_port
 from ignite.distributed import utils as ignite_state
-from light_network import LIGHT_NETWORK
+from zoo import BUNDLES, MARKS, SMALL, config_file
 
 from monai_cxr.bundle.config import (
     CONFIG_NAMES,
@@ -24,61 +20,10 @@ from monai_cxr.bundle.config import (
     read_config,
     write_config,
 )
-from monai_cxr.bundle.digests import write_digests
-from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.errors import InvalidBundle
-from monai_cxr.evaluation.calibration import training_weights_calibrator, write_calibrator
-from monai_cxr.files import read_radiograph
-from monai_cxr.preprocessing import normalise, prepare
-from monai_cxr.training.metrics import per_finding_auroc
 
-BUNDLES = sorted(
-    path.parents[1]
-    for path in (Path(__file__).parents[1] / "bundles").glob("*/configs/metadata.json")
-)
-SCHEMA = Path(__file__).parent / "schemas" / "meta_schema_20240725.json"
-SMALL = {"image_size": 32, "batch_size": 8, "max_epochs": 1, "num_workers": 0}
-
-pytestmark = [
-    pytest.mark.parametrize("source", BUNDLES, ids=lambda path: path.name, scope="module"),
-    # MONAI's LoadImage makes every reader it knows, also those of absent packages.
-    pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader"),
-    # MONAI warns that a config is code and that a schema has no hash, and asks torch for things by
-    # names that are deprecated.
-    pytest.mark.filterwarnings("ignore:parsing config_file"),
-    pytest.mark.filterwarnings("ignore:No hash value provided"),
-    pytest.mark.filterwarnings("ignore:.*dynamic_axes"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def bundle(source, tmp_path_factory) -> Path:
-    """A copy with random weights and an identity calibration, as a zoo's download would be."""
-    copy = tmp_path_factory.mktemp("zoo") / source.name
-    copy_bundle(source, copy, {})
-    config = read_config(copy, "inference")
-    torch.manual_seed(0)
-    (copy / "models").mkdir()
-    torch.save(build_network(config).state_dict(), copy / "models" / "model.pt")
-    calibrator = training_weights_calibrator(dict.fromkeys(config["findings"], 1.0))
-    write_calibrator(calibrator, copy / "models" / "calibration.json")
-    write_digests(copy)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def network(bundle) -> torch.nn.Module:
-    network = build_network(read_config(bundle, "inference")).eval()
-    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
-    return network
-
-
-def config_file(bundle: Path, *names: str) -> list[str]:
-    return [str(bundle / "configs" / f"{name}.json") for name in names]
+SCHEMA = Path(__file__).parents[1] / "schemas" / "meta_schema_20240725.json"
+pytestmark = MARKS
 
 
 def workflow(bundle: Path, *names: str, kind: str, **override):
@@ -92,12 +37,6 @@ def workflow(bundle: Path, *names: str, kind: str, **override):
         bundle_root=str(bundle),
         **override,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def test_bundles_train_alike_but_for_their_network_and_its_habits(source):
@@ -286,99 +225,3 @@ class TestExport:
             (pred,) = session.run(None, {"image": films.numpy()})
             with torch.no_grad():
                 np.testing.assert_allclose(pred, network(films).numpy(), atol=1e-4, rtol=1e-4)
-
-
-class TestRuns:
-    """As a user of MONAI would type it."""
-
-    def test_inference_gives_the_probabilities_of_the_model(self, bundle, phantom_index, tmp_path):
-        folder = tmp_path / "films"
-        folder.mkdir()
-        for i, path in enumerate(phantom_index.table["path"][:3]):
-            shutil.copy(path, folder / f"film_{i}.dcm")
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "monai.bundle", "run"),
-                *("--config_file", "configs/inference.json"),
-                *("--dataset_dir", str(folder), "--output_dir", str(tmp_path / "out")),
-            ],
-            cwd=bundle,
-            check=True,
-        )
-        table = pd.read_csv(tmp_path / "out" / "findings.csv")
-        model = BundleModel.load(bundle, device="cpu")
-        assert table["image"].tolist() == [f"film_{i}.dcm" for i in range(3)]
-        for name, row in table.set_index("image").iterrows():
-            scores = model.predict([read_radiograph(folder / name)])[0].scores
-            columns = [f"probability_{score.finding}" for score in scores]
-            assert columns == table.columns[1:].tolist()
-            expected = [score.probability for score in scores]
-            np.testing.assert_allclose(row[columns].astype(float), expected, atol=1e-5)
-
-    def test_train_then_evaluate(self, source, bundle, phantom_index, tmp_path):
-        from monai.bundle import run
-
-        root = tmp_path / "run"
-        copy_bundle(source, root, {})
-        override = {"bundle_root": str(root), "index": str(phantom_index.path), **SMALL}
-        override |= {"train::augmentation::rotate_degrees": 3.0, "weighting": "chexnet"}
-        options = {"meta_file": str(root / "configs" / "metadata.json"), "logging_file": False}
-        run(config_file=config_file(root, "train"), **options, **override)
-        state = torch.load(root / "models" / "model.pt", weights_only=True)
-        assert state.keys() == build_network(read_config(root, "train")).state_dict().keys()
-        assert len(pd.read_csv(root / "metrics.csv")) == 1
-
-        run(config_file=config_file(root, "train", "evaluate"), **options, **override)
-        lines = (root / "eval" / "metrics.csv").read_text().splitlines()
-        measured = {name: float(value) for name, value in (line.split(",") for line in lines)}
-        expected = self.auroc(root, phantom_index, "test")
-        assert measured["val_macro_auroc"] == pytest.approx(expected, abs=1e-6)
-
-    @pytest.mark.slow
-    @pytest.mark.skipif(
-        not torch.distributed.is_available(), reason="This torch has no torch.distributed."
-    )
-    def test_two_processes_train_one_network(self, source, phantom_index, tmp_path):
-        if source != BUNDLES[0]:
-            pytest.skip("Its configs differ from the first bundle's in network and crop alone.")
-        root = tmp_path / "run"
-        copy_bundle(source, root, {"network_def": LIGHT_NETWORK})
-        command = [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
-            *("--master_addr=127.0.0.1", f"--master_port={free_port()}"),
-            *("-m", "monai.bundle", "run"),
-            *("--config_file", str(config_file(root, "train", "multi_gpu_train"))),
-            *("--meta_file", str(root / "configs" / "metadata.json")),
-            *("--bundle_root", str(root), "--index", str(phantom_index.path)),
-            *("--image_size", "32", "--batch_size", "4", "--num_workers", "0"),
-            *("--max_epochs", "2"),
-        ]
-        hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-        subprocess.run(command, check=True, timeout=600, env=os.environ | hidden)
-        table = pd.read_csv(root / "metrics.csv")
-        assert table["epoch"].tolist() == [1, 2]
-        last = torch.load(root / "checkpoints" / "last.pt", weights_only=True)
-        plain = build_network(read_config(root, "train")).state_dict()
-        assert last["network"].keys() == plain.keys()
-        best = torch.load(root / "models" / "model.pt", weights_only=True)
-        assert best.keys() == plain.keys()
-        n_train = len(phantom_index.rows("train"))
-        assert last["iteration"] == 2 * (-(-n_train // 2) // 4)  # half of the films in each
-        # An odd number of films to validate: each is counted once, by the weights of rank 0.
-        expected = self.auroc(root, phantom_index, "val")
-        assert table["val_macro_auroc"].max() == pytest.approx(expected, abs=1e-6)
-
-    def auroc(self, root: Path, phantom_index, split: str) -> float:
-        """Macro AUROC of a run's weights, film by film."""
-        config = read_config(root, "inference")
-        model = build_network(config).eval()
-        model.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
-        rows = phantom_index.rows(split)
-        resize = config["resize"]
-        films = [
-            normalise(prepare(read_radiograph(path), 32, resize=resize)) for path in rows["path"]
-        ]
-        with torch.no_grad():
-            logits = model(torch.from_numpy(np.stack(films))[:, None])
-        labels = torch.tensor(rows[config["findings"]].to_numpy())
-        return float(np.nanmean([*per_finding_auroc(logits, labels, config["findings"]).values()]))
