@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ RUN_SETTINGS = {
     **{"image_size": 32, "batch_size": 8, "max_epochs": 4, "num_workers": 0},
     "network_def": LIGHT_NETWORK,
 }
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for among the objects of tests, not over and over in every import's."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
