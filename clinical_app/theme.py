@@ -40,6 +40,9 @@ FRAME = """
 .thumbnail > * { grid-area: 1 / 1; }
 .thumbnail i { width: 6.9rem; height: 6.9rem; background: center / contain no-repeat; }
 [data-testid="stMetricValue"] { font-size: 1.85rem; font-variant-numeric: tabular-nums; }
+/* Where there is no film yet, the place to drop one is the page. */
+[data-testid="stMain"]:not(:has(.st-key-upload_desk)) [data-testid="stFileUploaderDropzone"] {
+  min-height: 50vh; display: grid; align-content: center; justify-items: center; gap: .8rem; }
 .stMainBlockContainer:has(.st-key-narrow) { max-width: 88.5rem; margin: 0 auto; }
 [data-testid="stMain"]:has(.st-key-narrow) { scrollbar-gutter: stable; }
 </style>

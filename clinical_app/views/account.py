@@ -18,9 +18,9 @@ def page() -> None:
         st.markdown(f"**{who.user}**{here}, role **{who.role}**.")
         may = [words for name, words in DUTIES.items() if who.may(name)]
         may_not = [words for name, words in DUTIES.items() if not who.may(name)]
-        st.markdown(f"You may {_listed(may)}.")
+        st.markdown(_list("You may", may))
         if may_not:
-            st.markdown(f"You may not {_listed(may_not, 'or')}.")
+            st.markdown(_list("You may not", may_not))
         st.markdown(
             f"The screen locks after {settings.idle_minutes:g} minutes without use. What you "
             "opened and finished is in the audit, with your name."
@@ -34,5 +34,5 @@ def page() -> None:
         st.caption("Research use only, not a medical device.")
 
 
-def _listed(words: list[str], last: str = "and") -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+def _list(title: str, duties: list[str]) -> str:
+    return "\n".join([title, "", *(f"- {words}" for words in duties)])

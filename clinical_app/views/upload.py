@@ -20,8 +20,8 @@ def page() -> None:
     with st.container(key="narrow"):
         st.title("Read one film now")
         film = st.file_uploader(
-            "A chest film as DICOM, PNG, JPEG or TIFF. It stays in memory and is forgotten; "
-            "nothing is written to disk.",
+            "Drop a chest film here: DICOM, PNG, JPEG or TIFF. It stays in memory and is "
+            "forgotten; nothing is written to disk.",
             max_upload_size=_LARGEST_MIB,
             key="film",
         )

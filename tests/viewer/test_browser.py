@@ -317,8 +317,12 @@ def test_a_hostile_upload_is_a_sentence_and_a_film_is_read(browser, films, tmp_p
     browser.until(lambda: "cannot be read as a film" in browser.text("body"), "the refusal")
     assert "Traceback" not in browser.text("body")
     browser.open("/upload")
+    zone = "[data-testid=stFileUploaderDropzone]"
+    height = "return found ? found.getBoundingClientRect().height / innerHeight : 0"
+    browser.until(lambda: browser.run(height, zone) > 0.4, "a wide place to drop a film")
     _choose(browser, films / "0.dcm")
     browser.until_painted()
+    assert browser.run(height, zone) < 0.2
     browser.until(lambda: "An upload is not kept" in browser.text(".panel"), "the panel")
 
 

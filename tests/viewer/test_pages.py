@@ -230,5 +230,7 @@ class TestAccount:
         service = make_service(local_role="viewer")
         test = run("account")
         assert "**anna** at this machine, role **viewer**" in words(test)
-        assert "may not judge findings" in words(test)
+        may, may_not = words(test).split("You may not")
+        assert "- see the worklist" in may
+        assert "- judge findings and finish studies" in may_not
         assert service.audit_gaps == 0
