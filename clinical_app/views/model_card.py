@@ -6,7 +6,7 @@ import math
 
 import streamlit as st
 
-from clinical_app import charts, session
+from clinical_app import charts, session, tables
 from clinical_app.service import Service
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.review import performance_file as performances
@@ -41,12 +41,7 @@ def page() -> None:
                 "beside it. `monai-cxr evaluate` writes one."
             )
         st.header("Operating points in use")
-        st.dataframe(
-            point_rows(service.model.operating_points),
-            hide_index=True,
-            width="stretch",
-            height="content",
-        )
+        tables.show(point_rows(service.model.operating_points))
         _card(service)
 
 
@@ -73,16 +68,11 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
         )
         st.caption("On the dashed line, films called 30 % have the finding in 30 of 100.")
     st.header("How well each finding is told apart")
-    st.dataframe(
-        performances.performance_rows(performance),
-        hide_index=True,
-        width="stretch",
-        height="content",
-    )
+    tables.show(performances.performance_rows(performance))
     groups = performances.subgroup_rows(performance)
     if groups:
         st.header("Subgroups")
-        st.dataframe(groups, hide_index=True, width="stretch", height="content")
+        tables.show(groups)
     st.header("Limitations")
     for sentence in performances.limitations(performance):
         st.markdown(f"- {sentence}")
@@ -114,7 +104,13 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
     if chosen is not None:
         st.markdown(trade.trade_sentence(chosen))
         columns = trade.trade_columns(chosen, trade_of(in_use, prevalence))
-        st.table({name: _as_written(column) for name, column in columns.items()})
+        st.table(
+            {
+                name: {row: tables.as_written(words) for row, words in column.items()}
+                for name, column in columns.items()
+            },
+            border="horizontal",
+        )
     st.vega_lite_chart(
         charts.roc(
             [_place(point) for point in points.values()], _place(points[word]), _used(in_use)
@@ -124,11 +120,6 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
         "Circle: chosen here, on the films of this evaluation. Diamond: in use, on the films that "
         "chose it. Intervals take films for independent. Nothing is changed by this slider."
     )
-
-
-def _as_written(column: dict[str, str]) -> dict[str, str]:
-    """A column for a table, which breaks lines where a data frame clips, but reads Markdown."""
-    return {name: words.replace(">", r"\>") for name, words in column.items()}
 
 
 def _place(point: CurvePoint) -> tuple[float, float]:

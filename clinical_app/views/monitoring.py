@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from clinical_app import charts, session
+from clinical_app import charts, session, tables
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError
 from monai_cxr.review import drifting, monitoring
@@ -116,7 +116,7 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
         drifting.drift_rows(scores, "Score (log-odds)", digits=2),
         drifting.drift_rows(pictures, "Picture", digits=3),
     ):
-        st.dataframe(rows, hide_index=True, width="stretch", height="content")
+        tables.show(rows)
     st.caption(
         "Beside the films on which the model was calibrated. The stability index compares the "
         "deciles: below 0.1 is small. 'Differs' is neither small nor chance (999 of 1,000 looks); "
@@ -128,12 +128,7 @@ def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
     st.header("How often each finding is flagged")
     points = service.model.operating_points if service.model else {}
     rates = monitoring.flag_rates(cases, points)
-    st.dataframe(
-        [_row(rate, "Flagged") for rate in rates],
-        hide_index=True,
-        width="stretch",
-        height="content",
-    )
+    tables.show([_row(rate, "Flagged") for rate in rates])
     st.caption(
         "Expected: from the operating point and the prevalence of the data that chose it. "
         "'Differs' asks for a look, at the films first: another mix of patients flags otherwise."
@@ -144,12 +139,7 @@ def _agreement(reviews: Sequence[Review]) -> None:
     rates = monitoring.agreement_rates(reviews)
     if rates:
         st.header("How often readers agree")
-        st.dataframe(
-            [_row(rate, "Agreed") for rate in rates],
-            hide_index=True,
-            width="stretch",
-            height="content",
-        )
+        tables.show([_row(rate, "Agreed") for rate in rates])
 
 
 def _reasons(cases: Sequence[Any]) -> None:
@@ -159,7 +149,7 @@ def _reasons(cases: Sequence[Any]) -> None:
     ]
     if rows:
         st.header("Not analysed, and why")
-        st.dataframe(rows, hide_index=True, width="stretch", height="content")
+        tables.show(rows)
 
 
 def _row(rate: Rate, word: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-from clinical_app import session
+from clinical_app import session, tables
 from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.review.cases import Case, CaseStatus
@@ -49,7 +49,7 @@ def _queue(service: Service) -> None:
     if not lines:
         return
     st.header("Queue")
-    st.dataframe(
+    tables.show(
         [
             {
                 "Work": line.what,
@@ -57,10 +57,7 @@ def _queue(service: Service) -> None:
                 "Oldest": duration(line.oldest_seconds) if line.n else "-",
             }
             for line in lines
-        ],
-        hide_index=True,
-        width="stretch",
-        height="content",
+        ]
     )
 
 

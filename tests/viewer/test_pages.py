@@ -193,7 +193,7 @@ class TestMonitoring:
     def test_tells_drift_beside_the_reference_of_the_bundle(self, service):
         test = run("monitoring")
         test.segmented_control(key="period").set_value("All").run()
-        scores, pictures = test.dataframe[0].value, test.dataframe[1].value
+        scores, pictures = test.table[0].value, test.table[1].value
         assert len(scores) == len(service.model.findings)
         assert set(scores["Films"]) == {"6"}
         assert set(scores["Verdict"]) == {"too few"}
