@@ -114,7 +114,7 @@ def _strays(service: Service) -> None:
     strays = service.source.strays()
     if strays:
         st.header("Files that are no film")
-        st.dataframe(
+        tables.show(
             [
                 {
                     "When (UTC)": time.strftime("%Y-%m-%d %H:%M", time.gmtime(stray.at)),
@@ -123,9 +123,7 @@ def _strays(service: Service) -> None:
                     "Came by": stray.door,
                 }
                 for stray in strays
-            ],
-            hide_index=True,
-            width="stretch",
+            ]
         )
 
 

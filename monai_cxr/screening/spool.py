@@ -64,7 +64,7 @@ class Spool:
             raise SpoolFull(
                 f"{free / GIB:.1f} GiB are free on the spool's disk, less than the "
                 f"{self.reserve_bytes / GIB:g} GiB that must stay free (low-water mark), so the "
-                "film was not accepted. Free some space; the sender will try again."
+                "film was not accepted. Free some space; it will be sent or fetched again."
             )
         name = hashlib.sha256(data).hexdigest()
         target = self._films / name[:2] / f"{name}.dcm"
@@ -84,7 +84,7 @@ class Spool:
             part.unlink(missing_ok=True)
             raise SpoolFull(
                 f"The film could not be stored ({error.strerror or type(error).__name__}). "
-                "Free some space; the sender will try again."
+                "Free some space; it will be sent or fetched again."
             ) from None
         return target
 

@@ -15,14 +15,16 @@ from monai_cxr.evaluation.calibration import training_weights_calibrator, write_
 
 @pytest.fixture(scope="module")
 def bundle(source, tmp_path_factory) -> Path:
-    """A copy with random weights and an identity calibration, as a zoo's download would be."""
+    """A copy with random weights and a calibration of its own, as a zoo's download would be."""
     copy = tmp_path_factory.mktemp("zoo") / source.name
     copy_bundle(source, copy, {})
     config = read_config(copy, "inference")
     torch.manual_seed(0)
     (copy / "models").mkdir()
     torch.save(build_network(config).state_dict(), copy / "models" / "model.pt")
-    calibrator = training_weights_calibrator(dict.fromkeys(config["findings"], 1.0))
+    calibrator = training_weights_calibrator(
+        {name: 2.0 + number for number, name in enumerate(config["findings"])}
+    )
     write_calibrator(calibrator, copy / "models" / "calibration.json")
     write_digests(copy)
     return copy
