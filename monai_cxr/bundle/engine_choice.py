@@ -118,6 +118,8 @@ def _choose(
     probabilities: Probabilities,
 ) -> RuntimeName:
     torch = RuntimeName("torch")
+    if device.partition(":")[0] == "tensorrt":
+        return RuntimeName("onnx")  # it is a provider of ONNX Runtime
     on_gpu = device.startswith("cuda") or (
         device == "auto" and _nvidia_gpu() and installed("torch")
     )

@@ -19,6 +19,12 @@ from monai_cxr.bundle.runtime import (
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
 
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
 
 class OnnxRuntime:
     """A network in an ONNX file.
@@ -28,7 +34,8 @@ class OnnxRuntime:
 
     Args:
         path: The ONNX file.
-        device: ``"cpu"``, or ``"cuda"``, ``"cuda:0"`` ...
+        device: ``"cpu"``, or ``"cuda"``, ``"cuda:0"`` ..., or ``"tensorrt"``, ``"tensorrt:0"`` ...,
+            which builds its engine at the first batch and leaves to CUDA what it does not know.
         precision: What the file computes in.
 
     Raises:
@@ -40,18 +47,21 @@ class OnnxRuntime:
     def __init__(self, path: Path, device: str = "cpu", precision: str = "fp32") -> None:
         ort = require("onnxruntime", extra="onnx")
         kind, _, number = device.partition(":")
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind, "")
-        if provider not in ort.get_available_providers():
+        provider = _PROVIDERS.get(kind, "")
+        if provider not in ort.get_available_providers() or not (number or "0").isdecimal():
             raise SettingsError(
                 f"The installed ONNX Runtime has no provider for device '{device}'. Use "
-                "--device cpu, or install onnxruntime-gpu for an NVIDIA GPU."
+                "--device cpu; for an NVIDIA GPU install onnxruntime-gpu, and for tensorrt its own "
+                "libraries."
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
         self._alone = kind == "cpu"
         if self._alone:
             options.intra_op_num_threads = 1
-        chosen: list[Any] = [(provider, {"device_id": int(number or 0)} if number else {})]
+        wanted = [provider, _PROVIDERS["cuda"]] if kind == "tensorrt" else [provider]
+        place = {} if self._alone else {"device_id": int(number or 0)}
+        chosen: list[Any] = [(one, place) for one in wanted]
         try:
             self._session = ort.InferenceSession(str(path), options, providers=chosen)
         except _damage() as error:
@@ -59,6 +69,11 @@ class OnnxRuntime:
                 f"The exported network '{path.name}' is damaged ({type(error).__name__}). "
                 "Export it again."
             ) from error
+        if provider not in self._session.get_providers():  # it warns, and computes on the CPU
+            raise SettingsError(
+                f"ONNX Runtime cannot use device '{device}': there is no GPU, or its driver or "
+                "libraries are absent. Use --device cpu."
+            )
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
         if self._names != list(OUTPUT_NAMES[: len(self._names)]):

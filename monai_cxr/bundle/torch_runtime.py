@@ -272,7 +272,19 @@ def open_torch(
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """``"auto"``: the first GPU, else the CPU; or any torch device name."""
+    """``"auto"``: the first GPU, else the CPU; or any torch device name.
+
+    Raises:
+        SettingsError: If torch knows no such device, or there is none here.
+    """
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        return torch.device("cuda:0" if n_gpus else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or (device.type == "cuda" and (device.index or 0) >= n_gpus):
+        here = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(n_gpus))])
+        raise SettingsError(f"Torch has no device '{name}' here. Expected one of: {here}.")
+    return device

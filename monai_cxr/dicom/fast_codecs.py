@@ -1,9 +1,9 @@
-"""Fast codecs: imagecodecs (BSD-3) as a decoder of pydicom, when it is installed.
+"""Fast codecs: which decoder of pydicom reads a transfer syntax, and two that are added to them.
 
-It is the only permissively licensed decoder here for JPEG Extended with 12 bits, and the fastest
-for lossless JPEG. pydicom asks a plug-in module for these names. Speed is not all: its decoder of
-HTJ2K loses its errors, and CharLS (pyjpegls, imagecodecs) takes many seconds on some damaged
-JPEG-LS streams, so OpenJPEG and GDCM come first there.
+imagecodecs (BSD-3), when it is installed, is the only permissively licensed decoder here for JPEG
+Extended with 12 bits, and the fastest for lossless JPEG. CharLS (by pyjpegls) is the fastest for
+JPEG-LS; it is given an end marker after the stream, see :func:`_decode_jpeg_ls`. Speed is not all:
+the decoder of HTJ2K in imagecodecs loses its errors, so OpenJPEG comes first there.
 """
 
 from __future__ import annotations
@@ -14,23 +14,34 @@ from typing import Any
 
 import numpy as np
 from pydicom import uid
+from pydicom.pixels.decoders import pyjpegls
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-_NAME = "imagecodecs"
+_IMAGECODECS, _CHARLS = "imagecodecs", "charls_with_end"
 _JPEG = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+_JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+_END_OF_IMAGE = b"\xff\xd9"
 
-DECODER_DEPENDENCIES = dict.fromkeys(_JPEG, ("numpy", _NAME))
+DECODER_DEPENDENCIES = {
+    **dict.fromkeys(_JPEG, ("numpy", "imagecodecs")),
+    **dict.fromkeys(_JPEG_LS, ("numpy", "pyjpegls>=1.2")),
+}
 """Transfer syntaxes and what each needs (pydicom's plug-in interface)."""
 
+_ADDED = {
+    **dict.fromkeys(_JPEG, (_IMAGECODECS, "_decode_jpeg")),
+    **dict.fromkeys(_JPEG_LS, (_CHARLS, "_decode_jpeg_ls")),
+}
+
 _PREFERRED = {
-    uid.JPEGExtended12Bit: (_NAME,),
-    uid.JPEGLossless: (_NAME, "gdcm"),
-    uid.JPEGLosslessSV1: (_NAME, "gdcm"),
+    uid.JPEGExtended12Bit: (_IMAGECODECS,),
+    uid.JPEGLossless: (_IMAGECODECS, "gdcm"),
+    uid.JPEGLosslessSV1: (_IMAGECODECS, "gdcm"),
     uid.JPEG2000Lossless: ("pillow", "pylibjpeg", "gdcm"),
     uid.JPEG2000: ("pillow", "pylibjpeg", "gdcm"),
-    uid.JPEGLSLossless: ("gdcm", "pyjpegls"),
-    uid.JPEGLSNearLossless: ("gdcm", "pyjpegls"),
+    uid.JPEGLSLossless: (_CHARLS, "gdcm"),
+    uid.JPEGLSNearLossless: (_CHARLS, "gdcm"),
     uid.RLELossless: ("pylibjpeg", "pydicom"),
     uid.JPEGBaseline8Bit: ("pillow", "gdcm"),
 }
@@ -38,8 +49,10 @@ _registered: set[str] = set()
 
 
 def is_available(syntax: str) -> bool:
-    """Whether this decoder's package is installed (pydicom's plug-in interface)."""
-    return syntax in DECODER_DEPENDENCIES and find_spec(_NAME) is not None
+    """Whether an added decoder's package is installed (pydicom's plug-in interface)."""
+    if syntax in _JPEG_LS:
+        return pyjpegls.is_available(syntax)
+    return syntax in _JPEG and find_spec(_IMAGECODECS) is not None
 
 
 def choose(syntax: UID) -> str:
@@ -52,18 +65,28 @@ def choose(syntax: UID) -> str:
         The first preferred decoder that is installed, or ``""`` to leave it to pydicom.
     """
     decoder = get_decoder(syntax)
-    if syntax in DECODER_DEPENDENCIES and syntax not in _registered:
+    if syntax in _ADDED and syntax not in _registered:
         _registered.add(syntax)
-        if is_available(syntax) and _NAME not in decoder.available_plugins:
-            decoder.add_plugin(_NAME, (__name__, "_decode_frame"))
+        name, function = _ADDED[syntax]
+        if is_available(syntax) and name not in decoder.available_plugins:
+            decoder.add_plugin(name, (__name__, function))
     available = decoder.available_plugins
     return next((name for name in _PREFERRED.get(syntax, ()) if name in available), "")
 
 
-def _decode_frame(src: bytes, runner: Any) -> memoryview:
+def _decode_jpeg(src: bytes, runner: Any) -> memoryview:
     """Decode one frame (pydicom's plug-in interface)."""
-    codecs: ModuleType = __import__(_NAME)
+    codecs: ModuleType = __import__(_IMAGECODECS)
     array = codecs.jpeg8_decode(src)
     runner.set_option("bits_allocated", 8 * array.dtype.itemsize)
     runner.set_option("planar_configuration", 0)
     return np.ascontiguousarray(array).data.cast("B")
+
+
+def _decode_jpeg_ls(src: bytes, runner: Any) -> bytearray:
+    """Decode one frame (pydicom's plug-in interface), with an end marker after the stream.
+
+    Where bits run out at the end of its input and not at a marker, CharLS 2.4 counts through two
+    thousand million zeros before it says that the stream is damaged: 4.5 s whatever the film.
+    """
+    return pyjpegls._decode_frame(src + _END_OF_IMAGE, runner)

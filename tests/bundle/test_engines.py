@@ -84,6 +84,28 @@ class TestAuto:
         assert BundleModel.load(packaged_bundle, device="cpu").runtime.name == "torch-cpu-fp32"
 
 
+class TestOnnxRuntimeDevice:
+    @pytest.mark.parametrize("device", ["cuda", "tensorrt", "tensorrt:1", "cpu:x", "nowhere"])
+    def test_without_a_provider(self, exported_bundle, device):
+        with pytest.raises(SettingsError, match=f"no provider for device '{device}'"):
+            BundleModel.load(exported_bundle, runtime="onnx", device=device)
+
+    def test_tensorrt_is_a_device_of_onnx_runtime(self, exported_bundle):
+        with pytest.raises(SettingsError, match="no provider for device 'tensorrt'"):
+            BundleModel.load(exported_bundle, device="tensorrt")
+
+    @pytest.mark.filterwarnings("ignore:Specified provider")
+    @pytest.mark.parametrize("device", ["cuda:0", "tensorrt"])
+    def test_a_provider_that_cannot_start_is_not_replaced_by_the_cpu(
+        self, exported_bundle, device, monkeypatch
+    ):
+        onnxruntime = pytest.importorskip("onnxruntime")
+        offered = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+        with pytest.raises(SettingsError, match=f"cannot use device '{device}'"):
+            BundleModel.load(exported_bundle, runtime="onnx", device=device)
+
+
 def near(largest=0.004, mean=0.0004):
     return Parity("phantom", 24, 0.1, largest, mean)
 

@@ -17,7 +17,7 @@ from monai_cxr.bundle.torch_runtime import (
     choose_device,
     load_weights,
 )
-from monai_cxr.errors import InvalidBundle
+from monai_cxr.errors import InvalidBundle, SettingsError
 
 LINEAR = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
 
@@ -130,3 +130,8 @@ class TestDevice:
     def test_auto(self):
         kind = "cuda" if torch.cuda.is_available() else "cpu"
         assert choose_device().type == kind
+
+    @pytest.mark.parametrize("name", ["nowhere", "cuda:x", "cuda:4096"])
+    def test_that_is_not_here(self, name):
+        with pytest.raises(SettingsError, match=rf"no device '{name}' here. Expected one of: auto"):
+            choose_device(name)

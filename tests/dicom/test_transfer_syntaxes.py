@@ -2,6 +2,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders import pyjpegls
 
 from monai_cxr.dicom import fast_codecs
 from monai_cxr.dicom.reader import read_dicom
@@ -154,6 +155,21 @@ def test_zeros_behind_the_codestream(syntax, n_zeros):
         pixels, transfer_syntax=BY_PYDICOM[syntax], codestream=stream, **facts(12)
     )
     np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
+
+
+def test_charls_always_meets_a_marker(monkeypatch):
+    decode, streams = pyjpegls._decode_frame, []
+    monkeypatch.setattr(
+        pyjpegls, "_decode_frame", lambda src, runner: streams.append(src) or decode(src, runner)
+    )
+    pixels = film(12, False)
+    stream = bytes(imagecodecs.jpegls_encode(pixels)) + bytes(60)
+    read_dicom(
+        synthetic_dicom(
+            pixels, transfer_syntax=BY_PYDICOM["jpeg_ls"], codestream=stream, **facts(12)
+        )
+    )
+    assert [one.endswith(b"\xff\xd9") for one in streams] == [True]
 
 
 def test_one_frame_in_several_fragments():
