@@ -26,7 +26,7 @@ from monai_cxr.bundle.bench_report import (
 )
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, model_digest, read_digests, write_digests
-from monai_cxr.bundle.engine_choice import HALF, half_change, half_pays
+from monai_cxr.bundle.engine_choice import HALF, MIN_GAIN, half_change, half_pays
 from monai_cxr.bundle.engine_rates import Measured, processor, remember, versions
 from monai_cxr.bundle.engines import installed, open_named
 from monai_cxr.bundle.exports import read_exports
@@ -87,7 +87,8 @@ def bench(
         whole = _whole(films, spec, runtimes[fastest], n_films)
         tell(5, _STEPS)
     advice = _recommend(fastest, engines, whole, machine)
-    return Bench(machine, size, engines, reading, whole, agreement, unavailable, advice)
+    faster = _faster(engines, fastest)
+    return Bench(machine, size, engines, reading, whole, agreement, unavailable, advice, faster)
 
 
 def _random_bundle(folder: Path) -> Path:
@@ -159,6 +160,14 @@ def _fastest(engines: Sequence[EngineRate], agreement: Sequence[Agreement]) -> s
     exact = {name: rate for name, rate in known.rates.items() if name != str(HALF)}
     best = max(exact, key=lambda one: exact[one])
     return str(HALF) if half_pays(known, best) else best
+
+
+def _faster(engines: Sequence[EngineRate], recommended: str) -> dict[str, float]:
+    """How many times faster other precisions are, where it is enough to be worth a digest."""
+    best = _best(engines)
+    gains = {name: rate / best[recommended] for name, rate in best.items() if "-" in name}
+    order = sorted(gains, key=lambda name: -gains[name])
+    return {name: round(gains[name], 2) for name in order if gains[name] >= MIN_GAIN}
 
 
 def _reading(films: Mapping[str, Path], spec: InputSpec) -> tuple[ReadingTime, ...]:

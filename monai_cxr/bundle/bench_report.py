@@ -37,7 +37,8 @@ class EngineRate:
         batch_size: Films at a time.
         films_per_second: Median of the rounds.
         cpu_ms: CPU time of all threads, a film.
-        flop_share: Share of the measured FLOP limit; None where the network's cost is not known.
+        flop_share: Share of the measured fp32 FLOP limit, which int8 may exceed; None where the
+            network's cost is not known.
     """
 
     runtime: str
@@ -96,6 +97,8 @@ class Bench:
         agreement: How far each engine is from torch in fp32.
         unavailable: Why an engine was not measured, by name.
         recommendation: Options of ``monai-cxr predict``.
+        faster: Runtimes of other precisions that are clearly faster than the recommended one, and
+            how many times, the fastest first. Their results are those of another model.
     """
 
     machine: Machine
@@ -106,6 +109,7 @@ class Bench:
     agreement: tuple[Agreement, ...]
     unavailable: Mapping[str, str]
     recommendation: str
+    faster: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""

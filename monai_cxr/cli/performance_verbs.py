@@ -105,7 +105,7 @@ def bench(
     say(f"Largest measured rate of multiplications: {machine.gflops:.0f} GFLOP/s (fp32)")
     show(
         f"Network, {found.image_size} px",
-        ("engine", "films at a time", "films/s", "CPU ms/film", "share of the FLOP limit"),
+        ("engine", "films at a time", "films/s", "CPU ms/film", "share of the fp32 FLOP limit"),
         [
             (one.runtime, one.batch_size, f"{one.films_per_second:.1f}", f"{one.cpu_ms:.1f}",
              "-" if one.flop_share is None else f"{one.flop_share:.0%}")
@@ -135,3 +135,14 @@ def bench(
     for name, engine_error in found.unavailable.items():
         note(f"Not measured: {name}: {engine_error}")
     say(f"Recommended: {found.recommendation}")
+    changes = {one.runtime: one.change for one in found.agreement}
+    for name, gain in found.faster.items():
+        if name in changes:
+            change = changes[name]
+            say(
+                f"Faster, with other numbers: --runtime {name}, {gain:.1f} times; a probability "
+                f"moves by {change.max_probability_change:.2g} at most, by "
+                f"{change.mean_probability_change:.2g} in the mean"
+            )
+    if bundle is not None and not any("int8" in name for name in changes):
+        say(f"int8 may be faster: monai-cxr export {bundle} --to openvino --precision int8")

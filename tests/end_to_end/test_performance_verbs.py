@@ -11,6 +11,7 @@ import pytest
 from monai_cxr import cli
 from monai_cxr.bundle import bench_films
 from monai_cxr.bundle.engine_rates import cache_file
+from monai_cxr.bundle.openvino_runtime import offers_bf16
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +64,18 @@ def test_export_predict_bench(verb, bundle, phantom_index, tmp_path, monkeypatch
     assert {one["readers"] for one in found["end_to_end"]} == {"processes", "threads"}
     assert len(found["reading"]) == 2 + len(bench_films.SYNTAXES)  # and JPEG 2000, reduced
     assert found["recommendation"].startswith("--runtime ")
+    rates = {}
+    for one in found["engines"]:
+        rates[one["runtime"]] = max(rates.get(one["runtime"], 0.0), one["films_per_second"])
+    recommended = rates[found["recommendation"].split()[1]]
+    assert found["faster"] == {
+        name: pytest.approx(rate / recommended, abs=0.01)
+        for name, rate in rates.items()
+        if "-" in name and rate >= 1.3 * recommended
+    }
     remembered = list(json.loads(cache_file().read_text()).values())
-    assert set(remembered[0]["rates"]) == {"torch", "openvino"}
+    half = {"openvino-bf16"} if offers_bf16() else set()
+    assert set(remembered[0]["rates"]) == {"torch", "openvino"} | half
 
 
 @pytest.mark.parametrize(
