@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import combinations
 from threading import Thread
 
 import pytest
@@ -84,6 +85,49 @@ def test_each_module_is_valid_by_itself(served):
         page.close()
 
 
+def test_names_of_boxes_do_not_cover_each_other(served):
+    require_chromium()
+    page = Browser(served)
+    try:
+        page.open("/viewer/main.js")
+        corners = [(0.2, 0.3), (0.2, 0.3), (0.21, 0.31), (0.2, 0.0), (0.2, 0.01), (0.7, 0.3)]
+        boxes = [
+            {"box": [x, y, 0.2, 0.2], "title": f"Finding {i}", "chosen": i == 1}
+            for i, (x, y) in enumerate(corners)
+        ]
+        names = page.driver.execute_async_script(_DRAW_BOXES, boxes)
+    finally:
+        page.close()
+    places = {text: place for text, *place in names}
+    assert set(places) == {box["title"] for box in boxes}
+    # Above its corner: the chosen one of two that share it, and the one that is alone.
+    assert places["Finding 1"][:2] == [200, 280]
+    assert places["Finding 5"][:2] == [700, 280]
+    for (left, top, width, height), (left_2, top_2, width_2, height_2) in combinations(
+        places.values(), 2
+    ):
+        beside = left + width <= left_2 or left_2 + width_2 <= left
+        above = top + height <= top_2 or top_2 + height_2 <= top
+        assert beside or above
+        assert min(top, top_2) >= 0
+
+
+_DRAW_BOXES = """
+const [boxes, done] = arguments;
+const names = [];
+let filled;
+const context = {
+  setLineDash() {}, strokeRect() {},
+  measureText: (text) => ({ width: 8 * text.length }),
+  fillRect(...place) { filled = place; },
+  fillText(text) { names.push([text, ...filled]); },
+};
+const at = { film: { columns: 1000, rows: 1000 }, unit: 1, toScreen: (x, y) => [x, y] };
+import('/viewer/overlay.js').then((overlay) => {
+  overlay.drawBoxes(context, at, boxes);
+  done(names);
+});
+"""
 _IMPORT_ALL = """
 const [names, done] = arguments;
 const one = (name) => import(`/${name}`).then(() => [name, ''], (e) => [name, String(e)]);

@@ -45,8 +45,16 @@ function paintedHeat(heat, finding) {
   return canvas;
 }
 
+// Boxes, then their names, none of which covers another: boxes of several findings often share a corner.
 // box: x, y, width and height as shares of the film; the chosen finding's is drawn solid.
-export function drawBox(context, at, box, title, chosen) {
+export function drawBoxes(context, at, boxes) {
+  const drawn = boxes.map((one) => ({ ...one, corner: outline(context, at, one.box, one.chosen) }));
+  const taken = [];
+  const chosenFirst = [...drawn].sort((a, b) => Number(b.chosen) - Number(a.chosen));
+  chosenFirst.forEach(({ title, corner }) => label(context, at.unit, title, corner, taken));
+}
+
+function outline(context, at, box, chosen) {
   const [x, y, width, height] = box;
   const { columns, rows } = at.film;
   const [ax, ay] = at.toScreen(x * columns, y * rows);
@@ -60,16 +68,22 @@ export function drawBox(context, at, box, title, chosen) {
     context.strokeRect(left, top, Math.abs(bx - ax), Math.abs(by - ay));
   }
   context.setLineDash([]);
-  label(context, one, title, left, Math.max(top, 20 * one)); // inside where the box begins at the edge
+  return [left, top];
 }
 
-function label(context, unit, text, left, bottom) {
+// Above the corner, inside where the box begins at the edge, lower while another name lies there.
+function label(context, unit, text, [left, top], taken) {
   writeIn(context, 13 * unit, "left", "bottom");
   const width = context.measureText(text).width + 8 * unit;
+  const height = 19 * unit;
+  let y = Math.max(top, 20 * unit) - 20 * unit;
+  const meets = (one) => left < one.left + one.width && one.left < left + width && Math.abs(y - one.y) < height;
+  for (let other = taken.find(meets); other; other = taken.find(meets)) y = other.y + height;
+  taken.push({ left, width, y });
   context.fillStyle = "rgba(0,0,0,.75)";
-  context.fillRect(left, bottom - 20 * unit, width, 19 * unit);
+  context.fillRect(left, y, width, height);
   context.fillStyle = "#9bd4f5";
-  context.fillText(text, left + 4 * unit, bottom - 3 * unit);
+  context.fillText(text, left + 4 * unit, y + 17 * unit);
 }
 
 // Patient directions at the edges of the picture, as far as the file states them.

@@ -3,7 +3,7 @@
 import { element } from "../element.js";
 import { film, heatmaps } from "./fetching.js";
 import { BLACK, fillTable, lookAfter, lookByHand, lookInWords, presetLook } from "./grays.js";
-import { drawBox, drawDirections, drawHeat, drawRuler } from "./overlay.js";
+import { drawBoxes, drawDirections, drawHeat, drawRuler } from "./overlay.js";
 import { Placement } from "./placement.js";
 import { listen } from "./pointer.js";
 import { sample } from "./sampling.js";
@@ -220,7 +220,7 @@ export class Pane {
     this.root.dataset.shown = warm ? finding : "";
     const boxes = heat ? desk.layers.boxesOf(this) : [];
     this.root.dataset.boxes = boxes.map((one) => one.finding).join(" ");
-    boxes.forEach((one) => drawBox(context, at, heat.boxes.get(one.finding), one.title, one.chosen));
+    drawBoxes(context, at, boxes.map((one) => ({ ...one, box: heat.boxes.get(one.finding) })));
     drawDirections(context, at);
     this.rulers.forEach((ruler) => drawRuler(context, at, ruler));
     this.corner.textContent = `${lookInWords(this.film, this.look)} · ${(at.scale * 100).toFixed(0)} %`;
