@@ -199,7 +199,7 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
             axes = _stated_axes(image, plane)
     except (UnreadableImage, UnsupportedImage):
         raise
-    except (*MALFORMED, nibabel.spatialimages.HeaderDataError) as error:
+    except (*MALFORMED, *_nibabel_errors(nibabel)) as error:
         raise UnreadableImage(
             f"The NIfTI image is damaged ({type(error).__name__}).", reason="damaged_pixels"
         ) from None
@@ -215,6 +215,18 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
         flags=(*flags, "orientation_assumed") if axes is None else flags,
         quality=measure(pixels),
         source_format="nifti",
+    )
+
+
+def _nibabel_errors(nibabel: Any) -> tuple[type[Exception], ...]:
+    """What nibabel raises on a damaged file; its errors have no common base."""
+    spatial = nibabel.spatialimages
+    return (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.wrapstruct.WrapStructError,
+        spatial.HeaderDataError,
+        spatial.HeaderTypeError,
+        spatial.ImageDataError,
     )
 
 

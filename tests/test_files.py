@@ -194,6 +194,13 @@ class TestNifti:
         film = self.film(np.diag([-1, -1, 1]), colours)
         np.testing.assert_allclose(film.pixels, GRAY / 255.0, atol=1e-7)
 
+    @pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+    @pytest.mark.parametrize("length", [8, 100, 347, 350, 400, 539, 541, 580])
+    def test_truncated(self, kind, length):
+        file = kind(GRAY.T, np.diag([-1.0, -1, 1, 1])).to_bytes()
+        with pytest.raises(InputError):
+            read_radiograph(file[:length])
+
     def test_gzip_and_floating_point(self):
         image = nibabel.Nifti1Image((GRAY / 255.0).astype(np.float32).T, np.diag([-1, -1, 1, 1]))
         film = read_radiograph(gzip.compress(image.to_bytes()))
