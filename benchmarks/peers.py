@@ -15,7 +15,7 @@ syntaxes in turn. The pipelines take turns within a round, so that a slow moment
 all alike. Start of the reader and loader processes is included for all, import and model loading
 for none; below 16 films (d) reads in threads. --repeat passes over the films several times in one
 run, as an archive of as many films would. --own-repeat does so for (d) alone, whose readers cost
-about 0.65 CPU s each to start, whatever the number of films. CPU time is that of the process and of
+about 0.7 CPU s each to start, whatever the number of films. CPU time is that of the process and of
 its children; with --one-core it is also comparable on a machine that is busy with other work, where
 images/s are not. Printed are medians with the range over the rounds, the ratio to (d)'s first
 runtime, and how near each engine is to torch fp32 (int8 of random weights left out: it would say
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="trained and exported; default: random weights")
     parser.add_argument("--films", type=int, default=64)
     parser.add_argument("--repeat", type=int, default=1, help="passes over the films in one run")
-    parser.add_argument("--own-repeat", type=int, default=1, help="further passes of (d)")
+    parser.add_argument("--own-repeat", type=int, default=1, help="passes of (d) over those films")
     parser.add_argument("--kinds", default="", help="only films whose kind holds this text")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one-core", action="store_true", help="pin all of it to one core")

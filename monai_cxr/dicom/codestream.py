@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+END_OF_IMAGE = b"\xff\xd9"
+"""Marker at the end of a JPEG, JPEG-LS or JPEG 2000 codestream."""
+
 _HEAD_BYTES = 2**18
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAME_HEADERS = frozenset(

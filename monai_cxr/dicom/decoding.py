@@ -24,7 +24,7 @@ from pydicom.uid import (
 
 from monai_cxr.dicom import elements, fast_codecs
 from monai_cxr.dicom.attributes import HeaderFacts
-from monai_cxr.dicom.codestream import codestream_size
+from monai_cxr.dicom.codestream import END_OF_IMAGE, codestream_size
 from monai_cxr.dicom.elements import MALFORMED
 from monai_cxr.dicom.parsing import MAX_FRAGMENTS, ParsedFile, quiet
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
@@ -35,7 +35,6 @@ MAX_PIXELS = 50_000_000
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 _WITHOUT_SIZE = frozenset({"1.2.840.10008.1.2.5"})  # RLE states no size; its output is bounded
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
-_END_OF_IMAGE = b"\xff\xd9"
 _TRAILING_BYTES = 64
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOR = frozenset(
@@ -207,7 +206,7 @@ def _checked_stream(data: bytes, facts: HeaderFacts, frame: int) -> tuple[bytes,
         raise _damaged(
             f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
         )
-    if _END_OF_IMAGE not in stream.rstrip(b"\0")[-_TRAILING_BYTES:]:
+    if END_OF_IMAGE not in stream.rstrip(b"\0")[-_TRAILING_BYTES:]:
         # Most decoders fill up what is missing with gray, and say nothing.
         raise _damaged("the compressed data end early")
     return stream, size.precision

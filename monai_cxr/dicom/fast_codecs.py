@@ -18,10 +18,11 @@ from pydicom.pixels.decoders import pyjpegls
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from monai_cxr.dicom.codestream import END_OF_IMAGE
+
 _IMAGECODECS, _CHARLS = "imagecodecs", "charls_with_end"
 _JPEG = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
-_END_OF_IMAGE = b"\xff\xd9"
 
 DECODER_DEPENDENCIES = {
     **dict.fromkeys(_JPEG, ("numpy", "imagecodecs")),
@@ -89,4 +90,4 @@ def _decode_jpeg_ls(src: bytes, runner: Any) -> bytearray:
     Where bits run out at the end of its input and not at a marker, CharLS 2.4 counts through two
     thousand million zeros before it says that the stream is damaged: 4.5 s whatever the film.
     """
-    return pyjpegls._decode_frame(src + _END_OF_IMAGE, runner)
+    return pyjpegls._decode_frame(src + END_OF_IMAGE, runner)
