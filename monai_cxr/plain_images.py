@@ -26,6 +26,7 @@ from monai_cxr.dicom.inflation import inflate
 from monai_cxr.dicom.quality import measure
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 from monai_cxr.optional import require
+from monai_cxr.png_pixels import decode_plain_png, require_all_rows
 from monai_cxr.radiograph import InstanceKey, Radiograph, ViewPosition
 
 _SIGNATURES = (
@@ -69,8 +70,16 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
         try:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_image(image)
-                pixels, flags = _gray(image)
-                pixels, turned = _upright(image, pixels)
+                is_png = image.format == "PNG"
+                plain = decode_plain_png(data, (image.height, image.width)) if is_png else None
+                if plain is not None:
+                    pixels, flags = _gray_of_plain(plain)
+                    turned: tuple[str, ...] = ()
+                else:
+                    pixels, flags = _gray(image)
+                    pixels, turned = _upright(image, pixels)
+                    if is_png:
+                        require_all_rows(data)
         except (UnreadableImage, UnsupportedImage):
             raise
         except Image.DecompressionBombError:  # twice Pillow's own limit, seen in the header
@@ -104,6 +113,10 @@ def _check_image(image: Image.Image) -> None:
         )
     if getattr(image, "n_frames", 1) > 1 and image.format == "TIFF":
         raise UnsupportedImage("Expected one picture, but got several pages.", reason="multi_frame")
+
+
+def _gray_of_plain(cells: NDArray[np.generic]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    return (gray_of_color(cells), ()) if cells.ndim == 3 else _nominal(cells)
 
 
 def _gray(image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:

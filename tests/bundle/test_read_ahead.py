@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_cxr.bundle import reader_process
+from monai_cxr.bundle import reader_process, reader_template
 from monai_cxr.bundle.film_input import InputSpec, PreparedFilm, RefusedFilm, read_film_input
 from monai_cxr.bundle.read_ahead import read_ahead
 from monai_cxr.bundle.reader_process import ReaderProcess
@@ -48,6 +49,14 @@ def same(one, other):
         assert np.array_equal(a, b)
 
 
+@pytest.fixture
+def template():
+    """A template of the test's own."""
+    reader_template.close_template()
+    yield
+    reader_template.close_template()
+
+
 class TestFilms:
     @pytest.mark.parametrize(("workers", "processes"), [(1, False), (3, False), (2, True)])
     def test_are_those_of_the_file_in_order(self, paths, workers, processes):
@@ -55,6 +64,13 @@ class TestFilms:
         for film, path in zip(films, paths, strict=True):
             same(film, read_film_input(path, SPECS))
             assert [one.shape for one in film.inputs] == [(1, 32, 32), (1, 48, 48)]
+
+    def test_are_the_same_where_readers_are_not_forked(self, paths, monkeypatch):
+        monkeypatch.setattr(reader_template, "IS_AVAILABLE", False)
+        monkeypatch.setattr(reader_template, "fork_reader", None)
+        films = list(read_ahead(paths, SPECS, workers=2, ahead=4))
+        for film, path in zip(films, paths, strict=True):
+            same(film, read_film_input(path, SPECS))
 
     def test_a_refusal_crosses_the_process(self, paths, tmp_path):
         (tmp_path / "text.dcm").write_text("no film")
@@ -96,7 +112,7 @@ class TestReadersThatDie:
             reader.close()
 
     def test_a_file_that_kills_its_reader_is_refused_and_the_rest_is_read(
-        self, paths, tmp_path, monkeypatch
+        self, paths, tmp_path, monkeypatch, template
     ):
         # The child reads with a decoder that ends its process over one file.
         (tmp_path / "sitecustomize.py").write_text(
@@ -119,7 +135,7 @@ class TestReadersThatDie:
             same(films[i], read_film_input(wanted[i], SPECS))
 
     def test_a_file_that_takes_too_long_is_refused(self, paths):
-        reader = ReaderProcess(SPECS, timeout_s=0.001)  # less than the child needs to start
+        reader = ReaderProcess(SPECS, timeout_s=0.001)  # less than the film needs
         try:
             film = reader.read(paths[0])
         finally:
@@ -141,6 +157,57 @@ class TestReadersThatDie:
             assert reader.read(paths[0]).reason == "reader_crashed"
         finally:
             reader.close()
+
+
+@pytest.mark.skipif(not reader_template.IS_AVAILABLE, reason="readers are forked on Linux")
+class TestTemplate:
+    def test_one_serves_every_run(self, paths, template, monkeypatch):
+        started = []
+        start = reader_template.spawn
+        monkeypatch.setattr(
+            reader_template, "spawn", lambda *a, **k: started.append(start(*a, **k)) or started[-1]
+        )
+        for workers in (1, 3):
+            for film in read_ahead(paths, SPECS, workers=workers, ahead=4):
+                assert isinstance(film, PreparedFilm)
+        assert len(started) == 1
+        # Its readers have been reaped: no process is left of it.
+        children = Path(f"/proc/{started[0].pid}/task/{started[0].pid}/children")
+        if children.exists():
+            assert children.read_text() == ""
+
+    def test_has_one_thread_when_it_forks(self, paths, template):
+        reader = ReaderProcess(SPECS)
+        try:
+            reader.read(paths[0])
+            pid = reader_template._shared._process.pid
+            assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+        finally:
+            reader.close()
+
+    def test_one_that_was_killed_is_replaced_and_its_readers_still_end(self, paths, template):
+        reader, later = ReaderProcess(SPECS), ReaderProcess(SPECS)
+        try:
+            reader.read(paths[0])
+            child, killed = reader._child.pid, reader_template._shared._process
+            killed.kill()
+            killed.wait()
+            same(reader.read(paths[1]), read_film_input(paths[1], SPECS))
+            same(later.read(paths[2]), read_film_input(paths[2], SPECS))
+            assert reader_template._shared._process.pid != killed.pid
+        finally:
+            reader.close()
+            later.close()
+        assert _ends(child)
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_of_the_parent_has_its_own(self, paths, template):
+        list(read_ahead(paths[:1], SPECS, workers=1, ahead=1))
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if reader_template._shared is None else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert reader_template._shared is not None
 
 
 class TestEnd:
@@ -172,23 +239,29 @@ class TestEnd:
             "from monai_cxr.bundle.reader_process import ReaderProcess\n"
             "reader = ReaderProcess([InputSpec(32, 'stretch')])\n"
             f"reader.read(Path({str(paths[0])!r}))\n"
-            "print(reader._child.pid, flush=True)\n"
+            "from monai_cxr.bundle import reader_template\n"
+            "template = reader_template._shared\n"
+            "print(reader._child.pid, template._process.pid if template else 0, flush=True)\n"
             "import time\ntime.sleep(600)\n"
         )
         parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        child = int(parent.stdout.readline())
+        children = [int(pid) for pid in parent.stdout.readline().split() if pid != "0"]
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         parent.stdout.close()
-        deadline = time.monotonic() + 120
-        while _runs(child) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not _runs(child)
+        assert all(_ends(child) for child in children)
 
 
 def _interrupted(films):
     for _ in films:
         raise KeyboardInterrupt
+
+
+def _ends(pid):
+    deadline = time.monotonic() + 120
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not _runs(pid)
 
 
 def _runs(pid):
