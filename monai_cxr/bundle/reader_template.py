@@ -70,6 +70,7 @@ class ReaderTemplate:
         with theirs:
             self._process = spawn(__name__, stdin=theirs, stdout=subprocess.DEVNULL)
         self._lock = Lock()
+        self.pid = self._process.pid
         self.is_alive = True
 
     def fork(self, specs: Sequence[InputSpec]) -> ForkedReader:
@@ -135,6 +136,12 @@ def _template() -> ReaderTemplate:
         if _shared is None:
             _shared = ReaderTemplate()
         return _shared
+
+
+def template_pid() -> int | None:
+    """Process ID of the template of this process, whose children the readers are; None without."""
+    with _shared_lock:
+        return None if _shared is None else _shared.pid
 
 
 def close_template() -> None:

@@ -29,8 +29,9 @@ def gray_of_color(cells: NDArray[np.generic], bits: int | None = None) -> NDArra
     """
     maximum = 2.0 ** (bits or 8 * cells.dtype.itemsize) - 1.0
     step = max(1, min(cells.shape[:2]) // 512)
-    sample = cells[::step, ::step].astype(np.int32)
-    spread = (sample.max(axis=2) - sample.min(axis=2)) / maximum
+    red, green, blue = np.moveaxis(cells[::step, ::step].astype(np.int32), 2, 0)
+    brightest = np.maximum(np.maximum(red, green), blue)
+    spread = (brightest - np.minimum(np.minimum(red, green), blue)) / maximum
     colored = float(np.mean(spread > _COLORED_DIFFERENCE))
     if colored > _COLORED_SHARE:
         raise UnsupportedImage(

@@ -21,7 +21,7 @@ from monai_cxr.dicom.window import Window, apply_window
 Codes = NDArray[np.unsignedinteger]
 
 _SAMPLE_SIDE = 256
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 32
 _FLAT_SPAN = 0.04
 _CLIPPED_TOO_MUCH = 0.75
 _CLIPPED_MUCH = 0.35
@@ -260,9 +260,12 @@ def sampled(codes: Codes) -> Codes:
 
 
 def _look_up(table: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
-    """Table look-up by blocks of rows, so that the widened index stays in the cache."""
+    """Table look-up by blocks of rows, so that the widened index stays in the cache.
+
+    The table has an entry for each possible cell: no index is out of it, whatever ``mode`` says.
+    """
     result = np.empty(codes.shape, dtype=np.float32)
     for start in range(0, codes.shape[0], _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        np.take(table, codes[rows], out=result[rows], mode="clip")
+        np.take(table, codes[rows], out=result[rows], mode="wrap")  # the fastest
     return result

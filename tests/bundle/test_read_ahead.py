@@ -180,7 +180,7 @@ class TestTemplate:
         reader = ReaderProcess(SPECS)
         try:
             reader.read(paths[0])
-            pid = reader_template._shared._process.pid
+            pid = reader_template.template_pid()
             assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
         finally:
             reader.close()
@@ -194,7 +194,7 @@ class TestTemplate:
             killed.wait()
             same(reader.read(paths[1]), read_film_input(paths[1], SPECS))
             same(later.read(paths[2]), read_film_input(paths[2], SPECS))
-            assert reader_template._shared._process.pid != killed.pid
+            assert reader_template.template_pid() != killed.pid
         finally:
             reader.close()
             later.close()
@@ -205,9 +205,9 @@ class TestTemplate:
         list(read_ahead(paths[:1], SPECS, workers=1, ahead=1))
         pid = os.fork()
         if pid == 0:
-            os._exit(0 if reader_template._shared is None else 1)
+            os._exit(0 if reader_template.template_pid() is None else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        assert reader_template._shared is not None
+        assert reader_template.template_pid() is not None
 
 
 class TestEnd:
@@ -240,8 +240,7 @@ class TestEnd:
             "reader = ReaderProcess([InputSpec(32, 'stretch')])\n"
             f"reader.read(Path({str(paths[0])!r}))\n"
             "from monai_cxr.bundle import reader_template\n"
-            "template = reader_template._shared\n"
-            "print(reader._child.pid, template._process.pid if template else 0, flush=True)\n"
+            "print(reader._child.pid, reader_template.template_pid() or 0, flush=True)\n"
             "import time\ntime.sleep(600)\n"
         )
         parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
