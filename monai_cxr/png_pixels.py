@@ -42,12 +42,12 @@ def decode_plain_png(data: bytes, shape: tuple[int, int]) -> NDArray[np.generic]
         channel; None where the file is not plain, or damaged.
     """
     try:
-        is_plain = {kind for kind, _ in _chunks(data)} <= _PLAIN_CHUNKS
+        is_plain = all(_is_plain(kind, content) for kind, content in _chunks(data))
     except ValueError:
         return None
     bits, color, _, _, interlace = data[24:29]
     decoder = _DECODERS.get((bits, color))
-    if not is_plain or interlace or decoder is None or _EXIF_IN_TEXT in data:
+    if not is_plain or interlace or decoder is None:
         return None
     decode, mode = decoder
     try:
@@ -79,6 +79,10 @@ def require_all_rows(data: bytes) -> None:
         f"The picture is damaged: its data end before the last of {rows} rows. Send it again.",
         reason="damaged_pixels",
     )
+
+
+def _is_plain(kind: bytes, content: memoryview) -> bool:
+    return kind in _PLAIN_CHUNKS and not (kind == b"tEXt" and _EXIF_IN_TEXT in bytes(content))
 
 
 def _shape(data: bytes) -> tuple[int, int]:

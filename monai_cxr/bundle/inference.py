@@ -149,7 +149,7 @@ def predict_chunks(
         (Path(path) for path in inputs["path"]),
         model.specs,
         workers=readers,
-        ahead=batch_size + 2 * readers,
+        ahead=2 * batch_size + 2 * readers,
         processes=not few if workers is None else workers > 0,
     )
     extras = [name for name, wanted in (("embeddings", embeddings), ("cam", cam)) if wanted]

@@ -48,7 +48,9 @@ def as_unit(cells: NDArray[np.generic], maximum: float) -> NDArray[np.float32]:
     Returns:
         float32 of the same shape; in [0, 1] for cells from 0 to ``maximum``.
     """
-    return np.asarray(cells.astype(np.float32) / np.float32(maximum), dtype=np.float32)
+    unit = cells.astype(np.float32)
+    unit /= np.float32(maximum)
+    return unit
 
 
 def palette_to_rgb(
