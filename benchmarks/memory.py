@@ -4,7 +4,7 @@ Usage: python benchmarks/memory.py BUNDLE [--films 100000] [--files 256] [--runt
 
 Some phantom films are written as PNG and predicted in turn, over and over, through the pipeline and
 the writer of `monai-cxr predict`, embeddings included, with child processes that read. Printed each
-time that so many more films are done: resident MiB of this process and of all its children. Linux
+time that so many more films are done: MiB (PSS) of this process and of all its children. Linux
 only: sizes are read from /proc.
 """
 
@@ -27,22 +27,24 @@ from monai_cxr.phantom import PhantomSettings, render_film
 from monai_cxr.tables import write_chunks
 
 
-def resident_mib(process: int) -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def own_mib(process: int) -> float:
+    """Proportional set size: a page that processes share counts once among them."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
 
 
-def children() -> list[int]:
-    """Every process whose parent is this one."""
-    own = []
+def descendants() -> list[int]:
+    """The template that readers are forked from, and the readers."""
+    parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue  # it has ended
-        if parent == os.getpid():
-            own.append(int(stat.parent.name))
-    return own
+    found = [os.getpid()]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
 
 
 def told(chunks: Iterator[pd.DataFrame], marks: list[int]) -> Iterator[pd.DataFrame]:
@@ -53,9 +55,9 @@ def told(chunks: Iterator[pd.DataFrame], marks: list[int]) -> Iterator[pd.DataFr
         if marks and done >= marks[0]:
             while marks and done >= marks[0]:
                 marks.pop(0)
-            readers = children()
-            sizes = f"{resident_mib(os.getpid()):.0f} | {len(readers)} | "
-            sizes += f"{sum(resident_mib(one) for one in readers):.0f}"
+            readers = descendants()
+            sizes = f"{own_mib(os.getpid()):.0f} | {len(readers)} | "
+            sizes += f"{sum(own_mib(one) for one in readers):.0f}"
             print(f"| {done} | {sizes} | {done / (time.monotonic() - start):.0f} |", flush=True)
 
 

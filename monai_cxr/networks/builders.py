@@ -95,6 +95,7 @@ NETWORKS: Mapping[str, Architecture] = {
     "seresnext50": Architecture(_monai_seresnext, source="monai"),
     **{f"efficientnet_b{i}": Architecture(_torchvision(f"efficientnet_b{i}")) for i in range(5)},
     "efficientnet_v2_s": Architecture(_torchvision("efficientnet_v2_s")),
+    "mobilenet_v2": Architecture(_torchvision("mobilenet_v2")),  # bears int8
     "mobilenet_v3_small": Architecture(_torchvision("mobilenet_v3_small")),
     "mobilenet_v3_large": Architecture(_torchvision("mobilenet_v3_large")),
     "convnext_tiny": Architecture(_torchvision("convnext_tiny")),
