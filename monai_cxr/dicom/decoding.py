@@ -206,10 +206,14 @@ def _checked_stream(data: bytes, facts: HeaderFacts, frame: int) -> tuple[bytes,
         raise _damaged(
             f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
         )
-    if END_OF_IMAGE not in stream.rstrip(b"\0")[-_TRAILING_BYTES:]:
+    if not _ends(stream) and not _ends(stream.rstrip(b"\0")):
         # Most decoders fill up what is missing with gray, and say nothing.
         raise _damaged("the compressed data end early")
     return stream, size.precision
+
+
+def _ends(stream: bytes) -> bool:
+    return END_OF_IMAGE in stream[-_TRAILING_BYTES:]
 
 
 def _by_pydicom(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.lut import LookupTable
+from monai_cxr.dicom.tally import percentiles
 from monai_cxr.dicom.window import Window, apply_window
 
 Codes = NDArray[np.unsignedinteger]
@@ -133,12 +134,10 @@ def render(
     if grayscale.padding is not None:
         padding = (stored >= grayscale.padding[0]) & (stored <= grayscale.padding[1])
     modality = modality_values(stored, grayscale)
-    sample = cell_to_value[sampled(codes)]
-    is_padding = padding[sample]
-    shown = sample[~is_padding]
+    counts = np.bincount(cell_to_value[sampled(codes)].ravel(), minlength=len(stored))
+    shown = np.where(padding, 0, counts)
     voi, table, flags = _values_of_interest(modality, shown, grayscale, policy)
-    levels = table[shown]
-    clipped = float(np.mean((levels <= 0.0) | (levels >= 1.0))) if levels.size else 0.0
+    clipped = _clipped_fraction(table, shown)
     if voi in ("lut", "window") and clipped > _CLIPPED_MUCH:
         flags = (*flags, "extreme_window")
     if grayscale.inverse:
@@ -149,7 +148,7 @@ def render(
         flags=(*grayscale.flags, *flags),
         voi=voi,
         clipped_fraction=clipped,
-        padding_fraction=float(np.mean(is_padding)),
+        padding_fraction=float(counts[padding].sum() / counts.sum()),
     )
 
 
@@ -188,12 +187,15 @@ def _values_of_interest(
     grayscale: Grayscale,
     policy: GrayscalePolicy,
 ) -> tuple[str, NDArray[np.float64], tuple[str, ...]]:
-    """Choose and apply the VOI: its kind, output in [0, 1] for each cell, flags."""
+    """Choose and apply the VOI: its kind, output in [0, 1] for each value, flags.
+
+    ``shown`` says how many pixels that are no padding have each value.
+    """
     flags: list[str] = []
     if policy.voi in ("auto", "header"):
         kind, table, flags = _from_header(modality, grayscale, policy)
         if table is not None:
-            if policy.voi == "header" or not _flattens(table[shown]):
+            if policy.voi == "header" or not _flattens(table, shown):
                 return kind, table, tuple(flags)
             flags.append("window_fallback")
         elif policy.voi == "header" or grayscale.bits_stored <= 8:
@@ -202,11 +204,11 @@ def _values_of_interest(
             flags.append("no_window")
     if policy.voi == "none":
         return "nominal", _nominal(modality, grayscale), ()
-    values = modality[shown]
-    if values.size == 0:
+    if not shown.any():
         return "percentile", np.zeros_like(modality), tuple(flags)
-    low, high = np.percentile(values, policy.percentiles)
+    low, high = percentiles(modality, shown, policy.percentiles)
     if high <= low:
+        values = modality[shown > 0]
         low, high = float(values.min()), float(values.max())
     if high <= low:
         return "nominal", _nominal(modality, grayscale), (*flags, "flat")
@@ -244,13 +246,17 @@ def _nominal(modality: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.
     return (modality - low) / (high - low)
 
 
-def _flattens(levels: NDArray[np.float64]) -> bool:
+def _flattens(table: NDArray[np.float64], shown: NDArray[np.intp]) -> bool:
     """Whether a VOI leaves nothing to see: the data lie outside it, or it clips nearly all."""
-    if levels.size == 0:
+    if not shown.any():
         return False
-    low, high = np.percentile(levels, (2.0, 98.0))
-    clipped = float(np.mean((levels <= 0.0) | (levels >= 1.0)))
-    return bool(high - low < _FLAT_SPAN or clipped > _CLIPPED_TOO_MUCH)
+    low, high = percentiles(table, shown, (2.0, 98.0))
+    return bool(high - low < _FLAT_SPAN or _clipped_fraction(table, shown) > _CLIPPED_TOO_MUCH)
+
+
+def _clipped_fraction(table: NDArray[np.float64], shown: NDArray[np.intp]) -> float:
+    is_clipped = (table <= 0.0) | (table >= 1.0)
+    return float(shown[is_clipped].sum() / max(shown.sum(), 1))
 
 
 def sampled(codes: Codes) -> Codes:
