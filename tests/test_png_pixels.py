@@ -108,6 +108,17 @@ def test_a_header_of_another_size_than_was_checked_is_left_to_pillow() -> None:
     assert decode_plain_png(png(GRAY), (COLUMNS, ROWS)) is None
 
 
+def test_the_checksum_within_is_not_asked_where_that_of_the_chunk_is_right() -> None:
+    data = zlib.compress(GRAY)
+    sound, unsound = png(GRAY), png(GRAY)
+    parts = [chunk(b"IDAT", data[:20]), chunk(b"IDAT", data[20:])]
+    unsound = unsound.replace(parts[1], chunk(b"IDAT", data[20:-4] + bytes(4)))
+    assert unsound != sound
+    pixels = decode_plain_png(unsound, (ROWS, COLUMNS))
+    assert pixels is not None
+    np.testing.assert_array_equal(pixels, pillow(sound))
+
+
 @pytest.mark.parametrize("n_missing", [1, 2, 3])
 @pytest.mark.parametrize("extra", [b"", chunk(b"iTXt", b"x")])
 def test_a_picture_that_lacks_its_last_rows_is_refused(n_missing: int, extra: bytes) -> None:
