@@ -52,7 +52,10 @@ def decode_plain_png(data: bytes, shape: tuple[int, int]) -> NDArray[np.generic]
     decode, mode = decoder
     try:
         pixels: NDArray[np.generic] = decode(data, shape, mode)
-    except Exception:  # noqa: BLE001 - it raises nothing narrower; Pillow then says what is wrong
+    except BaseException as error:
+        # It raises Exception itself, or a panic, which cannot be imported. Pillow says what is wrong.
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
         return None
     return pixels[..., 0] if mode == "mono" else pixels[..., :3]
 
