@@ -53,7 +53,7 @@ def decode_plain_png(data: bytes, shape: tuple[int, int]) -> NDArray[np.generic]
     try:
         pixels: NDArray[np.generic] = decode(data, shape, mode)
     except BaseException as error:
-        # It raises Exception itself, or a panic, which cannot be imported. Pillow says what is wrong.
+        # It raises Exception itself, or a panic, which cannot be imported; Pillow says more.
         if type(error) is not Exception and type(error).__name__ != "PanicException":
             raise
         return None
