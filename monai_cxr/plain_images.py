@@ -70,16 +70,7 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
         try:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_image(image)
-                is_png = image.format == "PNG"
-                plain = decode_plain_png(data, (image.height, image.width)) if is_png else None
-                if plain is not None:
-                    pixels, flags = _gray_of_plain(plain)
-                    turned: tuple[str, ...] = ()
-                else:
-                    pixels, flags = _gray(image)
-                    pixels, turned = _upright(image, pixels)
-                    if is_png:
-                        require_all_rows(data)
+                pixels, flags = _decoded(data, image)
         except (UnreadableImage, UnsupportedImage):
             raise
         except Image.DecompressionBombError:  # twice Pillow's own limit, seen in the header
@@ -95,7 +86,7 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
     return Radiograph(
         pixels,
         _key(name),
-        flags=(*flags, *turned),
+        flags=flags,
         quality=measure(pixels),
         source_format="image",
     )
@@ -115,8 +106,17 @@ def _check_image(image: Image.Image) -> None:
         raise UnsupportedImage("Expected one picture, but got several pages.", reason="multi_frame")
 
 
-def _gray_of_plain(cells: NDArray[np.generic]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    return (gray_of_color(cells), ()) if cells.ndim == 3 else _nominal(cells)
+def _decoded(data: bytes, image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Upright pixels, and flags."""
+    is_png = image.format == "PNG"
+    plain = decode_plain_png(data, (image.height, image.width)) if is_png else None
+    if plain is not None:
+        return (gray_of_color(plain), ()) if plain.ndim == 3 else _nominal(plain)
+    pixels, flags = _gray(image)
+    pixels, turned = _upright(image, pixels)
+    if is_png:
+        require_all_rows(data)
+    return pixels, (*flags, *turned)
 
 
 def _gray(image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from monai_cxr.errors import UnreadableImage
 from monai_cxr.files import read_radiograph
@@ -102,6 +102,12 @@ GRAY = bytes([0, *range(COLUMNS)]) * ROWS
 def test_what_is_not_plain_is_left_to_pillow(data: bytes) -> None:
     assert decode_plain_png(png(GRAY), (ROWS, COLUMNS)) is not None
     assert decode_plain_png(data, (ROWS, COLUMNS)) is None
+
+
+def test_a_plain_film_is_not_decoded_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = pillow(png(GRAY)) / np.float32(255)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    np.testing.assert_array_equal(read_radiograph(png(GRAY)).pixels, expected)
 
 
 def test_a_header_of_another_size_than_was_checked_is_left_to_pillow() -> None:

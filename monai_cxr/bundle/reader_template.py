@@ -7,8 +7,8 @@ forked. On Linux alone: elsewhere each reader is started for itself.
 
 The parent asks over a socket, one JSON packet a request: with a file descriptor, the specs of a
 reader that shall serve on it, answered by its process ID; without one, the process ID of a reader
-to kill, answered by its exit code. A dead reader is not reaped before it is asked for, so that its
-ID cannot become that of a stranger.
+to kill, answered by the same. A reader is not reaped before its end is asked for, so that its ID
+cannot become that of a stranger; one that a dead file system holds is left for later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any, NoReturn
@@ -31,6 +33,7 @@ from monai_cxr.bundle.reader_child import parsed_specs, serve, spawn, written_sp
 
 IS_AVAILABLE = sys.platform == "linux"
 _PACKET = 1 << 16
+_PATIENCE_S = 1.0
 
 
 class ForkedReader:
@@ -55,7 +58,8 @@ class ForkedReader:
         """End it, whatever it does; a second time does nothing."""
         with self._lock:
             if self.returncode is None:
-                self.returncode = self._template.end(self.pid)
+                self._template.end(self.pid)
+                self.returncode = -signal.SIGKILL
 
     def wait(self) -> int | None:
         """The exit code after :meth:`kill`, which waits itself."""
@@ -87,10 +91,9 @@ class ReaderTemplate:
             raise OSError("the template that readers are forked from is gone")
         return ForkedReader(self, pid, ours)
 
-    def end(self, pid: int) -> int:
-        """Kill a reader and give its exit code; one whose template is gone ends by itself."""
-        code = self._ask(pid)
-        return -signal.SIGKILL if code is None else code
+    def end(self, pid: int) -> None:
+        """Kill a reader; one whose template is gone ends with its requests."""
+        self._ask(pid)
 
     def close(self) -> None:
         """End the template; its readers end with their requests."""
@@ -170,6 +173,7 @@ def main() -> None:
     control = socket.socket(fileno=os.dup(0))
     os.dup2(1, 0)
     Image.init()  # or each reader imports Pillow's formats for itself
+    ended: set[int] = set()
     while True:
         packet, descriptors, _, _ = socket.recv_fds(control, _PACKET, 1)
         if not packet:
@@ -182,9 +186,21 @@ def main() -> None:
                 _serve_and_exit(descriptors[0], request)
             os.close(descriptors[0])
         else:
-            os.kill(request, signal.SIGKILL)
-            answer = os.waitstatus_to_exitcode(os.waitpid(request, 0)[1])
+            answer = request
+            os.kill(answer, signal.SIGKILL)
+            ended.add(answer)
+            _reap(ended)
         control.send(str(answer).encode())
+
+
+def _reap(ended: set[int]) -> None:
+    """Reap killed readers, and wait a moment for those that are not gone yet."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        ended -= {pid for pid in ended if os.waitpid(pid, os.WNOHANG)[0]}
+        if not ended or time.monotonic() > deadline:
+            return
+        time.sleep(0.001)
 
 
 def _serve_and_exit(descriptor: int, words: Sequence[str]) -> NoReturn:
@@ -194,8 +210,10 @@ def _serve_and_exit(descriptor: int, words: Sequence[str]) -> NoReturn:
             os.fdopen(os.dup(descriptor), "wb") as answers,
         ):
             serve(parsed_specs(words), requests, answers)
-    finally:
-        os._exit(0)
+    except BaseException:  # noqa: BLE001 - a forked process must not run on as its parent
+        traceback.print_exc()  # seen with MONAI_CXR_DEBUG alone
+        os._exit(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":

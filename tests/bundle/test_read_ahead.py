@@ -176,6 +176,19 @@ class TestTemplate:
         if children.exists():
             assert children.read_text() == ""
 
+    def test_reaps_what_it_killed_and_waits_for_no_other(self):
+        sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        try:
+            killed.kill()
+            ended = {sleeping.pid, killed.pid}
+            reader_template._reap(ended)
+            assert ended == {sleeping.pid}
+        finally:
+            sleeping.kill()
+            sleeping.wait()
+            killed.wait()
+
     def test_has_one_thread_when_it_forks(self, paths, template):
         reader = ReaderProcess(SPECS)
         try:
