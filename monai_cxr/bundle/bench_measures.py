@@ -118,7 +118,7 @@ def end_to_end(
     warm = 2 * cores
     wanted = [paths[i % len(paths)] for i in range(warm + n_films)]
     films = read_ahead(
-        wanted, [spec], workers=cores, ahead=runtime.batch_size + 2 * cores, processes=processes
+        wanted, [spec], workers=cores, ahead=2 * (runtime.batch_size + cores), processes=processes
     )
     for _ in range(warm):
         next(films)

@@ -29,10 +29,10 @@ def gray_of_color(cells: NDArray[np.generic], bits: int | None = None) -> NDArra
     """
     maximum = 2.0 ** (bits or 8 * cells.dtype.itemsize) - 1.0
     step = max(1, min(cells.shape[:2]) // 512)
-    red, green, blue = np.moveaxis(cells[::step, ::step].astype(np.int32), 2, 0)
-    brightest = np.maximum(np.maximum(red, green), blue)
-    spread = (brightest - np.minimum(np.minimum(red, green), blue)) / maximum
-    colored = float(np.mean(spread > _COLORED_DIFFERENCE))
+    red, green, blue = np.ascontiguousarray(np.moveaxis(cells[::step, ::step], 2, 0))
+    spread = np.maximum(np.maximum(red, green), blue)
+    spread -= np.minimum(np.minimum(red, green), blue)
+    colored = np.count_nonzero(spread > _COLORED_DIFFERENCE * maximum) / spread.size
     if colored > _COLORED_SHARE:
         raise UnsupportedImage(
             f"{colored:.0%} of the pixels are coloured; a chest radiograph is gray. Send the "
@@ -48,8 +48,7 @@ def as_unit(cells: NDArray[np.generic], maximum: float) -> NDArray[np.float32]:
     Returns:
         float32 of the same shape; in [0, 1] for cells from 0 to ``maximum``.
     """
-    unit = cells.astype(np.float32)
-    unit /= np.float32(maximum)
+    unit: NDArray[np.float32] = np.true_divide(cells, np.float32(maximum), dtype=np.float32)
     return unit
 
 

@@ -1,9 +1,9 @@
-"""Fast codecs: which decoder of pydicom reads a transfer syntax, and two that are added to them.
+"""Fast codecs: which decoder of pydicom reads a transfer syntax, and three that are added to them.
 
 imagecodecs (BSD-3), when it is installed, is the only permissively licensed decoder here for JPEG
-Extended with 12 bits, and the fastest for lossless JPEG. CharLS (by pyjpegls) is the fastest for
-JPEG-LS; it is given an end marker after the stream, see :func:`_decode_jpeg_ls`. Speed is not all:
-the decoder of HTJ2K in imagecodecs loses its errors, so OpenJPEG comes first there.
+Extended with 12 bits, and the fastest for lossless JPEG and RLE. CharLS (by pyjpegls) is the
+fastest for JPEG-LS; it is given an end marker after the stream, see :func:`_decode_jpeg_ls`. Speed
+is not all: the decoder of HTJ2K in imagecodecs loses its errors, so OpenJPEG comes first there.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 from pydicom import uid
-from pydicom.pixels.decoders import pyjpegls
+from pydicom.pixels.decoders import pyjpegls, pylibjpeg, rle
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from monai_cxr.dicom.codestream import END_OF_IMAGE
+from monai_cxr.dicom.run_lengths import decode_gray_rle
 
 _IMAGECODECS, _CHARLS = "imagecodecs", "charls_with_end"
 _JPEG = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 
 DECODER_DEPENDENCIES = {
-    **dict.fromkeys(_JPEG, ("numpy", "imagecodecs")),
+    **dict.fromkeys((*_JPEG, uid.RLELossless), ("numpy", "imagecodecs")),
     **dict.fromkeys(_JPEG_LS, ("numpy", "pyjpegls>=1.2")),
 }
 """Transfer syntaxes and what each needs (pydicom's plug-in interface)."""
@@ -33,6 +34,7 @@ DECODER_DEPENDENCIES = {
 _ADDED = {
     **dict.fromkeys(_JPEG, (_IMAGECODECS, "_decode_jpeg")),
     **dict.fromkeys(_JPEG_LS, (_CHARLS, "_decode_jpeg_ls")),
+    uid.RLELossless: (_IMAGECODECS, "_decode_rle"),
 }
 
 _PREFERRED = {
@@ -43,7 +45,7 @@ _PREFERRED = {
     uid.JPEG2000: ("pillow", "pylibjpeg", "gdcm"),
     uid.JPEGLSLossless: (_CHARLS, "gdcm"),
     uid.JPEGLSNearLossless: (_CHARLS, "gdcm"),
-    uid.RLELossless: ("pylibjpeg", "pydicom"),
+    uid.RLELossless: (_IMAGECODECS, "pylibjpeg", "pydicom"),
     uid.JPEGBaseline8Bit: ("pillow", "gdcm"),
 }
 _registered: set[str] = set()
@@ -53,7 +55,7 @@ def is_available(syntax: str) -> bool:
     """Whether an added decoder's package is installed (pydicom's plug-in interface)."""
     if syntax in _JPEG_LS:
         return pyjpegls.is_available(syntax)
-    return syntax in _JPEG and find_spec(_IMAGECODECS) is not None
+    return syntax in DECODER_DEPENDENCIES and find_spec(_IMAGECODECS) is not None
 
 
 def choose(syntax: UID) -> str:
@@ -91,3 +93,13 @@ def _decode_jpeg_ls(src: bytes, runner: Any) -> bytearray:
     thousand million zeros before it says that the stream is damaged: 4.5 s whatever the film.
     """
     return pyjpegls._decode_frame(src + END_OF_IMAGE, runner)
+
+
+def _decode_rle(src: bytes, runner: Any) -> Any:
+    """Decode one frame (pydicom's plug-in interface); colour and the odd are the next decoder's."""
+    if runner.samples_per_pixel == 1:
+        cells = decode_gray_rle(src, runner.rows * runner.columns, runner.bits_allocated // 8)
+        if cells is not None:
+            return cells.data.cast("B")
+    next_decoder = pylibjpeg if pylibjpeg.is_available(uid.RLELossless) else rle
+    return next_decoder._decode_frame(src, runner)

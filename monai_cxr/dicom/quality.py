@@ -25,7 +25,7 @@ def measure(pixels: NDArray[np.float32]) -> dict[str, float]:
     step = max(1, min(pixels.shape) // _SIDE)
     grid = np.ascontiguousarray(pixels[::step, ::step])
     return {
-        "clipped_fraction": float(np.mean((grid <= 0.0) | (grid >= 1.0))),
+        "clipped_fraction": np.count_nonzero((grid <= 0.0) | (grid >= 1.0)) / grid.size,
         "padding_fraction": 0.0,
         "border_fraction": border_fraction(grid),
         "entropy_bits": _entropy(grid),
