@@ -15,12 +15,12 @@ syntaxes in turn. The pipelines take turns within a round, so that a slow moment
 all alike. Start of the reader and loader processes is included for all, import and model loading
 for none: each takes 16 films first, loaders are forked from this process, and (d)'s readers from a
 template that those films start. Before the first round (d) takes so many films that OpenVINO has
-compiled for groups, which it does once, after 1,000 films. Below 16 films (d) reads in threads. --repeat passes over the films
-several times in one run, as an archive of as many films would; --own-repeat does so for (d) alone.
-CPU time is that of the process and of its children; with --one-core it is also comparable on a
-machine that is busy with other work, where images/s are not. Printed are medians with the range
-over the rounds, the ratio to (d)'s first runtime, and how near each engine is to torch fp32 (int8
-of random weights left out: it would say nothing).
+compiled for groups, which it does once, after 1,000 films. Below 16 films (d) reads in threads.
+--repeat passes over the films several times in one run, as an archive of as many films would;
+--own-repeat does so for (d) alone. CPU time is that of the process and of its children; with
+--one-core it is also comparable on a machine that is busy with other work, where images/s are not.
+Printed are medians with the range over the rounds, the ratio to (d)'s first runtime, and how near
+each engine is to torch fp32 (int8 of random weights left out: it would say nothing).
 """
 
 from __future__ import annotations

@@ -282,9 +282,10 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda:0" if n_gpus else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or (device.type == "cuda" and (device.index or 0) >= n_gpus):
+        torch.zeros(1, device=device).cpu()  # names of devices that are not here are names too
+    except (RuntimeError, AssertionError):  # the latter from a torch that was built without CUDA
         here = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(n_gpus))])
-        raise SettingsError(f"Torch has no device '{name}' here. Expected one of: {here}.")
+        raise SettingsError(
+            f"Torch has no device '{name}' here. Expected one of: {here}."
+        ) from None
     return device

@@ -131,7 +131,7 @@ class TestDevice:
         kind = "cuda" if torch.cuda.is_available() else "cpu"
         assert choose_device().type == kind
 
-    @pytest.mark.parametrize("name", ["nowhere", "cuda:x", "cuda:4096"])
+    @pytest.mark.parametrize("name", ["nowhere", "cuda:x", "cuda:4096", "meta", "hpu"])
     def test_that_is_not_here(self, name):
         with pytest.raises(SettingsError, match=rf"no device '{name}' here. Expected one of: auto"):
             choose_device(name)

@@ -91,15 +91,18 @@ def test_names_of_boxes_do_not_cover_each_other(served):
     try:
         page.open("/viewer/main.js")
         corners = [(0.2, 0.3), (0.2, 0.3), (0.21, 0.31), (0.2, 0.0), (0.2, 0.01), (0.7, 0.3)]
+        corners += [(0.4, 0.98)] * 3 + [(0.96, 0.98)] * 2  # at the lower edge, and in its corner
         boxes = [
             {"box": [x, y, 0.2, 0.2], "title": f"Finding {i}", "chosen": i == 1}
             for i, (x, y) in enumerate(corners)
         ]
+        unseen = [[-0.3, 0.5], [0.5, -0.3], [1.01, 0.5], [0.5, 1.01]]
+        boxes += [{"box": [*at, 0.2, 0.2], "title": "Unseen", "chosen": False} for at in unseen]
         names = page.driver.execute_async_script(_DRAW_BOXES, boxes)
     finally:
         page.close()
     places = {text: place for text, *place in names}
-    assert set(places) == {box["title"] for box in boxes}
+    assert set(places) == {box["title"] for box in boxes} - {"Unseen"}
     # Above its corner: the chosen one of two that share it, and the one that is alone.
     assert places["Finding 1"][:2] == [200, 280]
     assert places["Finding 5"][:2] == [700, 280]
@@ -109,7 +112,10 @@ def test_names_of_boxes_do_not_cover_each_other(served):
         beside = left + width <= left_2 or left_2 + width_2 <= left
         above = top + height <= top_2 or top_2 + height_2 <= top
         assert beside or above
-        assert min(top, top_2) >= 0
+    for left, top, width, height in places.values():
+        assert min(left, top) >= 0
+        assert left + width <= 1000
+        assert top + height <= 1000
 
 
 _DRAW_BOXES = """
@@ -122,7 +128,7 @@ const context = {
   fillRect(...place) { filled = place; },
   fillText(text) { names.push([text, ...filled]); },
 };
-const at = { film: { columns: 1000, rows: 1000 }, unit: 1, toScreen: (x, y) => [x, y] };
+const at = { film: { columns: 1000, rows: 1000 }, unit: 1, width: 1000, height: 1000, toScreen: (x, y) => [x, y] };
 import('/viewer/overlay.js').then((overlay) => {
   overlay.drawBoxes(context, at, boxes);
   done(names);

@@ -48,10 +48,12 @@ function paintedHeat(heat, finding) {
 // Boxes, then their names, none of which covers another: boxes of several findings often share a corner.
 // box: x, y, width and height as shares of the film; the chosen finding's is drawn solid.
 export function drawBoxes(context, at, boxes) {
-  const drawn = boxes.map((one) => ({ ...one, corner: outline(context, at, one.box, one.chosen) }));
+  const drawn = boxes.map((one) => ({ ...one, sides: outline(context, at, one.box, one.chosen) }));
+  const seen = drawn.filter(({ sides: [left, top, right, bottom] }) =>
+    right > 0 && bottom > 0 && left < at.width && top < at.height);
   const taken = [];
-  const chosenFirst = [...drawn].sort((a, b) => Number(b.chosen) - Number(a.chosen));
-  chosenFirst.forEach(({ title, corner }) => label(context, at.unit, title, corner, taken));
+  const chosenFirst = seen.sort((a, b) => Number(b.chosen) - Number(a.chosen));
+  chosenFirst.forEach(({ title, sides }) => label(context, at, title, sides, taken));
 }
 
 function outline(context, at, box, chosen) {
@@ -59,31 +61,40 @@ function outline(context, at, box, chosen) {
   const { columns, rows } = at.film;
   const [ax, ay] = at.toScreen(x * columns, y * rows);
   const [bx, by] = at.toScreen((x + width) * columns, (y + height) * rows);
-  const [left, top] = [Math.min(ax, bx), Math.min(ay, by)];
+  const [left, top, right, bottom] = [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
   const one = at.unit;
   context.setLineDash(chosen ? [] : [6 * one, 4 * one]);
   for (const [color, line] of [["rgba(0,0,0,.75)", 3.5], ["#56b4e9", chosen ? 2 : 1.4]]) {
     context.strokeStyle = color;
     context.lineWidth = line * one;
-    context.strokeRect(left, top, Math.abs(bx - ax), Math.abs(by - ay));
+    context.strokeRect(left, top, right - left, bottom - top);
   }
   context.setLineDash([]);
-  return [left, top];
+  return [left, top, right, bottom];
 }
 
-// Above the corner, inside where the box begins at the edge, lower while another name lies there.
-function label(context, unit, text, [left, top], taken) {
+// Above the corner, inside where the box begins at an edge; where another name lies, lower, or higher where
+// that would leave the picture.
+function label(context, at, text, [left, top], taken) {
+  const { unit } = at;
   writeIn(context, 13 * unit, "left", "bottom");
   const width = context.measureText(text).width + 8 * unit;
   const height = 19 * unit;
-  let y = Math.max(top, 20 * unit) - 20 * unit;
-  const meets = (one) => left < one.left + one.width && one.left < left + width && Math.abs(y - one.y) < height;
-  for (let other = taken.find(meets); other; other = taken.find(meets)) y = other.y + height;
-  taken.push({ left, width, y });
+  const x = Math.max(0, Math.min(left, at.width - width));
+  const start = Math.max(top, 20 * unit) - 20 * unit;
+  const meets = (y) => taken.find((one) => x < one.x + one.width && one.x < x + width && Math.abs(y - one.y) < height);
+  const free = (step) => {
+    let y = start;
+    for (let other = meets(y); other; other = meets(y)) y = other.y + step;
+    return y;
+  };
+  const lower = free(height);
+  const y = lower + height <= at.height ? lower : free(-height);
+  taken.push({ x, width, y });
   context.fillStyle = "rgba(0,0,0,.75)";
-  context.fillRect(left, y, width, height);
+  context.fillRect(x, y, width, height);
   context.fillStyle = "#9bd4f5";
-  context.fillText(text, left + 4 * unit, y + 17 * unit);
+  context.fillText(text, x + 4 * unit, y + 17 * unit);
 }
 
 // Patient directions at the edges of the picture, as far as the file states them.
