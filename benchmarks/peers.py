@@ -14,13 +14,12 @@ films: NIH's own 1,024-px PNGs, and 2,500 x 2,000 12-bit DICOM, uncompressed and
 syntaxes in turn. The pipelines take turns within a round, so that a slow moment of the machine hits
 all alike. Start of the reader and loader processes is included for all, import and model loading
 for none: each takes 16 films first, loaders are forked from this process, and (d)'s readers from a
-template that those films start. Before the first round (d) takes so many films that OpenVINO has
-compiled for groups, which it does once, after 1,000 films. Below 16 films (d) reads in threads.
---repeat passes over the films several times in one run, as an archive of as many films would;
---own-repeat does so for (d) alone. CPU time is that of the process and of its children; with
---one-core it is also comparable on a machine that is busy with other work, where images/s are not.
-Printed are medians with the range over the rounds, the ratio to (d)'s first runtime, and how near
-each engine is to torch fp32 (int8 of random weights left out: it would say nothing).
+template that those films start. Below 16 films (d) reads in threads. --repeat passes over the films
+several times in one run, as an archive of as many films would; --own-repeat does so for (d) alone.
+CPU time is that of the process and of its children; with --one-core it is also comparable on a
+machine that is busy with other work, where images/s are not. Printed are medians with the range
+over the rounds, the ratio to (d)'s first runtime, and how near each engine is to torch fp32 (int8
+of random weights left out: it would say nothing).
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ from monai_cxr.bundle.export import export
 from monai_cxr.bundle.exports import read_exports
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.openvino_runtime import FILMS_BEFORE_GROUPS
 from monai_cxr.bundle.reader_template import template_pid
 from monai_cxr.bundle.runtime import RuntimeName
 from monai_cxr.bundle.torch_runtime import build_network
@@ -142,21 +140,12 @@ def spread(values: list[float]) -> str:
     return f"{np.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
 
 
-def settle(pipelines: dict[str, Pipeline], paths: list[Path]) -> None:
-    """Run (d) until its engine has taken the form that it keeps."""
-    enough = (paths * (FILMS_BEFORE_GROUPS // len(paths) + 2))[: FILMS_BEFORE_GROUPS + 2 * WARM_UP]
-    for name, run in pipelines.items():
-        if name.startswith("(d"):
-            run(enough)
-
-
 def compare(
     pipelines: dict[str, Pipeline], films: dict[str, list[Path]], rounds: int, own_repeat: int
 ) -> None:
     own = next(name for name in pipelines if name.startswith("(d) "))
     print("| films | pipeline | images/s | CPU ms/image | (d) is faster | (d) needs less CPU |")
     print("|---|---|--:|--:|--:|--:|", flush=True)
-    settle(pipelines, next(iter(films.values())))
     for kind, paths in films.items():
         names = [name for name in pipelines if not name.startswith("(d2)") or kind == MIXED]
         rates: dict[str, list[float]] = {name: [] for name in names}

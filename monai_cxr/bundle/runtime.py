@@ -115,7 +115,7 @@ def available_cores() -> int:
 
 
 def from_rows(rows: list[dict[str, NDArray[np.float32]]]) -> NetworkOutput:
-    """Put the outputs of films that ran in several requests together, in order."""
+    """Put the outputs of films that ran one by one, each of leading length 1, together."""
     arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     return NetworkOutput(
         arrays["logits"].astype(np.float64), arrays.get("embedding"), arrays.get("cam")

@@ -283,7 +283,7 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()  # names of devices that are not here are names too
-    except (RuntimeError, AssertionError):  # the latter from a torch that was built without CUDA
+    except (RuntimeError, AssertionError, ImportError):  # of a torch built without its support
         here = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(n_gpus))])
         raise SettingsError(
             f"Torch has no device '{name}' here. Expected one of: {here}."

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from monai_cxr.bundle import engine_choice, engines, openvino_runtime
+from monai_cxr.bundle import engine_choice, engines
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.engine_choice import half_pays, measure
 from monai_cxr.bundle.engine_rates import Measured, cache_file, read_measured, remember
@@ -105,76 +104,6 @@ class TestOnnxRuntimeDevice:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
         with pytest.raises(SettingsError, match=f"cannot use device '{device}'"):
             BundleModel.load(exported_bundle, runtime="onnx", device=device)
-
-
-class TestOpenVinoGroups:
-    """From so many films on, several share a request."""
-
-    n_films = 2 * openvino_runtime.GROUP * openvino_runtime.available_cores() + 3
-
-    @pytest.fixture
-    def films(self, exported_bundle):
-        size = read_config(exported_bundle, "inference")["image_size"]
-        noise = np.random.default_rng(5).normal(size=(self.n_films, 1, size, size))
-        return noise.astype(np.float32)
-
-    @pytest.fixture
-    def compiled_for(self, monkeypatch):
-        compile_, sizes = openvino_runtime._compile, []
-        monkeypatch.setattr(
-            openvino_runtime,
-            "_compile",
-            lambda *arguments: sizes.append(arguments[-1]) or compile_(*arguments),
-        )
-        return sizes
-
-    def open(self, bundle):
-        return BundleModel.load(bundle, device="cpu", runtime="openvino").runtime
-
-    def same(self, one, other):
-        for name in ("logits", "embeddings", "cam"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-
-    def test_change_no_number(self, exported_bundle, films, compiled_for, monkeypatch):
-        expected = self.open(exported_bundle).run(films)
-        monkeypatch.setattr(openvino_runtime, "FILMS_BEFORE_GROUPS", 1)
-        runtime = self.open(exported_bundle)
-        for _ in range(3):
-            self.same(runtime.run(films), expected)
-        assert compiled_for == [1, 1, openvino_runtime.GROUP]
-        turned = runtime.run(films[::-1])
-        np.testing.assert_array_equal(turned.logits[::-1], expected.logits)
-        np.testing.assert_array_equal(runtime.run(films[:1]).logits, expected.logits[:1])
-        if runtime._grouped is None:
-            pytest.skip("On this processor OpenVINO computes otherwise in groups: they are off.")
-
-    def test_are_off_where_they_change_a_bit(self, exported_bundle, films, monkeypatch):
-        expected = self.open(exported_bundle).run(films)
-        run = openvino_runtime._Requests.run
-
-        def inexact(self, batch):
-            rows = run(self, batch)
-            if self._n_films == openvino_runtime.GROUP:
-                rows[-1]["cam"] = np.nextafter(rows[-1]["cam"], np.float32(9.0))
-            return rows
-
-        monkeypatch.setattr(openvino_runtime._Requests, "run", inexact)
-        monkeypatch.setattr(openvino_runtime, "FILMS_BEFORE_GROUPS", 0)
-        runtime = self.open(exported_bundle)
-        for _ in range(2):
-            self.same(runtime.run(films), expected)
-        assert runtime._grouped is None
-
-    def test_wait_until_they_pay(self, exported_bundle, films, compiled_for, monkeypatch):
-        monkeypatch.setattr(openvino_runtime, "FILMS_BEFORE_GROUPS", 2 * len(films))
-        runtime = self.open(exported_bundle)
-        for _ in range(2):
-            runtime.run(films)
-            assert compiled_for == [1]
-        runtime.run(films[:1])  # no group in it
-        assert compiled_for == [1]
-        runtime.run(films)
-        assert compiled_for == [1, openvino_runtime.GROUP]
 
 
 def near(largest=0.004, mean=0.0004):
