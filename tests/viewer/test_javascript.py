@@ -128,7 +128,8 @@ const context = {
   fillRect(...place) { filled = place; },
   fillText(text) { names.push([text, ...filled]); },
 };
-const at = { film: { columns: 1000, rows: 1000 }, unit: 1, width: 1000, height: 1000, toScreen: (x, y) => [x, y] };
+const film = { columns: 1000, rows: 1000 };
+const at = { film, unit: 1, width: 1000, height: 1000, toScreen: (x, y) => [x, y] };
 import('/viewer/overlay.js').then((overlay) => {
   overlay.drawBoxes(context, at, boxes);
   done(names);
