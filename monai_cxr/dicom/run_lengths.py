@@ -1,6 +1,6 @@
-"""Run lengths: one frame of RLE Lossless (PS3.5 Annex G) by imagecodecs, three times as fast.
+"""Run lengths: one frame of RLE Lossless (PS3.5 Annex G) by PackBits of imagecodecs.
 
-Its own decoder of whole frames reads past the end of damaged ones; its PackBits, which decodes one
+The decoder of whole frames there reads past the end of damaged ones; PackBits, which decodes one
 segment within bounds, does not. So the header is read here, and what does not fit is refused.
 """
 
