@@ -7,6 +7,7 @@ segment within bounds, does not. So the header is read here, and what does not f
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def decode_gray_rle(
     if n_segments != n_bytes or bounds[0] < _HEADER.size or bounds != sorted(bounds):
         return None
     planes: NDArray[np.uint8] = np.empty((n_bytes, n_cells), dtype=np.uint8)
-    for plane, start, end in zip(planes, bounds, bounds[1:], strict=False):
+    for plane, (start, end) in zip(planes, pairwise(bounds), strict=True):
         try:
             decoded = codecs.packbits_decode(stream[start:end], out=plane)
         except (RuntimeError, ValueError):

@@ -86,6 +86,21 @@ class TestInAFile:
         monkeypatch.setattr(pylibjpeg, "_decode_frame", lambda *_: pytest.fail("not asked"))
         np.testing.assert_array_equal(self.read().pixels, exact.pixels)
 
+    def test_colour_is_the_next_decoders(self):
+        gray = (self.cells >> 4).astype(np.uint8)
+        facts = {"BitsStored": 8, "HighBit": 7, "PhotometricInterpretation": "RGB"}
+        facts |= {"SamplesPerPixel": 3, "PlanarConfiguration": 0}
+        rgb = np.stack([gray, gray, gray + 1], axis=2)
+        stream = bytes(
+            RLELosslessEncoder.encode(
+                rgb, rows=64, columns=64, samples_per_pixel=3, number_of_frames=1,
+                photometric_interpretation="RGB", bits_allocated=8, bits_stored=8,
+                pixel_representation=0, planar_configuration=0, encoding_plugin="pydicom",
+            )
+        )  # fmt: skip
+        found = self.read(stream, rgb, **facts)
+        np.testing.assert_array_equal(found.pixels, gray / np.float32(255))
+
     def test_a_run_behind_the_last_pixel_is_forgiven_as_before(self):
         stream = encoded(self.cells) + b"\xff\x07"
         assert decode_gray_rle(stream, self.cells.size, 2) is None
