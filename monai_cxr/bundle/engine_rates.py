@@ -77,12 +77,7 @@ def remember(digest: str, found: Measured) -> None:
 
 def processor() -> str:
     """The processor's own name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
@@ -96,6 +91,19 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _cpuinfo(*names: str) -> str:
+    """The first line of ``/proc/cpuinfo`` of one of these names; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    fields = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in fields if name.strip() in names), "")
+
+
 def _key(digest: str) -> str:
-    facts = [digest, processor(), str(available_cores()), json.dumps(versions(), sort_keys=True)]
+    # A virtual machine's processor may be called "AMD EPYC" whatever it can do.
+    can = _cpuinfo("flags", "Features")
+    cores = str(available_cores())
+    facts = [digest, processor(), can, cores, json.dumps(versions(), sort_keys=True)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()

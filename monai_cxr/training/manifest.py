@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from monai_cxr.bundle.digests import file_digest
+from monai_cxr.bundle.engine_rates import processor
 from monai_cxr.data.samplers import film_weights
 from monai_cxr.tables import columns_array, write_atomically
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
@@ -166,13 +167,4 @@ def _git_commit() -> str:
 
 def _hardware() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"gpus": gpus, "cpu": _processor(), "cores": os.cpu_count(), "system": platform.system()}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return {"gpus": gpus, "cpu": processor(), "cores": os.cpu_count(), "system": platform.system()}

@@ -86,7 +86,9 @@ class EpochProgress:
 
     def report(self, engine: Engine) -> None:
         """Write the line and the row of an epoch; call after validation."""
-        state, metrics = engine.state, self.evaluator.state.metrics
+        state, validation = engine.state, self.evaluator.state
+        # The evaluator keeps the metrics of an earlier epoch where this one was not validated.
+        metrics = validation.metrics if validation.epoch == state.epoch else {}
         n_images = self._n_images * idist.get_world_size()
         row = {
             "epoch": state.epoch,
@@ -100,11 +102,10 @@ class EpochProgress:
         write_table(rows, self.table)
         note_throughput(self.table.with_name(RUN_NAME), rows)
         seconds = (time.perf_counter() - self._began) * (state.max_epochs - state.epoch)
-        value = float(metrics.get(self.metric, math.nan))
+        validated = f"macro AUROC {row[self.metric]:.3f}  " if self.metric in row else ""
         self._console.print(
-            f"epoch {state.epoch:>3}/{state.max_epochs}  loss {row['loss']:.4f}  "
-            f"macro AUROC {value:.3f}  {row['images_per_second']:.0f} images/s  "
-            f"{seconds / 60:.1f} min left",
+            f"epoch {state.epoch:>3}/{state.max_epochs}  loss {row['loss']:.4f}  {validated}"
+            f"{row['images_per_second']:.0f} images/s  {seconds / 60:.1f} min left",
             highlight=False,
         )
 

@@ -51,8 +51,8 @@ def best_epoch(run: Path) -> dict[str, float]:
         return {}
     table = pd.read_csv(run / METRICS_NAME)
     config = read_config(run, "train")
-    values = table[config.get("best_metric", "val_macro_auroc")]
-    if values.isna().all():
+    values = table.get(config.get("best_metric", "val_macro_auroc"))
+    if values is None or values.isna().all():  # not validated yet
         return {str(k): float(v) for k, v in table.iloc[-1].items()}
     best = values.idxmin() if config.get("best_mode") == "min" else values.idxmax()
     return {str(k): float(v) for k, v in table.loc[best].items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_cxr.bundle import engine_choice, engines
+from monai_cxr.bundle import engine_choice, engine_rates, engines
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.engine_choice import half_pays, measure
 from monai_cxr.bundle.engine_rates import Measured, cache_file, read_measured, remember
@@ -66,6 +66,14 @@ class TestAuto:
         remember("another", Measured({"onnx": 1.0}))
         assert read_measured(digest) == Measured({})
         assert read_measured("another").rates == {"onnx": 1.0}
+
+    def test_what_a_processor_of_the_same_name_did_does_not_count(self, digest, monkeypatch):
+        flags = {"model name": "AMD EPYC", "flags": "avx2 avx512_bf16"}
+        monkeypatch.setattr(engine_rates, "_cpuinfo", lambda name, *_: flags[name])
+        remember(digest, Measured({"onnx": 2.0}))
+        assert read_measured(digest).rates == {"onnx": 2.0}
+        flags["flags"] = "avx2"
+        assert read_measured(digest) == Measured({})
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}'])
     def test_a_damaged_memory_is_no_memory(self, digest, text):

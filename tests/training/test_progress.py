@@ -16,7 +16,9 @@ from monai_cxr.training.failures import StopOnNaN, tell_in_words
 from monai_cxr.training.progress import EpochProgress, EpochReport
 
 
-def run(table, *, epochs: int, first: int = 1, losses=(0.5, 1.5), terminal: bool = False) -> Engine:
+def run(
+    table, *, epochs: int, first: int = 1, losses=(0.5, 1.5), every: int = 1, terminal: bool = False
+) -> Engine:
     """Epochs of two batches of three films; the metric is the epoch's number."""
     evaluator = Engine(lambda *_: None)
     trainer = Engine(lambda _, loss: {"loss": torch.tensor(loss), "label": torch.zeros(3, 2)})
@@ -30,8 +32,9 @@ def run(table, *, epochs: int, first: int = 1, losses=(0.5, 1.5), terminal: bool
     def resume() -> None:  # as the checkpoint does: after the progress was attached
         trainer.state.epoch = first - 1
 
-    @trainer.on(Events.EPOCH_COMPLETED)
+    @trainer.on(Events.EPOCH_COMPLETED(every=every))
     def validate() -> None:
+        evaluator.state.epoch = trainer.state.epoch  # as MONAI's validation handler does
         evaluator.state.metrics["auroc"] = float(trainer.state.epoch)
 
     EpochReport(progress).attach(trainer)
@@ -48,6 +51,14 @@ class TestTable:
         assert table["auroc"].tolist() == [1.0, 2.0]
         assert table["learning_rate"].tolist() == [0.25, 0.25]
         assert (table["images_per_second"] > 0).all()
+
+    def test_an_epoch_without_validation_has_no_metric(self, tmp_path, capsys):
+        run(tmp_path / "metrics.csv", epochs=5, every=2)
+        found = pd.read_csv(tmp_path / "metrics.csv")["auroc"]
+        assert found.fillna(0).tolist() == [0.0, 2.0, 0.0, 4.0, 0.0]
+        assert ["macro AUROC" in line for line in capsys.readouterr().err.splitlines()] == [
+            False, True, False, True, False
+        ]  # fmt: skip
 
     def test_a_continued_run_continues_it(self, tmp_path):
         run(tmp_path / "metrics.csv", epochs=3)

@@ -280,6 +280,15 @@ class TestRuns:
         assert table["val_macro_auroc"].is_monotonic_decreasing
         assert "architecture" not in table
 
+    def test_one_that_was_not_validated_yet_has_no_auroc(self, index, tmp_path):
+        train(index, tmp_path / "a", max_epochs=3, val_interval=2)
+        table = pd.read_csv(tmp_path / "a" / "metrics.csv")
+        assert table["val_macro_auroc"].isna().tolist() == [True, False, True]
+        assert compare_runs([tmp_path / "a"])["best_epoch"].tolist() == [2]
+        first = table.loc[[0], ["epoch", "loss", "learning_rate", "images_per_second"]]
+        first.to_csv(tmp_path / "a" / "metrics.csv", index=False)  # as after the first epoch
+        assert compare_runs([tmp_path / "a"])["val_macro_auroc"].isna().all()
+
 
 @pytest.mark.skipif(
     not torch.distributed.is_available(), reason="This torch has no torch.distributed."
