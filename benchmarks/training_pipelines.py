@@ -54,13 +54,17 @@ def endless(loader: Any) -> Iterator[Any]:
         yield from loader
 
 
-def plain_step(network: nn.Module, optimizer: Any, device: torch.device) -> Callable[..., None]:
+def plain_step(
+    network: nn.Module, optimizer: Any, device: torch.device, half: bool = False
+) -> Callable[..., None]:
     loss_function = nn.BCEWithLogitsLoss()
 
     def step(batch: Any) -> None:
         images, labels = (part.to(device) for part in batch)
         optimizer.zero_grad()
-        loss_function(network(images), labels).backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            logits = network(images)
+        loss_function(logits.float(), labels).backward()
         optimizer.step()
 
     return step
@@ -147,10 +151,25 @@ def our_loader(paths: list[str], size: int, batch: int, folder: Path) -> Any:
     return DataLoader(films, batch, sampler=sampler, collate_fn=collate, drop_last=True)
 
 
-def ours(loader: Any, device: torch.device, compiled: bool) -> tuple[Pipeline, Pipeline]:
+def ours(loader: Any, device: torch.device, options: argparse.Namespace) -> tuple[Pipeline, ...]:
+    from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch
+
+    prepare = PrepareBatch(BatchAugmentation())
+    resident = prepare(next(iter(loader)), device)
+
+    def from_map(name: str, step: Callable[..., None]) -> Pipeline:
+        return Pipeline(name, endless(loader), lambda batch: step(prepare(batch, device)))
+
+    step = our_step(device, options.compile)
+    made = (from_map("ours", step), Pipeline("step", endless([resident]), step))
+    if not options.amp:
+        return made
+    return (*made, from_map("bfloat16", our_step(device, options.compile, half=True)))
+
+
+def our_step(device: torch.device, compiled: bool, half: bool = False) -> Callable[..., None]:
     from monai.networks.nets import DenseNet121
 
-    from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch
     from monai_cxr.networks.training_form import training_form
     from monai_cxr.training.step import compiled as compile_where
 
@@ -158,13 +177,7 @@ def ours(loader: Any, device: torch.device, compiled: bool) -> tuple[Pipeline, P
     network.to(device, memory_format=torch.channels_last)
     compile_where(network, wanted=compiled)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4, fused=True)
-    step = plain_step(network, optimizer, device)
-    prepare = PrepareBatch(BatchAugmentation())
-    resident = prepare(next(iter(loader)), device)
-    return (
-        Pipeline("ours", endless(loader), lambda batch: step(prepare(batch, device))),
-        Pipeline("step", endless([resident]), step),
-    )
+    return plain_step(network, optimizer, device, half)
 
 
 def pipelines(team: str, paths: list[str], options: argparse.Namespace) -> tuple[Pipeline, ...]:
@@ -176,5 +189,5 @@ def pipelines(team: str, paths: list[str], options: argparse.Namespace) -> tuple
     size, batch = options.size, options.batch
     if team == "ours":
         loader = our_loader(paths, size, batch, options.folder)
-        return ours(loader, device, options.compile)
+        return ours(loader, device, options)
     return ({"plain": plain, "monai": monai}[team](paths, size, batch, device),)

@@ -1,7 +1,8 @@
 """Training throughput: the whole pipeline against two common ones, in one interleaved run.
 
 Usage: python benchmarks/training_throughput.py [--data DIR] [--size 224] [--batch 16]
-           [--steps 2] [--rounds 5] [--threads 2] [--compile] [--only-data] [--json FILE]
+           [--steps 2] [--rounds 5] [--threads 2] [--amp] [--compile]
+           [--only-data] [--json FILE]
 
 Contestants, all on the same PNG films, findings and batch size, a DenseNet-121 each, float32:
 
@@ -13,8 +14,9 @@ ours    films from the memory map in one gather a batch, augmented as a batch on
         MONAI's network in channels_last, fused AdamW; in the environment that `monai-cxr train`
         gives its process (memory of large tensors is kept for the next step)
 step    ours on one batch that lies on the device already: the ceiling
+bfloat16  with --amp: ours with the network in bfloat16
 
-Each contestant lives in a process of its own (ours and step share one), as a user would start it.
+Each contestant lives in a process of its own (those of ours share one), as a user would start it.
 Each round gives every contestant the same number of steps, in a turning order, so that a slow
 moment of the machine hits all alike. The loaders stay open in between; the batches that their
 processes made while others had their turn are thrown away before the clock starts.
@@ -73,7 +75,8 @@ def started(paths: list[str], options: argparse.Namespace) -> list[Contestant]:
     from monai_cxr.training.workflow import training_environment
 
     context = multiprocessing.get_context("spawn")
-    teams = {"plain": ("plain",), "monai": ("monai",), "ours": ("ours", "step")}
+    teams = {"plain": ("plain",), "monai": ("monai",), "ours": ("ours", "step", "bfloat16")}
+    teams["ours"] = teams["ours"] if options.amp else teams["ours"][:2]
     contestants = []
     before = dict(os.environ)
     for team, names in teams.items():
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--amp", action="store_true", help="Also ours in bfloat16.")
     parser.add_argument("--compile", action="store_true", help="ours with torch.compile.")
     parser.add_argument("--only-data", action="store_true", help="Loaders alone, no network.")
     parser.add_argument("--json", type=Path)

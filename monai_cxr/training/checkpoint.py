@@ -16,6 +16,7 @@ from monai_cxr.bundle.torch_runtime import read_weights
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.tables import write_atomically
 from monai_cxr.training.distributed import gather_rows, plain
+from monai_cxr.training.metrics import metrics_of_epoch
 from monai_cxr.training.run_lock import take_lock
 
 
@@ -147,7 +148,7 @@ class ResumableCheckpoint:
 
     def save(self, engine: Engine) -> None:
         """Write ``last.pt``, and ``model.pt`` when the metric improved."""
-        value = float(self.evaluator.state.metrics.get(self.metric, math.nan))
+        value = float(metrics_of_epoch(self.evaluator, engine).get(self.metric, math.nan))
         improved = math.isnan(self.best_value) or self.sign * (value - self.best_value) > 0
         if improved:
             self.best_value, self.best_epoch = value, engine.state.epoch

@@ -19,6 +19,15 @@ Rows = Callable[[torch.Tensor, torch.Tensor], float]
 """A statistic of (logits, labels), each (N, F)."""
 
 
+def metrics_of_epoch(evaluator: Engine, trainer: Engine) -> dict[str, Any]:
+    """The metrics of the trainer's epoch; none where it was not validated.
+
+    The evaluator itself keeps those of the last epoch that was.
+    """
+    is_validated = evaluator.state.epoch == trainer.state.epoch
+    return evaluator.state.metrics if is_validated else {}
+
+
 class OverFilms(EpochMetric):
     """A statistic over the films of all processes, the same in each of them.
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.tables import write_table
 from monai_cxr.training.manifest import note_throughput
+from monai_cxr.training.metrics import metrics_of_epoch
 
 
 class EpochProgress:
@@ -86,9 +87,7 @@ class EpochProgress:
 
     def report(self, engine: Engine) -> None:
         """Write the line and the row of an epoch; call after validation."""
-        state, validation = engine.state, self.evaluator.state
-        # The evaluator keeps the metrics of an earlier epoch where this one was not validated.
-        metrics = validation.metrics if validation.epoch == state.epoch else {}
+        state, metrics = engine.state, metrics_of_epoch(self.evaluator, engine)
         n_images = self._n_images * idist.get_world_size()
         row = {
             "epoch": state.epoch,

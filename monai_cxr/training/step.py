@@ -1,4 +1,4 @@
-"""Step: what stands around an optimiser's step: clipping, plateaus, compiled code."""
+"""Step: what stands around an optimiser's step: clipping, plateaus, precision, compiled code."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.inferers import SimpleInferer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.training.metrics import metrics_of_epoch
 
 
 def clip_gradients(optimizer: Optimizer, max_norm: float) -> Optimizer:
@@ -39,6 +43,32 @@ def compiled(network: torch.nn.Module, *, wanted: bool) -> torch.nn.Module:
     if wanted:
         network.compile()
     return network
+
+
+class CpuAutocast(SimpleInferer):
+    """Mixed precision on a CPU; MONAI's trainers and evaluators cast on CUDA alone.
+
+    Args:
+        wanted: Whether to cast at all.
+        dtype: ``"bfloat16"``, which needs no scaling of the loss.
+
+    Raises:
+        SettingsError: If it is wanted in another type.
+    """
+
+    def __init__(self, *, wanted: bool, dtype: str = "bfloat16") -> None:
+        super().__init__()
+        if wanted and dtype != "bfloat16":
+            raise SettingsError(f"On a CPU amp_dtype must be bfloat16, but got '{dtype}'.")
+        self.wanted = wanted
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Logits of a batch, float32 where they were cast."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.wanted):
+            logits: torch.Tensor = super().__call__(inputs, network, *args, **kwargs)
+        return logits.float() if self.wanted else logits
 
 
 class StepSchedule:
@@ -87,6 +117,6 @@ class PlateauSchedule:
 
     def __call__(self, engine: Engine) -> None:
         """Tell the scheduler the epoch's value."""
-        value = float(self.evaluator.state.metrics.get(self.metric, math.nan))
+        value = float(metrics_of_epoch(self.evaluator, engine).get(self.metric, math.nan))
         if not math.isnan(value):
             self.scheduler.step(value)

@@ -66,6 +66,7 @@ class Toy:
     def _validate(self, engine: Engine) -> None:
         if engine.state.epoch in self.values or not self.values:
             value = self.values.get(engine.state.epoch, engine.state.epoch / 10)
+            self.evaluator.state.epoch = engine.state.epoch  # as MONAI's validation handler does
             self.evaluator.state.metrics["auroc"] = value
 
     def run(self, *, stop_at: int = 0) -> Toy:

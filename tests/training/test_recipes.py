@@ -270,6 +270,19 @@ class TestTransfer:
             assert str(tmp_path) not in path.read_text()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="This machine trains on its GPU.")
+def test_mixed_precision_reaches_the_network_on_a_cpu(index, tmp_path):
+    """MONAI's trainer casts on CUDA alone, and said nothing of it."""
+    tables = [
+        pd.read_csv(train(index, tmp_path / str(amp), amp=amp, max_epochs=1) / "metrics.csv")
+        for amp in (False, True)
+    ]
+    for name in ("loss", "val_loss"):
+        exact, half = (float(table[name].iloc[0]) for table in tables)
+        assert half != exact
+        assert half == pytest.approx(exact, rel=0.02)
+
+
 class TestRuns:
     def test_are_compared_by_what_differs(self, index, tmp_path):
         for name, rate in (("a", 0.003), ("b", 0.0001)):

@@ -12,7 +12,7 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.training.averaging import WeightAverage
 from monai_cxr.training.checkpoint import EarlyStop, ResumableCheckpoint
 from monai_cxr.training.failures import ExplainOutOfMemory
-from monai_cxr.training.step import PlateauSchedule, clip_gradients, compiled
+from monai_cxr.training.step import CpuAutocast, PlateauSchedule, clip_gradients, compiled
 
 
 def test_clipping_is_by_the_global_norm():
@@ -47,24 +47,50 @@ def test_a_network_that_is_not_compiled_is_itself():
     assert compiled(network, wanted=False) is network
 
 
-def test_the_rate_falls_when_validation_has_stopped_falling():
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3.0, math.nan, 2.0, 2.0, 2.0], [1, 1, 1, 1, 0.1]),
+        ([3.0, 2.0, None, None, 2.0], [1, 1, 1, 1, 1]),  # not validated: nothing is known
+    ],
+)
+def test_the_rate_falls_when_validation_has_stopped_falling(values, expected):
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=1)
     evaluator, trainer = Engine(lambda *_: None), Engine(lambda *_: None)
-    values = iter([3.0, math.nan, 2.0, 2.0, 2.0])
     rates = []
 
     @trainer.on(Events.EPOCH_COMPLETED)
-    def validate() -> None:
-        evaluator.state.metrics["val_loss"] = next(values)
+    def validate(engine: Engine) -> None:
+        value = values[engine.state.epoch - 1]
+        if value is not None:
+            evaluator.state.epoch = engine.state.epoch  # as MONAI's validation handler does
+            evaluator.state.metrics["val_loss"] = value
 
     PlateauSchedule(scheduler, evaluator, "val_loss").attach(trainer)
     trainer.add_event_handler(
         Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"])
     )
     trainer.run([0], max_epochs=5)
-    assert rates == pytest.approx([1, 1, 1, 1, 0.1])
+    assert rates == pytest.approx(expected)
+
+
+class TestCpuAutocast:
+    @pytest.mark.parametrize(("wanted", "within"), [(True, torch.bfloat16), (False, torch.float32)])
+    def test_casts_within_the_network_alone(self, wanted, within):
+        network, seen = torch.nn.Linear(3, 2), []
+        network.register_forward_hook(lambda *given: seen.append(given[2].dtype))
+        logits = CpuAutocast(wanted=wanted)(torch.ones(4, 3), network)
+        assert seen == [within]
+        assert logits.dtype == torch.float32
+        logits.sum().backward()
+        assert network.weight.grad.dtype == torch.float32
+
+    def test_a_type_that_needs_a_scaled_loss_is_refused(self):
+        with pytest.raises(SettingsError, match=r"bfloat16, but got 'float16'"):
+            CpuAutocast(wanted=True, dtype="float16")
+        CpuAutocast(wanted=False, dtype="float16")  # that of a GPU
 
 
 class TestWeightAverage:
@@ -119,6 +145,7 @@ class TestCheckpointAndEarlyStop:
 
         @trainer.on(Events.EPOCH_COMPLETED)
         def validate(engine: Engine) -> None:
+            evaluator.state.epoch = engine.state.epoch
             evaluator.state.metrics["value"] = values[engine.state.epoch - 1]
             with torch.no_grad():
                 averaged.weight.fill_(engine.state.epoch)
