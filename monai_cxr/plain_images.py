@@ -89,6 +89,7 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
         flags=flags,
         quality=measure(pixels),
         source_format="image",
+        in_range=True,
     )
 
 
@@ -228,6 +229,7 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
         flags=(*flags, "orientation_assumed") if axes is None else flags,
         quality=measure(pixels),
         source_format="nifti",
+        in_range=True,
     )
 
 

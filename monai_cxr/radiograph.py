@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
@@ -82,6 +82,8 @@ class Radiograph:
             where a JPEG 2000 film was decoded at reduced resolution. Pixel (i, j) here lies at
             pixel (step * i, step * j) of the file.
         file_shape: (rows, columns) in the file; None for those of ``pixels``.
+        in_range: Not kept: whether the maker knows that all pixels lie in [0, 1]; they are looked
+            at otherwise.
     """
 
     pixels: NDArray[np.float32]
@@ -96,8 +98,9 @@ class Radiograph:
     source_format: str = "image"
     step: int = 1
     file_shape: tuple[int, int] | None = None
+    in_range: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, in_range: bool) -> None:
         """Refuse anything that is not the one image form, and freeze the pixels."""
         pixels = self.pixels
         if pixels.ndim != 2 or pixels.dtype != np.float32 or pixels.size == 0:
@@ -106,15 +109,8 @@ class Radiograph:
                 f"{pixels.dtype} of shape {pixels.shape}. Read films with read_radiograph().",
                 reason="bad_shape",
             )
-        if pixels.view(np.uint32).max() > _ONE and not (
-            pixels.min() >= 0.0 and pixels.max() <= 1.0
-        ):
-            low, high = float(pixels.min()), float(pixels.max())
-            raise UnsupportedImage(
-                f"Expected pixels in [0, 1], but got a range of [{low:.4g}, {high:.4g}]. "
-                "Read films with read_radiograph().",
-                reason="bad_range",
-            )
+        if not in_range:
+            _require_unit_range(pixels)
         view = pixels.view()
         view.flags.writeable = False
         object.__setattr__(self, "pixels", view)
@@ -134,4 +130,14 @@ class Radiograph:
         return (
             f"Radiograph({self.shape[0]}x{self.shape[1]}, view={self.view.value}, "
             f"sop_uid={self.key.sop_uid!r}, flags={list(self.flags)})"
+        )
+
+
+def _require_unit_range(pixels: NDArray[np.float32]) -> None:
+    if pixels.view(np.uint32).max() > _ONE and not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
+        low, high = float(pixels.min()), float(pixels.max())
+        raise UnsupportedImage(
+            f"Expected pixels in [0, 1], but got a range of [{low:.4g}, {high:.4g}]. "
+            "Read films with read_radiograph().",
+            reason="bad_range",
         )

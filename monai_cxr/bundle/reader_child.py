@@ -27,6 +27,9 @@ LENGTH = struct.Struct("<I")
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
 """For glibc, in bytes: blocks up to the first are kept, of free ones at most the second."""
 
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""For decoders, and for an allocator of Arrow that starts a thread when it is loaded."""
+
 
 def spawn(module: str, *arguments: str, **settings: Any) -> subprocess.Popen[bytes]:
     """Start a Python process that reads films, or that readers are forked from.
@@ -46,7 +49,7 @@ def spawn(module: str, *arguments: str, **settings: Any) -> subprocess.Popen[byt
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "OMP_NUM_THREADS": "1",
+            **_ONE_THREAD,
             **_KEEP_MEMORY,
         },
         **settings,

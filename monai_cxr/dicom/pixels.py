@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.lut import LookupTable
@@ -22,7 +25,6 @@ from monai_cxr.dicom.window import Window, apply_window
 Codes = NDArray[np.unsignedinteger]
 
 _SAMPLE_SIDE = 256
-_ROWS_AT_ONCE = 32
 _FLAT_SPAN = 0.04
 _CLIPPED_TOO_MUCH = 0.75
 _CLIPPED_MUCH = 0.35
@@ -107,6 +109,7 @@ class Rendering:
             ``"nominal"``.
         clipped_fraction: Share of unmasked pixels at exactly 0 or 1.
         padding_fraction: Share of padding pixels, which are drawn as 0.
+        in_range: Whether all that could be drawn lies in [0, 1], so that no pixel need be asked.
     """
 
     pixels: NDArray[np.float32]
@@ -114,6 +117,7 @@ class Rendering:
     voi: str
     clipped_fraction: float
     padding_fraction: float
+    in_range: bool = False
 
 
 def render(
@@ -149,6 +153,7 @@ def render(
         voi=voi,
         clipped_fraction=clipped,
         padding_fraction=float(counts[padding].sum() / counts.sum()),
+        in_range=bool(drawn.min() >= 0.0 and drawn.max() <= 1.0),
     )
 
 
@@ -167,8 +172,15 @@ def stored_values(
     if grayscale.signed:
         values[2 ** (bits - 1) :] -= 2**bits
     shift = min(max(grayscale.high_bit + 1 - bits, 0), bits_allocated - bits)
+    return values, _value_of_cell(bits_allocated, bits, shift)
+
+
+@lru_cache(maxsize=4)
+def _value_of_cell(bits_allocated: int, bits: int, shift: int) -> NDArray[np.intp]:
     cells = np.arange(2**bits_allocated, dtype=np.intp)
-    return values, (cells >> shift) & (2**bits - 1)
+    found: NDArray[np.intp] = (cells >> shift) & (2**bits - 1)
+    found.flags.writeable = False
+    return found
 
 
 def modality_values(stored: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.float64]:
@@ -266,12 +278,19 @@ def sampled(codes: Codes) -> Codes:
 
 
 def _look_up(table: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
-    """Table look-up by blocks of rows, so that the widened index stays in the cache.
+    """Table look-up; Arrow takes indices of 8 or 16 bits as they are, numpy would widen them.
 
-    The table has an entry for each possible cell: no index is out of it, whatever ``mode`` says.
+    The table has an entry for each possible cell, so that no index is out of it. The system's
+    allocator keeps the memory of one film for the next where readers have told it so.
     """
-    result = np.empty(codes.shape, dtype=np.float32)
-    for start in range(0, codes.shape[0], _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        np.take(table, codes[rows], out=result[rows], mode="wrap")  # the fastest
-    return result
+    cells = np.ascontiguousarray(codes).ravel()
+    pool = pa.system_memory_pool()
+    found = pc.take(_as_arrow(table), _as_arrow(cells), boundscheck=False, memory_pool=pool)
+    pixels = np.frombuffer(found.buffers()[1], dtype=np.float32, count=codes.size)
+    return pixels.reshape(codes.shape)
+
+
+def _as_arrow(values: NDArray[np.generic]) -> pa.Array:
+    # Arrow's own conversions from and to numpy import pandas.
+    buffers = [None, pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, buffers)

@@ -109,6 +109,7 @@ def read_opened(
         source_format="dicom",
         step=step,
         file_shape=(facts.rows, facts.columns) if step > 1 else None,
+        in_range=rendering.in_range,
     )
 
 

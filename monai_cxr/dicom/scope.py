@@ -177,7 +177,8 @@ def require_in_scope(film: Radiograph, facts: HeaderFacts | None) -> Radiograph:
     """
     decision = check_scope(film, facts)
     _require(decision)
-    return replace(film, flags=tuple(dict.fromkeys((*film.flags, *decision.flags))))
+    flags = tuple(dict.fromkeys((*film.flags, *decision.flags)))
+    return replace(film, flags=flags, in_range=True)  # as when the film was made
 
 
 def for_presentation(images: Sequence[HeaderFacts]) -> tuple[HeaderFacts, ...]:
