@@ -280,12 +280,12 @@ def sampled(codes: Codes) -> Codes:
 def _look_up(table: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
     """Table look-up; Arrow takes indices of 8 or 16 bits as they are, numpy would widen them.
 
-    The table has an entry for each possible cell, so that no index is out of it. The system's
-    allocator keeps the memory of one film for the next where readers have told it so.
+    The table has an entry for each possible cell, which Arrow sees, and looks at no index before.
+    The system's allocator keeps the memory of one film for the next where readers told it so.
     """
     cells = np.ascontiguousarray(codes).ravel()
     pool = pa.system_memory_pool()
-    found = pc.take(_as_arrow(table), _as_arrow(cells), boundscheck=False, memory_pool=pool)
+    found = pc.take(_as_arrow(table), _as_arrow(cells), memory_pool=pool)
     pixels = np.frombuffer(found.buffers()[1], dtype=np.float32, count=codes.size)
     return pixels.reshape(codes.shape)
 
