@@ -196,7 +196,7 @@ def _in_ten(share: float) -> str:
     tenths = round(share * 10)
     if tenths == 0:
         return f"1 in {round(1 / share)}" if share > 0 else "none of the"
-    return "10 in 10" if tenths == 10 else f"{tenths} in 10"
+    return "more than 9 in 10" if tenths == 10 else f"{tenths} in 10"
 
 
 def _with_interval(interval: Interval) -> str:
@@ -204,8 +204,7 @@ def _with_interval(interval: Interval) -> str:
         return "an unknown share"
     if math.isnan(interval.low):
         return percent(interval.estimate)
-    low, high = interval.low * 100, interval.high * 100
-    return f"{interval.estimate * 100:.0f} % ({low:.0f} to {high:.0f})"
+    return f"{percent(interval.estimate)} ({percent(interval.low)} to {percent(interval.high)})"
 
 
 def summary_words(made: Sequence[Statement]) -> str:

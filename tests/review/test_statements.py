@@ -39,10 +39,19 @@ class TestMeaning:
         text = " ".join(made.meaning)
         assert made.state == "flagged"
         assert "10 %" in text  # 20 of 200
-        assert "90 % (85 to 95)" in text
-        assert "80 % (75 to 85)" in text
+        assert "90 % (85 % to 95 %)" in text
+        assert "80 % (75 % to 85 %)" in text
         assert f"PPV {percent(made.ppv)}, " in text
         assert made.ppv == pytest.approx(0.9 * 0.1 / (0.9 * 0.1 + 0.2 * 0.9))
+
+    def test_what_is_nearly_certain_is_not_called_certain(self):
+        sure = point("Effusion", sensitivity=0.996, specificity=0.9995)
+        (made,) = statements(prediction(1, {"Effusion": 0.7}), {"Effusion": sure})
+        text = " ".join(made.meaning)
+        assert "more than 9 in 10 flags are right (PPV > 99 %" in text
+        assert "> 99 % (75 % to 85 %)" in text
+        assert "100 %" not in text
+        assert "10 in 10" not in text
 
     def test_uses_the_prevalence_of_the_site(self):
         (made,) = statements(
