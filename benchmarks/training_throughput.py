@@ -75,8 +75,8 @@ def started(paths: list[str], options: argparse.Namespace) -> list[Contestant]:
     from monai_cxr.training.workflow import training_environment
 
     context = multiprocessing.get_context("spawn")
-    teams = {"plain": ("plain",), "monai": ("monai",), "ours": ("ours", "step", "bfloat16")}
-    teams["ours"] = teams["ours"] if options.amp else teams["ours"][:2]
+    own = ("ours", "step", "bfloat16") if options.amp else ("ours", "step")
+    teams = {"plain": ("plain",), "monai": ("monai",), "ours": own}
     contestants = []
     before = dict(os.environ)
     for team, names in teams.items():

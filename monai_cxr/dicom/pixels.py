@@ -280,8 +280,8 @@ def sampled(codes: Codes) -> Codes:
 def _look_up(table: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
     """Table look-up; Arrow takes indices of 8 or 16 bits as they are, numpy would widen them.
 
-    The table has an entry for each possible cell, which Arrow sees, and looks at no index before.
-    The system's allocator keeps the memory of one film for the next where readers told it so.
+    The table has an entry for each possible cell, so that Arrow need not look for indices out of
+    it. The system's allocator keeps the memory of one film for the next where readers told it so.
     """
     cells = np.ascontiguousarray(codes).ravel()
     pool = pa.system_memory_pool()
