@@ -23,7 +23,7 @@ from monai_cxr.dicom.color import as_unit, gray_of_color
 from monai_cxr.dicom.decoding import MAX_PIXELS
 from monai_cxr.dicom.elements import MALFORMED
 from monai_cxr.dicom.inflation import inflate
-from monai_cxr.dicom.quality import measure
+from monai_cxr.dicom.quality import measure, sampled
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 from monai_cxr.optional import require
 from monai_cxr.png_pixels import decode_plain_png, require_all_rows
@@ -39,6 +39,9 @@ _DEPTHS = (8, 10, 12, 14)
 _ROUNDING = 1e-5
 _EXIF_ORIENTATION = 0x0112
 _SMALL = 0.5
+
+_Gray = tuple[NDArray[np.float32], tuple[str, ...]]
+"""Pixels in [0, 1], and flags."""
 
 
 def is_plain_image(data: bytes) -> bool:
@@ -65,12 +68,26 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
         UnreadableImage: ``"damaged_pixels"`` or ``"too_large"``.
         UnsupportedImage: ``"color"``, ``"multi_frame"`` or ``"bit_depth"``.
     """
+    pixels, flags = _plain_png(data) or _by_pillow(data)
+    sample = sampled(pixels)
+    return Radiograph(
+        pixels,
+        _key(name),
+        flags=flags,
+        quality=measure(sample),
+        source_format="image",
+        sample=sample,
+        in_range=True,
+    )
+
+
+def _by_pillow(data: bytes) -> _Gray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large or odd files; bounds are ours
         try:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_image(image)
-                pixels, flags = _decoded(data, image)
+                return _decoded(data, image)
         except (UnreadableImage, UnsupportedImage):
             raise
         except Image.DecompressionBombError:  # twice Pillow's own limit, seen in the header
@@ -83,14 +100,6 @@ def read_plain_image(data: bytes, name: str = "") -> Radiograph:
                 f"The picture is damaged ({type(error).__name__}). Send the file again.",
                 reason="damaged_pixels",
             ) from None
-    return Radiograph(
-        pixels,
-        _key(name),
-        flags=flags,
-        quality=measure(pixels),
-        source_format="image",
-        in_range=True,
-    )
 
 
 def _key(name: str) -> InstanceKey:
@@ -107,20 +116,23 @@ def _check_image(image: Image.Image) -> None:
         raise UnsupportedImage("Expected one picture, but got several pages.", reason="multi_frame")
 
 
-def _decoded(data: bytes, image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _plain_png(data: bytes) -> _Gray | None:
+    cells = decode_plain_png(data, MAX_PIXELS)
+    if cells is None:
+        return None
+    return (gray_of_color(cells), ()) if cells.ndim == 3 else _nominal(cells)
+
+
+def _decoded(data: bytes, image: Image.Image) -> _Gray:
     """Upright pixels, and flags."""
-    is_png = image.format == "PNG"
-    plain = decode_plain_png(data, (image.height, image.width)) if is_png else None
-    if plain is not None:
-        return (gray_of_color(plain), ()) if plain.ndim == 3 else _nominal(plain)
     pixels, flags = _gray(image)
     pixels, turned = _upright(image, pixels)
-    if is_png:
+    if image.format == "PNG":
         require_all_rows(data)
     return pixels, (*flags, *turned)
 
 
-def _gray(image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _gray(image: Image.Image) -> _Gray:
     """Decode to float32 in [0, 1], and flags; an alpha channel is dropped (NIH's is opaque)."""
     inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -135,9 +147,7 @@ def _gray(image: Image.Image) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     return gray_of_color(np.asarray(image.convert("RGB"))), ()
 
 
-def _upright(
-    image: Image.Image, pixels: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _upright(image: Image.Image, pixels: NDArray[np.float32]) -> _Gray:
     """Turn as the EXIF Orientation of a PNG or JPEG says; Pillow turns TIFFs itself."""
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     if image.format == "TIFF" or orientation not in range(2, 9):
@@ -148,12 +158,14 @@ def _upright(
     return np.ascontiguousarray(turned), ("orientation_by_exif",)
 
 
-def _nominal(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _nominal(values: NDArray[np.generic]) -> _Gray:
     """Scale by the nominal maximum of the cells, or of the depth that holds every value."""
     if values.dtype.kind not in "uif":
         raise UnsupportedImage(
             f"Expected integers or floating point, but got {values.dtype}.", reason="bit_depth"
         )
+    if values.dtype == np.uint8:
+        return as_unit(values, 255.0), ()
     low, high = float(values.min()), float(values.max())
     is_float = values.dtype.kind == "f"
     if is_float and low >= 0.0 and high <= 1.0 + _ROUNDING:

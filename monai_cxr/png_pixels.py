@@ -30,16 +30,16 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel for each colour type (PNG, 11.2.2)."""
 
 
-def decode_plain_png(data: bytes, shape: tuple[int, int]) -> NDArray[np.generic] | None:
+def decode_plain_png(data: bytes, max_pixels: int) -> NDArray[np.generic] | None:
     """Decode a plain PNG.
 
     Args:
-        data: The whole file.
-        shape: (rows, columns) that its header must have, found to be of a size that is allowed.
+        data: A whole file of any kind.
+        max_pixels: A larger picture is not decoded.
 
     Returns:
         uint8 or uint16, shape (rows, columns), or (rows, columns, 3) for colour without its alpha
-        channel; None where the file is not plain, or damaged.
+        channel; None where the file is no PNG, not plain, too large or damaged.
     """
     try:
         is_plain = all(_is_plain(kind, content) for kind, content in _chunks(data))
@@ -47,7 +47,8 @@ def decode_plain_png(data: bytes, shape: tuple[int, int]) -> NDArray[np.generic]
         return None
     bits, color, _, _, interlace = data[24:29]
     decoder = _DECODERS.get((bits, color))
-    if not is_plain or interlace or decoder is None:
+    rows, columns = shape = _shape(data)
+    if not is_plain or interlace or decoder is None or not 0 < rows * columns <= max_pixels:
         return None
     decode, mode = decoder
     try:

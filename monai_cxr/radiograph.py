@@ -82,6 +82,8 @@ class Radiograph:
             where a JPEG 2000 film was decoded at reduced resolution. Pixel (i, j) here lies at
             pixel (step * i, step * j) of the file.
         file_shape: (rows, columns) in the file; None for those of ``pixels``.
+        sample: Some of ``pixels`` on a grid (``monai_cxr.dicom.quality.sampled``), where the reader
+            has them at hand: they lie far apart in memory, and are asked for more than once.
         in_range: Not kept: whether the maker knows that all pixels lie in [0, 1]; they are looked
             at otherwise.
     """
@@ -98,6 +100,7 @@ class Radiograph:
     source_format: str = "image"
     step: int = 1
     file_shape: tuple[int, int] | None = None
+    sample: NDArray[np.float32] | None = None
     in_range: InitVar[bool] = False
 
     def __post_init__(self, in_range: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from monai_cxr.bundle.bench_report import EndToEndRate, EngineRate
 from monai_cxr.bundle.film_input import InputSpec, RefusedFilm, read_film_input
+from monai_cxr.bundle.in_order import in_order
 from monai_cxr.bundle.read_ahead import read_ahead
 from monai_cxr.bundle.runtime import Runtime, available_cores
 from monai_cxr.errors import SettingsError
@@ -123,13 +125,10 @@ def end_to_end(
     for _ in range(warm):
         next(films)
     wall = time.perf_counter()
-    batch: list[Any] = []
-    for film in films:
-        batch.append(film.inputs[0])  # type: ignore[union-attr]
-        if len(batch) == runtime.batch_size:
-            runtime.run(np.stack(batch))
-            batch = []
-    if batch:
-        runtime.run(np.stack(batch))
+    inputs = (film.inputs[0] for film in films)  # type: ignore[union-attr]
+    batches = iter(lambda: list(islice(inputs, runtime.batch_size)), [])
+    n = runtime.batches_at_once
+    for _ in in_order(runtime.run, map(np.stack, batches), workers=n, ahead=n, name="film-batch"):
+        pass
     rate = n_films / (time.perf_counter() - wall)
     return EndToEndRate(kind, "processes" if processes else "threads", rate)

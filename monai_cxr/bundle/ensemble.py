@@ -55,6 +55,7 @@ class Ensemble:
         )
         self.calibrated = all(member.calibrated for member in members)
         self.batch_size = max(member.batch_size for member in members)
+        self.batches_at_once = min(member.batches_at_once for member in members)
         self.operating_points: Mapping[str, OperatingPoint] = {}
         self.identity = _identity([member.identity for member in members])
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from monai_cxr.bundle.film_input import PreparedFilm, RefusedFilm
+from monai_cxr.bundle.film_input import PreparedFilm
+from monai_cxr.bundle.in_order import in_order
 from monai_cxr.bundle.predictor import BatchScores, Predictor
-from monai_cxr.bundle.read_ahead import read_ahead
+from monai_cxr.bundle.read_ahead import Film, read_ahead
 from monai_cxr.bundle.runtime import available_cores
 from monai_cxr.data.folder import film_paths
 from monai_cxr.errors import InvalidBundle, InvalidTable
@@ -156,10 +157,9 @@ def predict_chunks(
     labelled = [name for name in model.findings if name in inputs and inputs[name].notna().any()]
     rows: list[dict[str, object]] = []
     done = 0
-    with closing(films):
-        while done < len(inputs) or not rows:
-            batch = list(islice(films, batch_size))
-            rows += _rows(model, batch, extras)
+    with closing(films), closing(_scored(model, films, batch_size, extras)) as batches:
+        for batch in batches:
+            rows += batch
             done += len(batch)
             if progress is not None:
                 progress(done, len(inputs))
@@ -167,12 +167,24 @@ def predict_chunks(
                 part = inputs.iloc[done - len(rows) : done].reset_index(drop=True)
                 yield _assemble(model, part, pd.DataFrame(rows), labelled, extras)
                 rows = []
-                if done >= len(inputs):
-                    return
+
+
+def _scored(
+    model: Predictor, films: Iterator[Film], batch_size: int, extras: Sequence[str]
+) -> Generator[list[dict[str, object]], None, None]:
+    """Rows of one batch after the other, at least of one; the next is begun before one is done."""
+
+    def score(batch: Sequence[Film]) -> list[dict[str, object]]:
+        return _rows(model, batch, extras)
+
+    batches = iter(lambda: list(islice(films, batch_size)), [])
+    batches = chain([next(batches, [])], batches)
+    at_once = model.batches_at_once
+    return in_order(score, batches, workers=at_once, ahead=at_once, name="film-batch")
 
 
 def _rows(
-    model: Predictor, films: Sequence[PreparedFilm | RefusedFilm], extras: Sequence[str]
+    model: Predictor, films: Sequence[Film], extras: Sequence[str]
 ) -> list[dict[str, object]]:
     """A row a film; those that were read go through the model together."""
     prepared = [film for film in films if isinstance(film, PreparedFilm)]

@@ -185,6 +185,11 @@ class BundleModel:
         """How many films at a time keep the engine busy."""
         return self.runtime.batch_size
 
+    @property
+    def batches_at_once(self) -> int:
+        """How many batches the engine takes at once."""
+        return self.runtime.batches_at_once
+
     def prepare(self, radiograph: Radiograph | NDArray[np.float32]) -> NDArray[np.float32]:
         """One film as network input, float32, shape (1, size, size)."""
         return network_input(radiograph, self.specs[0])

@@ -58,6 +58,10 @@ class Predictor(Protocol):
         """How many films at a time keep its engine busy."""
 
     @property
+    def batches_at_once(self) -> int:
+        """How many batches it may be given at once, each in a thread of its own."""
+
+    @property
     def operating_points(self) -> Mapping[str, OperatingPoint]:
         """Thresholds by finding."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock, local
 
 from monai_cxr.bundle.film_input import InputSpec, PreparedFilm, RefusedFilm, read_film_input
+from monai_cxr.bundle.in_order import in_order
 from monai_cxr.bundle.reader_process import ReaderProcess
 
 Film = PreparedFilm | RefusedFilm
@@ -35,26 +34,19 @@ def read_ahead(
             False for threads of this process.
         timeout_s: A file that takes a child longer is refused.
 
-    Yields:
+    Returns:
         One film or refusal a path. Closing the iterator ends the readers.
     """
     readers = _Processes(specs, timeout_s) if processes else None
     read: Read = readers.read if readers else lambda path: read_film_input(path, specs)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="film-reader")
-    waiting: deque[Future[Film]] = deque()
-    try:
-        for path in paths:
-            waiting.append(pool.submit(read, path))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-        if readers is not None:
-            readers.close()
-        pool.shutdown(wait=True, cancel_futures=True)
+    return in_order(
+        read,
+        paths,
+        workers=workers,
+        ahead=ahead,
+        name="film-reader",
+        stop=readers.close if readers else None,
+    )
 
 
 class _Processes:

@@ -114,6 +114,7 @@ class TorchRuntime:
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = precision
         self.batch_size = 8 if device.type == "cpu" else 64
+        self.batches_at_once = 1  # what is compiled for a GPU belongs to one thread
         self.name = f"torch-{device.type}-{precision}" + ("-compiled" if compiled else "")
         self.observed = ObservedNetwork(self.network, size).eval()
         mode = "reduce-overhead" if device.type == "cuda" else "default"
@@ -149,6 +150,7 @@ class TorchScriptRuntime:
         self.device = device
         self.precision = precision
         self.batch_size = 8 if device.type == "cpu" else 64
+        self.batches_at_once = 1
         self.name = f"torchscript-{device.type}-{precision}"
         try:
             with warnings.catch_warnings():

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from monai_cxr.dicom.quality import inner_box
+from monai_cxr.dicom.quality import inner_box, sampled
 
 SIDE = 32
 """Rows and columns of a thumbnail."""
 
-_GRID = 256
 _SMALLEST_INNER = 0.25
 
 POSES = ("upright", "upside_down", "rotated", "rotated_other", "inverted")
@@ -80,7 +79,7 @@ def likeness(pixels: NDArray[np.float32]) -> Mapping[str, float]:
     """Log-odds of being a frontal chest film in each pose.
 
     Args:
-        pixels: float32, shape (rows, columns), range [0, 1].
+        pixels: Of the film, or its sample: float32, shape (rows, columns), range [0, 1].
 
     Returns:
         One value a pose of :data:`POSES`.
@@ -97,8 +96,7 @@ def thumbnail(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     Returns:
         float64, shape (SIDE * SIDE,), mean 0, standard deviation 1 (all 0 for a blank film).
     """
-    step = max(1, min(pixels.shape) // _GRID)
-    grid = np.ascontiguousarray(pixels[::step, ::step], dtype=np.float32)
+    grid = sampled(pixels)
     top, bottom, left, right = inner_box(grid)
     if (bottom - top) * (right - left) >= _SMALLEST_INNER * grid.size:
         grid = np.ascontiguousarray(grid[top:bottom, left:right])

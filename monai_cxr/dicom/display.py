@@ -24,9 +24,9 @@ from monai_cxr.dicom.pixels import (
     Grayscale,
     modality_values,
     render,
-    sampled,
     stored_values,
 )
+from monai_cxr.dicom.quality import sampled
 from monai_cxr.dicom.reader import DicomFile
 from monai_cxr.dicom.window import Window, apply_window
 from monai_cxr.radiograph import Radiograph, ViewPosition

@@ -7,6 +7,7 @@ import struct
 import unicodedata
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.tag import Tag
 
 MALFORMED: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -46,14 +48,18 @@ MAX_TABLE_BYTES = 2**20
 """Longest sequence or table that is converted."""
 
 
+_tag_of = cache(Tag)
+
+
 def _value(dataset: Dataset, keyword: str, limit: int = MAX_VALUE_BYTES) -> Any:
     """Value of an element, converted; None when absent or longer than the limit in bytes."""
-    if keyword not in dataset:
+    tag = _tag_of(keyword)
+    if tag not in dataset:
         return None
-    raw: Any = dataset.get_item(keyword)
+    raw: Any = dataset.get_item(tag)
     if isinstance(raw, RawDataElement) and raw.value is not None and len(raw.value) > limit:
         return None
-    return dataset.get(keyword)
+    return dataset[tag].value
 
 
 def has(dataset: Dataset, keyword: str) -> bool:

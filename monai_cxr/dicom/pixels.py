@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.lut import LookupTable
+from monai_cxr.dicom.quality import sampled
 from monai_cxr.dicom.tally import percentiles
 from monai_cxr.dicom.window import Window, apply_window
 
 Codes = NDArray[np.unsignedinteger]
 
-_SAMPLE_SIDE = 256
 _FLAT_SPAN = 0.04
 _CLIPPED_TOO_MUCH = 0.75
 _CLIPPED_MUCH = 0.35
@@ -104,6 +104,7 @@ class Rendering:
 
     Attributes:
         pixels: float32, shape (rows, columns), range [0, 1].
+        sample: Some of them (:func:`monai_cxr.dicom.quality.sampled`).
         flags: Cautions as stable codes.
         voi: Which values of interest were shown: ``"lut"``, ``"window"``, ``"percentile"`` or
             ``"nominal"``.
@@ -113,6 +114,7 @@ class Rendering:
     """
 
     pixels: NDArray[np.float32]
+    sample: NDArray[np.float32]
     flags: tuple[str, ...]
     voi: str
     clipped_fraction: float
@@ -138,7 +140,8 @@ def render(
     if grayscale.padding is not None:
         padding = (stored >= grayscale.padding[0]) & (stored <= grayscale.padding[1])
     modality = modality_values(stored, grayscale)
-    counts = np.bincount(cell_to_value[sampled(codes)].ravel(), minlength=len(stored))
+    sample = sampled(codes)
+    counts = np.bincount(cell_to_value[sample].ravel(), minlength=len(stored))
     shown = np.where(padding, 0, counts)
     voi, table, flags = _values_of_interest(modality, shown, grayscale, policy)
     clipped = _clipped_fraction(table, shown)
@@ -147,8 +150,10 @@ def render(
     if grayscale.inverse:
         table = 1.0 - table
     drawn = np.where(padding, 0.0, table).astype(np.float32)
+    gray_of_cell = drawn[cell_to_value]
     return Rendering(
-        pixels=_look_up(drawn[cell_to_value], codes),
+        pixels=_look_up(gray_of_cell, codes),
+        sample=_look_up(gray_of_cell, sample),
         flags=(*grayscale.flags, *flags),
         voi=voi,
         clipped_fraction=clipped,
@@ -269,12 +274,6 @@ def _flattens(table: NDArray[np.float64], shown: NDArray[np.intp]) -> bool:
 def _clipped_fraction(table: NDArray[np.float64], shown: NDArray[np.intp]) -> float:
     is_clipped = (table <= 0.0) | (table >= 1.0)
     return float(shown[is_clipped].sum() / max(shown.sum(), 1))
-
-
-def sampled(codes: Codes) -> Codes:
-    """Every n-th pixel, about 256 a side: enough for fractions and percentiles."""
-    step = max(1, min(codes.shape) // _SAMPLE_SIDE)
-    return np.ascontiguousarray(codes[::step, ::step])
 
 
 def _look_up(table: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:

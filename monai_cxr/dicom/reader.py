@@ -11,7 +11,7 @@ from monai_cxr.dicom import decoding, parsing, presentation, reduction
 from monai_cxr.dicom.attributes import HeaderFacts, header_facts
 from monai_cxr.dicom.color import gray_of_color, palette_to_rgb
 from monai_cxr.dicom.pixels import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
-from monai_cxr.dicom.quality import measure
+from monai_cxr.dicom.quality import measure, sampled
 from monai_cxr.errors import UnsupportedImage
 from monai_cxr.radiograph import Radiograph
 
@@ -90,7 +90,7 @@ def read_opened(
     if rendering is None:
         cells = decoding.decode(dicom.parsed, facts, frame=frame or 0)
         rendering = _render(dicom, cells, policy)
-    quality = measure(rendering.pixels)
+    quality = measure(rendering.sample)
     quality["clipped_fraction"] = rendering.clipped_fraction
     quality["padding_fraction"] = rendering.padding_fraction
     assumed = ("transfer_syntax_assumed",) if dicom.parsed.syntax_is_assumed else ()
@@ -109,6 +109,7 @@ def read_opened(
         source_format="dicom",
         step=step,
         file_shape=(facts.rows, facts.columns) if step > 1 else None,
+        sample=rendering.sample,
         in_range=rendering.in_range,
     )
 
@@ -145,4 +146,4 @@ def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolic
             return render(cells, chain, policy)  # type: ignore[arg-type]
     gray = gray_of_color(cells, bits)
     clipped = float(np.mean((gray <= 0.0) | (gray >= 1.0)))
-    return Rendering(gray, ("color_encoded",), "nominal", clipped, 0.0)
+    return Rendering(gray, sampled(gray), ("color_encoded",), "nominal", clipped, 0.0)

@@ -126,7 +126,7 @@ def check_pixels(film: Radiograph, *, header_says_chest: bool = False) -> ScopeD
         return _refuse("blank", "The image is blank or nearly so.")
     flags = _picture_flags(film)
     model = chest_likeness.model()
-    values = dict(chest_likeness.likeness(film.pixels))
+    values = dict(chest_likeness.likeness(film.pixels if film.sample is None else film.sample))
     upright = values.pop("upright")
     if upright >= model.doubt_below:
         return ScopeDecision(True, flags=flags)
