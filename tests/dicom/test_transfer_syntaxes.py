@@ -157,18 +157,21 @@ def test_zeros_behind_the_codestream(syntax, n_zeros):
     np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
 
 
-def test_charls_always_meets_a_marker(monkeypatch):
-    decode, streams = pyjpegls._decode_frame, []
-    monkeypatch.setattr(
-        pyjpegls, "_decode_frame", lambda src, runner: streams.append(src) or decode(src, runner)
+@pytest.mark.parametrize("build", ["imagecodecs", "pyjpegls"])
+def test_charls_always_meets_a_marker(monkeypatch, build):
+    module, name = (
+        (imagecodecs, "jpegls_decode") if build == "imagecodecs" else (pyjpegls, "_decode_frame")
     )
+    decode, streams = getattr(module, name), []
+    monkeypatch.setattr(module, name, lambda src, *rest: streams.append(src) or decode(src, *rest))
+    if build == "pyjpegls":
+        monkeypatch.setattr(fast_codecs, "find_spec", lambda name: None)
     pixels = film(12, False)
     stream = bytes(imagecodecs.jpegls_encode(pixels)) + bytes(60)
-    read_dicom(
-        synthetic_dicom(
-            pixels, transfer_syntax=BY_PYDICOM["jpeg_ls"], codestream=stream, **facts(12)
-        )
+    file = synthetic_dicom(
+        pixels, transfer_syntax=BY_PYDICOM["jpeg_ls"], codestream=stream, **facts(12)
     )
+    np.testing.assert_array_equal(read_dicom(file).pixels, reference(12, False))
     assert [one.endswith(b"\xff\xd9") for one in streams] == [True]
 
 
