@@ -10,7 +10,8 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Condition, Lock, Thread
+from time import monotonic
 from typing import IO
 
 import numpy as np
@@ -35,6 +36,7 @@ class ReaderProcess:
     def __init__(self, specs: Sequence[InputSpec], timeout_s: float = 120.0) -> None:
         self._specs = tuple(specs)
         self._timeout_s = timeout_s
+        self._watch = _Watch(timeout_s)
         self._child: _Child | None = None
         self._closed = False
         self._lock = Lock()  # closing comes from another thread
@@ -45,23 +47,14 @@ class ReaderProcess:
             child = self._running()
             if child is None:
                 break
-            late = False
-
-            def stop(child: _Child = child) -> None:
-                nonlocal late
-                late = True
-                child.kill()
-
-            timer = Timer(self._timeout_s, stop)
-            timer.daemon = True
-            timer.start()
+            self._watch.begin(child)
             try:
                 return self._ask(child, path)
             except (OSError, EOFError, ValueError):
                 self._drop()
             finally:
-                timer.cancel()
-            if late:
+                was_late = self._watch.end()
+            if was_late:
                 return RefusedFilm(
                     "reader_timeout",
                     f"Reading the file took longer than {self._timeout_s:g} s. Check the file.",
@@ -73,6 +66,7 @@ class ReaderProcess:
     def close(self) -> None:
         """End the child; a read under way ends too."""
         self._closed = True
+        self._watch.close()
         self._drop()
 
     def _drop(self) -> None:
@@ -116,6 +110,55 @@ class ReaderProcess:
             for spec in self._specs
         )
         return PreparedFilm(inputs, header["facts"], header["quality"])
+
+
+class _Watch:
+    """Kills a child that reads for too long.
+
+    It is one thread that sleeps up to the limit; a timer a film would be a thread a film.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._child: _Child | None = None
+        self._until = 0.0
+        self._was_late = False
+        self._thread: Thread | None = None
+        self._closed = False
+        self._changed = Condition()
+
+    def begin(self, child: _Child) -> None:
+        """A child begins to read."""
+        with self._changed:
+            self._child, self._was_late = child, False
+            self._until = monotonic() + self._limit_s
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="reader-watch", daemon=True)
+                self._thread.start()
+
+    def end(self) -> bool:
+        """It has read; whether it was killed."""
+        with self._changed:
+            self._child = None
+            return self._was_late
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _work(self) -> None:
+        with self._changed:
+            while not self._closed:
+                # A read that begins later ends later: nobody need wake it.
+                left = self._until - monotonic() if self._child else self._limit_s
+                if left > 0:
+                    self._changed.wait(left)
+                elif self._child is not None:
+                    self._was_late = True
+                    self._child.kill()
+                    self._child = None
 
 
 def _exactly(stream: IO[bytes], n_bytes: int) -> bytes:

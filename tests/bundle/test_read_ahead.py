@@ -143,6 +143,19 @@ class TestReadersThatDie:
         assert isinstance(film, RefusedFilm)
         assert film.reason == "reader_timeout"
 
+    def test_one_that_hangs_after_others_were_read_is_replaced(self, paths):
+        reader = ReaderProcess(SPECS, timeout_s=2.0)
+        try:
+            for path in paths[:3]:
+                same(reader.read(path), read_film_input(path, SPECS))
+            os.kill(reader._child.pid, signal.SIGSTOP)
+            start = time.monotonic()
+            assert reader.read(paths[3]).reason == "reader_timeout"
+            assert time.monotonic() - start >= 2.0
+            same(reader.read(paths[3]), read_film_input(paths[3], SPECS))
+        finally:
+            reader.close()
+
     def test_an_answer_that_is_no_answer(self, paths, monkeypatch):
         def start(self):
             return subprocess.Popen(
