@@ -31,6 +31,12 @@ _SMALLEST_INNER = 0.25
 POSES = ("upright", "upside_down", "rotated", "rotated_other", "inverted")
 """What a film may look like; ``rotated`` is a quarter turn to the left or right."""
 
+_UPRIGHT = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+_TURNED = np.stack(
+    [_UPRIGHT, _UPRIGHT[::-1, ::-1], np.rot90(_UPRIGHT), np.rot90(_UPRIGHT, 3), _UPRIGHT]
+).reshape(len(POSES), -1)
+"""For each pose, the pixel of the thumbnail that stands in each place."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LikenessModel:
@@ -84,9 +90,9 @@ def likeness(pixels: NDArray[np.float32]) -> Mapping[str, float]:
     Returns:
         One value a pose of :data:`POSES`.
     """
-    film = thumbnail(pixels).reshape(SIDE, SIDE)
-    poses = np.stack([film, film[::-1, ::-1], np.rot90(film), np.rot90(film, 3), -film])
-    values = model().log_odds(poses.reshape(len(poses), -1))
+    poses = thumbnail(pixels)[_TURNED]
+    poses[POSES.index("inverted")] *= -1.0
+    values = model().log_odds(poses)
     return dict(zip(POSES, (float(v) for v in values), strict=True))
 
 
