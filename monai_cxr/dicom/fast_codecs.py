@@ -2,7 +2,7 @@
 
 imagecodecs (BSD-3), when it is installed, is the only permissively licensed decoder here for JPEG
 Extended with 12 bits, and the fastest for lossless JPEG and RLE. CharLS is the fastest for JPEG-LS,
-in imagecodecs' build a tenth faster than in that of pyjpegls; it is given an end marker after the
+in imagecodecs' build in 8 % less time than in pyjpegls'; it is given an end marker after the
 stream, see :func:`_decode_jpeg_ls`. Speed is not all: the decoder of HTJ2K in imagecodecs loses its
 errors, so OpenJPEG comes first there.
 """
