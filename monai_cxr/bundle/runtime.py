@@ -140,7 +140,8 @@ class FilmCalls:
     def run(self, batch: FilmBatch) -> NetworkOutput:
         """Run the network; see :meth:`Runtime.run`."""
         n = self._n_films
-        films = np.concatenate([batch, batch[-1:].repeat(-len(batch) % n, 0)]) if n > 1 else batch
+        missing = -len(batch) % n
+        films = np.concatenate([batch, batch[-1:].repeat(missing, 0)]) if missing else batch
         parts = [films[start : start + n] for start in range(0, len(films), n)]
         return joined(list(self._pool.map(self._call, parts)), len(batch))
 
