@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import local
+from threading import Lock
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from monai_cxr.bundle.runtime import (
     OUTPUT_NAMES,
     FilmBatch,
-    FilmCalls,
     NetworkOutput,
-    Outputs,
     available_cores,
+    from_rows,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
@@ -23,7 +25,8 @@ class OpenVinoRuntime:
 
     Each film runs in a stream of one thread, as many streams as there are cores: as fast as
     batches, and a film's numbers are the same to the last bit in every batch. The network is
-    compiled for one film, in int8 for two: 5 % faster than for any number of them, int8 14 %.
+    compiled for one film, in int8 for two: 5 % faster than for any number of them, int8 14 %. A
+    call always holds as many: the last film of an odd batch stands in it twice.
 
     Args:
         path: The ``.xml`` (its ``.bin`` beside it) or ``.onnx`` file.
@@ -58,8 +61,8 @@ class OpenVinoRuntime:
             network = core.read_model(str(path))
             self._names = [output.get_any_name() for output in network.outputs]
             _, *film = network.inputs[0].partial_shape
-            n_films = 2 if precision == "int8" else 1
-            network.reshape([n_films, *film])
+            self._n_films = 2 if precision == "int8" else 1
+            network.reshape([self._n_films, *film])
             self._compiled = core.compile_model(network, kind, settings)
         except RuntimeError as error:
             raise InvalidBundle(
@@ -74,22 +77,30 @@ class OpenVinoRuntime:
             )
         self.precision = precision
         self.batch_size = 8 * cores
-        self.name = f"openvino-{device.lower()}-{precision}"
         self.batches_at_once = 2
-        self._own = local()
-        self._calls = FilmCalls(self._call, cores, n_films)
+        self.name = f"openvino-{device.lower()}-{precision}"
+        self._queue = ov.AsyncInferQueue(self._compiled, cores)
+        self._queue.set_callback(self._take)
+        self._rows: list[dict[str, NDArray[np.float32]]] = []
+        self._lock = Lock()  # one batch at a time in the queue
 
     def run(self, batch: FilmBatch) -> NetworkOutput:
         """Run the network; see :class:`monai_cxr.bundle.runtime.Runtime`."""
-        return self._calls.run(batch)
+        n = self._n_films
+        missing = -len(batch) % n
+        films = np.concatenate([batch, batch[-1:].repeat(missing, 0)]) if missing else batch
+        starts = range(0, len(films), n)
+        with self._lock:
+            self._rows = [{} for _ in starts]
+            for i, start in enumerate(starts):
+                self._queue.start_async({0: films[start : start + n]}, i)
+            self._queue.wait_all()
+            return from_rows(self._rows, len(batch))
 
-    def _call(self, films: FilmBatch) -> Outputs:
-        if not hasattr(self._own, "request"):  # one a thread
-            self._own.request = self._compiled.create_infer_request()
-        request = self._own.request
-        request.infer({0: films}, share_inputs=True)
-        outputs = (request.get_output_tensor(i) for i in range(len(self._names)))
-        return {name: out.data.copy() for name, out in zip(self._names, outputs, strict=True)}
+    def _take(self, request: Any, row: int) -> None:
+        self._rows[row] = {
+            name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)
+        }
 
 
 def offers_bf16() -> bool:
