@@ -25,7 +25,7 @@ class OpenVinoRuntime:
 
     Each film runs in a stream of one thread, as many streams as there are cores: as fast as
     batches, and a film's numbers are the same to the last bit in every batch. The network is
-    compiled for one film, in int8 for two: 5 % faster than for any number of them, int8 14 %. A
+    compiled for one film, in int8 for two: 5 % faster than for any number of them. A
     call always holds as many: the last film of an odd batch stands in it twice.
 
     Args:

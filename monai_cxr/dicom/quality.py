@@ -13,7 +13,7 @@ _Cell = TypeVar("_Cell", bound=np.generic)
 
 
 def sampled(pixels: NDArray[_Cell]) -> NDArray[_Cell]:
-    """Every n-th pixel of every n-th row: 256 to 511 along the shorter side, a copy.
+    """Every n-th pixel of every n-th row: 256 to 511 along the shorter side.
 
     Enough for fractions and percentiles. Of a film that is as small, all pixels; so a sample is
     its own sample.
