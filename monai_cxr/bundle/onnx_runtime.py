@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from monai_cxr.bundle.runtime import (
     OUTPUT_NAMES,
     FilmBatch,
+    FilmCalls,
     NetworkOutput,
+    Outputs,
     available_cores,
-    from_rows,
+    joined,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
@@ -86,16 +84,13 @@ class OnnxRuntime:
         self.batch_size = 4 * cores if self._alone else 64
         self.batches_at_once = 2 if self._alone else 1
         self.name = f"onnxruntime-{kind}-{precision}"
-        self._pool = ThreadPoolExecutor(cores) if self._alone else None
+        self._calls = FilmCalls(self._run, cores) if self._alone else None
 
     def run(self, batch: FilmBatch) -> NetworkOutput:
         """Run the network; see :class:`monai_cxr.bundle.runtime.Runtime`."""
-        if self._pool is None:
-            return from_rows([self._run(batch)], len(batch))
-        films = [batch[i : i + 1] for i in range(len(batch))]
-        return from_rows(list(self._pool.map(self._run, films)), len(batch))
+        return self._calls.run(batch) if self._calls else joined([self._run(batch)], len(batch))
 
-    def _run(self, films: FilmBatch) -> dict[str, NDArray[np.float32]]:
+    def _run(self, films: FilmBatch) -> Outputs:
         values = self._session.run(self._names, {self._input: films})
         return dict(zip(self._names, values, strict=True))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +28,7 @@ OUTPUT_NAMES = ("logits", "embedding", "cam")
 """Outputs of an exported network, in this order; the last two are absent where it has none."""
 
 FilmBatch = NDArray[np.float32]
+Outputs = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +120,35 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def from_rows(rows: list[dict[str, NDArray[np.float32]]], n_films: int) -> NetworkOutput:
-    """Put the outputs of calls of one film or a few together, as far as the number of films."""
-    arrays = {name: np.concatenate([row[name] for row in rows])[:n_films] for name in rows[0]}
+class FilmCalls:
+    """Calls of an engine on a CPU, a core each, for a few films each: films of all batches alike.
+
+    A call always holds the same number of films, the last one of a batch repeated where it has
+    fewer, so that a film's numbers are the same to the last bit in every batch (decision 81).
+
+    Args:
+        call: From films (n, 1, S, S) to the outputs by name; called in several threads at once.
+        cores: How many calls at once.
+        n_films: Films of a call.
+    """
+
+    def __init__(self, call: Callable[[FilmBatch], Outputs], cores: int, n_films: int = 1) -> None:
+        self._call = call
+        self._n_films = n_films
+        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="engine")
+
+    def run(self, batch: FilmBatch) -> NetworkOutput:
+        """Run the network; see :meth:`Runtime.run`."""
+        n = self._n_films
+        missing = -len(batch) % n
+        films = np.concatenate([batch, batch[-1:].repeat(missing, 0)]) if missing else batch
+        parts = [films[start : start + n] for start in range(0, len(films), n)]
+        return joined(list(self._pool.map(self._call, parts)), len(batch))
+
+
+def joined(parts: list[Outputs], n_films: int) -> NetworkOutput:
+    """Put the outputs of calls together, as far as the number of films."""
+    arrays = {name: np.concatenate([one[name] for one in parts])[:n_films] for name in parts[0]}
     return NetworkOutput(
         arrays["logits"].astype(np.float64), arrays.get("embedding"), arrays.get("cam")
     )

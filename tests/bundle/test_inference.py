@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import numpy as np
 import pandas as pd
@@ -141,6 +142,25 @@ class TestScores:
         one = predict_table(model, rows)
         two = predict_table(model, rows, batch_size=batch_size, workers=workers)
         np.testing.assert_allclose(one[names], two[names], atol=1e-4)
+
+    @pytest.mark.parametrize("at_once", [1, 2])
+    def test_as_many_batches_are_in_the_model_as_it_takes(self, model, mixed, at_once):
+        """Each batch waits in the model for the one beside it."""
+        beside = threading.Barrier(at_once, timeout=30)
+
+        class Waiting:
+            batches_at_once = at_once
+
+            def __getattr__(self, name):
+                return getattr(model, name)
+
+            def score(self, inputs):
+                beside.wait()
+                return model.score(inputs)
+
+        paths = pd.DataFrame({"path": [str(mixed / f"{name}.dcm") for name in "acac"]})
+        rows = list(predict_chunks(Waiting(), paths, batch_size=1))
+        assert sum(len(part) for part in rows) == 4
 
     @pytest.mark.parametrize("workers", [0, 1, 2])
     def test_are_the_same_to_the_last_bit_whoever_reads(self, model, phantom_index, workers):

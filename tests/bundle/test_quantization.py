@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_cxr.bundle.openvino_runtime import OpenVinoRuntime
+from monai_cxr.bundle.openvino_runtime import OpenVinoRuntime, the_core
 from monai_cxr.bundle.quantization import quantize_openvino
 
 openvino = pytest.importorskip("openvino")
@@ -55,7 +55,7 @@ def test_openvino_int8(network, films, quantized):
         if node.get_type_name() in LAYERS
     ]
     assert [kind == "FakeQuantize" for kind in kinds] == [False, True, True, False, False]
-    compiled = openvino.Core().compile_model(quantized, "CPU")
+    compiled = the_core().compile_model(quantized, "CPU")
     with torch.no_grad():
         exact = network(torch.from_numpy(films)).numpy()
     change = compiled(films)[0] - exact

@@ -1,12 +1,15 @@
+import io
 import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from monai_cxr.dicom.pixels import POLICIES
-from monai_cxr.dicom.quality import border_fraction, inner_box, measure
+from monai_cxr.dicom.quality import border_fraction, inner_box, measure, sampled
 from monai_cxr.dicom.reader import read_dicom
 from monai_cxr.dicom.synthetic import synthetic_dicom
+from monai_cxr.files import read_radiograph
 from monai_cxr.radiograph import QUALITY_MEASURES
 
 
@@ -57,3 +60,21 @@ def test_what_the_reader_knows_goes_before_the_picture():
     quality = read_dicom(file, POLICIES["header"]).quality
     assert quality["padding_fraction"] == pytest.approx(11 / 40)  # ten columns, and a real 0
     assert quality["clipped_fraction"] == pytest.approx((5 + 15) / 29)  # 1 to 5, and 15 to 29
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_sample_that_dicom_carries_is_of_its_pixels(photometric):
+    cells = np.random.default_rng(1).integers(0, 4096, (800, 1100), dtype=np.uint16)
+    film = read_radiograph(synthetic_dicom(cells, PhotometricInterpretation=photometric))
+    assert film.sample.shape == (267, 367)
+    np.testing.assert_array_equal(film.sample, sampled(film.pixels))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_the_sample_that_a_picture_carries_is_of_its_pixels(kind):
+    gray = np.random.default_rng(2).integers(0, 256, (600, 520), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(gray).save(stream, format=kind)
+    film = read_radiograph(stream.getvalue())
+    assert film.sample.shape == (300, 260)
+    np.testing.assert_array_equal(film.sample, sampled(film.pixels))
