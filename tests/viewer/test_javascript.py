@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import combinations
 from threading import Thread
 
+import numpy as np
 import pytest
 from browser import Browser, require_chromium
 
@@ -98,29 +99,36 @@ def test_names_of_boxes_do_not_cover_each_other(served):
         ]
         unseen = [[-0.3, 0.5], [0.5, -0.3], [1.01, 0.5], [0.5, 1.01]]
         boxes += [{"box": [*at, 0.2, 0.2], "title": "Unseen", "chosen": False} for at in unseen]
-        names = page.driver.execute_async_script(_DRAW_BOXES, boxes)
+        drawn = page.driver.execute_async_script(_DRAW_BOXES, boxes, UNITS)
     finally:
         page.close()
-    places = {text: place for text, *place in names}
-    assert set(places) == {box["title"] for box in boxes} - {"Unseen"}
-    # Above its corner: the chosen one of two that share it, and the one that is alone.
-    assert places["Finding 1"][:2] == [200, 280]
-    assert places["Finding 5"][:2] == [700, 280]
-    for (left, top, width, height), (left_2, top_2, width_2, height_2) in combinations(
-        places.values(), 2
-    ):
-        beside = left + width <= left_2 or left_2 + width_2 <= left
-        above = top + height <= top_2 or top_2 + height_2 <= top
-        assert beside or above
-    for left, top, width, height in places.values():
-        assert min(left, top) >= 0
-        assert left + width <= 1000
-        assert top + height <= 1000
+    for unit, names in zip(UNITS, drawn, strict=True):
+        places = {text: place for text, *place in names}
+        assert set(places) == {box["title"] for box in boxes} - {"Unseen"}
+        # Above its corner: the chosen one of two that share it, and the one that is alone.
+        assert places["Finding 1"][:2] == pytest.approx([200, 300 - 20 * unit])
+        assert places["Finding 5"][:2] == pytest.approx([700, 300 - 20 * unit])
+        for one, two in combinations(places.values(), 2):
+            assert apart(one, two)
+        for left, top, width, height in places.values():
+            assert min(left, top) >= 0
+            assert left + width <= 1000
+            assert top + height <= 1000
+
+
+UNITS = (1.0, 16 / 14, 1.5, 24 / 14, *np.random.default_rng(0).uniform(0.8, 2.2, 60).tolist())
+"""Screen pixels a CSS pixel of ours, as on the screens we know, and others, whose sums are rounded."""
+
+
+def apart(one, two):
+    (left, top, width, height), (left_2, top_2, width_2, height_2) = one, two
+    beside = left + width <= left_2 or left_2 + width_2 <= left
+    return beside or top + height <= top_2 + 0.5 or top_2 + height_2 <= top + 0.5
 
 
 _DRAW_BOXES = """
-const [boxes, done] = arguments;
-const names = [];
+const [boxes, units, done] = arguments;
+let names = [];
 let filled;
 const context = {
   setLineDash() {}, strokeRect() {},
@@ -129,10 +137,14 @@ const context = {
   fillText(text) { names.push([text, ...filled]); },
 };
 const film = { columns: 1000, rows: 1000 };
-const at = { film, unit: 1, width: 1000, height: 1000, toScreen: (x, y) => [x, y] };
 import('/viewer/overlay.js').then((overlay) => {
-  overlay.drawBoxes(context, at, boxes);
-  done(names);
+  const drawn = units.map((unit) => {
+    names = [];
+    const at = { film, unit, width: 1000, height: 1000, toScreen: (x, y) => [x, y] };
+    overlay.drawBoxes(context, at, boxes);
+    return names;
+  });
+  done(drawn);
 });
 """
 _IMPORT_ALL = """

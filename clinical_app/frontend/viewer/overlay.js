@@ -82,14 +82,12 @@ function label(context, at, text, [left, top], taken) {
   const height = 19 * unit;
   const x = Math.max(0, Math.min(left, at.width - width));
   const start = Math.max(top, 20 * unit) - 20 * unit;
-  const meets = (y) => taken.find((one) => x < one.x + one.width && one.x < x + width && Math.abs(y - one.y) < height);
-  const free = (step) => {
-    let y = start;
-    for (let other = meets(y); other; other = meets(y)) y = other.y + step;
-    return y;
-  };
-  const lower = free(height);
-  const y = lower + height <= at.height ? lower : free(-height);
+  const near = taken.filter((one) => x < one.x + one.width && one.x < x + width);
+  const free = (place) => near.every((one) => Math.abs(place - one.y) > height - 0.5); // sums are rounded
+  const lower = near.map((one) => one.y + height).filter((place) => place > start && place + height <= at.height);
+  const higher = near.map((one) => one.y - height).filter((place) => place < start && place >= 0);
+  const places = [start, ...lower.sort((one, two) => one - two), ...higher.sort((one, two) => two - one)];
+  const y = places.find(free) ?? start;
   taken.push({ x, width, y });
   context.fillStyle = "rgba(0,0,0,.75)";
   context.fillRect(x, y, width, height);
