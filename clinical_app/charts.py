@@ -1,16 +1,29 @@
-"""Charts: Vega-Lite specifications of the few plots that pages show, in the theme's colours."""
+"""Charts: the few plots that pages show, as Vega-Lite in the theme's colours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import streamlit as st
+
 _FIRST, _SECOND = "#56b4e9", "#e69f00"  # Okabe and Ito: told apart by everybody
 _SHARE = {"format": "%", "tickCount": 5}
 
 
-def _layer(layers: list[dict[str, Any]], height: int) -> dict[str, Any]:
-    return {"height": height, "layer": layers, "config": {"view": {"stroke": None}}}
+def show(chart: dict[str, Any], name: str) -> None:
+    """Draw a chart as high as the theme says, in lengths of type, so that it follows the screen.
+
+    Args:
+        chart: Vega-Lite of one of the functions below.
+        name: Its own on the page; ``day_...`` is a low one.
+    """
+    with st.container(key=f"chart_{name}"):
+        st.vega_lite_chart(chart, height="stretch")
+
+
+def _plot(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"layer": layers, "config": {"view": {"stroke": None}}}
 
 
 def roc(
@@ -42,7 +55,7 @@ def roc(
                     "encoding": {"x": x, "y": y},
                 }
             )
-    return _layer(layers, 300)
+    return _plot(layers)
 
 
 def reliability(points: Sequence[dict[str, float]]) -> dict[str, Any]:
@@ -51,7 +64,7 @@ def reliability(points: Sequence[dict[str, float]]) -> dict[str, Any]:
     y = {"field": "observed", "type": "quantitative", "title": "Observed share"}
     ends = [{"predicted": 0, "observed": 0}, {"predicted": 1, "observed": 1}]
     axes = {"x": x | {"axis": _SHARE}, "y": y | {"axis": _SHARE}}
-    return _layer(
+    return _plot(
         [
             {
                 "data": {"values": ends},
@@ -63,8 +76,7 @@ def reliability(points: Sequence[dict[str, float]]) -> dict[str, Any]:
                 "mark": {"type": "line", "point": {"filled": True, "size": 60}, "color": _FIRST},
                 "encoding": axes,
             },
-        ],
-        300,
+        ]
     )
 
 
@@ -72,7 +84,6 @@ def by_day(values: Sequence[tuple[str, float]], title: str, *, share: bool) -> d
     """Bars by day."""
     scale = {"domain": [0, 1]} if share else {}
     return {
-        "height": 200,
         "data": {"values": [{"day": day, "value": value} for day, value in values]},
         "mark": {"type": "bar", "color": _FIRST, "size": 18},
         "encoding": {

@@ -35,6 +35,8 @@ FRAME = """
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :not(a) {
   color: inherit !important; }
 [data-testid="stCaptionContainer"] { opacity: .82; }
+[class*="st-key-chart_"] { flex: none; height: 21.5rem; }
+[class*="st-key-chart_day_"] { height: 14.3rem; }
 .thumbnail { width: 6.9rem; height: 6.9rem; display: grid; place-items: center; background: #000;
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: .86rem; }
 .thumbnail > * { grid-area: 1 / 1; }

@@ -63,9 +63,8 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
         _trade(service, performance, finding)
     with right:
         st.header("Calibration")
-        st.vega_lite_chart(
-            charts.reliability(performances.reliability_points(performance, finding))
-        )
+        points = performances.reliability_points(performance, finding)
+        charts.show(charts.reliability(points), "calibration")
         st.caption("On the dashed line, films called 30 % have the finding in 30 of 100.")
     st.header("How well each finding is told apart")
     tables.show(performances.performance_rows(performance))
@@ -111,11 +110,8 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
             },
             border="horizontal",
         )
-    st.vega_lite_chart(
-        charts.roc(
-            [_place(point) for point in points.values()], _place(points[word]), _used(in_use)
-        )
-    )
+    curve = [_place(point) for point in points.values()]
+    charts.show(charts.roc(curve, _place(points[word]), _used(in_use)), "roc")
     st.caption(
         "Circle: chosen here, on the films of this evaluation. Diamond: in use, on the films that "
         "chose it. Intervals take films for independent. Nothing is changed by this slider."

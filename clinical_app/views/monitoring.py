@@ -31,14 +31,14 @@ def page() -> None:
         with left:
             st.header("Studies by day of arrival")
             volume = monitoring.volume_by_day(cases)[-60:]
-            st.vega_lite_chart(charts.by_day(volume, "studies", share=False))
+            charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
         with right:
             st.header("Agreement of readers by day")
             agreement = [(day, share) for day, share, _ in monitoring.agreement_by_day(reviews)][
                 -60:
             ]
             if agreement:
-                st.vega_lite_chart(charts.by_day(agreement, "agreement", share=True))
+                charts.show(charts.by_day(agreement, "agreement", share=True), "day_agreement")
             else:
                 st.write("Nobody has judged a finding yet (keys a and d on the reading page).")
         _drift(service, cases)

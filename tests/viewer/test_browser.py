@@ -265,6 +265,17 @@ def test_small_and_upright_screens_are_used_well(browser):
     assert not browser.run(CUT_OFF, ".desk", ".name, .number, .tool, .buttons button, .where span")
 
 
+@pytest.mark.parametrize(("screen", "type_px"), [((1280, 860), 14), ((2160, 3840), 24)])
+def test_charts_are_as_high_as_the_type_of_the_screen(browser, screen, type_px):
+    browser.resize(*screen)
+    browser.open("/monitoring")
+    browser.until(lambda: root_type(browser) == type_px, "the type of the screen")
+    chart = "[data-testid=stVegaLiteChart]:has(svg)"
+    high = pytest.approx(14.3 * type_px, abs=1)
+    browser.until(lambda: box(browser, chart)["height"] == high, "a chart of that height")
+    browser.resize(1280, 860)
+
+
 def _upright(browser) -> None:
     """The film is large, the panel as high as its findings, and nothing moves."""
     pane, panel = box(browser, ".pane"), box(browser, ".panel")

@@ -136,7 +136,7 @@ export class Panel {
     top.append(element("span", "soft", ` ${entry.statement.state}, ${entry.statement.text}`));
     if (entry.words) top.append(element("strong", "", ` · you: ${entry.words}`));
     this.explain.append(top);
-    entry.statement.meaning.forEach((line) => this.explain.append(element("p", "soft", line)));
+    entry.statement.meaning.forEach((line) => this.explain.append(element("p", "soft", unbroken(line))));
   }
 
   // ---- what the reader says of the chosen finding
@@ -159,6 +159,11 @@ export class Panel {
     this.paintExplain();
     reviews.saveSoon(current);
   }
+}
+
+// No line ends between a number and its sign.
+function unbroken(text) {
+  return text.replace(/([<>]=?) (?=\d)|(\d) (?=%)/g, "$1$2\u00a0");
 }
 
 function scaleOf({ probability, threshold }) {
