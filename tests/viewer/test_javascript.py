@@ -117,7 +117,7 @@ def test_names_of_boxes_do_not_cover_each_other(served):
 
 
 UNITS = (1.0, 16 / 14, 1.5, 24 / 14, *np.random.default_rng(0).uniform(0.8, 2.2, 60).tolist())
-"""Screen pixels a CSS pixel of ours, as on the screens we know, and others, whose sums are rounded."""
+"""Of the screens we know, and others: their sums are rounded."""
 
 
 def apart(one, two):
