@@ -18,6 +18,8 @@ from monai_cxr.bundle.runtime import (
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
 
+_MAKING = Lock()
+
 
 class OpenVinoRuntime:
     """A network in OpenVINO's own format, or in an ONNX file.
@@ -109,9 +111,6 @@ def the_core() -> Any:
     """
     with _MAKING:
         return _made_core()
-
-
-_MAKING = Lock()
 
 
 @cache

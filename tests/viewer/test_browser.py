@@ -260,9 +260,10 @@ def test_small_and_upright_screens_are_used_well(browser):
     browser.keys(DOWN, DOWN, ENTER)
     browser.until_painted()
     _upright(browser)
-    browser.resize(1280, 860)
-    browser.until(lambda: root_type(browser) == 14, "the type of a small screen")
-    assert not browser.run(CUT_OFF, ".desk", ".name, .number, .tool, .buttons button, .where span")
+    for *screen, type_px in ((2560, 1440, 16), (1920, 1200, 14), (1280, 860, 14)):
+        browser.resize(*screen)
+        browser.until(lambda px=type_px: root_type(browser) == px, "the type of that screen")
+        assert not browser.run(CUT_OFF, ".desk", UNCUT)
 
 
 @pytest.mark.parametrize(("screen", "type_px"), [((1280, 860), 14), ((2160, 3840), 24)])
@@ -289,6 +290,7 @@ def _upright(browser) -> None:
     assert box(browser, ".pane") == pane
 
 
+UNCUT = ".name, .number, .tool, .buttons button, .where span"
 CUT_OFF = """
 return [...found.querySelectorAll(arguments[1])]
   .filter((one) => one.scrollWidth > one.clientWidth && one.clientWidth)
