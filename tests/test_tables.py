@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,6 +150,17 @@ class TestChunks:
             table = read_table(tmp_path / name)
             assert table["b"].tolist()[::2] == [1.0, 2.0]
             assert len(table) == 3
+
+    @pytest.mark.parametrize(("width", "n_groups"), [(1, 1), (1000, 4)])
+    def test_small_parts_share_a_row_group_and_large_ones_do_not_wait(
+        self, tmp_path, width, n_groups
+    ):
+        """Parts of 100 rows; eleven with 1,000 floats a row fill a group."""
+        rows = np.arange(4000 * width, dtype=np.float32).reshape(-1, width)
+        parts = [pd.DataFrame({"a": list(rows[i : i + 100])}) for i in range(0, 4000, 100)]
+        write_chunks(iter(parts), tmp_path / "t.parquet")
+        assert pq.ParquetFile(tmp_path / "t.parquet").num_row_groups == n_groups
+        np.testing.assert_array_equal(np.stack(read_table(tmp_path / "t.parquet")["a"]), rows)
 
     def test_a_failure_midway_leaves_the_older_file(self, tmp_path):
         def failing():
