@@ -145,8 +145,9 @@ class TestScores:
 
     @pytest.mark.parametrize("at_once", [1, 2])
     def test_as_many_batches_are_in_the_model_as_it_takes(self, model, mixed, at_once):
-        """Each batch waits in the model for the one beside it."""
-        beside = threading.Barrier(at_once, timeout=30)
+        """Each batch waits in the model for the one beside it, and no other comes."""
+        beside, one_less = (threading.Barrier(at_once, timeout=30) for _ in range(2))
+        inside, most = threading.Semaphore(at_once), []
 
         class Waiting:
             batches_at_once = at_once
@@ -155,12 +156,17 @@ class TestScores:
                 return getattr(model, name)
 
             def score(self, inputs):
+                most.append(inside.acquire(blocking=False))
                 beside.wait()
-                return model.score(inputs)
+                scores = model.score(inputs)
+                one_less.wait()
+                inside.release()
+                return scores
 
         paths = pd.DataFrame({"path": [str(mixed / f"{name}.dcm") for name in "acac"]})
         rows = list(predict_chunks(Waiting(), paths, batch_size=1))
         assert sum(len(part) for part in rows) == 4
+        assert most == [True] * 4
 
     @pytest.mark.parametrize("workers", [0, 1, 2])
     def test_are_the_same_to_the_last_bit_whoever_reads(self, model, phantom_index, workers):

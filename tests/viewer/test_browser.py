@@ -260,6 +260,8 @@ def test_small_and_upright_screens_are_used_well(browser):
     browser.keys(DOWN, DOWN, ENTER)
     browser.until_painted()
     _upright(browser)
+    assert "%" in browser.text(".explain")
+    assert not browser.run(BROKEN, ".explain")
     for *screen, type_px in ((2560, 1440, 16), (1920, 1200, 14), (1280, 860, 14)):
         browser.resize(*screen)
         browser.until(lambda px=type_px: root_type(browser) == px, "the type of that screen")
@@ -290,6 +292,9 @@ def _upright(browser) -> None:
     assert box(browser, ".pane") == pane
 
 
+BROKEN = r"""
+return [...found.querySelectorAll('p.soft')].some((one) => /\d %|> \d/.test(one.textContent));
+"""
 UNCUT = ".name, .number, .tool, .buttons button, .where span"
 CUT_OFF = """
 return [...found.querySelectorAll(arguments[1])]
