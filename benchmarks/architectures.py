@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from monai_cxr.bundle.export_formats import file_names, write_network
-from monai_cxr.bundle.torch_runtime import ObservedNetwork
+from monai_cxr.bundle.engines.torch_engine import ObservedNetwork
+from monai_cxr.bundle.exporting.formats import file_names, write_network
 from monai_cxr.errors import SettingsError
 from monai_cxr.networks import NETWORKS, build
 from monai_cxr.training.losses import FindingLoss

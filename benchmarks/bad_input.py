@@ -30,26 +30,26 @@ from pynetdicom import AE
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import build_context
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from raw_store import store_raw
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.dicom import elements
-from monai_cxr.dicom.parsing import quiet
+from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
-from monai_cxr.dicom.synthetic import synthetic_dicom
+from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
+from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.picture.quiet import quiet
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.screening import logs
-from monai_cxr.screening.dicom_network import AllowedSender
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.ledger import Ledger, jobs, open_ledger, quarantine
-from monai_cxr.screening.listener_settings import ListenerSettings
-from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import StorageScp
-from monai_cxr.screening.worker import WorkerOptions, run_worker
+from monai_cxr.screening.network.dicom_network import AllowedSender
+from monai_cxr.screening.settings.listener import ListenerSettings
+from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 ROOT = "1.2.826.0.1.3680043.10.1479.66"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"

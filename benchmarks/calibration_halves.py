@@ -17,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.data.chestxray14 import read_labels
-from monai_cxr.evaluation.calibration import fit_calibrator
-from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.logits import sigmoid, to_logits
-from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
-from monai_cxr.evaluation.reliability import calibration_error_floor, expected_calibration_error
+from monai_cxr.evaluation.calibration.calibrator import fit_calibrator
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
+from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.logits import sigmoid, to_logits
+from monai_cxr.evaluation.statistics.reliability import (
+    calibration_error_floor,
+    expected_calibration_error,
+)
 
 Floats = NDArray[np.float64]
 

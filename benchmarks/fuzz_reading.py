@@ -49,7 +49,7 @@ SYNTAXES = (
 
 def seeds(data: Path | None) -> list[bytes]:
     """Synthetic files of every kind, then the real ones."""
-    from monai_cxr.dicom.synthetic import lut_item, sequence, synthetic_dicom
+    from monai_cxr.phantom.synthetic import lut_item, sequence, synthetic_dicom
 
     rows = np.linspace(0, 4095, 96 * 80).reshape(96, 80).astype(np.uint16)
     small = (rows // 16).astype(np.uint8)
@@ -80,7 +80,7 @@ def seeds(data: Path | None) -> list[bytes]:
 
 
 def compressed(rows: np.ndarray, small: np.ndarray) -> list[bytes]:
-    from monai_cxr.dicom.synthetic import synthetic_dicom
+    from monai_cxr.phantom.synthetic import synthetic_dicom
 
     try:
         import imagecodecs
@@ -223,7 +223,7 @@ MUTATIONS = (
 def work(first: int, count: int, seed: int, data: Path | None, place: Path) -> int:
     """Read mutated files; report what should not have happened. The child's part."""
     from monai_cxr.errors import CXRError
-    from monai_cxr.files import read_for_model, read_radiograph
+    from monai_cxr.reading.files import read_for_model, read_radiograph
 
     files = seeds(data)
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

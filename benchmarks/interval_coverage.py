@@ -16,16 +16,16 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation.conformal import ABSENT, PRESENT, fit_conformal
-from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.intervals import (
+from monai_cxr.evaluation.decisions.conformal import ABSENT, PRESENT, fit_conformal
+from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.intervals import (
     BootstrapPlan,
     delong,
     effective_patients,
     patient_codes,
     percentile_interval,
 )
-from monai_cxr.evaluation.replicates import compile_ranking, replicate
+from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]

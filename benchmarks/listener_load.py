@@ -26,12 +26,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from sqlalchemy import text
 
-from monai_cxr.dicom.synthetic import synthetic_dicom
-from monai_cxr.screening.dicom_network import AllowedSender, Peer, send_at_once
+from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.ledger import jobs, open_ledger, outbox
-from monai_cxr.screening.listener_settings import ListenerSettings
-from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import StorageScp
+from monai_cxr.screening.network.dicom_network import AllowedSender, Peer, send_at_once
+from monai_cxr.screening.settings.listener import ListenerSettings
 
 ROOT = "1.2.826.0.1.3680043.10.1479.88"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -163,8 +163,8 @@ def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
     """A phantom film a second through listener, worker and delivery to a PACS in this process."""
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-    from monai_cxr.screening.delivery import Pacs, report_builder, run_delivery
-    from monai_cxr.screening.worker import WorkerOptions, run_worker
+    from monai_cxr.screening.delivering.delivery import Pacs, report_builder, run_delivery
+    from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
     phantoms = PhantomSettings(n_patients=films, seed=1, size=side, mean_films_per_patient=1.0)
     write_dicom_archive(Path(folder) / "films", phantoms, workers=1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_cxr.bundle.runtime import available_cores
+from monai_cxr.bundle.engines.runtime import available_cores
 
 SIZE, BATCH = 224, 8
 Pipeline = Callable[[list[Path]], np.ndarray]

@@ -38,19 +38,19 @@ import torch
 from peer_pipelines import SIZE, Pipeline, monai_bundle, plain_script, torchxrayvision_loop
 from PIL import Image
 
-from monai_cxr.bundle import parity
-from monai_cxr.bundle.bench_films import SYNTAXES, encode
+from monai_cxr.bundle.bench.films import SYNTAXES, encode
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
-from monai_cxr.bundle.engine_rates import processor
-from monai_cxr.bundle.export import export
+from monai_cxr.bundle.engines.by_name import parity
+from monai_cxr.bundle.engines.rates import processor
+from monai_cxr.bundle.engines.runtime import RuntimeName
+from monai_cxr.bundle.engines.torch_engine import build_network
+from monai_cxr.bundle.exporting.network import export
 from monai_cxr.bundle.exports import read_exports
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.reader_template import template_pid
-from monai_cxr.bundle.runtime import RuntimeName
-from monai_cxr.bundle.torch_runtime import build_network
-from monai_cxr.files import read_radiograph
+from monai_cxr.reading.files import read_radiograph
+from monai_cxr.reading.reader_template import template_pid
 
 MIXED = "DICOM, five syntaxes"
 WARM_UP = 16

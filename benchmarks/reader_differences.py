@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_cxr.dicom.synthetic import lut_item, sequence, synthetic_dicom
-from monai_cxr.files import read_radiograph
+from monai_cxr.phantom.synthetic import lut_item, sequence, synthetic_dicom
+from monai_cxr.reading.files import read_radiograph
 
 ROWS, COLUMNS = 60, 40
 Film = tuple[bytes, np.ndarray]

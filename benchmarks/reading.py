@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_cxr.dicom.synthetic import synthetic_dicom
-from monai_cxr.files import read_for_model, read_radiograph
+from monai_cxr.phantom.synthetic import synthetic_dicom
 from monai_cxr.preprocessing import normalise, prepare
+from monai_cxr.reading.files import read_for_model, read_radiograph
 
 SIZE = 224
 SYNTAXES = {

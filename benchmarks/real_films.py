@@ -31,10 +31,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
-from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
-from monai_cxr.evaluation.replicates import compile_ranking, replicate
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
+from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.intervals import (
+    BootstrapPlan,
+    patient_codes,
+    percentile_interval,
+)
+from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
 from monai_cxr.evaluation.subgroups import mean_over_findings
 
 BUNDLE = "chest_xray_classification"

@@ -24,11 +24,11 @@ import numpy as np
 from PIL import Image
 from students import macro, replicates
 
-from monai_cxr.bundle.bench_films import SYNTAXES, encode
-from monai_cxr.bundle.film_input import read_in_scope
+from monai_cxr.bundle.bench.films import SYNTAXES, encode
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.files import read_radiograph
 from monai_cxr.preprocessing import prepare
+from monai_cxr.reading.files import read_radiograph
+from monai_cxr.reading.film_input import read_in_scope
 from monai_cxr.tables import read_table
 
 ROWS, COLUMNS = 2500, 2000

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.optimize import minimize
 
-from monai_cxr.dicom.chest_likeness import SIDE, LikenessModel, model_from_json, thumbnail
 from monai_cxr.errors import InputError
-from monai_cxr.files import read_radiograph
 from monai_cxr.phantom.film import render_film
 from monai_cxr.phantom.settings import PhantomSettings
+from monai_cxr.picture.chest_likeness import SIDE, LikenessModel, model_from_json, thumbnail
+from monai_cxr.reading.files import read_radiograph
 
 N_COMPONENTS = 20
 N_FOLDS = 5

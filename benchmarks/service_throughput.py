@@ -30,15 +30,15 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_cxr.bundle.film_input import InputSpec
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
+from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-from monai_cxr.screening import intake
-from monai_cxr.screening.delivery import Folder, report_builder, run_delivery
-from monai_cxr.screening.film_reading import Prepared, prepare_film
+from monai_cxr.reading.film_input import InputSpec
+from monai_cxr.screening.arriving import intake
+from monai_cxr.screening.delivering.delivery import Folder, report_builder, run_delivery
 from monai_cxr.screening.ledger import Ledger, arrivals, counts, open_ledger, outbox
-from monai_cxr.screening.worker import WorkerOptions, run_worker
+from monai_cxr.screening.working.outcomes import Prepared, prepare_film
+from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 
 def draw(folder: Path, n: int, side: int) -> list[Path]:

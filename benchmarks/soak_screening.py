@@ -32,7 +32,7 @@ from pathlib import Path
 import pydicom
 from sqlalchemy import func, select
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from dicom_peers import OrthancServer, free_port, running_orthanc
 from postgres_peer import is_installed, running_postgres

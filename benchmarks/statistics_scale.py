@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from monai_cxr.evaluation.calibration import fit_calibrator
-from monai_cxr.evaluation.operating_points import choose_operating_points
+from monai_cxr.evaluation.calibration.calibrator import fit_calibrator
+from monai_cxr.evaluation.decisions.operating_points import choose_operating_points
 from monai_cxr.evaluation.performance import evaluate
-from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
-from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.report.files import write_report
 
 # Share of films with each finding in ChestX-ray14, in NIH's order.
 PREVALENCE = (

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from monai_cxr.bundle.config import read_config
-from monai_cxr.bundle.export import export
+from monai_cxr.bundle.engines.torch_engine import build_network
+from monai_cxr.bundle.exporting.network import export
 from monai_cxr.bundle.exports import read_exports
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.discrimination import auroc
+from monai_cxr.evaluation.statistics.discrimination import auroc
 from monai_cxr.tables import read_table
 
 REPLICATES = 500

@@ -20,7 +20,7 @@ from monai_cxr.review.folder import FolderCases
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
 from monai_cxr.review.reviews import ReviewStore
-from monai_cxr.screening.settings import bundle_of, ledger_of
+from monai_cxr.screening.settings.checks import bundle_of, ledger_of
 
 
 class NoCases:

@@ -20,7 +20,7 @@ from clinical_app.desk import case_statements
 from clinical_app.grants import Grant
 from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service
-from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
+from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import Review, parse_findings, parse_note, parse_seconds

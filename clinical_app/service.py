@@ -14,8 +14,8 @@ from clinical_app.grants import Grants
 from clinical_app.settings import ViewerSettings
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import DeliveryError
-from monai_cxr.evaluation.conformal import ConformalRule
-from monai_cxr.evaluation.drift import Reference
+from monai_cxr.evaluation.decisions.conformal import ConformalRule
+from monai_cxr.evaluation.statistics.drift import Reference
 from monai_cxr.review.bundle_watch import fingerprint
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.drifting import find_references

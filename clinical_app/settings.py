@@ -13,7 +13,7 @@ import tomllib
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDINGS
-from monai_cxr.screening.settings import url_beside
+from monai_cxr.screening.settings.checks import url_beside
 
 AUTHENTICATION = ("none", "oidc", "proxy")
 ROLES = ("viewer", "reader", "operator", "admin")

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
         UnreadableImage,
         UnsupportedImage,
     )
-    from monai_cxr.files import read_for_model, read_radiograph
     from monai_cxr.findings import FINDING_NAMES, FINDINGS, Finding, FindingSet
     from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
     from monai_cxr.radiograph import InstanceKey, Radiograph, ViewPosition
+    from monai_cxr.reading.files import read_for_model, read_radiograph
 
 __version__ = "0.1.0"
 
@@ -54,7 +54,7 @@ _HOMES = {
         ("FindingScore", "ModelIdentity", "OperatingPoint", "Prediction"), "prediction"
     ),
     **dict.fromkeys(("InstanceKey", "Radiograph", "ViewPosition"), "radiograph"),
-    **dict.fromkeys(("read_for_model", "read_radiograph"), "files"),
+    **dict.fromkeys(("read_for_model", "read_radiograph"), "reading.files"),
 }
 
 __all__ = [

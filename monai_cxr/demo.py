@@ -14,20 +14,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_cxr.bundle import inspection
+from monai_cxr.bundle.explaining import inspection
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package
 from monai_cxr.data.folder import index_folder
 from monai_cxr.data.splits import split_by_patient
-from monai_cxr.evaluation.calibration import fit_calibrator, read_calibrator, write_calibrator
-from monai_cxr.evaluation.operating_points import read_operating_points
-from monai_cxr.evaluation.page_inspection import ReportExtras
+from monai_cxr.evaluation.calibration.calibrator import (
+    fit_calibrator,
+    read_calibrator,
+    write_calibrator,
+)
+from monai_cxr.evaluation.decisions.operating_points import read_operating_points
 from monai_cxr.evaluation.performance import evaluate
-from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
+from monai_cxr.report.files import write_report
+from monai_cxr.report.inspection import ReportExtras
 from monai_cxr.tables import (
     columns_array,
     probability_column,

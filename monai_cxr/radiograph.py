@@ -21,7 +21,7 @@ QUALITY_MEASURES = (
     "mean",
     "standard_deviation",
 )
-"""Measures of a picture, kept with each result; ``monai_cxr.dicom.quality`` says what they are."""
+"""Measures of a picture, kept with each result: see ``monai_cxr.picture.quality``."""
 
 _ONE = int(np.float32(1.0).view(np.uint32))
 """Bits of 1.0: floats from 0 to 1 have no larger ones; those of others, and of NaN, are larger."""
@@ -82,7 +82,7 @@ class Radiograph:
             where a JPEG 2000 film was decoded at reduced resolution. Pixel (i, j) here lies at
             pixel (step * i, step * j) of the file.
         file_shape: (rows, columns) in the file; None for those of ``pixels``.
-        sample: Some of ``pixels`` on a grid (``monai_cxr.dicom.quality.sampled``), where the reader
+        sample: Some of ``pixels`` on a grid (``picture.quality.sampled``), where the reader
             has them at hand: they lie far apart in memory, and are asked for more than once.
         in_range: Not kept: whether the maker knows that all pixels lie in [0, 1]; they are looked
             at otherwise.

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from light_network import LIGHT_NETWORK
 
-from monai_cxr.bundle import inspection
+from monai_cxr.bundle.explaining import inspection
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import verify
 from monai_cxr.demo import DemoSettings, run_demo
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.prediction_columns import UNCALIBRATED
-from monai_cxr.evaluation.predictions import load_predictions
+from monai_cxr.evaluation.predictions.prediction_columns import UNCALIBRATED
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.findings import FINDING_NAMES
 
 SMALL = DemoSettings(
@@ -126,7 +126,7 @@ class TestInspection:
             inspection.localize(inspector, data, boxes)
 
     def test_robustness_has_a_curve_a_perturbation(self, inspected):
-        from monai_cxr.evaluation.perturbation import PERTURBATIONS
+        from monai_cxr.evaluation.statistics.perturbation import PERTURBATIONS
 
         inspector, data, _ = inspected
         points = inspection.robustness(inspector, data, n_images=4)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.bundle.film_input import InputSpec
+from monai_cxr.bundle.engines.runtime import FilmBatch
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.predictor import BatchScores, Predictor, predict_films
-from monai_cxr.bundle.runtime import FilmBatch
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import Radiograph
+from monai_cxr.reading.film_input import InputSpec
 
 
 class Ensemble:

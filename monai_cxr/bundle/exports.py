@@ -52,7 +52,7 @@ class Export:
 
     Attributes:
         format: ``"torchscript"``, ``"onnx"`` or ``"openvino"``, the engine that runs it.
-        precision: One of :data:`monai_cxr.bundle.runtime.PRECISIONS`.
+        precision: One of :data:`monai_cxr.bundle.engines.runtime.PRECISIONS`.
         files: Paths relative to the bundle, the one to open first.
         model_digest: Of the model it was made of.
         parity: Measured when it was made.

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from monai_cxr.bundle.film_input import PreparedFilm
-from monai_cxr.bundle.in_order import in_order
+from monai_cxr.bundle.engines.runtime import available_cores
 from monai_cxr.bundle.predictor import BatchScores, Predictor
-from monai_cxr.bundle.read_ahead import Film, read_ahead
-from monai_cxr.bundle.runtime import available_cores
 from monai_cxr.data.folder import film_paths
 from monai_cxr.errors import InvalidBundle, InvalidTable
+from monai_cxr.reading.film_input import PreparedFilm
+from monai_cxr.reading.in_order import in_order
+from monai_cxr.reading.read_ahead import Film, read_ahead
 from monai_cxr.tables import (
     EMBEDDING_COLUMN,
     FACT_COLUMNS,

@@ -18,8 +18,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr.bundle.engines.runtime import FilmBatch
 from monai_cxr.bundle.predictor import BatchScores, Predictor
-from monai_cxr.bundle.runtime import FilmBatch
 from monai_cxr.errors import SettingsError
 
 

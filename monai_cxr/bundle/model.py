@@ -20,19 +20,19 @@ from monai_cxr.bundle.digests import (
     model_digest,
     variant,
 )
-from monai_cxr.bundle.engine_choice import open_runtime
+from monai_cxr.bundle.engines.choice import open_runtime
+from monai_cxr.bundle.engines.runtime import NetworkOutput, Runtime
 from monai_cxr.bundle.exports import Parity
-from monai_cxr.bundle.film_input import DECODINGS, SCOPES, InputSpec, network_input, read_in_scope
 from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
-from monai_cxr.bundle.runtime import NetworkOutput, Runtime
 from monai_cxr.bundle.tta import views_named
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.evaluation.calibration import Calibrator, read_calibrator
-from monai_cxr.evaluation.logits import sigmoid
-from monai_cxr.evaluation.operating_points import read_operating_points
-from monai_cxr.files import Source
+from monai_cxr.evaluation.calibration.calibrator import Calibrator, read_calibrator
+from monai_cxr.evaluation.decisions.operating_points import read_operating_points
+from monai_cxr.evaluation.statistics.logits import sigmoid
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
+from monai_cxr.reading.files import Source
+from monai_cxr.reading.film_input import DECODINGS, SCOPES, InputSpec, network_input, read_in_scope
 
 CALIBRATION_NAME = "models/calibration.json"
 OPERATING_POINTS_NAME = "models/operating_points.json"
@@ -54,10 +54,10 @@ class BundleModel:
         resize: Resize policy.
         calibrator: Logits to probabilities; None where the model is not calibrated.
         operating_points: Thresholds by finding.
-        scope: One of :data:`monai_cxr.bundle.film_input.SCOPES`; ``any`` is for models of other
+        scope: One of :data:`monai_cxr.reading.film_input.SCOPES`; ``any`` is for models of other
             pictures than adult frontal films, such as 28-px pictures of children's.
         tta: Test-time augmentation.
-        decoding: One of :data:`monai_cxr.bundle.film_input.DECODINGS`.
+        decoding: One of :data:`monai_cxr.reading.film_input.DECODINGS`.
         change: How far the engine's numbers are from those in fp32, where that is known.
     """
 
@@ -108,7 +108,7 @@ class BundleModel:
             device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
             runtime: ``"auto"``: torch on a GPU, else the fastest engine here among the exports the
                 bundle holds and torch, in fp32, or in bf16 where that is much faster and within
-                the limits of :mod:`monai_cxr.bundle.engine_choice`; or an engine by name, such as
+                the limits of :mod:`monai_cxr.bundle.engines.choice`; or an engine by name, such as
                 ``"torch"``, ``"onnx"``, ``"openvino-int8"``. An exported bundle is served without
                 importing torch.
             tta: Test-time augmentation: ``"none"``, ``"flip"`` or ``"shift"``; see
@@ -229,8 +229,8 @@ class BundleModel:
         """Predict films.
 
         Args:
-            radiographs: Frontal chest radiographs; see ``monai_cxr.files.read_for_model`` for the
-                check that they are.
+            radiographs: Frontal chest radiographs; see
+                ``monai_cxr.reading.files.read_for_model`` for the check that they are.
             batch_size: Films at a time; None for what suits the engine.
 
         Returns:

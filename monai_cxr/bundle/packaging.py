@@ -38,13 +38,16 @@ from monai_cxr.bundle.model import (
 )
 from monai_cxr.bundle.presets import without_teacher
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.evaluation.calibration import Calibrator, fit_calibrator, read_calibrator
-from monai_cxr.evaluation.calibration import write_calibrator as write_calibrator_file
-from monai_cxr.evaluation.drift import references_of, write_references
-from monai_cxr.evaluation.model_card import with_performance
-from monai_cxr.evaluation.operating_points import choose_operating_points, write_operating_points
-from monai_cxr.evaluation.predictions import PredictionSet, load_predictions
+from monai_cxr.evaluation.calibration.calibrator import Calibrator, fit_calibrator, read_calibrator
+from monai_cxr.evaluation.calibration.calibrator import write_calibrator as write_calibrator_file
+from monai_cxr.evaluation.decisions.operating_points import (
+    choose_operating_points,
+    write_operating_points,
+)
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
 from monai_cxr.evaluation.results import Performance
+from monai_cxr.evaluation.statistics.drift import references_of, write_references
+from monai_cxr.report.model_card import with_performance
 from monai_cxr.tables import read_table
 
 DEFAULT_CRITERION = "sensitivity>=0.90"

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.bundle.film_input import InputSpec, network_input
-from monai_cxr.bundle.runtime import FilmBatch
+from monai_cxr.bundle.engines.runtime import FilmBatch
 from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
+from monai_cxr.reading.film_input import InputSpec, network_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class BatchScores:
         logits: float64, shape (B, F).
         probabilities: Calibrated, shape (B, F); NaN without a calibration.
         embeddings: float32, shape (B, C), or None; see
-            :class:`monai_cxr.bundle.runtime.NetworkOutput`.
+            :class:`monai_cxr.bundle.engines.runtime.NetworkOutput`.
         cam: float32, shape (B, F, r, k), or None.
     """
 

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from monai_cxr.evaluation.calibration import read_calibrator
+from monai_cxr.evaluation.calibration.calibrator import read_calibrator
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import probability_column, write_table
 

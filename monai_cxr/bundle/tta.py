@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from monai_cxr.bundle.runtime import FilmBatch
+from monai_cxr.bundle.engines.runtime import FilmBatch
 from monai_cxr.errors import SettingsError
 
 _SHIFT = 1 / 32

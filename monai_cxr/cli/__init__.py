@@ -11,20 +11,20 @@ from typing import NoReturn
 import typer
 
 from monai_cxr.cli import (
-    baseline_verb,
-    calibration_verbs,
-    data_verbs,
-    deidentify_verb,
-    demo_verb,
-    experiment_verbs,
-    explain_verbs,
-    index_verbs,
-    model_verbs,
-    performance_verbs,
-    predict_verb,
-    report_verbs,
-    screen_verbs,
-    view_verb,
+    baseline,
+    calibrate,
+    data,
+    deidentify,
+    demo,
+    evaluate,
+    experiment,
+    explain,
+    index,
+    predict,
+    screen,
+    speed,
+    train,
+    view,
 )
 from monai_cxr.errors import CXRError, InputError
 
@@ -46,20 +46,20 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 our fault. "
     "Research use only, not a medical device.",
 )
-index_verbs.register(app)
-data_verbs.register(app)
-model_verbs.register(app)
-predict_verb.register(app)
-calibration_verbs.register(app)
-baseline_verb.register(app)
-performance_verbs.register(app)
-report_verbs.register(app)
-explain_verbs.register(app)
-screen_verbs.register(app)
-deidentify_verb.register(app)
-experiment_verbs.register(app)
-demo_verb.register(app)
-view_verb.register(app)
+index.register(app)
+data.register(app)
+train.register(app)
+predict.register(app)
+calibrate.register(app)
+baseline.register(app)
+speed.register(app)
+evaluate.register(app)
+explain.register(app)
+screen.register(app)
+deidentify.register(app)
+experiment.register(app)
+demo.register(app)
+view.register(app)
 
 
 def main() -> NoReturn:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from monai_cxr.cli.output import progress
 
 if TYPE_CHECKING:
-    from monai_cxr.evaluation.page_inspection import ReportExtras
-    from monai_cxr.evaluation.predictions import PredictionSet
+    from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+    from monai_cxr.report.inspection import ReportExtras
 
 
 def inspect_films(
@@ -28,10 +28,10 @@ def inspect_films(
     Returns:
         Worst errors, localization and robustness.
     """
-    from monai_cxr.bundle import inspection
+    from monai_cxr.bundle.explaining import inspection
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.data.chestxray14 import read_boxes
-    from monai_cxr.evaluation.page_inspection import ReportExtras
+    from monai_cxr.report.inspection import ReportExtras
     from monai_cxr.tables import read_table
 
     model = BundleModel.load(bundle)

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.dicom.pixels import POLICIES
+from monai_cxr.dicom.pixels.grayscale import POLICIES
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.preprocessing import RESIZE_POLICIES, ResizePolicy
 from monai_cxr.tables import require_columns, write_atomically
@@ -47,7 +47,8 @@ class CacheSettings:
     Attributes:
         size: Side in pixels.
         resize: See :data:`monai_cxr.preprocessing.RESIZE_POLICIES`.
-        policy: Grayscale policy for DICOM, one of :data:`monai_cxr.dicom.pixels.POLICIES`.
+        policy: Grayscale policy for DICOM, one of
+            :data:`monai_cxr.dicom.pixels.grayscale.POLICIES`.
     """
 
     size: int

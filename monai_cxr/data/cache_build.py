@@ -26,10 +26,10 @@ from monai_cxr.data.cache import (
     source_state,
     unreadable_films,
 )
-from monai_cxr.dicom.pixels import POLICIES
+from monai_cxr.dicom.pixels.grayscale import POLICIES
 from monai_cxr.errors import InputError, SettingsError, UnreadableImage
-from monai_cxr.files import read_radiograph
 from monai_cxr.preprocessing import prepare
+from monai_cxr.reading.files import read_radiograph
 
 Progress = Callable[[int, int], None]
 """Called with (films done, films in total)."""

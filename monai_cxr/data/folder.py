@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from monai_cxr.dicom.attributes import HeaderFacts
+from monai_cxr.dicom.header.attributes import HeaderFacts
+from monai_cxr.dicom.header.scope import for_presentation
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.dicom.scope import for_presentation
 from monai_cxr.errors import InputError, InvalidTable
-from monai_cxr.files import read_bytes
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
-from monai_cxr.plain_images import is_nifti, is_plain_image
 from monai_cxr.radiograph import InstanceKey
+from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.plain_images import is_nifti, is_plain_image
 from monai_cxr.tables import FACT_COLUMNS, KEY_COLUMNS, normalise_index, read_table
 
 IMAGE_SUFFIXES = frozenset(

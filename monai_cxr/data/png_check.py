@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from monai_cxr.errors import InputError, SettingsError, UnreadableImage
-from monai_cxr.files import read_radiograph
+from monai_cxr.reading.files import read_radiograph
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -38,7 +38,7 @@ def decodable(path: Path) -> str:
     """Decode a picture.
 
     Returns:
-        ``""``, or the reason code of :func:`monai_cxr.files.read_radiograph`.
+        ``""``, or the reason code of :func:`monai_cxr.reading.files.read_radiograph`.
     """
     try:
         read_radiograph(path)

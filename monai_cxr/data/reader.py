@@ -12,10 +12,10 @@ from monai.config.type_definitions import PathLike
 from monai.data.image_reader import ImageReader
 from numpy.typing import NDArray
 
-from monai_cxr.dicom.pixels import POLICIES
+from monai_cxr.dicom.pixels.grayscale import POLICIES
 from monai_cxr.errors import SettingsError
-from monai_cxr.files import read_for_model, read_radiograph
 from monai_cxr.radiograph import Radiograph
+from monai_cxr.reading.files import read_for_model, read_radiograph
 
 
 class RadiographReader(ImageReader):

@@ -16,19 +16,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.dicom import decoding, parsing, presentation
-from monai_cxr.dicom.attributes import HeaderFacts
-from monai_cxr.dicom.color import gray_of_color, palette_to_rgb
-from monai_cxr.dicom.pixels import (
+from monai_cxr.dicom.header.attributes import HeaderFacts
+from monai_cxr.dicom.pixels import decoding, presentation
+from monai_cxr.dicom.pixels.grayscale import (
     Codes,
     Grayscale,
     modality_values,
     render,
     stored_values,
 )
-from monai_cxr.dicom.quality import sampled
+from monai_cxr.dicom.pixels.palette import palette_to_rgb
+from monai_cxr.dicom.pixels.window import Window, apply_window
 from monai_cxr.dicom.reader import DicomFile
-from monai_cxr.dicom.window import Window, apply_window
+from monai_cxr.picture.gray import gray_of_color
+from monai_cxr.picture.quality import sampled
+from monai_cxr.picture.quiet import quiet
 from monai_cxr.radiograph import Radiograph, ViewPosition
 
 _LEVELS = 65536
@@ -128,7 +130,7 @@ def display_dicom(dicom: DicomFile) -> DisplayFilm:
     """
     parsed, facts = dicom.parsed, dicom.facts
     cells = decoding.decode(parsed, facts)
-    with parsing.quiet():
+    with quiet():
         if facts.photometric_interpretation == "PALETTE COLOR":
             cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
         if cells.ndim == 2:

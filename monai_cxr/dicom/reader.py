@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.dicom import decoding, parsing, presentation, reduction
-from monai_cxr.dicom.attributes import HeaderFacts, header_facts
-from monai_cxr.dicom.color import gray_of_color, palette_to_rgb
-from monai_cxr.dicom.pixels import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
-from monai_cxr.dicom.quality import measure, sampled
+from monai_cxr.dicom.header import parsing
+from monai_cxr.dicom.header.attributes import HeaderFacts, header_facts
+from monai_cxr.dicom.pixels import decoding, presentation, reduction
+from monai_cxr.dicom.pixels.grayscale import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
+from monai_cxr.dicom.pixels.palette import palette_to_rgb
 from monai_cxr.errors import UnsupportedImage
+from monai_cxr.picture.gray import gray_of_color
+from monai_cxr.picture.quality import measure, sampled
+from monai_cxr.picture.quiet import quiet
 from monai_cxr.radiograph import Radiograph
 
 
@@ -36,7 +39,7 @@ def open_dicom(data: bytes) -> DicomFile:
         UnreadableImage: If it is no DICOM file, or its header is damaged.
     """
     parsed = parsing.parse(data)
-    with parsing.quiet():
+    with quiet():
         return DicomFile(parsed, header_facts(parsed.dataset))
 
 
@@ -74,7 +77,7 @@ def read_opened(
         policy: Which values of interest to show.
         frame: Which frame.
         min_side: Decode JPEG 2000 at reduced resolution where the shorter side keeps so many
-            pixels; see :mod:`monai_cxr.dicom.reduction`. None: exactly.
+            pixels; see :mod:`monai_cxr.dicom.pixels.reduction`. None: exactly.
     """
     facts = dicom.facts
     if frame is None and facts.n_frames > 1:
@@ -121,7 +124,7 @@ def _reduced(
     if min_side is None:
         return None, 1
     parsed = dicom.parsed
-    with parsing.quiet():
+    with quiet():
         chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
         found = reduction.decode_reduced(
             parsed, dicom.facts, chain, policy, min_side=min_side, frame=frame
@@ -137,7 +140,7 @@ def _reduced(
 def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolicy) -> Rendering:
     parsed, facts = dicom.parsed, dicom.facts
     bits = facts.bits_stored if facts.bits_stored > 8 else None
-    with parsing.quiet():
+    with quiet():
         if facts.photometric_interpretation == "PALETTE COLOR":
             cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
             bits = 16

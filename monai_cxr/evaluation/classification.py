@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from monai_cxr.evaluation.intervals import (
+from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.intervals import (
     BootstrapPlan,
     patient_codes,
     percentile_interval,
     share_interval,
 )
-from monai_cxr.evaluation.json_values import interval_to_json
-from monai_cxr.evaluation.logits import sigmoid
-from monai_cxr.evaluation.predictions import PredictionSet
-from monai_cxr.evaluation.replicates import Weights, replicate
+from monai_cxr.evaluation.statistics.logits import sigmoid
+from monai_cxr.evaluation.statistics.replicates import Weights, replicate
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation.conformal import risk_coverage_curve
 from monai_cxr.evaluation.decision_curve import decision_curve
-from monai_cxr.evaluation.discrimination import (
+from monai_cxr.evaluation.decisions.conformal import risk_coverage_curve
+from monai_cxr.evaluation.json_values import numbers
+from monai_cxr.evaluation.statistics.discrimination import (
     cumulative_counts,
     precision_recall_curve_of,
     roc_curve_of,
 )
-from monai_cxr.evaluation.json_values import numbers
-from monai_cxr.evaluation.reliability import ReliabilityCurve, reliability_curve
+from monai_cxr.evaluation.statistics.reliability import ReliabilityCurve, reliability_curve
 
 Floats = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_cxr.evaluation.discrimination import known
-from monai_cxr.evaluation.rates import rates_at
+from monai_cxr.evaluation.statistics.discrimination import known
+from monai_cxr.evaluation.statistics.rates import rates_at
 
 Floats = NDArray[np.float64]
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.calibration import Calibrator
-from monai_cxr.evaluation.decision_rules import DecisionRules
-from monai_cxr.evaluation.intervals import FEWEST_REPLICATES
-from monai_cxr.evaluation.predictions import PredictionSet
+from monai_cxr.evaluation.calibration.calibrator import Calibrator
+from monai_cxr.evaluation.decisions.decision_rules import DecisionRules
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.intervals import FEWEST_REPLICATES
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]

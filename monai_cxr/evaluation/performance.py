@@ -9,19 +9,32 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation import discrimination, reliability
-from monai_cxr.evaluation.calibration import Calibrator
+from monai_cxr.evaluation.calibration.calibrator import Calibrator
 from monai_cxr.evaluation.classification import classify
-from monai_cxr.evaluation.conformal import ConformalRule, check_conformal
 from monai_cxr.evaluation.curves import finding_curves
-from monai_cxr.evaluation.decision_rules import DecisionRules
+from monai_cxr.evaluation.decisions.conformal import ConformalRule, check_conformal
+from monai_cxr.evaluation.decisions.decision_rules import DecisionRules
+from monai_cxr.evaluation.decisions.operating_points import (
+    CheckedOperatingPoint,
+    check_operating_points,
+    prevalence_what_if,
+)
 from monai_cxr.evaluation.gaps import (
     calibration_overlap,
     finding_gaps,
     rules_overlap,
     too_few_for_intervals,
 )
-from monai_cxr.evaluation.intervals import (
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.results import (
+    Aggregate,
+    AnyFinding,
+    EvaluationIdentity,
+    FindingPerformance,
+    Performance,
+)
+from monai_cxr.evaluation.statistics import discrimination, reliability
+from monai_cxr.evaluation.statistics.intervals import (
     BootstrapPlan,
     centred_interval,
     delong,
@@ -29,25 +42,12 @@ from monai_cxr.evaluation.intervals import (
     patient_codes,
     percentile_interval,
 )
-from monai_cxr.evaluation.logits import sigmoid
-from monai_cxr.evaluation.operating_points import (
-    CheckedOperatingPoint,
-    check_operating_points,
-    prevalence_what_if,
-)
-from monai_cxr.evaluation.predictions import PredictionSet
-from monai_cxr.evaluation.replicates import (
+from monai_cxr.evaluation.statistics.logits import sigmoid
+from monai_cxr.evaluation.statistics.replicates import (
     Statistic,
     compile_calibration_errors,
     compile_ranking,
     replicate,
-)
-from monai_cxr.evaluation.results import (
-    Aggregate,
-    AnyFinding,
-    EvaluationIdentity,
-    FindingPerformance,
-    Performance,
 )
 from monai_cxr.evaluation.subgroups import (
     DEFAULT_DIMENSIONS,

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monai_cxr.evaluation.classification import Classification
-from monai_cxr.evaluation.conformal import ConformalCheck
 from monai_cxr.evaluation.curves import FindingCurves
+from monai_cxr.evaluation.decisions.conformal import ConformalCheck
+from monai_cxr.evaluation.decisions.operating_points import CheckedOperatingPoint
 from monai_cxr.evaluation.json_values import interval_to_json, number
-from monai_cxr.evaluation.operating_points import CheckedOperatingPoint
-from monai_cxr.evaluation.reliability import BrierParts
+from monai_cxr.evaluation.statistics.reliability import BrierParts
 from monai_cxr.evaluation.subgroups import Subgroup
 from monai_cxr.prediction import Interval
 

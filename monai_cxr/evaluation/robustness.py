@@ -10,11 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.intervals import BootstrapPlan, patient_codes, percentile_interval
 from monai_cxr.evaluation.json_values import interval_to_json
-from monai_cxr.evaluation.predictions import PredictionSet
-from monai_cxr.evaluation.replicates import compile_ranking, replicate
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.intervals import (
+    BootstrapPlan,
+    patient_codes,
+    percentile_interval,
+)
+from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
 from monai_cxr.evaluation.subgroups import mean_over_findings
 from monai_cxr.prediction import Interval, OperatingPoint
 

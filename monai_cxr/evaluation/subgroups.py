@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.intervals import percentile_interval
 from monai_cxr.evaluation.json_values import interval_to_json
-from monai_cxr.evaluation.predictions import PredictionSet
-from monai_cxr.evaluation.replicates import Ranking, compile_ranking
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.intervals import percentile_interval
+from monai_cxr.evaluation.statistics.replicates import Ranking, compile_ranking
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import FACT_COLUMNS
 

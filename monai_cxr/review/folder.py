@@ -11,12 +11,12 @@ from pathlib import Path
 
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.folder import film_paths
-from monai_cxr.dicom.parsing import is_dicom
+from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import BundleError, InputError, SettingsError, UnsupportedImage
-from monai_cxr.files import read_bytes
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
+from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 
 _LOOK_AGAIN_SECONDS = 2.0

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.errors import DeliveryError, UnreadableImage
-from monai_cxr.files import read_bytes
 from monai_cxr.prediction import Prediction, study_prediction
 from monai_cxr.radiograph import ViewPosition
+from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 from monai_cxr.review.words import SCOPE_REASONS
 from monai_cxr.screening.ledger import Ledger, counts, jobs, quarantine, worklist

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from monai_cxr.bundle.explanation import heat_share
+from monai_cxr.bundle.explaining.explanation import heat_share
+from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.saliency import saliency
 from monai_cxr.dicom.display import DisplayFilm, levels
-from monai_cxr.files import read_display, read_radiograph
+from monai_cxr.reading.files import read_display, read_radiograph
 
 HEAT_SIDE = 192
 """Longer side of a heatmap; the network's own map is far coarser."""
@@ -78,7 +78,8 @@ def hot_box(share: NDArray[np.float32]) -> tuple[float, float, float, float] | N
     """The box around the hottest place of a map: all that touches its peak and is half as hot.
 
     Args:
-        share: Shape (rows, columns), [0, 1]; see :func:`monai_cxr.bundle.explanation.heat_share`.
+        share: Shape (rows, columns), [0, 1]; see
+            :func:`monai_cxr.bundle.explaining.explanation.heat_share`.
 
     Returns:
         (x, y, width, height) as shares of the film's columns and rows, or None for a map without

@@ -11,11 +11,11 @@ from typing import Any
 
 import jsonschema
 
-from monai_cxr.evaluation.conformal import ConformalRule
+from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.evaluation.json_values import interval_from_json
-from monai_cxr.evaluation.performance_schema import PERFORMANCE_SCHEMA
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Interval
+from monai_cxr.report.performance_schema import PERFORMANCE_SCHEMA
 from monai_cxr.review.cases import urgency_of
 from monai_cxr.review.words import percent
 

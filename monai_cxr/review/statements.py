@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from monai_cxr.evaluation.conformal import FLAGS, ConformalRule
-from monai_cxr.evaluation.predictive_values import AtPrevalence, at_prevalence
+from monai_cxr.evaluation.decisions.conformal import FLAGS, ConformalRule
+from monai_cxr.evaluation.statistics.predictive_values import AtPrevalence, at_prevalence
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import FindingScore, Interval, OperatingPoint, Prediction
 from monai_cxr.review.cases import urgency_of

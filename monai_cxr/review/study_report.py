@@ -13,8 +13,8 @@ from PIL import Image
 
 from monai_cxr.dicom.display import levels
 from monai_cxr.errors import InputError
-from monai_cxr.files import read_display
 from monai_cxr.prediction import ModelIdentity
+from monai_cxr.reading.files import read_display
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import FindingReview
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, summary_words

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai_cxr.evaluation.predictive_values import AtPrevalence, at_prevalence
+from monai_cxr.evaluation.statistics.predictive_values import AtPrevalence, at_prevalence
 from monai_cxr.prediction import Interval
 from monai_cxr.review.performance_file import PerformanceFile
 from monai_cxr.review.words import percent

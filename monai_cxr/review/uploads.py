@@ -9,11 +9,11 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.dicom.parsing import is_dicom
+from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
-from monai_cxr.files import read_display
 from monai_cxr.radiograph import InstanceKey
+from monai_cxr.reading.files import read_display
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus
 
 _MOST = 8

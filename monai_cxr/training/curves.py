@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
-from monai_cxr.evaluation.plot_frame import PLOT_STYLE, Scale
+from monai_cxr.report.plot_frame import PLOT_STYLE, Scale
 from monai_cxr.tables import write_atomically
 
 WIDTH, HEIGHT, LEFT, TOP = 280.0, 170.0, 52.0, 40.0

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from monai_cxr.bundle.config import find_bundle, read_config
-from monai_cxr.bundle.torch_runtime import open_torch
+from monai_cxr.bundle.engines.torch_engine import open_torch
 from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch
 from monai_cxr.errors import SettingsError
 from monai_cxr.training.losses import FindingLoss

@@ -9,7 +9,7 @@ import torch
 
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME
-from monai_cxr.bundle.torch_runtime import read_weights
+from monai_cxr.bundle.engines.torch_engine import read_weights
 from monai_cxr.networks.pretrained import is_published, published_weights
 from monai_cxr.networks.weights import fit_state
 from monai_cxr.training.distributed import plain

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from monai_cxr.bundle.digests import file_digest
-from monai_cxr.bundle.engine_rates import processor
+from monai_cxr.bundle.engines.rates import processor
 from monai_cxr.data.samplers import film_weights
 from monai_cxr.tables import columns_array, write_atomically
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels

@@ -16,9 +16,9 @@ import pandas as pd
 from rich.console import Console
 
 from monai_cxr.bundle.config import check_settings, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.bundle.presets import expand_settings
-from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.findings import FINDINGS

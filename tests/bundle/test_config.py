@@ -95,7 +95,7 @@ class TestTargets:
             "monai_cxr.bundle.config.shutil.rmtree",
             "monai_cxr.training.workflow.subprocess.run",
             "torch.utils.data.dataloader.os.system",
-            "monai_cxr.bundle.torch_runtime.torch.load",
+            "monai_cxr.bundle.engines.torch_engine.torch.load",
         ],
     )
     def test_forbidden(self, name):

@@ -13,7 +13,7 @@ from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.tta import VIEWS
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.files import read_radiograph
+from monai_cxr.reading.files import read_radiograph
 from monai_cxr.tables import columns_array, logit_column, probability_column
 
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from monai_cxr.bundle import inference
+from monai_cxr.bundle.engines.runtime import NetworkOutput
 from monai_cxr.bundle.inference import input_table, predict_chunks, predict_table
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.runtime import NetworkOutput
 from monai_cxr.errors import InvalidBundle, InvalidTable
-from monai_cxr.files import read_for_model
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.reading.files import read_for_model
 from monai_cxr.tables import (
     QUALITY_COLUMNS,
     cam_column,

@@ -13,10 +13,10 @@ import pytest
 from monai_cxr.bundle.config import read_config, write_config
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import InvalidBundle
-from monai_cxr.evaluation.calibration import read_calibrator
-from monai_cxr.files import read_radiograph
+from monai_cxr.evaluation.calibration.calibrator import read_calibrator
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import Interval, OperatingPoint
+from monai_cxr.reading.files import read_radiograph
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from monai_cxr.bundle.digests import write_digests
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package, verify
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
-from monai_cxr.evaluation.calibration import (
+from monai_cxr.evaluation.calibration.calibrator import (
     read_calibrator,
     training_weights_calibrator,
     write_calibrator,
 )
-from monai_cxr.evaluation.operating_points import read_operating_points
+from monai_cxr.evaluation.decisions.operating_points import read_operating_points
 from monai_cxr.findings import FINDING_NAMES
 
 

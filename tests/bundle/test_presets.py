@@ -7,8 +7,8 @@ import json
 import pytest
 
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.presets import expand_settings, read_preset
-from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.errors import SettingsError
 
 SOURCE = find_bundle("chest_xray_classification")

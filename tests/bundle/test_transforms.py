@@ -10,7 +10,10 @@ from ignite.engine import Engine
 
 from monai_cxr.bundle.transforms import CalibratedProbabilitiesd, FindingsSaver
 from monai_cxr.errors import NotCalibrated
-from monai_cxr.evaluation.calibration import training_weights_calibrator, write_calibrator
+from monai_cxr.evaluation.calibration.calibrator import (
+    training_weights_calibrator,
+    write_calibrator,
+)
 
 FINDINGS = ("Mass", "Nodule")
 

@@ -16,8 +16,8 @@ from PIL import Image
 from monai_cxr.data.cache import BLOCK, BLOCKS_NAME, FILMS_NAME, CacheSettings, FilmCache
 from monai_cxr.data.cache_build import build_cache
 from monai_cxr.errors import InvalidTable, SettingsError, UnreadableImage
-from monai_cxr.files import read_radiograph
 from monai_cxr.preprocessing import prepare
+from monai_cxr.reading.files import read_radiograph
 
 SETTINGS = CacheSettings(16)
 

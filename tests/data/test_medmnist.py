@@ -7,8 +7,8 @@ import pytest
 
 from monai_cxr.data.medmnist import index_medmnist
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.files import read_radiograph
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.reading.files import read_radiograph
 
 
 def archive(path, classes: int = 2, columns: int = 1, **changes):

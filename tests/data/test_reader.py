@@ -4,9 +4,9 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImage, LoadImaged
 from PIL import Image
 
 from monai_cxr.data.reader import RadiographReader
-from monai_cxr.dicom.synthetic import synthetic_dicom
 from monai_cxr.errors import SettingsError, UnsupportedImage
-from monai_cxr.files import read_radiograph
+from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.reading.files import read_radiograph
 
 STORED = np.linspace(0, 4095, 40 * 30).reshape(40, 30).astype(np.uint16)
 SECRET = {"PatientID": "SECRET", "PatientName": "DOE^JANE", "ImagerPixelSpacing": [0.1, 0.2]}

@@ -10,8 +10,8 @@ from monai.transforms import Compose, LoadImaged
 
 from monai_cxr.data.transforms import PrepareRadiographd
 from monai_cxr.errors import SettingsError, UnsupportedImage
-from monai_cxr.files import read_radiograph
 from monai_cxr.preprocessing import RESIZE_POLICIES, normalise, prepare
+from monai_cxr.reading.files import read_radiograph
 
 # MONAI's LoadImage makes every reader it knows, also those of absent packages.
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from monai_cxr.dicom.display import Preset, levels
-from monai_cxr.dicom.synthetic import lut_item, sequence, synthetic_dicom
-from monai_cxr.dicom.window import Window, apply_window
+from monai_cxr.dicom.pixels.window import Window, apply_window
 from monai_cxr.errors import UnreadableImage
-from monai_cxr.files import read_display, read_radiograph
+from monai_cxr.phantom.synthetic import lut_item, sequence, synthetic_dicom
+from monai_cxr.reading.files import read_display, read_radiograph
 
 PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2")
 DEPTHS = ((8, False), (12, False), (12, True), (16, False), (16, True))

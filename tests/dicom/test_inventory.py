@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
-from monai_cxr.files import read_for_model, read_radiograph
+from monai_cxr.reading.files import read_for_model, read_radiograph
 
 ACCEPTED = {
     "udacity_test1.dcm": (),

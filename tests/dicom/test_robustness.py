@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monai_cxr.dicom import decoding, parsing
-from monai_cxr.dicom.codestream import codestream_size
-from monai_cxr.dicom.inflation import inflate
+from monai_cxr.dicom.pixels import decoding
+from monai_cxr.dicom.pixels.codestream import codestream_size
 from monai_cxr.dicom.reader import read_dicom
-from monai_cxr.dicom.synthetic import synthetic_dicom
 from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
+from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.picture.inflation import inflate
+from monai_cxr.picture.quiet import quiet
 
 RAMP = np.linspace(0, 4095, 64 * 48).round().reshape(64, 48).astype(np.uint16)
 TWELVE = {"BitsStored": 12, "HighBit": 11}
@@ -199,7 +200,7 @@ class TestCodestream:
 
 
 def test_warnings_and_log_lines_stay_in(caplog, recwarn):
-    with parsing.quiet():
+    with quiet():
         file = synthetic_dicom(RAMP, PatientAge="SECRET", WindowCenter="1", **TWELVE)
     read_dicom(file.replace(b"SECRET", b"SECRE\xff"))
     assert "SECRE" not in caplog.text

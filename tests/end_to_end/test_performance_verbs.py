@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from monai_cxr import cli
-from monai_cxr.bundle import bench_films
-from monai_cxr.bundle.engine_rates import cache_file
-from monai_cxr.bundle.openvino_runtime import offers_bf16
+from monai_cxr.bundle.bench import films as bench_films
+from monai_cxr.bundle.engines.openvino_engine import offers_bf16
+from monai_cxr.bundle.engines.rates import cache_file
 
 
 @pytest.fixture(autouse=True)

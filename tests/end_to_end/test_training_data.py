@@ -10,7 +10,7 @@ from PIL import Image
 
 from monai_cxr import cli
 from monai_cxr.bundle.config import parse_setting
-from monai_cxr.evaluation.predictions import load_predictions
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.tables import read_table
 from monai_cxr.training import workflow
 

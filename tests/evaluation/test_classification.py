@@ -12,12 +12,12 @@ from evaluation_data import made_up_table
 from jsonschema import Draft202012Validator
 from sklearn import metrics
 
-from monai_cxr.evaluation.calibration import fit_calibrator
-from monai_cxr.evaluation.decision_rules import choose_rules
+from monai_cxr.evaluation.calibration.calibrator import fit_calibrator
+from monai_cxr.evaluation.decisions.decision_rules import choose_rules
 from monai_cxr.evaluation.performance import evaluate
-from monai_cxr.evaluation.performance_schema import PERFORMANCE_SCHEMA
-from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
+from monai_cxr.report.files import write_report
+from monai_cxr.report.performance_schema import PERFORMANCE_SCHEMA
 
 CLASSES = ("Normal", "Bacterial", "Viral")
 

@@ -14,9 +14,9 @@ from statsmodels.stats.multitest import multipletests
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.comparison import compare, write_comparison
-from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.intervals import delong_covariance
-from monai_cxr.evaluation.significance import bootstrap_p, delong_p, holm
+from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.intervals import delong_covariance
+from monai_cxr.evaluation.statistics.significance import bootstrap_p, delong_p, holm
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ class TestSignificance:
         assert math.isnan(bootstrap_p(0.1, [np.nan] * 10 + [0.1] * 10))
 
     def test_the_bootstrap_agrees_with_delong_on_independent_images(self):
-        from monai_cxr.evaluation.intervals import BootstrapPlan
-        from monai_cxr.evaluation.replicates import compile_ranking, replicate
+        from monai_cxr.evaluation.statistics.intervals import BootstrapPlan
+        from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
 
         rng = np.random.default_rng(3)
         y = (rng.random(600) < 0.3).astype(float)

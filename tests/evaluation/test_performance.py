@@ -11,15 +11,15 @@ from jsonschema import Draft202012Validator
 from sklearn import metrics
 
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.calibration import fit_calibrator
-from monai_cxr.evaluation.conformal import fit_conformal
-from monai_cxr.evaluation.operating_points import choose_operating_points
+from monai_cxr.evaluation.calibration.calibrator import fit_calibrator
+from monai_cxr.evaluation.decisions.conformal import fit_conformal
+from monai_cxr.evaluation.decisions.operating_points import choose_operating_points
 from monai_cxr.evaluation.performance import evaluate
-from monai_cxr.evaluation.performance_schema import PERFORMANCE_SCHEMA
-from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.evaluation.reliability import expected_calibration_error
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import EvaluationIdentity
+from monai_cxr.evaluation.statistics.reliability import expected_calibration_error
 from monai_cxr.evaluation.subgroups import LEAST_PATIENTS
+from monai_cxr.report.performance_schema import PERFORMANCE_SCHEMA
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.discrimination import auroc
-from monai_cxr.evaluation.perturbation import PERTURBATIONS, compress, rotate
 from monai_cxr.evaluation.robustness import (
     robustness_curve,
     robustness_table,
     robustness_to_json,
 )
+from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.perturbation import PERTURBATIONS, compress, rotate
 from monai_cxr.prediction import Interval, OperatingPoint
 
 

@@ -9,8 +9,11 @@ import torch
 
 from monai_cxr.bundle.config import copy_bundle, read_config
 from monai_cxr.bundle.digests import write_digests
-from monai_cxr.bundle.torch_runtime import build_network
-from monai_cxr.evaluation.calibration import training_weights_calibrator, write_calibrator
+from monai_cxr.bundle.engines.torch_engine import build_network
+from monai_cxr.evaluation.calibration.calibrator import (
+    training_weights_calibrator,
+    write_calibrator,
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from monai_cxr.bundle.config import (
     copy_bundle,
     read_config,
 )
+from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.torch_runtime import build_network
-from monai_cxr.files import read_radiograph
 from monai_cxr.preprocessing import normalise, prepare
+from monai_cxr.reading.files import read_radiograph
 from monai_cxr.training.metrics import per_finding_auroc
 
 pytestmark = MARKS

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from monai_cxr.bundle.export_formats import file_names, write_network
-from monai_cxr.bundle.torch_runtime import ObservedNetwork
+from monai_cxr.bundle.engines.torch_engine import ObservedNetwork
+from monai_cxr.bundle.exporting.formats import file_names, write_network
 from monai_cxr.networks import build
 from monai_cxr.networks.small import MeanTo
 

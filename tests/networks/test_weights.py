@@ -75,8 +75,8 @@ def test_weights_of_torchxrayvision_fit_its_bundle():
     import torchxrayvision as xrv
 
     from monai_cxr.bundle.config import find_bundle, read_config
-    from monai_cxr.bundle.published import OUTPUTS
-    from monai_cxr.bundle.torch_runtime import build_network
+    from monai_cxr.bundle.engines.torch_engine import build_network
+    from monai_cxr.bundle.pretrained import OUTPUTS
 
     config = read_config(find_bundle("chest_xray_xrv"), "inference")
     theirs, ours = xrv.models.DenseNet().eval(), build_network(config).eval()

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from dicom_peers import OrthancServer, free_port, running_orthanc
 
-from monai_cxr.screening.dicom_network import AllowedSender
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.ledger import Ledger, open_ledger
-from monai_cxr.screening.listener_settings import ListenerSettings
-from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import StorageScp
+from monai_cxr.screening.network.dicom_network import AllowedSender
+from monai_cxr.screening.settings.listener import ListenerSettings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,12 +13,12 @@ from dicom_peers import ORTHANC_USER
 from typer.testing import CliRunner
 
 from monai_cxr.cli import app
-from monai_cxr.dicom.instances import DicomInstance
+from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening import storage_scu
-from monai_cxr.screening.archive_pacs import pacs_archive
-from monai_cxr.screening.dicom_network import Peer
-from monai_cxr.screening.spool import SpoolFull
+from monai_cxr.screening.archive.pacs import pacs_archive
+from monai_cxr.screening.arriving.spool import SpoolFull
+from monai_cxr.screening.network import storage_scu
+from monai_cxr.screening.network.dicom_network import Peer
 
 DAYS = (date(2024, 5, 1), date(2024, 5, 2))
 

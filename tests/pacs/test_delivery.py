@@ -17,16 +17,23 @@ from dicom_peers import ORTHANC_USER, free_port
 from pacs_films import film_bytes
 from pynetdicom import AE, evt
 
-from monai_cxr.dicom.instances import DicomInstance
+from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import DeliveryError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
-from monai_cxr.screening import dicomweb, intake, storage_scu
-from monai_cxr.screening.delivery import DicomWeb, Folder, Pacs, deliver_batch, report_builder
-from monai_cxr.screening.dicom_network import Peer
+from monai_cxr.screening.arriving import intake
+from monai_cxr.screening.delivering.delivery import (
+    DicomWeb,
+    Folder,
+    Pacs,
+    deliver_batch,
+    report_builder,
+)
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.records import Outcome
-from monai_cxr.screening.storage_scu import Answer
+from monai_cxr.screening.network import dicomweb, storage_scu
+from monai_cxr.screening.network.dicom_network import Peer
+from monai_cxr.screening.network.storage_scu import Answer
 
 MODEL = ModelIdentity("chest_model", "1.2.0", "ab" * 32)
 BUILDERS = {"sr": report_builder({})}

@@ -13,15 +13,16 @@ from dicom_peers import ORTHANC_USER, free_port
 from pacs_films import film_bytes
 
 from monai_cxr.cli import app
-from monai_cxr.dicom.instances import DicomInstance
+from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import DeliveryError, SettingsError
-from monai_cxr.screening import intake, storage_scu
-from monai_cxr.screening.dicom_network import AllowedSender, Peer
-from monai_cxr.screening.dicomweb import DicomWebServer, FoundInstance
+from monai_cxr.screening.arriving import intake
+from monai_cxr.screening.arriving.pull import DicomWebSource, pull
+from monai_cxr.screening.arriving.query_retrieve import QueryRetrieve
 from monai_cxr.screening.ledger import jobs, open_ledger
-from monai_cxr.screening.pull import DicomWebSource, pull
-from monai_cxr.screening.query_retrieve import QueryRetrieve
-from monai_cxr.screening.settings import settings_of
+from monai_cxr.screening.network import storage_scu
+from monai_cxr.screening.network.dicom_network import AllowedSender, Peer
+from monai_cxr.screening.network.dicomweb import DicomWebServer, FoundInstance
+from monai_cxr.screening.settings.checks import settings_of
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
 NUMBERS = {date(2025, 3, 1): (601, 602), date(2025, 3, 3): (603,), date(2025, 3, 9): (604,)}

@@ -15,14 +15,14 @@ from pynetdicom.presentation import build_context
 from raw_store import store_raw
 from store_scu import associate, encoded, send
 
-from monai_cxr.dicom import elements
-from monai_cxr.dicom.parsing import quiet
+from monai_cxr.dicom.header import elements
+from monai_cxr.dicom.header.scope import is_radiograph_class
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.dicom.scope import is_radiograph_class
 from monai_cxr.errors import InputError
+from monai_cxr.picture.quiet import quiet
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.arriving.storage_scp import RESULT_CLASSES
 from monai_cxr.screening.ledger import jobs, quarantine
-from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import RESULT_CLASSES
 
 
 class TestDcmtk:

@@ -21,15 +21,15 @@ from pynetdicom.presentation import build_context
 from raw_store import store_raw
 from store_scu import DX, associate, encoded, send
 
-from monai_cxr.dicom.structured_report import ReportedFilm, structured_report
+from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
-from monai_cxr.screening.dicom_network import AllowedSender
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.ledger import jobs, quarantine
-from monai_cxr.screening.listener_settings import ListenerSettings
-from monai_cxr.screening.spool import Spool
-from monai_cxr.screening.storage_scp import StorageScp
+from monai_cxr.screening.network.dicom_network import AllowedSender
+from monai_cxr.screening.settings.listener import ListenerSettings
 
 
 class TestDurable:
@@ -132,7 +132,7 @@ class TestBadInput:
     def test_ledger_away(self, taken, monkeypatch):
         from sqlalchemy.exc import OperationalError
 
-        from monai_cxr.screening import intake
+        from monai_cxr.screening.arriving import intake
 
         def broken(*_args, **_options):
             raise OperationalError("insert", {}, Exception("gone"))

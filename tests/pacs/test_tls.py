@@ -10,11 +10,11 @@ from dicom_peers import program
 from pacs_films import film_bytes
 from tls_files import make_tls_files
 
-from monai_cxr.dicom.instances import DicomInstance
+from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import DeliveryError, SettingsError
-from monai_cxr.screening import storage_scu
-from monai_cxr.screening.dicom_network import Peer, TlsFiles, client_tls
 from monai_cxr.screening.ledger import jobs
+from monai_cxr.screening.network import storage_scu
+from monai_cxr.screening.network.dicom_network import Peer, TlsFiles, client_tls
 
 
 @pytest.fixture(scope="module")

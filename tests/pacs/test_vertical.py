@@ -11,13 +11,13 @@ import sr_walker as walker
 from dicom_peers import ORTHANC_USER, errors_of_dciodvfy, program
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.dicom.instances import DicomInstance
-from monai_cxr.screening import dicomweb, storage_scu
-from monai_cxr.screening.delivery import DicomWeb, Pacs, deliver_batch, report_builder
-from monai_cxr.screening.dicom_network import Peer
-from monai_cxr.screening.heatmaps import heatmap_builders
+from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.screening.delivering.delivery import DicomWeb, Pacs, deliver_batch, report_builder
 from monai_cxr.screening.ledger import jobs, outbox, quarantine
-from monai_cxr.screening.worker import WorkerOptions, run_worker
+from monai_cxr.screening.network import dicomweb, storage_scu
+from monai_cxr.screening.network.dicom_network import Peer
+from monai_cxr.screening.working.heatmaps import heatmap_builders
+from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 
 @pytest.mark.slow

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "screening"))  # ledger_data lies there
-
 from ledger_data import finish_all, received
 
 from monai_cxr.errors import DeliveryError, UnreadableImage

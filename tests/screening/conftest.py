@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 from postgres_peer import PostgresServer, is_installed, running_postgres
 
 from monai_cxr.screening.ledger import Ledger, open_ledger
-
-sys.path.insert(0, str(Path(__file__).parent))  # ledger_data lies beside the tests
 
 
 class Clock:

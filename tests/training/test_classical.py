@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from monai_cxr.data.cache import CacheSettings, FilmCache
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.predictions import load_predictions
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.tables import label_column, logit_column, normalise_index, probability_column
 from monai_cxr.training.classical import fit_and_predict
 from monai_cxr.training.image_features import WORDS, film_features

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.packaging import package, verify
 from monai_cxr.bundle.presets import expand_settings, read_preset, without_teacher
-from monai_cxr.bundle.torch_runtime import build_network
 from monai_cxr.data.augmentation import BatchAugmentation
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.training import workflow

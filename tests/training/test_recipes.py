@@ -22,9 +22,9 @@ from monai_cxr.bundle.presets import read_preset
 from monai_cxr.data.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.performance import evaluate
-from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.files import read_radiograph
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.networks.small import LeNet
+from monai_cxr.reading.files import read_radiograph
 from monai_cxr.tables import read_table, write_table
 from monai_cxr.training.failures import causes
 from monai_cxr.training.runs import compare_runs, find_runs

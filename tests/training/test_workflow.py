@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from monai_cxr.bundle.config import find_bundle, read_config, write_config
-from monai_cxr.bundle.torch_runtime import build_network
+from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.data.samplers import film_weights
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("streamlit", reason="The viewer needs the extra 'viewer'.")
-sys.path.insert(0, str(Path(__file__).parent))  # viewer_service lies beside the tests
 
 from viewer_service import READER, analysed, make_client
 

@@ -16,7 +16,7 @@ from clinical_app.settings import (
     read_settings,
 )
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.settings import bundle_of, ledger_of
+from monai_cxr.screening.settings.checks import bundle_of, ledger_of
 
 SECRET = "0123456789abcdef"
 OIDC = {

@@ -16,10 +16,10 @@ from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import Preset, levels
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.evaluation.performance import evaluate
-from monai_cxr.evaluation.predictions import load_predictions
-from monai_cxr.evaluation.report import write_report
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import EvaluationIdentity
-from monai_cxr.files import read_display
+from monai_cxr.reading.files import read_display
+from monai_cxr.report.files import write_report
 from monai_cxr.review.local_store import LocalStore
 
 ENTER, ESCAPE, DOWN = "\ue007", "\ue00c", "\ue015"

@@ -11,12 +11,12 @@ from browser import Browser, Viewer, require_chromium
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import levels
 from monai_cxr.errors import InputError
-from monai_cxr.files import read_display
+from monai_cxr.reading.files import read_display
 from monai_cxr.review.ledger_store import LedgerStore
-from monai_cxr.screening import intake
+from monai_cxr.screening.arriving import intake
+from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import jobs, open_ledger
 from monai_cxr.screening.ledger.records import Outcome
-from monai_cxr.screening.spool import Spool
 
 ENTER = "\ue007"
 REAL_FILMS = ("dwv_gdcm-CR-MONO1-10-chest.dcm", "udacity_test1.dcm")

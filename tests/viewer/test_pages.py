@@ -114,9 +114,9 @@ class TestModelPage:
     def test_with_performance_shows_the_trade(self, service, phantom_index, tmp_path):
         from monai_cxr.bundle.inference import predict_table
         from monai_cxr.evaluation.performance import evaluate
-        from monai_cxr.evaluation.predictions import load_predictions
-        from monai_cxr.evaluation.report import write_report
+        from monai_cxr.evaluation.predictions.prediction_set import load_predictions
         from monai_cxr.evaluation.results import EvaluationIdentity
+        from monai_cxr.report.files import write_report
         from monai_cxr.review.performance_file import find_performance
         from monai_cxr.tables import write_table
 

@@ -18,10 +18,10 @@ from viewer_service import READER, analysed, make_client
 from clinical_app.access import Identity
 from clinical_app.desk import study
 from clinical_app.security import HEADERS
-from monai_cxr.bundle.explanation import heat_share
-from monai_cxr.bundle.saliency import saliency
+from monai_cxr.bundle.explaining.explanation import heat_share
+from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.dicom.display import levels
-from monai_cxr.files import read_display, read_radiograph
+from monai_cxr.reading.files import read_display, read_radiograph
 from monai_cxr.review.worklist import study_name
 
 
@@ -326,7 +326,7 @@ class TestUploads:
         assert service.uploads.case(names[-1]) is not None
 
     def test_out_of_scope_can_be_looked_at(self, service, model):
-        from monai_cxr.dicom.synthetic import synthetic_dicom
+        from monai_cxr.phantom.synthetic import synthetic_dicom
 
         values = np.arange(128 * 128, dtype=np.uint16).reshape(128, 128)
         case = service.uploads.add(synthetic_dicom(values, ViewPosition="LL"), model)

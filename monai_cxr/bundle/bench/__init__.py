@@ -1,0 +1,1 @@
+"""Bench: what a machine does with a model, engine by engine."""

@@ -1,0 +1,1 @@
+"""Engines: one protocol, batch to logits, by torch, ONNX Runtime or OpenVINO."""

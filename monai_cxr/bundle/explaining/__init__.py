@@ -1,0 +1,1 @@
+"""Explaining: where in the film a score came from."""

@@ -1,0 +1,128 @@
+"""Explanation: one film, what the model says of it, and where it looked, as pictures and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from monai_cxr.atomic import write_atomically
+from monai_cxr.bundle.explaining.saliency import saliency
+from monai_cxr.bundle.model import BundleModel
+from monai_cxr.prediction import FindingScore
+from monai_cxr.radiograph import Radiograph
+
+# Viridis at eight stops (van der Walt and Smith, CC0): even in lightness, colour-blind safe.
+_STOPS = np.array(
+    [
+        (68, 1, 84),
+        (70, 50, 127),
+        (54, 92, 141),
+        (39, 127, 142),
+        (31, 161, 135),
+        (74, 194, 109),
+        (159, 218, 58),
+        (253, 231, 37),
+    ],
+    dtype=np.float32,
+)
+_OPACITY = 0.55
+_MAX_SIDE = 1024
+
+
+def explain(
+    model: BundleModel,
+    film: Radiograph,
+    out: Path,
+    *,
+    findings: Sequence[str] | None = None,
+    method: str = "cam",
+    n_findings: int = 3,
+) -> dict[str, Any]:
+    """Write a picture a finding, and ``explanation.json``.
+
+    Args:
+        model: A packaged bundle.
+        film: The radiograph.
+        out: Folder.
+        findings: Whose maps; None for the most probable ones.
+        method: See :func:`monai_cxr.bundle.explaining.saliency.saliency`.
+        n_findings: How many, where none are named.
+
+    Returns:
+        What ``explanation.json`` holds: every finding's score; for each map the pixel it points
+        to and the picture's name. It names no patient.
+    """
+    prediction = model.predict([film])[0]
+    ranked = sorted(prediction.scores, key=_rank, reverse=True)
+    chosen = list(findings or [score.finding for score in ranked[:n_findings]])
+    maps = saliency(model, film, chosen, method)
+    content: dict[str, Any] = {
+        "model": {"name": prediction.model.name, "digest": prediction.model.digest},
+        "method": method,
+        "flags": list(film.flags),
+        "findings": {score.finding: _score(score) for score in ranked},
+        "maps": {},
+    }
+    for finding, values in zip(chosen, maps, strict=True):
+        name = f"{finding}.png"
+        write_atomically(out / name, _picture(film.pixels, values).save)
+        row, column = np.unravel_index(int(values.argmax()), values.shape)
+        content["maps"][finding] = {
+            "picture": name,
+            "peak": {"row": int(row), "column": int(column)},
+        }
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(out / "explanation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return content
+
+
+def _rank(score: FindingScore) -> float:
+    return score.logit if np.isnan(score.probability) else score.probability
+
+
+def _score(score: FindingScore) -> dict[str, Any]:
+    probability = None if np.isnan(score.probability) else score.probability
+    return {"probability": probability, "logit": score.logit, "positive": score.positive}
+
+
+def heat_share(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How hot each pixel of a map is, [0, 1]: 0 where it speaks against, 1 where it is hottest."""
+    low, high = max(float(heat.min()), 0.0), float(heat.max())
+    if high <= low:
+        return np.zeros_like(heat)
+    return np.asarray(np.clip((heat - low) / (high - low), 0, 1), dtype=np.float32)
+
+
+def heat_overlay(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The film under its map: nothing where the map speaks against, brightest where it is hottest.
+
+    Args:
+        pixels: Film, shape (rows, columns), [0, 1].
+        heat: Map, same shape.
+
+    Returns:
+        float32, shape (rows, columns, 3), [0, 255].
+    """
+    gray = np.repeat(pixels[:, :, None] * 255, 3, axis=2)
+    share = heat_share(heat)
+    place = share * (len(_STOPS) - 1)
+    lower = np.clip(place.astype(int), 0, len(_STOPS) - 2)
+    part = (place - lower)[:, :, None]
+    color = _STOPS[lower] * (1 - part) + _STOPS[lower + 1] * part
+    opacity = (_OPACITY * share)[:, :, None]
+    return np.asarray(gray * (1 - opacity) + color * opacity, dtype=np.float32)
+
+
+def _picture(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> Image.Image:
+    """The film, and beside it the film under its map."""
+    gray = np.repeat(pixels[:, :, None] * 255, 3, axis=2)
+    both = np.hstack([gray, heat_overlay(pixels, heat)])
+    image = Image.fromarray(both.round().astype(np.uint8))
+    image.thumbnail((2 * _MAX_SIDE, _MAX_SIDE))
+    return image

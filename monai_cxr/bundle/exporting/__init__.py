@@ -1,0 +1,1 @@
+"""Exporting: the network for another engine, with its distance from fp32."""

@@ -1,0 +1,78 @@
+"""Predictions: the arguments that the report verbs share, and the table they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+
+PredictionsArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PREDICTIONS",
+        help="Parquet of predict, or any CSV with an image column and prob_<finding> or "
+        "logit_<finding> columns.",
+    ),
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="nih (ChestX-ray14 v2020), google2019 (adjudicated), or a table with an image "
+        "column, patient_id and a column a finding (or NIH's Data_Entry CSV). Default: "
+        "label_<finding> columns of the predictions."
+    ),
+]
+UncertainOption = Annotated[
+    str,
+    typer.Option(
+        help="What a label of -1 (CheXpert's uncertain) counts as: refuse, unknown, absent or "
+        "present."
+    ),
+]
+OneImageOption = Annotated[
+    bool,
+    typer.Option(
+        "--one-image-a-patient",
+        help="State that no patient has two images, where none are named.",
+    ),
+]
+CalibrationOption = Annotated[Path | None, typer.Option(help="Apply this calibration.json first.")]
+BootstrapOption = Annotated[int, typer.Option(min=0, help="Patient bootstrap replicates.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
+
+
+def scored(
+    predictions: Path,
+    labels: str | None,
+    *,
+    uncertain: str = "refuse",
+    one_image_a_patient: bool = False,
+) -> PredictionSet:
+    """Predictions aligned with the labels that a user named."""
+    from monai_cxr.evaluation.predictions.prediction_set import load_predictions
+
+    truth = None if labels is None else _labels(labels)
+    return load_predictions(
+        predictions,
+        labels=truth,
+        uncertain=uncertain,
+        one_image_a_patient=one_image_a_patient,
+    )
+
+
+def _labels(named: str) -> pd.DataFrame:
+    from monai_cxr.data import chestxray14
+    from monai_cxr.tables import read_table
+
+    if named.casefold() == "nih":
+        return chestxray14.read_labels()
+    if named.casefold() == "google2019":
+        return chestxray14.read_adjudicated()
+    table = read_table(Path(named))
+    return chestxray14.read_labels(named) if "Finding Labels" in table.columns else table

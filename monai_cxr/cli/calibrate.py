@@ -1,0 +1,125 @@
+"""Calibration verbs: calibrate, thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.arguments import (
+    BootstrapOption,
+    CalibrationOption,
+    LabelsOption,
+    OneImageOption,
+    PredictionsArgument,
+    SeedOption,
+    UncertainOption,
+    scored,
+)
+from monai_cxr.cli.output import JsonOption, emit, note, say, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    app.command()(calibrate)
+    app.command()(thresholds)
+
+
+def calibrate(
+    predictions: PredictionsArgument,
+    out: Annotated[Path, typer.Option("--out", help="calibration.json")],
+    labels: LabelsOption = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Force prior_shift, temperature, platt, beta, pooled_beta or isotonic for all "
+            "findings. Default: chosen for each."
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Patient-wise folds.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
+    split: Annotated[str, typer.Option(help="Name of the split, for the provenance.")] = "",
+    uncertain: UncertainOption = "refuse",
+    one_image_a_patient: OneImageOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Fit one calibration a finding, chosen by patient-wise cross-validated log loss.
+
+    On a site's own labelled films this recalibrates a model for the site.
+
+    Example: monai-cxr calibrate val.parquet --out calibration.json
+    """
+    from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator
+
+    data = scored(predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient)
+    calibrator = fit_calibrator(data, method=method, n_folds=folds, seed=seed, split=split)
+    write_calibrator(calibrator, out)
+    if json:
+        emit({**calibrator.to_json(), "out": out})
+        return
+    for sentence in data.notes:
+        note(sentence)
+    rows = [
+        (part.finding, part.n_positive, part.method.replace("_", " "))
+        for part in calibrator.findings
+    ]
+    show("Calibration", ("finding", "positive", "method"), rows)
+    say(f"Calibration: {out}")
+
+
+def thresholds(
+    predictions: PredictionsArgument,
+    out: Annotated[Path, typer.Option("--out", help="operating_points.json")],
+    criterion: Annotated[
+        str,
+        typer.Option(
+            help="sensitivity>=0.90, specificity>=0.90, ppv>=0.3@0.05, npv>=0.99@0.05 (at a site's "
+            "prevalence), youden, net_benefit@0.1"
+        ),
+    ] = "sensitivity>=0.90",
+    conformal: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ALPHA",
+            help="Also calibrate absent, uncertain, present with at most this error in each "
+            "class, e.g. 0.1.",
+        ),
+    ] = None,
+    labels: LabelsOption = None,
+    calibration: CalibrationOption = None,
+    bootstrap: BootstrapOption = 1000,
+    seed: SeedOption = 0,
+    uncertain: UncertainOption = "refuse",
+    one_image_a_patient: OneImageOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Choose operating points, each with its interval, n and criterion.
+
+    Check them on other patients with: monai-cxr evaluate --operating-points.
+
+    Example: monai-cxr thresholds val.parquet --criterion youden --out operating_points.json
+    """
+    from monai_cxr.evaluation.calibration.calibrator import read_calibrator
+    from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
+
+    data = scored(predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient)
+    if calibration is not None:
+        data = read_calibrator(calibration).apply_to(data)
+    rules = choose_rules(data, criterion, alpha=conformal, n_bootstrap=bootstrap, seed=seed)
+    write_rules(rules, out)
+    if json:
+        emit(rules.to_json())
+        return
+    for sentence in data.notes:
+        note(sentence)
+    rows = [
+        (p.finding, p.threshold, str(p.sensitivity), str(p.specificity), p.n_positive, p.n)
+        for p in rules.points
+    ]
+    columns = ("finding", "threshold", "sensitivity", "specificity", "positive", "n")
+    show(criterion, columns, rows)
+    none = [name for name in data.findings if name not in {p.finding for p in rules.points}]
+    if none:
+        say(f"No threshold meets the criterion, or a class is absent: {', '.join(none)}")
+    say(f"Operating points: {out}")

@@ -1,0 +1,19 @@
+"""Screen: the verbs of the screening service and of archives."""
+
+from __future__ import annotations
+
+import typer
+
+from monai_cxr.cli.screen import archive, ledger, pull, service
+
+screen_app = typer.Typer(
+    no_args_is_help=True,
+    help="Screen films durably: an archive once, or a hospital's stream day and night.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    for verbs in (archive, pull, service, ledger):
+        verbs.register(screen_app)
+    app.add_typer(screen_app, name="screen")

@@ -1,0 +1,144 @@
+"""Archive: the verb screen archive."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+from monai_cxr.errors import SettingsError
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb."""
+    app.command()(archive)
+
+
+def archive(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder (searched with its subfolders), text file with one path a line, or table "
+            "with a column path. Or a PACS: https://HOST/ROOT (DICOMweb), dimse://AET@HOST:PORT "
+            "(C-FIND and C-MOVE), or with --settings the name of a pull; then --first and --last.",
+        ),
+    ],
+    bundle: Annotated[str, typer.Option(help="Folder of a bundle, or a bundle's name.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="For results.parquet, sr/, summary.html and the ledger."
+        ),
+    ],
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Films at a time.")] = 8,
+    reports: Annotated[
+        bool, typer.Option("--sr/--no-sr", help="Write a structured report for each film.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use a Ray cluster: its address, 'auto', or 'local' to start one here; then "
+            "--workers is the number of actors.",
+        ),
+    ] = None,
+    first: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: first study date.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: last one, included.")
+    ] = None,
+    listener: Annotated[
+        str,
+        typer.Option(
+            metavar="AET@HOST:PORT",
+            help="dimse: where we take what C-MOVE sends; the PACS must know it.",
+        ),
+    ] = "MONAI_CXR@127.0.0.1:11112",
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PACS: TOML with [[pulls]]; for TLS and passwords."),
+    ] = None,
+    discard: Annotated[
+        bool,
+        typer.Option(
+            "--discard-films/--keep-films",
+            help="PACS: delete each fetched film when it is finished, for an archive that is "
+            "larger than the disk.",
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Screen an archive: every film exactly one result and one structured report.
+
+    Killed or stopped at any instant, the same command goes on with what is missing. What cannot be
+    read or is not a frontal chest radiograph gets a reason code; duplicates are read once. A
+    DICOMweb service may ask for MONAI_CXR_DICOMWEB_USERNAME, _PASSWORD or _TOKEN (variables).
+
+    Example: monai-cxr screen archive /archive/2019 --bundle demo/bundle --out screened --workers 8
+
+    Example: monai-cxr screen archive https://pacs.example/dicom-web --first 2019-01-01
+    --last 2019-12-31 --bundle demo/bundle --out screened
+    """
+    from monai_cxr.screening.archive.archive import (
+        PAGE_NAME,
+        TABLE_NAME,
+        ArchiveOptions,
+        screen_archive,
+    )
+    from monai_cxr.screening.archive.pacs import PacsArchive, is_pacs, pacs_archive
+
+    films: Path | PacsArchive = Path(source)
+    if settings is not None or is_pacs(source):
+        films = pacs_archive(
+            source,
+            first.date() if first else None,
+            last.date() if last else None,
+            listener=listener,
+            settings=settings,
+            discard=discard,
+        )
+    elif first or last:
+        raise SettingsError("--first and --last are of a PACS, but SOURCE is a path.")
+    options = ArchiveOptions(workers, batch_size, reports, device)
+    with progress("files", rate=True) as report:
+        if ray is None:
+            summary = screen_archive(films, bundle, out, options, progress=report)
+        else:
+            from monai_cxr.screening.archive.ray import screen_archive_on_ray
+
+            summary = screen_archive_on_ray(
+                films, bundle, out, options, address=ray, progress=report
+            )
+    numbers = summary.counts
+    n_duplicates = numbers.arrivals.get("duplicate", 0)
+    if json:
+        emit(
+            {
+                "n_scored": numbers.films["completed"],
+                "not_scored": dict(numbers.quarantine),
+                "n_duplicates": n_duplicates,
+                "n_reports": summary.n_reports("delivered"),
+                "n_new": summary.n_new,
+                "seconds": summary.seconds,
+                "model_digest": summary.model_digest,
+                "out": out,
+            }
+        )
+        return
+    rows: list[tuple[str, int]] = [("scored", numbers.films["completed"])]
+    rows += sorted(numbers.quarantine.items(), key=lambda item: -item[1])
+    rows += [("duplicate", n_duplicates)] if n_duplicates else []
+    show("Archive", ("result", "files"), rows)
+    failed = summary.n_reports("failed")
+    if failed:
+        note(f"{failed} structured reports could not be made: monai-cxr screen status shows why.")
+    say(f"{summary.n_new} films in {summary.seconds:.0f} s.")
+    say(f"Results: {out / TABLE_NAME}")
+    say(f"Summary: {out / PAGE_NAME}")

@@ -1,0 +1,235 @@
+"""Ledger verbs: status, retry, quarantine, export, backup, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, progress, say, show
+
+if TYPE_CHECKING:
+    from monai_cxr.screening.ledger import Ledger
+
+SettingsOption = Annotated[
+    Path | None, typer.Option("--settings", metavar="FILE", help="The service's TOML.")
+]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="URL", help="Instead: sqlite:///FILE, a file, or postgresql://..."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to ``screen``."""
+    app.command("status")(status)
+    app.command("retry")(retry)
+    app.command("quarantine")(quarantine)
+    app.command("export")(export)
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+
+
+@contextmanager
+def _ledger(settings: Path | None, url: str | None) -> Iterator[Ledger]:
+    from monai_cxr.errors import SettingsError
+    from monai_cxr.screening.ledger import open_ledger
+    from monai_cxr.screening.settings.checks import read_settings
+
+    if (settings is None) == (url is None):
+        raise SettingsError("Expected one of --settings FILE and --ledger URL.")
+    address = read_settings(settings).ledger.url if settings is not None else str(url)
+    if "://" not in address and not Path(address).is_file():
+        raise SettingsError(f"There is no ledger '{Path(address).name}' here.")
+    with open_ledger(address) as ledger:
+        yield ledger
+
+
+def status(
+    settings: SettingsOption = None, ledger: LedgerOption = None, json: JsonOption = False
+) -> None:
+    """What is in the ledger: queue, results, deliveries, quarantine, audit trail.
+
+    Example: monai-cxr screen status --settings screening.toml
+    """
+    from monai_cxr.screening.ledger import audit, counts, outbox
+
+    with _ledger(settings, ledger) as opened:
+        numbers, trail = counts.count(opened), audit.verify(opened)
+        failures = outbox.deliveries(opened, state="failed", limit=10)
+    deliveries = [
+        {"kind": k, "destination": d, "state": s, "n": n}
+        for (k, d, s), n in numbers.deliveries.items()
+    ]
+    if json:
+        emit(
+            {
+                "films": numbers.films,
+                "arrivals": numbers.arrivals,
+                "deliveries": deliveries,
+                "quarantine": numbers.quarantine,
+                "n_results": numbers.n_results,
+                "n_studies": numbers.n_studies,
+                "n_reviews": numbers.n_reviews,
+                "n_retries": numbers.n_retries,
+                "queue_age_seconds": {str(k): v for k, v in numbers.queue_age_seconds.items()},
+                "audit": {
+                    "n_entries": trail.n_entries,
+                    "head": trail.head,
+                    "is_intact": trail.is_intact,
+                },
+            }
+        )
+        return
+    show("Films", ("state", "films"), list(numbers.films.items()))
+    if deliveries:
+        rows = [(d["kind"], d["destination"], d["state"], d["n"]) for d in deliveries]
+        show("Deliveries", ("kind", "destination", "state", "objects"), rows)
+    if numbers.quarantine:
+        show("Quarantine", ("reason", "objects"), list(numbers.quarantine.items()))
+    if failures:
+        rows_failed = [(f.id, f.destination, f.last_status, f.last_error) for f in failures]
+        show("Failed deliveries", ("id", "destination", "status", "error"), rows_failed)
+    state = "intact" if trail.is_intact else f"BROKEN at entry {trail.broken_at}"
+    say(f"Audit trail: {trail.n_entries} entries, {state}, head {trail.head}")
+
+
+def retry(
+    settings: SettingsOption = None,
+    ledger: LedgerOption = None,
+    delivery: Annotated[
+        list[int] | None, typer.Option(help="Only these deliveries. Default: all.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Try undelivered results again now, also those that were given up.
+
+    Example: monai-cxr screen retry --settings screening.toml
+    """
+    from monai_cxr.screening.ledger import outbox
+
+    with _ledger(settings, ledger) as opened:
+        n = outbox.retry(opened, delivery)
+    emit({"n_retried": n}) if json else say(f"{n} deliveries are due now.")
+
+
+def quarantine(
+    settings: SettingsOption = None,
+    ledger: LedgerOption = None,
+    reason: Annotated[str | None, typer.Option(help="Only entries with this reason.")] = None,
+    release: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="Schedule this film again. Repeatable.")
+    ] = None,
+    dismiss: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="Close this entry. Repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Entries to show.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """Show what could not be screened and why; release or dismiss entries.
+
+    Example: monai-cxr screen quarantine --settings screening.toml --reason lateral
+    """
+    import getpass
+
+    from monai_cxr.screening.ledger import quarantine as entries
+
+    with _ledger(settings, ledger) as opened:
+        n_released = entries.release(opened, release or (), actor=getpass.getuser())
+        n_dismissed = entries.dismiss(opened, dismiss or (), actor=getpass.getuser())
+        found = entries.entries(opened, reason=reason, limit=limit)
+    if json:
+        listed = [
+            {"id": e.id, "sop_uid": e.sop_uid, "reason": e.reason, "message": e.message}
+            for e in found
+        ]
+        emit({"n_released": n_released, "n_dismissed": n_dismissed, "entries": listed})
+        return
+    if release:
+        say(f"{n_released} films are scheduled again.")
+    if dismiss:
+        say(f"{n_dismissed} entries are closed.")
+    rows = [(e.id, e.sop_uid, e.reason, e.message) for e in found]
+    show("Quarantine", ("id", "SOP Instance UID", "reason", "message"), rows)
+
+
+def export(
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Table to write, .parquet or .csv; for messages a folder."),
+    ],
+    settings: SettingsOption = None,
+    ledger: LedgerOption = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table; or fhir (R4 transaction bundles) or hl7 (2.5.1 ORU messages), one file a "
+            "study.",
+        ),
+    ] = "table",
+    json: JsonOption = False,
+) -> None:
+    """Write every film with its result or its reason as a table; or a message for each study.
+
+    Example: monai-cxr screen export --settings screening.toml --out results.parquet
+    """
+    from monai_cxr.errors import SettingsError
+    from monai_cxr.screening.archive.export import export_results
+    from monai_cxr.screening.delivering.study_messages import MESSAGES, export_messages
+
+    if format_ not in ("table", *MESSAGES):
+        known = ", ".join(("table", *MESSAGES))
+        raise SettingsError(f"Expected --format of {known}, but got '{format_}'.")
+    with _ledger(settings, ledger) as opened:
+        if format_ == "table":
+            n = export_results(opened, out)
+            emit({"n_rows": n, "out": out}) if json else say(f"{n} rows: {out}")
+            return
+        with progress("studies") as report:
+            n = export_messages(opened, out, format_, progress=report)
+        emit({"n_messages": n, "out": out}) if json else say(f"{n} messages: {out}")
+
+
+def backup(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The copy.")],
+    settings: SettingsOption = None,
+    ledger: LedgerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy a SQLite ledger while it is in use, and check the copy.
+
+    Example: monai-cxr screen backup --settings screening.toml --out ledger-2026-11-24.sqlite
+    """
+    from monai_cxr.screening.service.backup import back_up
+
+    with _ledger(settings, ledger) as opened:
+        note = back_up(opened, out)
+    if json:
+        emit({"n_entries": note.n_entries, "head": note.head, "out": out})
+    else:
+        say(f"Backup: {out}; audit trail of {note.n_entries} entries, head {note.head}")
+
+
+def restore(
+    copy: Annotated[Path, typer.Argument(metavar="BACKUP", help="A copy made by backup.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the ledger goes.")],
+    json: JsonOption = False,
+) -> None:
+    """Check a backup and put it in place; a ledger that is there is never overwritten.
+
+    Example: monai-cxr screen restore ledger-2026-11-24.sqlite --out ledger.sqlite
+    """
+    from monai_cxr.screening.service.backup import restore as put_back
+
+    note = put_back(copy, out)
+    if json:
+        emit({"n_entries": note.n_entries, "head": note.head, "out": out})
+    else:
+        say(f"Ledger: {out}; audit trail of {note.n_entries} entries, head {note.head}")

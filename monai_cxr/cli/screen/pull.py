@@ -1,0 +1,75 @@
+"""Pull verb: films of a date range out of a PACS, into the queue."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, progress, show
+
+DateOption = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Study date, included.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to ``screen``."""
+    app.command("pull")(pull)
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a pull in the settings.")],
+    first: DateOption,
+    last: DateOption,
+    settings: Annotated[Path, typer.Option(metavar="FILE", help="The service's TOML.")],
+    listen: Annotated[
+        bool,
+        typer.Option(
+            help="Run the listener meanwhile, for C-MOVE; not where 'screen run' runs it."
+        ),
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Fetch the films of a range of study dates by DICOMweb, or by C-FIND and C-MOVE.
+
+    Films land in the queue of 'screen run'. Stopped or broken off, the same command goes on from
+    the day it had reached; what has arrived is not fetched again.
+
+    Example: monai-cxr screen pull archive --first 2026-01-01 --last 2026-01-31 --settings s.toml
+    """
+    from monai_cxr.errors import DeliveryError, SettingsError
+    from monai_cxr.screening.arriving.pull import pull as run_pull
+    from monai_cxr.screening.arriving.spool import GIB, Spool
+    from monai_cxr.screening.ledger import open_ledger
+    from monai_cxr.screening.service.parts import listener_of, pull_source_of
+    from monai_cxr.screening.settings.checks import read_settings
+
+    read = read_settings(settings)
+    tables = {table.name: table for table in read.pulls}
+    if name not in tables:
+        known = ", ".join(tables) or "none; add [[pulls]]"
+        raise SettingsError(f"The settings have no pull '{name}'. Known: {known}.")
+    table = tables[name]
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(read.ledger.url))
+        spool = Spool(read.spool.folder, reserve_bytes=int(read.spool.reserve_gib * GIB))
+        if table.kind == "pacs" and listen:
+            if read.listener is None:
+                raise SettingsError("A pull by C-MOVE needs [listener] in the settings.")
+            stack.enter_context(listener_of(read.listener, ledger, spool))
+        source = pull_source_of(table, ledger, spool)
+        report = stack.enter_context(progress("days"))
+        try:
+            done = run_pull(ledger, source, first.date(), last.date(), progress=report)
+        except DeliveryError as error:
+            raise DeliveryError(
+                f"The PACS does not give its films ({error}). Check its address and what it allows "
+                "us; then repeat the command: it goes on where it stopped."
+            ) from None
+    if json:
+        emit({"days": done.days, "found": done.n_found, "fetched": done.n_fetched})
+        return
+    rows = [("days", done.days), ("films found", done.n_found), ("fetched", done.n_fetched)]
+    show("Pulled", ("what", "count"), rows)

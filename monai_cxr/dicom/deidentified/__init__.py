@@ -1,0 +1,1 @@
+"""Deidentified: films for research that name nobody (PS3.15)."""

@@ -1,0 +1,41 @@
+"""Palette: cells that index a colour table (PS3.3 C.7.9)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from monai_cxr.dicom.header import elements
+from monai_cxr.errors import UnreadableImage
+
+
+def palette_to_rgb(
+    cells: NDArray[np.generic], dataset: Dataset, *, little_endian: bool
+) -> NDArray[np.generic]:
+    """Apply the Palette Color Lookup Tables of PS3.3 C.7.9.
+
+    Returns:
+        uint16, shape (rows, columns, 3).
+
+    Raises:
+        UnreadableImage: ``"damaged_header"`` if a table is missing or malformed.
+    """
+    channels = []
+    for color in ("Red", "Green", "Blue"):
+        stem = f"{color}PaletteColorLookupTable"
+        descriptor = elements.words(dataset, f"{stem}Descriptor", little_endian=little_endian)
+        data = elements.words(dataset, f"{stem}Data", little_endian=little_endian)
+        if descriptor is None or len(descriptor) != 3 or data is None:
+            raise UnreadableImage(
+                f"The {color.lower()} palette (C.7.9) is missing or malformed.",
+                reason="damaged_header",
+            )
+        n_entries, first, bits = int(descriptor[0]) or 65536, int(descriptor[1]), int(descriptor[2])
+        if bits <= 8 and len(data) <= (n_entries + 1) // 2:
+            data = np.stack([data & 0xFF, data >> 8], axis=1).reshape(-1)
+        if bits <= 8:
+            data = data * 257
+        index = np.clip(cells.astype(np.int32) - first, 0, min(n_entries, len(data)) - 1)
+        channels.append(data[index].astype(np.uint16))
+    return np.stack(channels, axis=2)

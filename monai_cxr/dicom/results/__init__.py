@@ -1,0 +1,1 @@
+"""Results: structured reports and secondary captures that go back to the archive."""

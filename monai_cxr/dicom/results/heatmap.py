@@ -1,0 +1,245 @@
+"""Heat map: where the model looked, as a Secondary Capture or a fractional Segmentation.
+
+A Secondary Capture is what every viewer can show; it carries its own caption, because a picture is
+soon seen without its report. The Segmentation is for viewers that lay it over the film.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset
+from pydicom.sr.coding import Code as DicomCode
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
+from monai_cxr.dicom.results.instances import (
+    DicomInstance,
+    derived_uid,
+    film_evidence,
+    header_of,
+    stamp,
+    writing,
+    written,
+)
+from monai_cxr.dicom.results.report_document import equipment
+from monai_cxr.dicom.results.structured_report import ReportedFilm
+from monai_cxr.errors import SettingsError, UnsupportedImage
+from monai_cxr.findings import FINDINGS
+from monai_cxr.optional import require
+from monai_cxr.picture.quiet import keep_quiet
+from monai_cxr.prediction import FindingScore, ModelIdentity
+
+CAPTURE_SERIES_NUMBER = 901
+SEGMENTATION_SERIES_NUMBER = 902
+MAX_SIDE = 1024
+"""Longer side of a Secondary Capture; a heat map holds no finer detail."""
+
+_METHODS = {  # PS3.16 CID 217
+    "cam": DicomCode("130402", "DCM", "Class activation"),
+    "grad_cam": DicomCode("130403", "DCM", "Gradient-weighted class activation"),
+    "occlusion": DicomCode("130404", "DCM", "Saliency"),
+}
+_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
+_CLINICAL_FINDING = DicomCode("404684003", "SCT", "Clinical finding")
+
+
+def heatmap_capture(
+    film: ReportedFilm,
+    picture: NDArray[np.uint8],
+    finding: str,
+    *,
+    method: str = "cam",
+    created: datetime | None = None,
+    transfer_syntax: str = JPEG2000Lossless,
+) -> DicomInstance:
+    """File a picture of a heat map in the film's study, as a Secondary Capture.
+
+    Args:
+        film: The film and its prediction.
+        picture: The film under its map, uint8, shape (rows, columns, 3); in the geometry of the
+            film, of any size.
+        finding: Whose map.
+        method: ``"cam"``, ``"grad_cam"`` or ``"occlusion"``.
+        created: As for :func:`~monai_cxr.dicom.results.structured_report.structured_report`.
+        transfer_syntax: JPEG 2000 Lossless, RLE Lossless, or Explicit VR Little Endian.
+
+    Returns:
+        The Secondary Capture, at most 1024 pixels a side plus its caption.
+
+    Raises:
+        SettingsError: If the picture has another form, or the method or finding is unknown.
+        UnsupportedImage: As for a structured report.
+        MissingDependency: Without the extra ``pacs``.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise SettingsError(
+            "Expected a picture as uint8 of shape (rows, columns, 3), but got "
+            f"{picture.dtype} of shape {picture.shape}."
+        )
+    score, code = film.prediction[finding], _method(method)
+    sc: Any = require("highdicom.sc", extra="pacs")
+    keep_quiet("highdicom")
+    model = film.prediction.model
+    with writing():
+        image = film_evidence(header_of(film.source))
+        kind = f"sc:{score.finding}:{method}"
+        capture = sc.SCImage.from_ref_dataset(
+            image,
+            pixel_array=captioned(picture, _caption(score, model)),
+            # JPEG 2000 transforms colour losslessly on its own (PS3.5 8.2.4).
+            photometric_interpretation="YBR_RCT" if transfer_syntax == JPEG2000Lossless else "RGB",
+            bits_allocated=8,
+            coordinate_system="PATIENT",
+            series_instance_uid=derived_uid(image.StudyInstanceUID, model.digest, "sc-series"),
+            series_number=CAPTURE_SERIES_NUMBER,
+            sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
+            instance_number=FINDINGS.index(score.finding) + 1,
+            patient_orientation=image.get("PatientOrientation", ["L", "F"]),
+            transfer_syntax_uid=transfer_syntax,
+            series_description="AI heat maps (research use, not for diagnosis)",
+            **equipment(model),
+        )
+        capture.PatientOrientation = image.get("PatientOrientation", "")  # never a guess
+        capture.BodyPartExamined = "CHEST"
+        capture.BurnedInAnnotation = "NO"  # the caption identifies no patient (PS3.3 C.7.6.1.1.8)
+        capture.ImageComments = _caption(score, model)
+        capture.SourceImageSequence = [_reference(image)]
+        capture.DerivationDescription = f"{code.meaning} of {score.finding}"
+        stamp(capture, created or datetime.now().astimezone())
+        return written(capture)
+
+
+def heatmap_segmentation(
+    film: ReportedFilm,
+    heat: NDArray[np.float32],
+    finding: str,
+    *,
+    method: str = "cam",
+    created: datetime | None = None,
+) -> DicomInstance:
+    """File a heat map in the film's study, as a FRACTIONAL Segmentation of occupancy.
+
+    Args:
+        film: The film and its prediction.
+        heat: The map, float32, shape (rows, columns) of the film; negative values speak against
+            the finding and become 0, the hottest becomes 1.
+        finding: Whose map.
+        method: As for :func:`heatmap_capture`.
+        created: As for :func:`heatmap_capture`.
+
+    Returns:
+        The Segmentation, RLE Lossless, with one segment.
+
+    Raises:
+        SettingsError: If the method or finding is unknown.
+        UnsupportedImage: ``"bad_shape"`` if the map has not the film's shape; as for a report.
+        MissingDependency: Without the extra ``pacs``.
+    """
+    score, code = film.prediction[finding], _method(method)
+    seg: Any = require("highdicom.seg", extra="pacs")
+    content: Any = require("highdicom.content", extra="pacs")
+    keep_quiet("highdicom")
+    model = film.prediction.model
+    with writing():
+        image = film_evidence(header_of(film.source))
+        if heat.shape != (image.Rows, image.Columns):
+            raise UnsupportedImage(
+                f"The map has shape {heat.shape}, the film {(image.Rows, image.Columns)}.",
+                reason="bad_shape",
+            )
+        kind = f"seg:{score.finding}:{method}"
+        algorithm = content.AlgorithmIdentificationSequence(
+            name=model.name,
+            family=_ARTIFICIAL_INTELLIGENCE,
+            version=model.version or "unknown",
+            parameters={"model_sha256": model.digest, "method": code.meaning},
+        )
+        segment = seg.SegmentDescription(
+            segment_number=1,
+            segment_label=f"{FINDINGS[score.finding].title} ({code.meaning.lower()})"[:64],
+            segmented_property_category=_CLINICAL_FINDING,
+            segmented_property_type=_finding_code(score),
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=algorithm,
+            tracking_uid=derived_uid(image.SOPInstanceUID, model.digest, score.finding),
+            tracking_id=f"monai_cxr:{score.finding}",
+        )
+        result = seg.Segmentation(
+            source_images=[image],
+            pixel_array=_share(heat)[None],
+            segmentation_type="FRACTIONAL",
+            fractional_type="OCCUPANCY",
+            segment_descriptions=[segment],
+            series_instance_uid=derived_uid(image.StudyInstanceUID, model.digest, "seg-series"),
+            series_number=SEGMENTATION_SERIES_NUMBER,
+            sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
+            instance_number=FINDINGS.index(score.finding) + 1,
+            transfer_syntax_uid=RLELossless,
+            omit_empty_frames=False,
+            series_description="AI heat maps (research use, not for diagnosis)",
+            **equipment(model),
+        )
+        _make_readable(result, image)
+        stamp(result, created or datetime.now().astimezone())
+        return written(result)
+
+
+def captioned(picture: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:
+    """Shrink a picture to at most 1024 pixels a side and write a caption under it."""
+    image = Image.fromarray(picture)
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    size = max(image.width // 48, 9)
+    font = ImageFont.load_default(size)
+    while size > 6 and font.getlength(caption) > image.width - size:
+        size -= 1
+        font = ImageFont.load_default(size)
+    result = Image.new("RGB", (image.width, image.height + 2 * size))
+    result.paste(image, (0, 0))
+    draw = ImageDraw.Draw(result)
+    draw.text((size // 2, image.height + size // 2), caption, fill=(255, 255, 255), font=font)
+    return np.asarray(result, dtype=np.uint8)
+
+
+def _caption(score: FindingScore, model: ModelIdentity) -> str:
+    name = FINDINGS[score.finding].title
+    return f"AI: {name} {score.probability:.2f} - {model.name} {model.version} - not for diagnosis"
+
+
+def _method(name: str) -> DicomCode:
+    if name not in _METHODS:
+        raise SettingsError(f"Unknown method '{name}'. Expected one of: {', '.join(_METHODS)}.")
+    return _METHODS[name]
+
+
+def _finding_code(score: FindingScore) -> DicomCode:
+    code = FINDINGS[score.finding].code
+    return DicomCode(code.value, code.scheme, code.meaning)
+
+
+def _share(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = max(float(heat.min()), 0.0), float(heat.max())
+    if high <= low:
+        return np.zeros_like(heat)
+    return np.asarray(np.clip((heat - low) / (high - low), 0.0, 1.0), dtype=np.float32)
+
+
+def _make_readable(result: Dataset, image: Dataset) -> None:
+    """Close the gaps that highdicom leaves for a film, which has no Frame of Reference.
+
+    It writes a Pixel Measures Sequence that its own reader refuses, and no Patient Orientation.
+    """
+    shared = result.SharedFunctionalGroupsSequence[0]
+    if "PixelMeasuresSequence" in shared:
+        del shared.PixelMeasuresSequence
+    result.PatientOrientation = image.get("PatientOrientation", "")
+
+
+def _reference(image: Dataset) -> Dataset:
+    result = Dataset()
+    result.ReferencedSOPClassUID = image.SOPClassUID
+    result.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    return result

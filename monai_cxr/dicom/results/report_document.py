@@ -1,0 +1,121 @@
+"""Report document: the modules of an SR Document around its content tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydicom import Dataset
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
+
+from monai_cxr.dicom.results.instances import (
+    MANUFACTURER,
+    STUDY_KEYWORDS,
+    DicomInstance,
+    add_file_meta,
+    derived_uid,
+)
+from monai_cxr.findings import FINDINGS
+from monai_cxr.prediction import ModelIdentity
+
+SERIES_DESCRIPTION = "AI chest findings (research use, not for diagnosis)"
+SERIES_NUMBER = 900
+
+PRIVATE_SCHEME_UID = derived_uid("monai_cxr", "99MONAICXR", "coding-scheme")
+"""UID of the private coding scheme, for a finding that has no verified SNOMED CT code."""
+
+
+def report_document(evidence: list[Dataset], model: ModelIdentity, content: Dataset) -> Dataset:
+    """The SR Document modules (PS3.3 A.35.13) around a content tree.
+
+    highdicom's own class copies and searches the tree several times, which takes longer than all
+    the rest; what it adds is the dozen attributes below.
+
+    Args:
+        evidence: The films, of one study.
+        model: Whose report.
+        content: The root of the content tree.
+    """
+    report = Dataset()
+    for keyword in STUDY_KEYWORDS:
+        if keyword in evidence[0]:
+            report[keyword] = evidence[0][keyword]
+    films = "|".join(sorted(image.SOPInstanceUID for image in evidence))
+    report.SOPClassUID = Comprehensive3DSRStorage
+    report.SOPInstanceUID = derived_uid(films, model.digest, "sr")
+    report.SeriesInstanceUID = derived_uid(report.StudyInstanceUID, model.digest, "sr-series")
+    report.Modality = "SR"
+    report.SeriesNumber, report.InstanceNumber = SERIES_NUMBER, 1
+    report.SeriesDescription = SERIES_DESCRIPTION
+    report.ReferencedPerformedProcedureStepSequence = []
+    add_equipment(report, model)
+    report.CompletionFlag = "COMPLETE"
+    report.PreliminaryFlag = "PRELIMINARY"
+    report.VerificationFlag = "UNVERIFIED"
+    report.ContentDate = report.ContentTime = ""
+    report.PerformedProcedureCodeSequence = []
+    report.CurrentRequestedProcedureEvidenceSequence = [_study_reference(evidence)]
+    for element in content:
+        report.add(element)
+    add_file_meta(report, ExplicitVRLittleEndian)
+    return report
+
+
+def add_private_schemes(report: Dataset, names: Iterable[str]) -> None:
+    """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes of findings."""
+    designators = {FINDINGS[name].code.scheme for name in names}
+    items = []
+    for designator in sorted(d for d in designators if d.startswith("99")):
+        item = Dataset()
+        item.CodingSchemeDesignator = designator
+        item.CodingSchemeUID = PRIVATE_SCHEME_UID
+        item.CodingSchemeName = "monai_cxr findings"
+        item.CodingSchemeResponsibleOrganization = MANUFACTURER
+        items.append(item)
+    if items:
+        report.CodingSchemeIdentificationSequence = items
+
+
+def _study_reference(instances: Sequence[Dataset]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study."""
+    by_series: dict[str, list[Dataset]] = {}
+    for instance in instances:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = instance.SOPClassUID
+        reference.ReferencedSOPInstanceUID = instance.SOPInstanceUID
+        by_series.setdefault(instance.SeriesInstanceUID, []).append(reference)
+    study = Dataset()
+    study.StudyInstanceUID = instances[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = []
+    for uid, references in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = uid
+        series.ReferencedSOPSequence = references
+        study.ReferencedSeriesSequence.append(series)
+    return study
+
+
+def add_predecessor(report: Dataset, made: DicomInstance) -> None:
+    """Predecessor Documents Sequence (PS3.3 C.17.2): the report that this one replaces."""
+    earlier = Dataset()
+    earlier.SOPClassUID, earlier.SOPInstanceUID = made.sop_class_uid, made.sop_uid
+    earlier.SeriesInstanceUID, earlier.StudyInstanceUID = made.series_uid, made.study_uid
+    report.PredecessorDocumentsSequence = [_study_reference([earlier])]
+
+
+def equipment(model: ModelIdentity) -> dict[str, str]:
+    """General Equipment (PS3.3 C.7.5.1) of a result: the model is the device."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": model.name[:64],
+        "software_versions": model.version[:64] or "unknown",
+        "device_serial_number": model.digest[:64] or "unknown",
+    }
+
+
+def add_equipment(dataset: Dataset, model: ModelIdentity) -> None:
+    """Set General Equipment of a result."""
+    values = equipment(model)
+    dataset.Manufacturer = values["manufacturer"]
+    dataset.ManufacturerModelName = values["manufacturer_model_name"]
+    dataset.SoftwareVersions = values["software_versions"]
+    dataset.DeviceSerialNumber = values["device_serial_number"]

@@ -1,0 +1,241 @@
+"""Structured report: predictions to a Comprehensive 3D SR of TID 1500 in the film's own study.
+
+Each finding of each film is one Measurement and Qualitative Evaluation Group (TID 1501): the
+calibrated probability, present or absent at the operating point, which algorithm said it and from
+which image. The report is PRELIMINARY and UNVERIFIED: no physician has looked at it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code as DicomCode
+
+from monai_cxr.dicom.results.instances import (
+    MANUFACTURER,
+    DicomInstance,
+    Source,
+    derived_uid,
+    film_evidence,
+    header_of,
+    stamp,
+    writing,
+    written,
+)
+from monai_cxr.dicom.results.report_document import (
+    add_predecessor,
+    add_private_schemes,
+    report_document,
+)
+from monai_cxr.dicom.results.report_groups import (
+    Values,
+    Wording,
+    encoded_group,
+    encoded_item,
+    measurement_group,
+)
+from monai_cxr.errors import NotCalibrated, SettingsError
+from monai_cxr.optional import require
+from monai_cxr.picture.quiet import keep_quiet
+from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
+
+_CHEST_RADIOGRAPHY = DicomCode("399208008", "SCT", "Plain chest X-ray")
+_DEVICE = DicomCode("121007", "DCM", "Device")
+_REPORT_TITLE = DicomCode("126000", "DCM", "Imaging Measurement Report")
+_IMAGING_MEASUREMENTS = "126010"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedFilm:
+    """A film and what a model says of it.
+
+    Attributes:
+        source: The film's file, parsed file, or header.
+        prediction: The prediction made from it.
+    """
+
+    source: Source
+    prediction: Prediction
+
+
+def structured_report(
+    films: ReportedFilm | Sequence[ReportedFilm],
+    *,
+    operating_points: Iterable[OperatingPoint] | Mapping[str, OperatingPoint] = (),
+    calibration: str = "",
+    created: datetime | None = None,
+    predecessor: DicomInstance | None = None,
+) -> DicomInstance:
+    """Report one film, or the films of one study, as a Comprehensive 3D SR (TID 1500).
+
+    Args:
+        films: One film, or several of one study read by one model.
+        operating_points: Thresholds to state beside each finding.
+        calibration: How probabilities were calibrated, for example ``"platt"``.
+        created: When the result was made: give the time kept with the result, and making the
+            report again gives the same bytes. None for now.
+        predecessor: An earlier report of the same study that this one replaces.
+
+    Returns:
+        The report. Its UID is derived from the films and the model, so that a resend is the same
+        object.
+
+    Raises:
+        UnsupportedImage: ``"no_identity"`` if a film lacks a UID, ``"sop_class"`` if it is no
+            radiograph, ``"not_reportable"`` if its header breaks the writer.
+        NotCalibrated: If a film has no probability at all.
+        SettingsError: If there is no film, or films mix studies or models, or a prediction belongs
+            to another film.
+        MissingDependency: Without the extra ``pacs``.
+    """
+    reported = (films,) if isinstance(films, ReportedFilm) else tuple(films)
+    points = (
+        dict(operating_points)
+        if isinstance(operating_points, Mapping)
+        else {point.finding: point for point in operating_points}
+    )
+    sr: Any = require("highdicom.sr", extra="pacs")
+    keep_quiet("highdicom")
+    with writing():
+        evidence = [film_evidence(header_of(film.source)) for film in reported]
+        model = _one_study_and_model(reported, evidence)
+        groups = [
+            group
+            for film, image in zip(reported, evidence, strict=True)
+            for group in _groups(film, image, points, calibration)
+        ]
+        content = _content(sr, evidence, model, groups[0][0])
+        _leave_room(content)
+        report = report_document(evidence, model, content)
+        names = {score.finding for film in reported for score in film.prediction.scores}
+        add_private_schemes(report, names)
+        if predecessor is not None:
+            add_predecessor(report, predecessor)
+        stamp(report, created or datetime.now().astimezone())
+        document = written(report)
+    return _with_groups(document, (encoded_group(*group) for group in groups))
+
+
+def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
+    if not films:
+        raise SettingsError("Expected at least one film to report, but got none.")
+    if len({image.StudyInstanceUID for image in evidence}) != 1:
+        raise SettingsError("Expected films of one study, but got several studies.")
+    if len({image.SOPInstanceUID for image in evidence}) != len(evidence):
+        raise SettingsError("Expected distinct films, but one is given twice.")
+    if len({film.prediction.model.digest for film in films}) != 1:
+        raise SettingsError("Expected predictions of one model, but got several digests.")
+    for film, image in zip(films, evidence, strict=True):
+        if film.prediction.key.sop_uid != image.SOPInstanceUID:
+            raise SettingsError(
+                f"The prediction is of {film.prediction.key.sop_uid}, but the film is "
+                f"{image.SOPInstanceUID}. Report each film with its own prediction."
+            )
+        if all(math.isnan(score.probability) for score in film.prediction.scores):
+            raise NotCalibrated(
+                "The prediction holds no probability. Calibrate the bundle before reporting."
+            )
+    return films[0].prediction.model
+
+
+def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, group: Wording) -> Any:
+    """TID 1500: observer (TID 1001), procedure, image library (TID 1600), one group (TID 1501)."""
+    observer = sr.ObserverContext(
+        _DEVICE,
+        sr.DeviceObserverIdentifyingAttributes(
+            uid=derived_uid("monai_cxr", model.digest, "device"),
+            name=model.name,
+            manufacturer_name=MANUFACTURER,
+            model_name=model.name,
+            serial_number=model.digest or None,
+        ),
+    )
+    listed = [image for image in evidence if _can_be_listed(image)]
+    return sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=_CHEST_RADIOGRAPHY,
+        imaging_measurements=[measurement_group(group)],
+        title=_REPORT_TITLE,
+        referenced_images=listed or None,
+    )[0]
+
+
+def _can_be_listed(image: Dataset) -> bool:
+    """Whether an Image Library entry (TID 1601, 1603) can be filled without inventing geometry."""
+    has_size = image.Rows > 0 and image.Columns > 0
+    return has_size and "PatientOrientation" in image and "ImagerPixelSpacing" in image
+
+
+def _groups(
+    film: ReportedFilm,
+    image: Dataset,
+    points: Mapping[str, OperatingPoint],
+    calibration: str,
+) -> Iterator[tuple[Wording, Values]]:
+    prediction = film.prediction
+    for score in prediction.scores:
+        if math.isnan(score.probability):
+            continue
+        parameters = _parameters(prediction, points.get(score.finding), calibration)
+        yield (
+            Wording(
+                score.finding,
+                score.positive,
+                prediction.model,
+                tuple(parameters),
+                str(image.SOPClassUID),
+            ),
+            Values(
+                derived_uid(image.SOPInstanceUID, prediction.model.digest, score.finding),
+                score.probability,
+                str(image.SOPInstanceUID),
+            ),
+        )
+
+
+def _with_groups(instance: DicomInstance, groups: Iterable[bytes]) -> DicomInstance:
+    """Put encoded groups where the document has the stand-in; nothing of a film comes after it."""
+    before, found, after = instance.data.rpartition(encoded_item(_stand_in()))
+    if not found:
+        raise RuntimeError("A report has no room for its groups: look at highdicom's TID 1500.")
+    return replace(instance, data=before + b"".join(groups) + after)
+
+
+def _leave_room(content: Dataset) -> None:
+    """Put the stand-in into the container of Imaging Measurements (126010, DCM)."""
+    for item in content.ContentSequence:
+        if item.ConceptNameCodeSequence[0].CodeValue == _IMAGING_MEASUREMENTS:
+            item.add_new("ContentSequence", "SQ", [_stand_in()])
+            item["ContentSequence"].is_undefined_length = True
+            item.is_undefined_length_sequence_item = True
+    content["ContentSequence"].is_undefined_length = True
+
+
+def _stand_in() -> Dataset:
+    item = Dataset()
+    item.TextValue = "groups"
+    return item
+
+
+def _parameters(
+    prediction: Prediction, point: OperatingPoint | None, calibration: str
+) -> list[str]:
+    """Algorithm Parameters (111002, DCM): what somebody needs to repeat the result."""
+    parameters = [f"model_sha256={prediction.model.digest}", f"runtime={prediction.model.runtime}"]
+    if calibration:
+        parameters.append(f"calibration={calibration}")
+    if point is not None:
+        parameters += [
+            f"threshold={point.threshold:.6g}",
+            f"criterion={point.criterion}",
+            f"sensitivity={point.sensitivity}",
+            f"specificity={point.specificity}",
+        ]
+    if prediction.flags:
+        parameters.append(f"cautions={', '.join(prediction.flags)}")
+    return parameters

@@ -1,0 +1,1 @@
+"""Calibration: scores to probabilities that mean what they say."""

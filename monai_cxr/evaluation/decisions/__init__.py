@@ -1,0 +1,1 @@
+"""Decisions: thresholds and conformal rules, and the patients they were chosen on."""

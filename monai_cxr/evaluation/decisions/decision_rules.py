@@ -1,0 +1,131 @@
+"""Decision rules: operating points and conformal rules of one model in one file, with its patients.
+
+The file is ``operating_points.json``. It keeps a sketch of the patients that chose the rules, so
+that a check on the same patients is marked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
+from monai_cxr.evaluation.decisions.conformal import ConformalRule, fit_conformal
+from monai_cxr.evaluation.decisions.operating_points import (
+    choose_operating_points,
+    operating_points_from_json,
+    operating_points_to_json,
+)
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.prediction import OperatingPoint
+from monai_cxr.tables import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRules:
+    """What turns probabilities into decisions.
+
+    Attributes:
+        points: A threshold a finding.
+        conformal: A rule for absent, uncertain and present a finding.
+        patients: A sketch of the patients that chose them; None where it is not known.
+    """
+
+    points: tuple[OperatingPoint, ...] = ()
+    conformal: tuple[ConformalRule, ...] = ()
+    patients: PatientSketch | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON value; NaN becomes null."""
+        return {
+            **operating_points_to_json(self.points),
+            "conformal": [rule.to_json() for rule in self.conformal],
+            "patients": None if self.patients is None else self.patients.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> DecisionRules:
+        """The inverse of :meth:`to_json`; a bundle's file has points alone.
+
+        Raises:
+            SettingsError: If the value holds no operating points.
+        """
+        try:
+            points = operating_points_from_json(value)
+            stored = value.get("conformal", ())
+            rules = tuple(ConformalRule.from_json(rule) for rule in stored)  # type: ignore[attr-defined]
+            sketch = value.get("patients")
+            patients = None if sketch is None else PatientSketch.from_json(sketch)  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SettingsError(
+                f"Not operating points: {type(error).__name__} {error}. Write them again with "
+                "monai-cxr thresholds."
+            ) from error
+        return cls(points, rules, patients)
+
+
+def choose_rules(
+    predictions: PredictionSet,
+    criterion: str = "sensitivity>=0.90",
+    *,
+    alpha: float | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> DecisionRules:
+    """Choose a threshold for each finding and, if asked, calibrate its conformal rule.
+
+    Args:
+        predictions: Calibrated, of a split that will check nothing.
+        criterion: See :func:`monai_cxr.evaluation.decisions.criteria.parse_criterion`.
+        alpha: Promised error of the conformal rules, in (0, 1); None makes none.
+        n_bootstrap: Replicates of the intervals.
+        seed: Of the bootstrap.
+
+    Returns:
+        The rules, with a sketch of the patients.
+    """
+    points = choose_operating_points(
+        predictions.probabilities,
+        predictions.labels,
+        predictions.patient_ids,
+        criterion,
+        findings=predictions.findings,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    conformal = (
+        ()
+        if alpha is None
+        else tuple(
+            fit_conformal(
+                name, predictions.probabilities[:, i], predictions.labels[:, i], alpha=alpha
+            )
+            for i, name in enumerate(predictions.findings)
+        )
+    )
+    return DecisionRules(points, conformal, PatientSketch.of(predictions.patient_ids))
+
+
+def read_rules(path: Path | str) -> DecisionRules:
+    """Read a file of rules.
+
+    Raises:
+        SettingsError: If the file is absent or holds none.
+    """
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"'{path.name}' cannot be read as operating points ({type(error).__name__})."
+        ) from error
+    return DecisionRules.from_json(value)
+
+
+def write_rules(rules: DecisionRules, path: Path | str) -> None:
+    """Write rules whole or not at all."""
+    text = json.dumps(rules.to_json(), indent=2, allow_nan=False) + "\n"
+    write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Predictions: tables of scores, ours and anybody's, to aligned arrays."""

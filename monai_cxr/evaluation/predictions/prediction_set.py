@@ -1,0 +1,202 @@
+"""Prediction sets: probabilities, labels and patients of the same images, checked once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.predictions.column_names import label_columns
+from monai_cxr.evaluation.predictions.image_names import image_identifiers, matched_rows
+from monai_cxr.evaluation.predictions.prediction_columns import (
+    UNCALIBRATED,
+    common_findings,
+    facts_of,
+    labels_of,
+    numbers_of,
+    patients_of,
+    scored_findings,
+    scores_of,
+)
+from monai_cxr.findings import FINDINGS
+from monai_cxr.tables import read_table
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionSet:
+    """Scores and truth of N images for F findings.
+
+    Attributes:
+        image_ids: str, shape (N,).
+        patient_ids: str, shape (N,).
+        findings: F names, the order of the columns below.
+        logits: float64, shape (N, F), or None when only probabilities are known.
+        probabilities: float64, shape (N, F), in [0, 1].
+        labels: float64, shape (N, F): 0, 1, or NaN where unknown.
+        facts: N rows of view, age, sex, follow_up, manufacturer.
+        notes: What a reader must know, in sentences: images left out, sources of columns.
+    """
+
+    image_ids: NDArray[np.str_]
+    patient_ids: NDArray[np.str_]
+    findings: tuple[str, ...]
+    logits: Floats | None
+    probabilities: Floats
+    labels: Floats
+    facts: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.image_ids)
+
+    @property
+    def n_patients(self) -> int:
+        """How many patients there are."""
+        return len(np.unique(self.patient_ids))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over images and labels, in image order: the identity of the data."""
+        order = np.argsort(self.image_ids)
+        state = hashlib.sha256("\n".join(self.image_ids[order]).encode())
+        state.update("\n".join(self.findings).encode())
+        state.update(np.nan_to_num(self.labels[order], nan=2.0).astype(np.uint8).tobytes())
+        return state.hexdigest()
+
+    def where(self, chosen: NDArray[np.bool_]) -> PredictionSet:
+        """The images where ``chosen`` (bool, shape (N,)) is true."""
+        return replace(
+            self,
+            image_ids=self.image_ids[chosen],
+            patient_ids=self.patient_ids[chosen],
+            logits=None if self.logits is None else self.logits[chosen],
+            probabilities=self.probabilities[chosen],
+            labels=self.labels[chosen],
+            facts=self.facts.loc[chosen].reset_index(drop=True),
+        )
+
+    def with_probabilities(self, probabilities: Floats, *notes: str) -> PredictionSet:
+        """The same images with calibrated probabilities, float64, shape (N, F), in [0, 1]."""
+        kept = tuple(note for note in self.notes if note != UNCALIBRATED)
+        return replace(self, probabilities=probabilities, notes=(*kept, *notes))
+
+
+def load_predictions(
+    source: Path | str | pd.DataFrame,
+    *,
+    labels: pd.DataFrame | None = None,
+    findings: Sequence[str] | None = None,
+    uncertain: str = "refuse",
+    one_image_a_patient: bool = False,
+) -> PredictionSet:
+    """Read predictions, ours or anybody's, and align them with labels.
+
+    Args:
+        source: A parquet or CSV file, or its table: an image column such as ``sop_uid``,
+            ``Image Index`` or ``path``, and ``probability_<finding>`` or ``prob_<finding>`` (and,
+            optionally, ``logit_<finding>``); any known spelling of a finding.
+        labels: Rows with an image column, a column a finding (0, 1 or empty), the patient, and
+            facts; None takes ``label_<finding>`` and ``patient_id`` from the predictions. Patients
+            that neither table names are read from NIH's, CheXpert's or MIMIC-CXR's file names.
+        findings: Findings to keep; all that have both scores and labels by default.
+        uncertain: What a label of -1 counts as: ``"refuse"``, ``"unknown"``, ``"absent"`` or
+            ``"present"``.
+        one_image_a_patient: State that no patient has two images, so that none need be named.
+
+    Returns:
+        The aligned set; images without labels are left out and counted in its notes.
+
+    Raises:
+        InvalidTable: If columns are missing, values are impossible, images are repeated, no
+            patients are known, or no image has labels.
+    """
+    table = source if isinstance(source, pd.DataFrame) else read_table(source)
+    table, refusals = _scored_rows(table)
+    image_ids = image_identifiers(table, what="predictions")
+    scored = scored_findings(table, bare=labels is not None)
+    truth = table if labels is None else labels
+    labelled = label_columns(truth)
+    names = common_findings(tuple(scored), tuple(labelled), findings)
+    rows, label_rows, notes = _matched_rows(table, labels)
+    truth = truth.iloc[label_rows]
+    kept = table.iloc[rows]
+    logits, probabilities, score_notes = scores_of(kept, [scored[name] for name in names])
+    label_values, label_notes = labels_of(
+        truth, [labelled[name] for name in names], uncertain=uncertain
+    )
+    patients, patient_notes = patients_of(truth, kept, image_ids[rows], one_image_a_patient)
+    notes += refusals + score_notes + label_notes + patient_notes
+    notes += _disagreement(kept, names, label_values, labels is not None)
+    notes += _left_out(scored, names) if findings is None else []
+    return PredictionSet(
+        image_ids=image_ids[rows],
+        patient_ids=patients,
+        findings=names,
+        logits=logits,
+        probabilities=probabilities,
+        labels=label_values,
+        facts=facts_of(truth, kept),
+        notes=tuple(notes),
+    )
+
+
+def _scored_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the images that predict refused; its ``reason`` column says which."""
+    if table.empty:
+        raise InvalidTable("The predictions hold no images.", reason="empty_table")
+    if "reason" not in table.columns:
+        return table.reset_index(drop=True), []
+    scored = table["reason"].fillna("") == ""
+    n_refused = int((~scored).sum())
+    if not scored.any():
+        raise InvalidTable(
+            f"None of the {len(table)} images was scored; the column 'reason' says why.",
+            reason="nothing_scored",
+        )
+    notes = [f"{n_refused} of {len(table)} images were not scored and are left out."]
+    return table[scored].reset_index(drop=True), notes if n_refused else []
+
+
+def _matched_rows(
+    table: pd.DataFrame, labels: pd.DataFrame | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp], list[str]]:
+    if labels is None:
+        rows = np.arange(len(table))
+        return rows, rows, []
+    rows, label_rows = matched_rows(table, labels)
+    absent = len(table) - len(rows)
+    note = f"{absent} of {len(table)} predicted images have no labels and are left out."
+    return rows, label_rows, [note] if absent else []
+
+
+def _left_out(scored: Mapping[str, object], names: Sequence[str]) -> list[str]:
+    absent = [name for name in scored if name in FINDINGS and name not in names]
+    return [f"No labels, so not evaluated: {', '.join(absent)}."] if absent else []
+
+
+def _disagreement(
+    table: pd.DataFrame, names: Sequence[str], labels: Floats, given: bool
+) -> list[str]:
+    own = [f"label_{name}" for name in names]
+    if not given or not set(own) <= set(table.columns):
+        return []
+    theirs = numbers_of(table, own)
+    known = ~np.isnan(theirs) & ~np.isnan(labels)
+    different = int((theirs[known] != labels[known]).sum())
+    return (
+        [
+            f"{different} of {int(known.sum())} labels differ from those stored with the "
+            "predictions: the labels are of another version. The given ones are used."
+        ]
+        if different
+        else []
+    )

@@ -1,0 +1,296 @@
+"""Localization: does a heatmap point to where the finding is? Pointing game and IoU, by finding.
+
+A heatmap and its reference share the pixels of the film: rows down, columns right, the centre of
+the first pixel at (0, 0). Boxes are (x, y, width, height) in these pixels, as in NIH's list of 984.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.statistics.intervals import (
+    BootstrapPlan,
+    patient_codes,
+    share_interval,
+)
+from monai_cxr.prediction import Interval
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+IOU_THRESHOLDS = (0.1, 0.25, 0.5)
+AREA_MATCHED = "area"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizedFilm:
+    """One finding on one film: how well the heatmap met the reference.
+
+    Attributes:
+        finding: Name.
+        patient_id: Patient, for the intervals.
+        hit: Whether the hottest pixel lies in the reference (within the tolerance).
+        iou: Intersection over union of the hot region and the reference, in [0, 1].
+        inside: Share of the heatmap's positive weight that lies in the reference, in [0, 1].
+        reference_share: Share of the film that the reference covers: what chance would hit.
+    """
+
+    finding: str
+    patient_id: str
+    hit: bool
+    iou: float
+    inside: float
+    reference_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FindingLocalization:
+    """How well the heatmaps of one finding meet their references.
+
+    Attributes:
+        finding: Name.
+        n: Films.
+        n_patients: Patients.
+        pointing: Share of hits, with a patient bootstrap interval.
+        by_chance: Share of hits of a random pixel.
+        mean_iou: With a patient bootstrap interval.
+        iou_above: Share of films with an IoU of at least each of :data:`IOU_THRESHOLDS`.
+    """
+
+    finding: str
+    n: int
+    n_patients: int
+    pointing: Interval
+    by_chance: float
+    mean_iou: Interval
+    iou_above: tuple[Interval, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of ``inspection.json``."""
+        return {
+            "finding": self.finding,
+            "n": self.n,
+            "n_patients": self.n_patients,
+            "pointing": interval_to_json(self.pointing),
+            "by_chance": self.by_chance,
+            "mean_iou": interval_to_json(self.mean_iou),
+            "iou_at_least": {
+                f"{threshold:g}": interval_to_json(share)
+                for threshold, share in zip(IOU_THRESHOLDS, self.iou_above, strict=True)
+            },
+        }
+
+
+def box_mask(boxes: ArrayLike, shape: tuple[int, int]) -> Mask:
+    """Draw boxes.
+
+    Args:
+        boxes: Shape (K, 4) of (x, y, width, height) in pixels; parts outside are cut off.
+        shape: Rows and columns.
+
+    Returns:
+        bool, of that shape: pixels whose centre lies in a box.
+
+    Raises:
+        InvalidTable: If a box has no area, or lies outside the film.
+    """
+    mask = np.zeros(shape, dtype=bool)
+    for x, y, width, height in np.atleast_2d(np.asarray(boxes, dtype=np.float64)):
+        if not (width > 0.0 and height > 0.0):
+            raise InvalidTable(f"Expected a box with an area, but got {width:g} x {height:g}.")
+        top, left = max(0, math.ceil(y)), max(0, math.ceil(x))
+        bottom = min(shape[0], math.ceil(y + height))
+        right = min(shape[1], math.ceil(x + width))
+        if top >= bottom or left >= right:
+            raise InvalidTable(
+                f"A box at ({x:g}, {y:g}) of {width:g} x {height:g} holds no pixel of a film of "
+                f"{shape[0]} rows and {shape[1]} columns. Scale boxes with the film."
+            )
+        mask[top:bottom, left:right] = True
+    return mask
+
+
+def pointing_hit(heatmap: ArrayLike, reference: Mask, *, tolerance: int = 0) -> bool:
+    """Whether the hottest pixel lies in the reference (Zhang et al. 2018).
+
+    Args:
+        heatmap: Shape (rows, columns), finite; larger is hotter. Of equal maxima the one nearest
+            to their mean counts.
+        reference: bool, same shape.
+        tolerance: Pixels by which a miss is forgiven.
+
+    Returns:
+        True for a hit; False for a heatmap without contrast, which points nowhere.
+    """
+    heat = _checked(heatmap, reference)
+    if float(np.ptp(heat)) == 0.0:
+        return False
+    peaks = np.argwhere(heat == heat.max())
+    row, column = peaks[np.argmin(((peaks - peaks.mean(axis=0)) ** 2).sum(axis=1))]
+    rows, columns = np.nonzero(reference)
+    if not len(rows):
+        return False
+    nearest = np.min((rows - row) ** 2 + (columns - column) ** 2)
+    return bool(nearest <= tolerance**2)
+
+
+def hot_region(heatmap: Floats, threshold: float | str, reference: Mask) -> Mask:
+    """The part of a heatmap that is called hot.
+
+    Args:
+        heatmap: Shape (rows, columns), finite.
+        threshold: A share of the way from the minimum to the maximum, in (0, 1), or ``"area"``:
+            as many of the hottest pixels as the reference has, which no choice can flatter.
+        reference: bool, same shape.
+
+    Returns:
+        bool, same shape; empty without contrast.
+    """
+    low, high = float(heatmap.min()), float(heatmap.max())
+    if low == high:
+        return np.zeros(heatmap.shape, dtype=bool)
+    if threshold == AREA_MATCHED:
+        n = int(reference.sum())
+        if n == 0:
+            return np.zeros(heatmap.shape, dtype=bool)
+        hottest = np.argsort(-heatmap.reshape(-1), kind="stable")[:n]
+        region = np.zeros(heatmap.size, dtype=bool)
+        region[hottest] = True
+        return region.reshape(heatmap.shape)
+    if isinstance(threshold, str) or not 0.0 < threshold < 1.0:
+        raise InvalidTable(f"Expected a threshold in (0, 1) or 'area', but got {threshold!r}.")
+    return heatmap >= low + threshold * (high - low)
+
+
+def intersection_over_union(a: Mask, b: Mask) -> float:
+    """|A and B| / |A or B|; NaN for two empty masks."""
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else math.nan
+
+
+def localize_film(
+    heatmap: ArrayLike,
+    reference: Mask,
+    *,
+    finding: str,
+    patient_id: str,
+    threshold: float | str = AREA_MATCHED,
+    tolerance: int = 0,
+) -> LocalizedFilm:
+    """Hold one heatmap against one reference mask.
+
+    Args:
+        heatmap: Shape (rows, columns), finite; larger is hotter.
+        reference: bool, same shape, not empty; see :func:`box_mask`.
+        finding: Name.
+        patient_id: Patient.
+        threshold: See :func:`hot_region`.
+        tolerance: See :func:`pointing_hit`.
+
+    Returns:
+        The film's numbers.
+    """
+    heat = _checked(heatmap, reference)
+    if not reference.any():
+        raise InvalidTable(f"The reference of {finding} is empty. Leave films without one out.")
+    positive = np.maximum(heat, 0.0)
+    weight = float(positive.sum())
+    return LocalizedFilm(
+        finding=finding,
+        patient_id=patient_id,
+        hit=pointing_hit(heat, reference, tolerance=tolerance),
+        iou=intersection_over_union(hot_region(heat, threshold, reference), reference),
+        inside=float(positive[reference].sum()) / weight if weight > 0.0 else 0.0,
+        reference_share=float(reference.mean()),
+    )
+
+
+def localization_by_finding(
+    films: Sequence[LocalizedFilm], *, n_bootstrap: int = 1000, seed: int = 0
+) -> tuple[FindingLocalization, ...]:
+    """Put films together, finding by finding.
+
+    Args:
+        films: One a finding and film.
+        n_bootstrap: Patient replicates.
+        seed: Of the bootstrap.
+
+    Returns:
+        The findings in the order in which they first appear.
+    """
+    names = dict.fromkeys(film.finding for film in films)
+    return tuple(
+        _summary([film for film in films if film.finding == name], n_bootstrap, seed)
+        for name in names
+    )
+
+
+def localization_table(results: Sequence[FindingLocalization]) -> pd.DataFrame:
+    """One row a finding."""
+    return pd.DataFrame(
+        [
+            {
+                "finding": item.finding,
+                "n": item.n,
+                "n_patients": item.n_patients,
+                "pointing": item.pointing.estimate,
+                "pointing_low": item.pointing.low,
+                "pointing_high": item.pointing.high,
+                "pointing_by_chance": item.by_chance,
+                "mean_iou": item.mean_iou.estimate,
+                "mean_iou_low": item.mean_iou.low,
+                "mean_iou_high": item.mean_iou.high,
+            }
+            | {
+                f"iou_at_least_{threshold:g}": interval.estimate
+                for threshold, interval in zip(IOU_THRESHOLDS, item.iou_above, strict=True)
+            }
+            for item in results
+        ]
+    )
+
+
+def _checked(heatmap: ArrayLike, reference: Mask) -> Floats:
+    heat = np.asarray(heatmap, dtype=np.float64)
+    if heat.ndim != 2 or heat.shape != reference.shape:
+        raise InvalidTable(
+            f"Expected a heatmap of the film's shape {reference.shape}, but got {heat.shape}. "
+            "Bring it to the film's own pixels first."
+        )
+    if not np.isfinite(heat).all():
+        raise InvalidTable("The heatmap holds values that are not finite.")
+    return heat
+
+
+def _summary(films: Sequence[LocalizedFilm], n_bootstrap: int, seed: int) -> FindingLocalization:
+    codes, n_patients = patient_codes([film.patient_id for film in films])
+    ious = np.array([film.iou for film in films])
+    columns = np.column_stack(
+        [np.array([film.hit for film in films], dtype=np.float64), ious]
+        + [(ious >= threshold).astype(np.float64) for threshold in IOU_THRESHOLDS]
+    )
+    sums = np.zeros((n_patients, columns.shape[1] + 1))
+    np.add.at(sums, codes, np.column_stack([columns, np.ones(len(films))]))
+    blocks = [sums.T @ block for block in BootstrapPlan(n_patients, n_bootstrap, seed).blocks()]
+    drawn = np.concatenate(blocks, axis=1) if blocks else np.empty((len(sums.T), 0))
+    intervals = [
+        share_interval(float(columns[:, i].mean()), drawn[i] / drawn[-1], n_patients)
+        for i in range(columns.shape[1])
+    ]
+    return FindingLocalization(
+        finding=films[0].finding,
+        n=len(films),
+        n_patients=n_patients,
+        pointing=intervals[0],
+        by_chance=float(np.mean([film.reference_share for film in films])),
+        mean_iou=intervals[1],
+        iou_above=tuple(intervals[2:]),
+    )

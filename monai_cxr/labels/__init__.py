@@ -1,0 +1,1 @@
+"""Labels: from report text, checked, audited and corrected; tables in, tables out; never torch."""

@@ -1,0 +1,1 @@
+"""Monitoring: whether films, scores and readers are still what they were; never torch."""

@@ -1,0 +1,122 @@
+"""Film input: a file to what the networks take and what the table keeps, or why it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_cxr.errors import InputError
+from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
+from monai_cxr.radiograph import Radiograph
+from monai_cxr.reading.files import Source, read_for_model, read_radiograph
+
+SCOPES = ("frontal_chest", "any")
+"""What a bundle says it may read: frontal chest radiographs alone, or any gray picture."""
+
+DECODINGS = ("exact", "reduced")
+"""How files are decoded. ``reduced``: JPEG 2000 at 1/2, 1/4 or 1/8 of its resolution where the
+shorter side keeps at least twice the pixels of the network's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network takes.
+
+    Attributes:
+        size: Side in pixels.
+        resize: Resize policy.
+        scope: One of :data:`SCOPES`.
+        decoding: One of :data:`DECODINGS`.
+    """
+
+    size: int
+    resize: ResizePolicy
+    scope: str = "frontal_chest"
+    decoding: str = "exact"
+
+    @property
+    def min_side(self) -> int | None:
+        """What the shorter side of a film must keep; None for all of it."""
+        return 2 * self.size if self.decoding == "reduced" else None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFilm:
+    """A film as its networks take it; the film itself is gone.
+
+    Attributes:
+        inputs: float32, each of shape (1, size, size), one a spec.
+        facts: Columns of the predictions table: the key, facts and flags.
+        quality: Measures of the picture by name.
+    """
+
+    inputs: tuple[NDArray[np.float32], ...]
+    facts: dict[str, str | float | None]
+    quality: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFilm:
+    """A file that is not predicted.
+
+    Attributes:
+        reason: A stable code.
+        message: One sentence.
+    """
+
+    reason: str
+    message: str
+
+
+def network_input(film: Radiograph | NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+    """One film as network input, float32, shape (1, size, size)."""
+    return normalise(prepare(film, spec.size, resize=spec.resize))[None]
+
+
+def read_in_scope(source: Source, scope: str, *, min_side: int | None = None) -> Radiograph:
+    """Read a film that a model of this scope may read.
+
+    Args:
+        source: Path of a file, its bytes, or a binary stream.
+        scope: One of :data:`SCOPES`.
+        min_side: See :func:`monai_cxr.reading.files.read_radiograph`.
+
+    Raises:
+        UnreadableImage: If it is no readable image.
+        UnsupportedImage: If it is out of scope, with a reason code.
+    """
+    read = read_for_model if scope == "frontal_chest" else read_radiograph
+    return read(source, min_side=min_side)
+
+
+def read_film_input(path: Path, specs: Sequence[InputSpec]) -> PreparedFilm | RefusedFilm:
+    """Read, decode, window and resize one file; the most demanding of several specs decides."""
+    scope = min((spec.scope for spec in specs), key=SCOPES.index)
+    enough = [spec.min_side for spec in specs if spec.min_side is not None]
+    min_side = max(enough) if len(enough) == len(specs) else None
+    try:
+        film = read_in_scope(path, scope, min_side=min_side)
+    except InputError as error:
+        return RefusedFilm(error.reason, str(error))
+    inputs = tuple(network_input(film, spec) for spec in specs)
+    return PreparedFilm(inputs, _facts(film), dict(film.quality))
+
+
+def _facts(film: Radiograph) -> dict[str, str | float | None]:
+    return {
+        "patient_id": film.key.patient_id,
+        "study_uid": film.key.study_uid,
+        "series_uid": film.key.series_uid,
+        "sop_uid": film.key.sop_uid,
+        "view": film.view.value,
+        "age": film.patient_age_years,
+        "sex": film.patient_sex,
+        "manufacturer": film.manufacturer,
+        "reason": "",
+        "message": "",
+        "flags": ";".join(film.flags),
+    }

@@ -1,0 +1,1 @@
+"""Report: pages, plots and model cards that say what was measured."""

@@ -1,0 +1,90 @@
+"""Published results: AUROC on ChestX-ray14 as printed, each with its split and its source.
+
+Numbers on different splits are not comparable: the official test split is harder than the usual
+random one by about 0.03. So results are only ever given for a stated split.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.findings import FINDING_NAMES
+
+OFFICIAL_SPLIT = "official test"
+RANDOM_SPLIT = "random by patient"
+SPLITS = (OFFICIAL_SPLIT, RANDOM_SPLIT)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedResult:
+    """One row of a published table.
+
+    Attributes:
+        name: Authors or project, and year.
+        split: :data:`OFFICIAL_SPLIT`, :data:`RANDOM_SPLIT`, or ``"other"``: its own, or not stated,
+            so that nothing can be held against it.
+        source: Where it is printed.
+        macro: Mean AUROC as printed.
+        auroc: 14 AUROCs in NIH's order, or empty where only the mean is published.
+        note: What a reader must know.
+    """
+
+    name: str
+    split: str
+    source: str
+    macro: float
+    auroc: tuple[float, ...] = ()
+    note: str = ""
+
+    def by_finding(self) -> dict[str, float]:
+        """AUROC by finding; empty where only the mean is published."""
+        return dict(zip(FINDING_NAMES, self.auroc, strict=False))
+
+
+@cache
+def all_results() -> tuple[PublishedResult, ...]:
+    """Every published result that the package knows, from ``published_results.csv``."""
+    table = files("monai_cxr.report").joinpath("published_results.csv")
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    return tuple(
+        PublishedResult(
+            row["name"],
+            row["split"],
+            row["source"],
+            float(row["macro"]),
+            tuple(float(row[name]) for name in FINDING_NAMES) if row[FINDING_NAMES[0]] else (),
+            row["note"],
+        )
+        for row in rows
+    )
+
+
+def split_named(text: str) -> str:
+    """A split as this module names it, where the text means one of its splits; else the text."""
+    words = text.casefold().replace("-", " ").replace("_", " ").split()
+    if "official" in words and not {"train", "val", "validation"} & set(words):
+        return OFFICIAL_SPLIT
+    return RANDOM_SPLIT if words[:1] == ["random"] else text
+
+
+def published_results(split: str) -> tuple[PublishedResult, ...]:
+    """Results on one split; none are given across splits.
+
+    Args:
+        split: :data:`OFFICIAL_SPLIT` or :data:`RANDOM_SPLIT`.
+
+    Returns:
+        The rows of that split, in the order of the file.
+
+    Raises:
+        SettingsError: If the split has no published results.
+    """
+    if split not in SPLITS:
+        raise SettingsError(
+            f"Expected a split of published results, {' or '.join(SPLITS)}, but got '{split}'."
+        )
+    return tuple(result for result in all_results() if result.split == split)

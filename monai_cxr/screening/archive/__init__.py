@@ -1,0 +1,1 @@
+"""Archive: every film of a folder or a PACS, one result each, one report."""

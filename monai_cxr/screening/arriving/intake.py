@@ -1,0 +1,202 @@
+"""Intake: the one door for every film: who it is, whether it is new, durable before it counts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from monai_cxr.dicom.header import elements, parsing
+from monai_cxr.dicom.header.attributes import header_facts
+from monai_cxr.dicom.pixels import decoding
+from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.results.instances import is_own_result
+from monai_cxr.errors import InputError, UnreadableImage
+from monai_cxr.picture.quiet import quiet
+from monai_cxr.radiograph import InstanceKey
+from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.plain_images import is_nifti, is_plain_image
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.ledger import Ledger, arrivals, outbox, quarantine
+from monai_cxr.screening.ledger.records import ReceivedFilm
+
+REFUSED, IGNORED = "refused", "ignored"
+OWN_RESULT_REASON = "own_result"
+_HEADER_BYTES = 256 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a received file.
+
+    Attributes:
+        outcome: ``"new"``, ``"duplicate"``, ``"conflict"`` (quarantined), ``"refused"``
+            (quarantined) or ``"ignored"`` (one of our own results came back).
+        reason: Reason code of the last three, else ``""``.
+        sop_uid: ``""`` when unreadable.
+    """
+
+    outcome: str
+    reason: str = ""
+    sop_uid: str = ""
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the film is in the queue or was before."""
+        return self.outcome in (arrivals.NEW, arrivals.DUPLICATE)
+
+
+def receive(
+    ledger: Ledger,
+    spool: Spool,
+    data: bytes,
+    *,
+    source: str,
+    calling_ae: str = "",
+    priority: str = "ROUTINE",
+) -> Receipt:
+    """Take one file in; when it returns, file and job are durable.
+
+    Args:
+        ledger: The ledger.
+        spool: Where the bytes are kept, as they came.
+        data: A whole DICOM Part 10 file.
+        source: Name of the door, for example ``"c-store"``.
+        calling_ae: AE title of the sender.
+        priority: Priority class.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        SpoolFull: If the disk is below its low-water mark; the sender must keep the film.
+    """
+    try:
+        dicom = open_dicom(data)
+        with quiet():
+            is_ours = is_own_result(dicom.parsed.dataset)
+        key = dicom.facts.key
+        if is_ours or (key.sop_uid and outbox.is_ours(ledger, key.sop_uid)):
+            arrivals.ignore(
+                ledger, key.sop_uid, OWN_RESULT_REASON, source=source, calling_ae=calling_ae
+            )
+            return Receipt(IGNORED, OWN_RESULT_REASON, key.sop_uid)
+        pixels = hashlib.sha256(dicom.parsed.pixels or b"").hexdigest()
+        film = _described(dicom.parsed, Path(), len(data), pixel_sha256=pixels)
+    except InputError as error:
+        path = spool.store(data)
+        quarantine.refuse(
+            ledger, str(path), error.reason, str(error), source=source, calling_ae=calling_ae
+        )
+        return Receipt(REFUSED, error.reason)
+    path = spool.store(data)
+    outcome = arrivals.enqueue(
+        ledger,
+        replace(film, path=str(path), source=source, calling_ae=calling_ae, priority=priority),
+        same_pixels=same_pixels,
+    )
+    if outcome == arrivals.DUPLICATE and str(path) not in arrivals.kept_paths(ledger, [str(path)]):
+        spool.discard(path)
+    reason = arrivals.SAME_UID_REASON if outcome == arrivals.CONFLICT else ""
+    return Receipt(outcome, reason, film.key.sop_uid)
+
+
+def recover(ledger: Ledger, spool: Spool) -> int:
+    """Take in again what a crash left in the spool without a row; gives how many there were."""
+    spool.sweep_parts()
+    n_recovered, batch = 0, list[Path]()
+    for path in [*spool.files(), None]:
+        if path is not None:
+            batch.append(path)
+        if len(batch) >= 500 or (path is None and batch):
+            known = arrivals.known_paths(ledger, map(str, batch))
+            for left in batch:
+                if str(left) not in known:
+                    receive(ledger, spool, left.read_bytes(), source="recovery")
+                    n_recovered += 1
+            batch.clear()
+    return n_recovered
+
+
+def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -> ReceivedFilm:
+    """Identify a file that stays where it is, by reading its header alone.
+
+    Args:
+        path: The file.
+        name: Key of an image that has no header and so no UID: its path within its archive.
+        source: Name of the door.
+        priority: Priority class.
+
+    Raises:
+        UnreadableImage: If it is neither a DICOM file nor a picture, or has no UID.
+    """
+    data, is_whole = _beginning(path)
+    size = path.stat().st_size
+    if not parsing.is_dicom(data):
+        if not (is_plain_image(data) or is_nifti(data)):
+            raise UnreadableImage(
+                "Expected a DICOM, PNG, JPEG, TIFF or NIfTI file, but the content is none of them.",
+                reason="not_an_image",
+            )
+        key = InstanceKey("", "", "", name)
+        return ReceivedFilm(key, str(path), source=source, priority=priority, size_bytes=size)
+    try:
+        parsed = parsing.parse(data)
+        has_pixels = parsed.pixels is not None or parsed.has_float_pixels
+    except UnreadableImage:
+        if is_whole:
+            raise
+        has_pixels = False
+    if not has_pixels and not is_whole:  # a header longer than the part that was read
+        parsed = parsing.parse(read_bytes(path)[0])
+    return replace(_described(parsed, path, size), source=source, priority=priority)
+
+
+def same_pixels(kept: str, offered: str) -> bool:
+    """Whether two DICOM files hold the same pixels, in whatever transfer syntax."""
+    try:
+        first, second = (open_dicom(read_bytes(Path(path))[0]) for path in (kept, offered))
+        cells = [decoding.decode(d.parsed, d.facts, frame=0) for d in (first, second)]
+    except InputError:
+        return False
+    return cells[0].shape == cells[1].shape and bool((cells[0] == cells[1]).all())
+
+
+def _beginning(path: Path) -> tuple[bytes, bool]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_HEADER_BYTES)
+            is_whole = len(data) < _HEADER_BYTES
+    except OSError as error:
+        raise UnreadableImage(
+            f"The file cannot be read: {error.strerror or type(error).__name__}.",
+            reason="unreadable",
+        ) from None
+    if not data:
+        raise UnreadableImage("The file is empty. Send it again.", reason="empty_file")
+    return data, is_whole
+
+
+def _described(
+    parsed: parsing.ParsedFile, path: Path, size_bytes: int, *, pixel_sha256: str = ""
+) -> ReceivedFilm:
+    with quiet():
+        facts = header_facts(parsed.dataset)
+        accession_number = elements.text(parsed.dataset, "AccessionNumber")
+        study_date = elements.text(parsed.dataset, "StudyDate")
+    if not facts.key.sop_uid:
+        raise UnreadableImage(
+            "The SOP Instance UID (0008,0018) is missing, so the image has no name. Send it "
+            "with its UIDs.",
+            reason="no_identity",
+        )
+    return ReceivedFilm(
+        facts.key,
+        str(path),
+        pixel_sha256=pixel_sha256,
+        size_bytes=size_bytes,
+        sop_class_uid=facts.sop_class_uid,
+        modality=facts.modality[:16],
+        study_date=study_date[:32],
+        accession_number=accession_number[:64],
+    )

@@ -1,0 +1,266 @@
+"""Storage SCP: films by C-STORE; 0x0000 means that film and job are durable.
+
+Bytes are kept as they came, compressed; nothing is decoded while a sender waits. Who may call is
+decided before anything is read: called and calling AE title, the caller's address and, with TLS,
+its certificate.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from pydicom.uid import AllTransferSyntaxes
+from sqlalchemy.exc import SQLAlchemyError
+
+from monai_cxr.dicom.header.scope import RADIOGRAPH_CLASSES, is_radiograph_class
+from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.results.instances import is_own_result
+from monai_cxr.errors import SettingsError, UnreadableImage
+from monai_cxr.optional import require
+from monai_cxr.picture.quiet import quiet
+from monai_cxr.screening.arriving import intake
+from monai_cxr.screening.arriving.spool import Spool, SpoolFull
+from monai_cxr.screening.arriving.storage_commitment import CommitmentReporter
+from monai_cxr.screening.ledger import Ledger, quarantine
+from monai_cxr.screening.network.dicom_network import (
+    AllowedSender,
+    application,
+    poll_calmly,
+    send_at_once,
+    server_tls,
+)
+from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
+
+SOURCE = "c-store"
+SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3
+MISMATCH, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0xA900, 0xC000, 0x0122
+PROCESSING_FAILURE = 0xC211
+_NO_SUCH_ACTION = 0x0123  # PS3.7 C.5
+
+RESULT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.88.11",  # Basic Text SR
+    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+)
+"""Negotiated so that a PACS that forwards whole studies can hand over our own results, which are
+dropped; those of others are refused one by one."""
+
+INTAKE_AT_ONCE = 4
+"""Objects taken in at a time; the other senders wait, instead of failing to get the ledger."""
+
+_VERIFICATION, _COMMITMENT = "1.2.840.10008.1.1", "1.2.840.10008.1.20.1"
+_REJECT_CALLING = (0x01, 0x01, 0x03)  # permanent; by the user; calling AE title not recognized
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class StorageScp:
+    """A running listener; a context manager.
+
+    Attributes:
+        settings: How it listens.
+        ledger: Where jobs go.
+        spool: Where bytes go.
+        on_store: Told the status of each object, for metrics.
+    """
+
+    settings: ListenerSettings
+    ledger: Ledger
+    spool: Spool
+    on_store: Callable[[int], None] = lambda status: None
+    _gate: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(INTAKE_AT_ONCE), init=False, repr=False
+    )
+    _server: Any = field(default=None, init=False, repr=False)
+    _acceptor: threading.Thread | None = field(default=None, init=False, repr=False)
+    _reporter: CommitmentReporter | None = field(default=None, init=False, repr=False)
+    _addresses: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
+
+    def __enter__(self) -> StorageScp:
+        """Start listening, unless it does already."""
+        if self._server is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.socket.getsockname()[1])
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether it accepts connections."""
+        return self._acceptor is not None and self._acceptor.is_alive()
+
+    def start(self) -> None:
+        """Start listening, in threads of its own.
+
+        Raises:
+            SettingsError: If the address is taken, a sender's host is unknown, or TLS files are
+                unfit.
+        """
+        settings = self.settings
+        self._addresses = {s.host: addresses_of(s.host) for s in settings.senders if s.host}
+        entity = application(settings.ae_title, settings.timeout_seconds)
+        entity.require_called_aet = True
+        entity.maximum_associations = settings.max_associations
+        for uid in (*sorted(RADIOGRAPH_CLASSES), *RESULT_CLASSES):
+            entity.add_supported_context(uid, list(AllTransferSyntaxes))
+        entity.add_supported_context(_VERIFICATION)
+        entity.add_supported_context(_COMMITMENT)
+        self._reporter = CommitmentReporter(self.ledger, settings.ae_title)
+        event = require("pynetdicom.events", extra="pacs")
+        before = set(threading.enumerate())
+        try:
+            self._server = entity.start_server(
+                (settings.host, settings.port),
+                block=False,
+                ssl_context=None if settings.tls is None else server_tls(settings.tls),
+                evt_handlers=[
+                    (event.EVT_CONN_OPEN, send_at_once),
+                    (event.EVT_CONN_OPEN, poll_calmly),
+                    (event.EVT_REQUESTED, self._admit),
+                    (event.EVT_C_STORE, self._store),
+                    (event.EVT_N_ACTION, self._commit),
+                ],
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"Cannot listen on {settings.host}:{settings.port} "
+                f"({error.strerror or type(error).__name__}). Choose another port."
+            ) from None
+        self._acceptor = next(
+            thread
+            for thread in threading.enumerate()
+            if thread not in before and thread.name.startswith("AcceptorServer")
+        )
+
+    def stop(self) -> None:
+        """Stop listening; objects that are being received are refused or finished."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = self._acceptor = None
+        if self._reporter is not None:
+            self._reporter.stop()
+            self._reporter = None
+
+    def _sender(self, association: Any) -> AllowedSender | None:
+        title = str(association.requestor.primitive.calling_ae_title).strip()
+        address = association.requestor.address
+        for sender in self.settings.senders:
+            if sender.ae_title.strip() == title and (
+                not sender.host or address in self._addresses[sender.host]
+            ):
+                return sender
+        return None
+
+    def _admit(self, event: Any) -> None:
+        """Reject who is not on the list, before anything is negotiated.
+
+        pynetdicom swallows what a handler of this event raises and goes on to accept, so an error
+        here rejects too.
+        """
+        association, sender = event.assoc, None
+        try:
+            sender = self._sender(association)
+        finally:
+            if sender is None:
+                _LOG.warning("association rejected: the caller is not on the list of senders")
+                association.acse.send_reject(*_REJECT_CALLING)
+                association.kill()
+
+    def _store(self, event: Any) -> int:
+        """Answer a C-STORE."""
+        status = PROCESSING_FAILURE  # what pynetdicom answers for us after an unexpected error
+        try:
+            status = self._status(event)
+        finally:
+            self.on_store(status)
+            if status == PROCESSING_FAILURE:
+                kind = sys.exc_info()[0]
+                name = kind.__name__ if kind is not None else ""
+                _LOG.error("a film was not accepted: an unexpected error", extra={"error": name})
+        return status
+
+    def _status(self, event: Any) -> int:
+        calling_ae = str(event.assoc.requestor.primitive.calling_ae_title).strip()
+        data = event.encoded_dataset()
+        try:
+            with self._gate:
+                refusal = self._refusal(event, data, calling_ae)
+                if refusal is not None:
+                    return refusal
+                receipt = intake.receive(
+                    self.ledger,
+                    self.spool,
+                    data,
+                    source=SOURCE,
+                    calling_ae=calling_ae,
+                    priority=self.settings.priority,
+                )
+        except SpoolFull:
+            return OUT_OF_RESOURCES
+        except SQLAlchemyError as error:  # the ledger is away: the sender keeps the film
+            _LOG.error("a film was not accepted: the ledger failed (%s)", type(error).__name__)
+            return OUT_OF_RESOURCES
+        return CANNOT_UNDERSTAND if receipt.outcome == intake.REFUSED else SUCCESS
+
+    def _refusal(self, event: Any, data: bytes, calling_ae: str) -> int | None:
+        """Status for what is plainly no film; None where intake decides."""
+        try:
+            dicom = open_dicom(data)
+        except UnreadableImage:
+            return None
+        facts, request = dicom.facts, event.request
+        with quiet():
+            is_ours = is_own_result(dicom.parsed.dataset)
+        if not facts.key.sop_uid:
+            return None
+        announced = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
+        if (facts.key.sop_uid, facts.sop_class_uid) != announced:
+            status, reason = MISMATCH, "mismatch"
+        elif not is_radiograph_class(facts.sop_class_uid) and not is_ours:
+            status, reason = CLASS_NOT_SUPPORTED, "sop_class"
+        else:
+            return None
+        quarantine.refuse(
+            self.ledger,
+            "",
+            reason,
+            _REFUSALS[reason],
+            source=SOURCE,
+            calling_ae=calling_ae,
+            sop_uid=facts.key.sop_uid[:64],
+        )
+        return status
+
+    def _commit(self, event: Any) -> tuple[int, None]:
+        """Answer a Storage Commitment request; the report follows on a connection of ours."""
+        sender = self._sender(event.assoc)
+        if event.action_type != 1 or sender is None or self._reporter is None:
+            return _NO_SUCH_ACTION, None
+        with quiet():
+            return self._reporter.take(event.action_information, sender), None
+
+
+_REFUSALS = {
+    "mismatch": "The data set is not the object that the message announced. Send it again.",
+    "sop_class": "The SOP Class is not that of a radiograph; nothing was kept.",
+}

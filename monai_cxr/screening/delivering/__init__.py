@@ -1,0 +1,1 @@
+"""Delivering: results to their destinations, until the destination has them."""

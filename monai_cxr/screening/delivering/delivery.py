@@ -1,0 +1,263 @@
+"""Delivery: from the outbox to a folder, a PACS or a DICOMweb service, until the receiver has it.
+
+Each destination is served on its own, so that a dead one holds up no other. An object counts as
+delivered when the receiver said so; everything else is tried again, after a growing pause.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
+from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
+from monai_cxr.prediction import OperatingPoint
+from monai_cxr.reading.files import read_bytes
+from monai_cxr.screening.arriving.spool import MAY_PASS
+from monai_cxr.screening.delivering.study_message import Message
+from monai_cxr.screening.ledger import Ledger, outbox
+from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
+from monai_cxr.screening.network import dicomweb, storage_scu
+from monai_cxr.screening.network.dicom_network import Peer
+from monai_cxr.screening.network.storage_scu import Answer
+
+BATCH = 16
+"""Objects of one association; building one takes about 0.3 s, and a lease 120 s."""
+
+NOTHING_TO_SEND = "nothing_to_send"
+
+Made = DicomInstance | Message
+"""What is delivered."""
+
+Builder = Callable[[DeliveryContent], Made | None]
+"""Makes the object of a delivery, the same each time; None where there is nothing to send."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Destination(Protocol):
+    """Where objects go."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the settings and in the outbox."""
+
+    def send(self, made: Sequence[Made]) -> list[Answer]:
+        """Send objects; one answer each.
+
+        Raises:
+            DeliveryError: If none could be sent.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder, for another system to fetch from.
+
+    Attributes:
+        name: Name of the destination.
+        path: The folder; files are named by their identifier, such as ``<SOP Instance UID>.dcm``,
+            and appear whole.
+    """
+
+    name: str
+    path: Path
+
+    def send(self, made: Sequence[Made]) -> list[Answer]:
+        """Write files durably."""
+        return [self.write(one) for one in made]
+
+    def write(self, made: Made) -> Answer:
+        """Write one file durably."""
+        target = self.path / made.file_name
+        part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                file.write(made.data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+            directory = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            return Answer(False, error=os.strerror(error.errno or 0))
+        return Answer(True, status="written")
+
+
+@dataclass(frozen=True, slots=True)
+class Pacs:
+    """A PACS that takes C-STORE.
+
+    Attributes:
+        name: Name of the destination.
+        peer: Its address.
+        calling_ae: Our AE title.
+    """
+
+    name: str
+    peer: Peer
+    calling_ae: str = "MONAI_CXR"
+
+    def send(self, made: Sequence[Made]) -> list[Answer]:
+        """Send in one association."""
+        return storage_scu.store(_instances(made), self.peer, calling_ae=self.calling_ae)
+
+
+@dataclass(frozen=True, slots=True)
+class DicomWeb:
+    """A service that takes STOW-RS.
+
+    Attributes:
+        name: Name of the destination.
+        server: Its address.
+    """
+
+    name: str
+    server: dicomweb.DicomWebServer
+
+    def send(self, made: Sequence[Made]) -> list[Answer]:
+        """Send one request an object."""
+        return dicomweb.store(_instances(made), self.server)
+
+
+def _instances(made: Sequence[Made]) -> list[DicomInstance]:
+    instances = [one for one in made if isinstance(one, DicomInstance)]
+    if len(instances) != len(made):
+        raise SettingsError("A PACS takes DICOM objects only; deliver messages to a folder.")
+    return instances
+
+
+def report_builder(
+    operating_points: Mapping[str, OperatingPoint], calibration: str = ""
+) -> Callable[[DeliveryContent], DicomInstance]:
+    """A builder of structured reports, for deliveries of kind ``"sr"``.
+
+    Args:
+        operating_points: Of the model, by finding.
+        calibration: How its probabilities were calibrated.
+    """
+
+    def build(content: DeliveryContent) -> DicomInstance:
+        data, _ = read_bytes(content.film.path)
+        return structured_report(
+            ReportedFilm(data, content.result.prediction),
+            operating_points=operating_points,
+            calibration=calibration,
+            created=datetime.fromtimestamp(content.result.predicted_at, timezone.utc),
+        )
+
+    return build
+
+
+def deliver_batch(
+    ledger: Ledger,
+    destination: Destination,
+    builders: Mapping[str, Builder],
+    owner: str,
+    *,
+    n: int = BATCH,
+) -> tuple[int, int]:
+    """Take up to n due deliveries of a destination and send them.
+
+    Args:
+        ledger: The ledger.
+        destination: Where to.
+        builders: By kind, for example ``{"sr": report_builder(points)}``.
+        owner: Unique name of this process and thread.
+        n: Deliveries at most.
+
+    Returns:
+        (delivered, not delivered) this time.
+    """
+    kinds = list(builders)
+    leased = outbox.lease(ledger, owner, n, kinds=kinds, destinations=[destination.name])
+    built: list[tuple[Delivery, Made]] = []
+    n_delivered = 0
+    for delivery in leased:
+        try:
+            made = builders[delivery.kind](outbox.content(ledger, delivery))
+        except MissingDependency:
+            raise
+        except CXRError as error:  # this object cannot be made; the others can
+            kind = getattr(error, "reason", type(error).__name__)
+            answer = Answer(False, error=kind, permanent=kind not in MAY_PASS)
+            _note_failure(ledger, owner, delivery, answer)
+            continue
+        except SQLAlchemyError:  # the ledger is away, which is no fault of this object
+            raise
+        except Exception as error:  # noqa: BLE001 - one object must not stop the others
+            _note_failure(ledger, owner, delivery, Answer(False, error=type(error).__name__))
+            continue
+        if made is None:
+            outbox.delivered(ledger, owner, delivery.id, status=NOTHING_TO_SEND)
+            n_delivered += 1
+        else:
+            built.append((delivery, made))
+    if not built:
+        return n_delivered, len(leased) - n_delivered
+    try:
+        answers = destination.send([made for _, made in built])
+    except DeliveryError as error:
+        answers = [Answer(False, error=str(error))] * len(built)
+    for (delivery, made), answer in zip(built, answers, strict=True):
+        if answer.stored:
+            outbox.delivered(
+                ledger, owner, delivery.id, status=answer.status, object_uid=made.identifier
+            )
+            n_delivered += 1
+        else:
+            _note_failure(ledger, owner, delivery, answer)
+    return n_delivered, len(leased) - n_delivered
+
+
+def run_delivery(
+    ledger: Ledger,
+    destination: Destination,
+    builders: Mapping[str, Builder],
+    owner: str,
+    stop: threading.Event,
+    *,
+    poll_seconds: float = 0.5,
+) -> None:
+    """Deliver to one destination until told to stop; the batch in hand is finished first."""
+    while not stop.is_set():
+        delivered, _ = deliver_batch(ledger, destination, builders, owner)
+        if not delivered:  # nothing due, or the receiver is away
+            stop.wait(poll_seconds)
+
+
+def _note_failure(ledger: Ledger, owner: str, delivery: Delivery, answer: Answer) -> None:
+    state = outbox.failed(
+        ledger,
+        owner,
+        delivery.id,
+        status=answer.status,
+        error=answer.error,
+        permanent=answer.permanent,
+    )
+    _LOG.warning(
+        "not delivered",
+        extra={
+            "delivery": delivery.id,
+            "destination": delivery.destination,
+            "error": answer.error,
+            "status": answer.status,
+            "state": state or "taken over",
+        },
+    )

@@ -1,0 +1,117 @@
+"""HL7 version 2.5.1: an ORU^R01 message with two OBX segments a finding, status preliminary.
+
+A message is a dozen joined fields, so it is written here and needs no library; the tests hold it
+against two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.findings import FINDINGS, Code
+from monai_cxr.prediction import FindingScore, Prediction
+from monai_cxr.screening.delivering.study_message import (
+    ABSENT,
+    CHEST_RADIOGRAPHY,
+    PRESENT,
+    PROBABILITY,
+    StudyReport,
+)
+
+_ESCAPES = {"\\": r"\E" "\\", "|": r"\F" "\\", "^": r"\S" "\\", "&": r"\T" "\\", "~": r"\R" "\\"}
+
+
+def oru_message(
+    report: StudyReport,
+    *,
+    sender: str = "monai_cxr",
+    receiver: str = "",
+    processing_id: str = "P",
+) -> str:
+    r"""Say predictions as an unsolicited observation message, ORU^R01^ORU_R01.
+
+    Args:
+        report: Predictions of one study.
+        sender: Sending application (MSH-3).
+        receiver: Receiving application (MSH-5).
+        processing_id: MSH-11: ``"P"`` production, ``"T"`` training, ``"D"`` debugging.
+
+    Returns:
+        ER7 text, each segment ended by ``\r``; the same text for the same report.
+
+    Raises:
+        SettingsError: If the processing id is unknown.
+    """
+    if processing_id not in ("P", "T", "D"):
+        raise SettingsError(f"Expected processing_id P, T or D, but got '{processing_id}'.")
+    segments = [
+        _segment(
+            "MSH", {2: "^~\\&", 3: _text(sender), 5: _text(receiver), 7: _moment(report.created),
+                    9: "ORU^R01^ORU_R01", 10: report.identifier("oru").replace("-", "")[:20],
+                    11: processing_id, 12: "2.5.1", 18: "UNICODE UTF-8"},
+        ),
+        _segment("PID", {1: "1", 3: _text(report.patient_id or "UNKNOWN"), 5: _name(report)}),
+        _segment(
+            "OBR", {1: "1", 3: _text(report.accession_number), 4: _code(CHEST_RADIOGRAPHY),
+                    7: _moment(report.study_started), 22: _moment(report.created), 25: "P"},
+        ),
+    ]  # fmt: skip
+    for number, fields in enumerate(_observations(report), start=1):
+        segments.append(_segment("OBX", {1: str(number), **fields}))
+    return "".join(f"{segment}\r" for segment in segments)
+
+
+def _observations(report: StudyReport) -> Iterator[dict[int, str]]:
+    for film, prediction in enumerate(report.predictions, start=1):
+        for score in prediction.scores:
+            if not math.isnan(score.probability):
+                yield from _finding(film, prediction, score, _moment(report.created))
+
+
+def _finding(
+    film: int, prediction: Prediction, score: FindingScore, moment: str
+) -> Iterator[dict[int, str]]:
+    """The decision, where there is one, and the probability; OBX-4 ties the two together."""
+    finding, model = FINDINGS[score.finding], prediction.model
+    shared = {
+        4: f"{film}.{FINDINGS.index(finding.name) + 1}",
+        11: "P",
+        14: moment,
+        17: _text(model.name),
+        18: f"{_text(model.digest[:16])}^{_text(model.version)}",
+    }
+    if score.positive is not None:
+        decision = PRESENT if score.positive else ABSENT
+        yield {2: "CWE", 3: _code(finding.code), 5: _code(decision), **shared}
+    name = f"{_code(PROBABILITY)}^{_code(finding.code)}"
+    yield {2: "NM", 3: name, 5: f"{score.probability:.6f}", 6: "1^no units^UCUM", **shared}
+
+
+def _segment(name: str, fields: dict[int, str]) -> str:
+    """A segment of numbered fields; MSH-1 is the separator itself (HL7 2.5.1, 2.15.9.1)."""
+    first = 2 if name == "MSH" else 1
+    return "|".join([name, *(fields.get(i, "") for i in range(first, max(fields) + 1))])
+
+
+def _code(code: Code) -> str:
+    return "^".join(_text(value) for value in (code.value, code.meaning, code.scheme))
+
+
+def _name(report: StudyReport) -> str:
+    """PID-5: XPN has a DICOM name's parts, with suffix and prefix changed over."""
+    parts = report.patient_name.split("=")[0].split("^")
+    family, given, middle, prefix, suffix = (parts + [""] * 5)[:5]
+    name = "^".join(_text(part.strip()) for part in (family, given, middle, suffix, prefix))
+    return name.rstrip("^") or "UNKNOWN"
+
+
+def _text(value: str) -> str:
+    """Escape what HL7 reads as structure (2.5.1, 2.7) and leave control characters out."""
+    return "".join(_ESCAPES.get(c, c) for c in value if c.isprintable())
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%Y%m%d%H%M%S%z")

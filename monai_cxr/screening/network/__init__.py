@@ -1,0 +1,1 @@
+"""Network: DICOM associations and DICOMweb, as a client."""

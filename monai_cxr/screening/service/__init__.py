@@ -1,0 +1,1 @@
+"""Service: the parts of the settings put together, run and watched."""

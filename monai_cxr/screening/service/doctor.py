@@ -1,0 +1,174 @@
+"""Doctor: tries what the settings name, one line each, before a film depends on it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monai_cxr.errors import CXRError, DeliveryError, SettingsError
+from monai_cxr.screening.arriving.spool import GIB, Spool
+from monai_cxr.screening.ledger import audit, open_ledger
+from monai_cxr.screening.settings.tables import (
+    DestinationTable,
+    ListenerTable,
+    PullTable,
+    ScreeningSettings,
+)
+
+if TYPE_CHECKING:
+    from monai_cxr.screening.network.dicom_network import Peer
+    from monai_cxr.screening.network.dicomweb import DicomWebServer
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+_SQLITE_FIXED = (3, 51, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: What was tried.
+        state: ``"ok"``, ``"warning"`` or ``"failed"``.
+        text: What was found, and what to do.
+    """
+
+    name: str
+    state: str
+    text: str
+
+
+def examine(settings: ScreeningSettings) -> Iterator[Check]:
+    """Try everything that the settings name, cheap things first."""
+    yield _tried("ledger", lambda: _ledger(settings))
+    if settings.ledger.url.startswith("sqlite") and sqlite3.sqlite_version_info < _SQLITE_FIXED:
+        yield Check(
+            "sqlite",
+            WARNING,
+            f"SQLite {sqlite3.sqlite_version} has a rare race between checkpoints (fixed in "
+            "3.51.3); the ledger lets one process at a time make them.",
+        )
+    yield _tried("spool", lambda: _spool(settings))
+    if settings.watch is not None:
+        folder = settings.watch.folder
+        yield _tried("watch folder", lambda: _readable(folder))
+    if settings.model is not None:
+        bundle = settings.model.bundle
+        yield _tried("bundle", lambda: _bundle(bundle))
+    if settings.listener is not None:
+        yield _tried("listener", partial(_listener, settings.listener))
+    for pull in settings.pulls:
+        yield _tried(f"pull {pull.name}", partial(_pull, pull))
+    for table in settings.destinations:
+        yield _tried(f"destination {table.name}", partial(_destination, table))
+
+
+def _tried(name: str, attempt: Callable[[], str]) -> Check:
+    try:
+        text = attempt()
+    except DeliveryError as error:
+        text = f"{error}. Check the address, the AE titles or the password, and what it allows us."
+        return Check(name, FAILED, text)
+    except CXRError as error:
+        return Check(name, FAILED, str(error))
+    except OSError as error:
+        return Check(name, FAILED, f"{error.strerror or type(error).__name__}.")
+    return Check(name, OK, text)
+
+
+def _ledger(settings: ScreeningSettings) -> str:
+    with open_ledger(settings.ledger.url) as ledger:
+        trail = audit.verify(ledger)
+        kind = "SQLite" if ledger.is_sqlite else "PostgreSQL"
+    if not trail.is_intact:
+        raise SettingsError(
+            f"The audit trail is broken at entry {trail.broken_at}: somebody changed the ledger. "
+            "Keep it as evidence and restore a backup."
+        )
+    return f"{kind}, audit trail of {trail.n_entries} entries intact, head {trail.head[:12]}."
+
+
+def _spool(settings: ScreeningSettings) -> str:
+    spool = Spool(settings.spool.folder, reserve_bytes=int(settings.spool.reserve_gib * GIB))
+    with tempfile.TemporaryFile(dir=spool.root) as stream:
+        stream.write(b"written")
+        stream.flush()
+        os.fsync(stream.fileno())
+    free = spool.free_bytes() / GIB
+    if spool.is_low():
+        raise SettingsError(
+            f"{free:.1f} GiB are free, less than spool.reserve_gib = "
+            f"{settings.spool.reserve_gib:g}: nothing would be accepted."
+        )
+    return f"writable, {free:.1f} GiB free."
+
+
+def _readable(folder: Path) -> str:
+    if not folder.is_dir():
+        raise SettingsError("watch.folder is no folder. Create it.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise SettingsError("watch.folder cannot be read by this user.")
+    return "readable."
+
+
+def _bundle(folder: Path) -> str:
+    from monai_cxr.bundle.packaging import verify
+
+    verified = verify(folder)
+    return f"{verified.name} {verified.version}, digest {verified.digest[:12]}, verified."
+
+
+def _listener(table: ListenerTable) -> str:
+    """Everything but the port, which a running service holds."""
+    from monai_cxr.screening.network.dicom_network import TlsFiles, server_tls
+    from monai_cxr.screening.settings.listener import addresses_of
+
+    for sender in table.senders:
+        if sender.host:
+            addresses_of(sender.host)
+    if table.tls is not None:
+        tls = table.tls
+        server_tls(TlsFiles(tls.certificate, tls.private_key, tls.authorities))
+    if not table.senders:
+        raise SettingsError("listener.senders is empty, so nobody may send. Name the senders.")
+    return f"{table.ae_title} on {table.host}:{table.port}, senders: {len(table.senders)}."
+
+
+def _pull(table: PullTable) -> str:
+    from monai_cxr.screening.service.parts import dicomweb_of, peer_of
+
+    if table.kind == "pacs":
+        return _echo(peer_of(table), table.calling_ae)
+    return _query(dicomweb_of(table))
+
+
+def _destination(table: DestinationTable) -> str:
+    from monai_cxr.screening.service.parts import dicomweb_of, peer_of
+
+    if table.kind == "pacs":
+        return _echo(peer_of(table), table.calling_ae)
+    if table.kind == "dicomweb":
+        return _query(dicomweb_of(table)) + " STOW-RS is not tried: it would store something."
+    assert table.path is not None
+    table.path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=table.path):
+        return "writable."
+
+
+def _echo(peer: Peer, calling_ae: str) -> str:
+    from monai_cxr.screening.network.storage_scu import echo
+
+    return f"C-ECHO answered {echo(peer, calling_ae=calling_ae)}."
+
+
+def _query(server: DicomWebServer) -> str:
+    from monai_cxr.screening.network.dicomweb import probe
+
+    probe(server)
+    return "QIDO-RS answered."

@@ -1,0 +1,81 @@
+"""Destinations, listener and pulls: the settings' tables as the parts that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.screening.arriving import intake
+from monai_cxr.screening.arriving.pull import DicomWebSource, Source
+from monai_cxr.screening.arriving.query_retrieve import QueryRetrieve
+from monai_cxr.screening.arriving.spool import Spool
+from monai_cxr.screening.arriving.storage_scp import StorageScp
+from monai_cxr.screening.delivering.delivery import Destination, DicomWeb, Folder, Pacs
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.network.dicom_network import AllowedSender, Peer, TlsFiles
+from monai_cxr.screening.network.dicomweb import DicomWebServer
+from monai_cxr.screening.settings.listener import ListenerSettings
+from monai_cxr.screening.settings.tables import DestinationTable, ListenerTable, PullTable, TlsTable
+
+
+def destination_of(table: DestinationTable) -> Destination:
+    """Where results go.
+
+    Raises:
+        SettingsError: If a folder destination has no path.
+    """
+    if table.kind == "pacs":
+        return Pacs(table.name, peer_of(table), table.calling_ae)
+    if table.kind == "dicomweb":
+        return DicomWeb(table.name, dicomweb_of(table))
+    if table.path is None:
+        raise SettingsError(f"A destination of kind folder needs destinations.{table.name}.path.")
+    return Folder(table.name, table.path)
+
+
+def listener_of(
+    table: ListenerTable,
+    ledger: Ledger,
+    spool: Spool,
+    on_store: Callable[[int], None] = lambda status: None,
+) -> StorageScp:
+    """The C-STORE listener, not yet started; it tells ``on_store`` each status it answers."""
+    settings = ListenerSettings(
+        ae_title=table.ae_title,
+        host=table.host,
+        port=table.port,
+        senders=tuple(AllowedSender(s.ae_title, s.host, s.port) for s in table.senders),
+        tls=_tls(table.tls),
+        max_associations=table.max_associations,
+        priority=table.priority,
+    )
+    return StorageScp(settings, ledger, spool, on_store)
+
+
+def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:
+    """Where films are fetched from."""
+    if table.kind == "pacs":
+        return QueryRetrieve(table.name, peer_of(table), table.calling_ae, table.move_destination)
+    receive = partial(
+        intake.receive, ledger, spool, source=f"pull {table.name}", priority=table.priority
+    )
+    return DicomWebSource(table.name, dicomweb_of(table), receive)
+
+
+def peer_of(table: DestinationTable | PullTable) -> Peer:
+    """The PACS that a table names."""
+    return Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
+
+
+def dicomweb_of(table: DestinationTable | PullTable) -> DicomWebServer:
+    """The DICOMweb service that a table names."""
+    return DicomWebServer(
+        table.url, username=table.username, password=table.password, token=table.token
+    )
+
+
+def _tls(table: TlsTable | None) -> TlsFiles | None:
+    if table is None:
+        return None
+    return TlsFiles(table.certificate, table.private_key, table.authorities)

@@ -1,0 +1,261 @@
+"""Service: puts the settings' parts together and runs them until it is told to stop.
+
+Each part is a thread of its own; a database that goes away for a while stops none of them. A part
+that ends by any other error ends the service: it is better started again than half alive. What
+needs the model (torch) is imported only where films are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from monai_cxr.errors import DeliveryError, SettingsError
+from monai_cxr.screening import logs
+from monai_cxr.screening.arriving import intake, retention
+from monai_cxr.screening.arriving.pull import pull
+from monai_cxr.screening.arriving.spool import GIB, Spool, SpoolFull
+from monai_cxr.screening.arriving.storage_scp import StorageScp
+from monai_cxr.screening.arriving.watch_folder import WatchFolder
+from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
+from monai_cxr.screening.ledger.owners import owner_name, release_dead
+from monai_cxr.screening.service.health import HealthServer, StoreResponses
+from monai_cxr.screening.service.parts import destination_of, listener_of, pull_source_of
+from monai_cxr.screening.service.supervision import ServiceFailed, Supervision
+from monai_cxr.screening.settings.tables import DestinationTable, PullTable, ScreeningSettings
+
+if TYPE_CHECKING:
+    from monai_cxr.bundle.model import BundleModel
+    from monai_cxr.prediction import OperatingPoint
+
+PARTS = ("watch", "listen", "pull", "work", "deliver", "housekeep")
+_HOUSEKEEPING_SECONDS = 5.0
+_IDLE_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Service:
+    """Running parts.
+
+    Attributes:
+        settings: What to run.
+        only: Which of :data:`PARTS`.
+        stop: Set to end; what is in hand is finished first.
+    """
+
+    settings: ScreeningSettings
+    only: Sequence[str] = PARTS
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Run until stopped, by :attr:`stop` or because a part cannot go on.
+
+        Raises:
+            BundleError: If the installed model is wrong.
+            SettingsError: If an address is taken or a folder cannot be used.
+            ServiceFailed: If a part ended by an error that nobody expected.
+        """
+        settings, supervision = self.settings, Supervision(self.stop)
+        with ExitStack() as stack:
+            ledger = stack.enter_context(open_ledger(settings.ledger.url))
+            spool = Spool(
+                settings.spool.folder,
+                reserve_bytes=int(settings.spool.reserve_gib * GIB),
+            )
+            points, model = self._operating_points(), self._model()
+            n_dead = release_dead(ledger)
+            n_left = intake.recover(ledger, spool) if self._receives() else 0
+            audit.append(ledger, "service", "started", "", {"parts": list(self.only)})
+            responses = StoreResponses()
+            health = stack.enter_context(
+                HealthServer(
+                    settings.health.host,
+                    settings.health.port,
+                    ledger,
+                    spool,
+                    supervision.unfit,
+                    responses,
+                )
+            )
+            _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
+            parts = self._parts(ledger, spool, points, model)
+            if settings.listener is not None and "listen" in self.only:
+                scp = listener_of(settings.listener, ledger, spool, responses.count)
+                scp.start()
+                parts.append(("listen", partial(self._listen, scp)))
+            for name, part in parts:
+                supervision.start(name, part)
+            self.stop.wait()
+            _log.info("draining")
+            supervision.join()
+            audit.append(ledger, "service", "stopped")
+        _log.info("stopped")
+
+    def _receives(self) -> bool:
+        return bool({"watch", "listen", "pull"} & set(self.only))
+
+    def _model(self) -> BundleModel | None:
+        if "work" not in self.only or self.settings.model is None:
+            return None
+        from monai_cxr.bundle.model import BundleModel
+
+        return BundleModel.load(self.settings.model.bundle, device=self.settings.model.device)
+
+    def _operating_points(self) -> Mapping[str, OperatingPoint]:
+        """What reports state of the model; reports are made without loading it."""
+        if not {"work", "deliver"} & set(self.only) or not self.settings.destinations:
+            return {}
+        if self.settings.model is None:
+            raise SettingsError("The settings lack [model]: name a bundle, or use --only.")
+        from monai_cxr.bundle.config import find_bundle
+        from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, bundle_digest
+        from monai_cxr.evaluation.decisions.operating_points import read_operating_points
+
+        bundle = find_bundle(self.settings.model.bundle)
+        bundle_digest(bundle)  # every file is as it was packaged
+        if not (bundle / CALIBRATION_NAME).is_file():
+            raise SettingsError("The bundle is not calibrated, so its results cannot be reported.")
+        points = bundle / OPERATING_POINTS_NAME
+        return {p.finding: p for p in read_operating_points(points)} if points.is_file() else {}
+
+    def _parts(
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        points: Mapping[str, OperatingPoint],
+        model: BundleModel | None,
+    ) -> list[tuple[str, Callable[[], None]]]:
+        settings, parts = self.settings, list[tuple[str, Callable[[], None]]]()
+        if settings.watch is not None and "watch" in self.only:
+            table = settings.watch
+            if not table.folder.is_dir():
+                raise SettingsError("Expected watch.folder to be a folder. Create it first.")
+            watch = WatchFolder(table.folder, table.settle_seconds, table.delete, table.priority)
+            parts.append(("watch", lambda: watch.run(ledger, spool, self.stop)))
+        if "pull" in self.only:
+            parts += [
+                (f"pull {table.name}", partial(self._pull, ledger, spool, table))
+                for table in settings.pulls
+                if table.every_seconds > 0
+            ]
+        if "work" in self.only and model is not None:
+            owner = owner_name("work")
+            parts.append(("work", lambda: self._work(ledger, model, owner)))
+        if "deliver" in self.only:
+            parts += [
+                (f"deliver {table.name}", self._deliverer(ledger, points, table))
+                for table in settings.destinations
+            ]
+        if "housekeep" in self.only:
+            parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
+        return parts
+
+    def _work(self, ledger: Ledger, model: BundleModel, owner: str) -> None:
+        from monai_cxr.screening.working.worker import WorkerOptions, run_worker
+
+        table = self.settings.model
+        assert table is not None
+        jobs.release_owners(ledger, owner)  # of before an outage of the database
+        options = WorkerOptions(
+            owner,
+            batch_size=table.batch_size,
+            readers=table.readers,
+            deliveries=tuple(
+                (kind, destination.name)
+                for destination in self.settings.destinations
+                for kind in destination.objects
+            ),
+            lease_seconds=table.lease_seconds,
+            max_attempts=table.max_attempts,
+        )
+        run_worker(
+            ledger,
+            model,
+            options,
+            should_stop=self.stop.is_set,
+            when_idle=lambda: not self.stop.wait(_IDLE_SECONDS),
+        )
+
+    def _deliverer(
+        self, ledger: Ledger, points: Mapping[str, OperatingPoint], table: DestinationTable
+    ) -> Callable[[], None]:
+        from monai_cxr.screening.delivering.delivery import Builder, report_builder, run_delivery
+        from monai_cxr.screening.delivering.study_messages import MESSAGES, message_builder
+
+        destination = destination_of(table)
+        builders: dict[str, Builder] = {"sr": report_builder(points)}
+        builders |= {kind: message_builder(kind) for kind in MESSAGES if kind in table.objects}
+        if {"sc", "seg"} & set(table.objects) and self.settings.model is not None:
+            from monai_cxr.screening.working.heatmaps import heatmap_builders
+
+            builders |= heatmap_builders(
+                self.settings.model.bundle, device=self.settings.model.device
+            )
+        owner = owner_name("deliver")
+
+        def deliver() -> None:
+            outbox.release_owners(ledger, owner)  # of before an outage of the database
+            run_delivery(ledger, destination, builders, owner, self.stop)
+
+        return deliver
+
+    def _pull(self, ledger: Ledger, spool: Spool, table: PullTable) -> None:
+        source = pull_source_of(table, ledger, spool)
+        while not self.stop.is_set():
+            today = date.today()
+            try:
+                done = pull(ledger, source, today - timedelta(days=table.days - 1), today)
+                _log.info("pulled", extra={"part": table.name, "n": done.n_fetched})
+            except (DeliveryError, SpoolFull) as error:
+                _log.warning("pull failed", extra={"error": type(error).__name__})
+            self.stop.wait(table.every_seconds)
+
+    def _housekeep(self, ledger: Ledger, spool: Spool) -> None:
+        table = self.settings.rollup
+        while not self.stop.wait(_HOUSEKEEPING_SECONDS):
+            studies.close_quiet(
+                ledger, quiet_seconds=table.quiet_seconds, force_seconds=table.force_seconds
+            )
+            if self.settings.spool.keep_days > 0:
+                retention.clean_spool(ledger, spool, keep_days=self.settings.spool.keep_days)
+
+    def _listen(self, scp: StorageScp) -> None:
+        with scp:
+            while not self.stop.wait(1.0):
+                if not scp.is_listening:
+                    raise ServiceFailed("The listener does not accept connections any more.")
+
+
+def run_service(
+    settings: ScreeningSettings, only: Sequence[str] = PARTS, *, health_port: int | None = None
+) -> None:
+    """Run in the foreground until SIGTERM or SIGINT; then drain.
+
+    Args:
+        settings: What to run.
+        only: Which of :data:`PARTS`.
+        health_port: Instead of the settings' port.
+
+    Raises:
+        SettingsError: If a name in ``only`` is no part.
+        ServiceFailed: If a part ended by an error that nobody expected.
+    """
+    unknown = [name for name in only if name not in PARTS]
+    if unknown:
+        raise SettingsError(f"Expected --only of {', '.join(PARTS)}, but got '{unknown[0]}'.")
+    if health_port is not None:
+        settings = replace(settings, health=replace(settings.health, port=health_port))
+    logs.configure(level=settings.log_level)
+    service = Service(settings, only or PARTS)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop.set())
+    service.run()

@@ -1,0 +1,156 @@
+"""Settings: one TOML file; an unknown key names its neighbours, a secret stays out of the file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monai_cxr.errors import SettingsError
+from monai_cxr.screening.settings.tables import (
+    DestinationTable,
+    LedgerTable,
+    ModelTable,
+    ScreeningSettings,
+)
+from monai_cxr.settings_reader import TableReader
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+VIEWER_TABLE = "viewer"
+"""The viewer's table, so that one file serves both; the viewer checks it."""
+
+_DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_DICOM_OBJECTS, _MESSAGES = ("sr", "sc", "seg"), ("fhir", "hl7")
+_PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
+_SQLITE = "sqlite:///"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def read_settings(path: Path | str) -> ScreeningSettings:
+    """Read and check a settings file.
+
+    Args:
+        path: A TOML file. Relative paths in it are relative to its folder.
+
+    Raises:
+        SettingsError: Naming the key, what was expected, and the nearest known key.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"The settings '{path.name}' cannot be read: {error.strerror}."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings '{path.name}' are no TOML: {error}.") from None
+    return settings_of(content, folder=path.absolute().parent)
+
+
+def settings_of(
+    content: Mapping[str, Any], *, folder: Path, environment: Mapping[str, str] | None = None
+) -> ScreeningSettings:
+    """Check a parsed file; see :func:`read_settings`."""
+    reader = TableReader(folder, os.environ if environment is None else environment)
+    own = {key: value for key, value in content.items() if key != VIEWER_TABLE}
+    settings: ScreeningSettings = reader.table(ScreeningSettings, own, "")
+    _check(settings)
+    ledger = replace(settings.ledger, url=url_beside(settings.ledger.url, folder))
+    return replace(settings, ledger=ledger)
+
+
+def ledger_of(
+    content: Mapping[str, Any], *, folder: Path, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """The address that a parsed file's ``[ledger]`` names, or None without that table."""
+    if "ledger" not in content:
+        return None
+    reader = TableReader(folder, os.environ if environment is None else environment)
+    url: str = reader.table(LedgerTable, content["ledger"], "ledger").url
+    return url_beside(url, folder)
+
+
+def bundle_of(content: Mapping[str, Any], *, folder: Path) -> Path | None:
+    """The bundle that a parsed file's ``[model]`` names, or None without that table."""
+    if "model" not in content:
+        return None
+    bundle: Path = TableReader(folder, {}).table(ModelTable, content["model"], "model").bundle
+    return bundle
+
+
+def url_beside(url: str, folder: Path) -> str:
+    """A database's address; the relative path of a SQLite file is relative to ``folder``."""
+    name = url.removeprefix(_SQLITE)
+    if name == url or not name or name.startswith(("/", ":memory:")):
+        return url
+    return f"{_SQLITE}{folder / name}"
+
+
+def _check(settings: ScreeningSettings) -> None:
+    _one_of("log_level", settings.log_level, _LEVELS)
+    for name, table in (("watch", settings.watch), ("listener", settings.listener)):
+        if table is not None:
+            _one_of(f"{name}.priority", table.priority, _PRIORITIES)
+    if settings.spool.reserve_gib < 0 or settings.spool.keep_days < 0:
+        raise SettingsError("Expected spool.reserve_gib and spool.keep_days of at least 0.")
+    if settings.model is not None and (
+        settings.model.batch_size < 1
+        or settings.model.readers < 1
+        or settings.model.max_attempts < 1
+    ):
+        raise SettingsError(
+            "Expected model.batch_size, model.readers and model.max_attempts of at least 1."
+        )
+    names = [destination.name for destination in settings.destinations]
+    if len(set(names)) != len(names):
+        raise SettingsError("Expected destinations with different names.")
+    for destination in settings.destinations:
+        _check_destination(destination)
+    _check_pulls(settings)
+    if settings.watch is not None:
+        watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
+        if watch == spool or watch in spool.parents or spool in watch.parents:
+            raise SettingsError("Expected watch.folder and spool.folder apart from each other.")
+
+
+def _check_destination(destination: DestinationTable) -> None:
+    where = f"destinations.{destination.name}"
+    _one_of(f"{where}.kind", destination.kind, tuple(_DESTINATION_NEEDS))
+    for item in destination.objects:
+        _one_of(f"{where}.objects", item, (*_DICOM_OBJECTS, *_MESSAGES))
+        if item in _MESSAGES and destination.kind != "folder":
+            raise SettingsError(
+                f"Expected {where}.objects of {', '.join(_DICOM_OBJECTS)}, but got '{item}': a "
+                "message goes to a destination of kind folder, for an interface engine to fetch."
+            )
+    for need in _DESTINATION_NEEDS[destination.kind]:
+        if not getattr(destination, need):
+            raise SettingsError(f"A destination of kind {destination.kind} needs {where}.{need}.")
+
+
+def _check_pulls(settings: ScreeningSettings) -> None:
+    if len({pull.name for pull in settings.pulls}) != len(settings.pulls):
+        raise SettingsError("Expected pulls with different names.")
+    for pull in settings.pulls:
+        where = f"pulls.{pull.name}"
+        _one_of(f"{where}.kind", pull.kind, tuple(_PULL_NEEDS))
+        _one_of(f"{where}.priority", pull.priority, _PRIORITIES)
+        if pull.days < 1 or pull.every_seconds < 0:
+            raise SettingsError(f"Expected {where}.days of at least 1, every_seconds of 0 or more.")
+        for need in _PULL_NEEDS[pull.kind]:
+            if not getattr(pull, need):
+                raise SettingsError(f"A pull of kind {pull.kind} needs {where}.{need}.")
+
+
+def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"Expected {where} of {', '.join(allowed)}, but got '{value}'.")

@@ -1,0 +1,256 @@
+"""Settings tables: what each table of the service's TOML may hold, and what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monai_cxr.settings_reader import SECRET
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTable:
+    """``[ledger]``.
+
+    Attributes:
+        url: ``sqlite:///FILE`` or ``postgresql://...``; or ``url_env``, ``url_file``.
+    """
+
+    url: str = field(metadata=SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolTable:
+    """``[spool]``.
+
+    Attributes:
+        folder: Where received files are kept.
+        reserve_gib: Low-water mark of its disk; below it nothing is accepted.
+        keep_days: Spooled files of completed films are deleted after so many days; 0 keeps them.
+    """
+
+    folder: Path
+    reserve_gib: float = 5.0
+    keep_days: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """``[model]``.
+
+    Attributes:
+        bundle: Folder of a packaged bundle.
+        device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
+        batch_size: Films at a time.
+        readers: Threads that read ahead.
+        lease_seconds: How long a worker may be silent before others take its films.
+        max_attempts: Then a film is quarantined.
+    """
+
+    bundle: Path
+    device: str = "auto"
+    batch_size: int = 8
+    readers: int = 2
+    lease_seconds: float = 300.0
+    max_attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTable:
+    """``[watch]``.
+
+    Attributes:
+        folder: Searched with its subfolders.
+        settle_seconds: A file is taken when it has not changed for so long.
+        delete: Whether a file is deleted when it is durable in the spool.
+        priority: Priority class of what arrives here.
+    """
+
+    folder: Path
+    settle_seconds: float = 5.0
+    delete: bool = False
+    priority: str = "ROUTINE"
+
+
+@dataclass(frozen=True, slots=True)
+class SenderTable:
+    """``[[listener.senders]]``: who may send.
+
+    Attributes:
+        ae_title: Calling AE title.
+        host: Its host name or address; ``""`` for any.
+        port: Where it takes Storage Commitment reports; 0 for nowhere.
+    """
+
+    ae_title: str
+    host: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTable:
+    """``tls``: PEM files.
+
+    Attributes:
+        certificate: Ours.
+        private_key: Ours.
+        authorities: Whom we trust.
+    """
+
+    certificate: Path
+    private_key: Path
+    authorities: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTable:
+    """``[listener]``: films by C-STORE.
+
+    Attributes:
+        ae_title: Our AE title.
+        host: Address to listen on.
+        port: Port.
+        senders: Who may send; empty allows nobody.
+        max_associations: At a time.
+        priority: Priority class of what arrives here.
+        tls: Mutual TLS.
+    """
+
+    ae_title: str = "MONAI_CXR"
+    host: str = "127.0.0.1"
+    port: int = 11112
+    senders: tuple[SenderTable, ...] = ()
+    max_associations: int = 64
+    priority: str = "ROUTINE"
+    tls: TlsTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationTable:
+    """``[[destinations]]``: where results go.
+
+    Attributes:
+        name: Unique name.
+        kind: ``"folder"``, ``"pacs"`` (C-STORE) or ``"dicomweb"`` (STOW-RS).
+        objects: What is sent: ``"sr"`` (structured report), ``"sc"`` and ``"seg"`` (heat map of
+            the most probable positive finding, as a picture and as a segmentation); to a folder
+            also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message).
+        path: Of a folder.
+        ae_title: Called AE title of a PACS.
+        calling_ae: Our AE title.
+        host: Of a PACS.
+        port: Of a PACS.
+        tls: Mutual TLS with a PACS.
+        url: Root of a DICOMweb service.
+        username: For HTTP Basic.
+        password: By ``password_env`` or ``password_file``.
+        token: By ``token_env`` or ``token_file``.
+    """
+
+    name: str
+    kind: str
+    objects: tuple[str, ...] = ("sr",)
+    path: Path | None = None
+    ae_title: str = ""
+    calling_ae: str = "MONAI_CXR"
+    host: str = ""
+    port: int = 104
+    tls: TlsTable | None = None
+    url: str = ""
+    username: str = ""
+    password: str = field(default="", metadata=SECRET, repr=False)
+    token: str = field(default="", metadata=SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PullTable:
+    """``[[pulls]]``: films that we fetch from a PACS by study date.
+
+    Attributes:
+        name: Unique name.
+        kind: ``"dicomweb"`` (QIDO-RS, WADO-RS) or ``"pacs"`` (C-FIND, and C-MOVE to the listener).
+        every_seconds: Ask again after so long; 0 asks only when ``screen pull`` is run.
+        days: How many days back ``screen run`` asks for, today included.
+        priority: Priority class of what a DICOMweb service gives.
+        url: Root of a DICOMweb service.
+        username: For HTTP Basic.
+        password: By ``password_env`` or ``password_file``.
+        token: By ``token_env`` or ``token_file``.
+        ae_title: Called AE title of a PACS.
+        calling_ae: Our AE title.
+        move_destination: AE title of our listener, as the PACS knows it.
+        host: Of a PACS.
+        port: Of a PACS.
+        tls: Mutual TLS with a PACS.
+    """
+
+    name: str
+    kind: str
+    every_seconds: float = 0.0
+    days: int = 2
+    priority: str = "ROUTINE"
+    url: str = ""
+    username: str = ""
+    password: str = field(default="", metadata=SECRET, repr=False)
+    token: str = field(default="", metadata=SECRET, repr=False)
+    ae_title: str = ""
+    calling_ae: str = "MONAI_CXR"
+    move_destination: str = "MONAI_CXR"
+    host: str = ""
+    port: int = 104
+    tls: TlsTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthTable:
+    """``[health]``: /healthz, /readyz and /metrics.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port; 0 for any free one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 9180
+
+
+@dataclass(frozen=True, slots=True)
+class RollUpTable:
+    """``[rollup]``: when a study counts as complete.
+
+    Attributes:
+        quiet_seconds: Without a new film.
+        force_seconds: At the latest.
+    """
+
+    quiet_seconds: float = 60.0
+    force_seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningSettings:
+    """The whole file.
+
+    Attributes:
+        ledger: Required.
+        spool: Required.
+        model: Required where films are read.
+        watch: A folder to watch.
+        listener: C-STORE.
+        destinations: Where results go.
+        pulls: Where films are fetched from.
+        health: HTTP.
+        rollup: Studies.
+        log_level: ``"DEBUG"``, ``"INFO"``, ``"WARNING"`` or ``"ERROR"``.
+    """
+
+    ledger: LedgerTable
+    spool: SpoolTable
+    model: ModelTable | None = None
+    watch: WatchTable | None = None
+    listener: ListenerTable | None = None
+    destinations: tuple[DestinationTable, ...] = ()
+    pulls: tuple[PullTable, ...] = ()
+    health: HealthTable = HealthTable()
+    rollup: RollUpTable = RollUpTable()
+    log_level: str = "INFO"

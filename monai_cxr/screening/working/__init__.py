@@ -1,0 +1,1 @@
+"""Working: a film from the spool to its results."""

@@ -1,0 +1,186 @@
+"""Tables of other programs: names of columns and images, patients in names, spreadsheets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.evaluation.predictions.column_names import (
+    IMAGE_COLUMNS,
+    PATIENT_COLUMNS,
+    columns_named,
+)
+from monai_cxr.evaluation.predictions.image_names import (
+    image_identifiers,
+    matched_rows,
+    patients_in_names,
+)
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
+
+
+def table(**renamed):
+    """Six images of three patients with two findings, under other names."""
+    columns = {
+        "image": [f"film{i}.png" for i in range(6)],
+        "patient_id": ["a", "a", "b", "b", "c", "c"],
+        "prob_Mass": [0.1, 0.8, 0.2, 0.7, 0.3, 0.6],
+        "prob_Effusion": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+        "label_Mass": [0, 1, 0, 1, 0, 1],
+        "label_Effusion": [0, 0, 1, 1, 0, 1],
+    }
+    return pd.DataFrame({renamed.get(name, name): values for name, values in columns.items()})
+
+
+class TestColumnNames:
+    @pytest.mark.parametrize("name", [*IMAGE_COLUMNS, "FileName", "IMAGE ID", "Sop_Instance_UID"])
+    def test_image_columns(self, name):
+        assert image_identifiers(table(image=name), what="table")[1] == "film1.png"
+
+    @pytest.mark.parametrize("name", [*PATIENT_COLUMNS, "PatientID", "Patient ID", "SUBJECT-ID"])
+    def test_patient_columns(self, name):
+        assert load_predictions(table(patient_id=name)).n_patients == 3
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "prob_Pleural Effusion", "probability_pleural_effusion", "P_effusion", "Effusion_prob",
+            "PROB_EFFUSION", "prob-Effusion",
+        ],
+    )  # fmt: skip
+    def test_probability_columns(self, name):
+        actual = load_predictions(table(prob_Effusion=name))
+        assert actual.findings == ("Mass", "Effusion")
+        assert actual.probabilities[5, 1] == 0.7
+
+    @pytest.mark.parametrize("word", ["label", "labels", "target", "gt", "true", "y"])
+    def test_label_columns(self, word):
+        renamed = {f"label_{name}": f"{word}_{name}" for name in ("Mass", "Effusion")}
+        assert load_predictions(table(**renamed)).labels.sum() == 6
+
+    def test_logit_columns(self):
+        p = table()
+        for name in ("Mass", "Effusion"):
+            p[f"logits_{name}"] = np.log(p[f"prob_{name}"] / (1 - p[f"prob_{name}"]))
+        without = p.drop(columns=["prob_Mass", "prob_Effusion"])
+        np.testing.assert_allclose(
+            load_predictions(without).probabilities, load_predictions(table()).probabilities
+        )
+
+    def test_bare_names_are_scores_only_beside_a_labels_table(self):
+        labels = table()[["image", "patient_id"]].assign(Mass=[0, 1, 0, 1, 0, 1])
+        scores = table()[["image"]].assign(Mass=[0.1, 0.8, 0.2, 0.7, 0.3, 0.6])
+        assert load_predictions(scores, labels=labels).probabilities[1, 0] == 0.8
+        with pytest.raises(InvalidTable, match="no scores"):
+            load_predictions(labels)
+
+    def test_two_columns_of_one_finding(self):
+        twice = table().assign(**{"prob_Pleural Effusion": 0.5})
+        with pytest.raises(InvalidTable, match="both hold probabilities of Effusion"):
+            load_predictions(twice)
+
+    def test_order_of_names_decides(self):
+        both = table().assign(id=range(6))
+        assert columns_named(both, IMAGE_COLUMNS) == ["image", "id"]
+
+
+class TestImageNames:
+    def test_paths_whose_files_share_a_name_stay_apart(self):
+        paths = [f"patient{i:05d}/study1/view1_frontal.jpg" for i in range(6)]
+        assert list(image_identifiers(table().assign(image=paths), what="table")) == paths
+
+    @given(st.permutations(range(6)), st.sets(st.integers(0, 5), min_size=1))
+    def test_rows_are_matched_whatever_their_order(self, order, chosen):
+        mine = table().iloc[sorted(chosen)]
+        theirs = table().iloc[list(order)]
+        rows, label_rows = matched_rows(mine, theirs)
+        assert rows.tolist() == list(range(len(chosen)))
+        assert mine["image"].tolist() == theirs["image"].iloc[label_rows].tolist()
+
+    @pytest.mark.parametrize("change", [lambda s: s[:-4], lambda s: f"/data/{s}", lambda s: s])
+    def test_suffix_and_folder_make_no_difference(self, change):
+        mine = table().assign(image=table()["image"].map(change))
+        assert load_predictions(mine, labels=table()).labels.sum() == 6
+
+    def test_a_second_image_column_may_be_the_one_that_both_have(self):
+        mine = table(image="path")
+        theirs = table().assign(sop_uid=[f"1.2.{i}" for i in range(6)])
+        assert len(load_predictions(mine, labels=theirs)) == 6
+
+    @pytest.mark.parametrize(
+        ("names", "patients", "scheme"),
+        [
+            (["00000013_000.png", "00000014_002.png"], ["00000013", "00000014"], "NIH"),
+            (["x/patient00002/study1/v.jpg"], ["patient00002"], "CheXpert"),
+            (["p10/p10000032/s50414267/a.jpg"], ["p10000032"], "MIMIC-CXR"),
+        ],
+    )
+    def test_patients_in_names(self, names, patients, scheme):
+        actual, found = patients_in_names(pd.DataFrame({"path": names}))
+        assert (actual.tolist(), found) == (patients, scheme)
+
+    def test_no_patients_in_other_names(self):
+        assert patients_in_names(pd.DataFrame({"path": ["00000013_000.png", "a.png"]})) is None
+
+    def test_patients_from_names_are_said_to_be(self):
+        named = table(patient_id="x").assign(image=[f"0000001{i // 2}_00{i}.png" for i in range(6)])
+        actual = load_predictions(named)
+        assert actual.n_patients == 3
+        assert "names" in actual.notes[0]
+
+    def test_an_image_without_a_name(self):
+        gone = table()
+        gone.loc[2, "image"] = None
+        with pytest.raises(InvalidTable, match="name no image"):
+            load_predictions(gone)
+
+
+class TestValues:
+    def test_a_spreadsheet_with_semicolons_and_commas(self, tmp_path):
+        table().to_csv(tmp_path / "t.CSV", index=False, sep=";", decimal=",")
+        actual = load_predictions(tmp_path / "t.CSV")
+        np.testing.assert_array_equal(actual.probabilities, load_predictions(table()).probabilities)
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (b"", "it is empty"),
+            (b"image,prob_Mass\n", "no images"),
+            ("image,prob_Mass\nfilm\u00e9,0.1\n".encode("latin-1"), "UTF-8"),
+            ("image,prob_Mass\n".encode("utf-16"), "UTF-8"),
+        ],
+    )
+    def test_files_that_are_no_tables(self, content, sentence, tmp_path):
+        (tmp_path / "t.csv").write_bytes(content)
+        with pytest.raises(InvalidTable, match=sentence):
+            load_predictions(tmp_path / "t.csv")
+
+    def test_percentages_are_named(self):
+        with pytest.raises(InvalidTable, match="percentages"):
+            load_predictions(table().assign(prob_Mass=[10, 80, 20, 70, 30, 60]))
+
+    def test_decisions_are_noticed(self):
+        notes = load_predictions(table().assign(prob_Mass=[0, 1, 0, 1, 0, 1])).notes
+        assert notes == ("prob_Mass hold only 0 and 1: decisions, not probabilities.",)
+
+    @pytest.mark.parametrize(
+        ("policy", "expected"), [("unknown", np.nan), ("absent", 0.0), ("present", 1.0)]
+    )
+    def test_uncertain_labels(self, policy, expected):
+        doubtful = table().assign(label_Mass=[-1, 1, 0, 1, 0, 1])
+        actual = load_predictions(doubtful, uncertain=policy)
+        np.testing.assert_equal(actual.labels[0, 0], expected)
+        assert "1 uncertain labels" in actual.notes[0]
+        with pytest.raises(SettingsError, match="maybe"):
+            load_predictions(doubtful, uncertain="maybe")
+
+    def test_ages_as_dicom_writes_them(self):
+        facts = load_predictions(table().assign(Age=["061Y", "7", None, "x", "030y", "1"])).facts
+        np.testing.assert_array_equal(facts["age"], [61, 7, np.nan, np.nan, 30, 1])
+
+    def test_nothing_scored(self):
+        with pytest.raises(InvalidTable, match="None of the 6"):
+            load_predictions(table().assign(reason="not_chest"))
