@@ -21,8 +21,9 @@ HEAD = """# The verbs
 
 This page is written from the code by `python docs/reference/make_verbs.py`.
 
-Each verb works alone, explains itself with `--help`, and prints JSON with `--json` where it prints at all. The exit
-status is 0 (done), 1 (the input is wrong), 2 (the command line is wrong) or 3 (our fault).
+Each verb works alone, explains itself with `--help`, and prints JSON with `--json` where it prints
+at all. The exit status is 0 (done), 1 (the input is wrong), 2 (the command line is wrong) or 3 (our
+fault).
 """
 
 
@@ -77,11 +78,8 @@ def _argument(parameter: Any) -> str:
 def _option(option: Any) -> str:
     names = ", ".join(f"`{one}`" for one in (*option.opts, *option.secondary_opts))
     default = option.default
-    is_flag = isinstance(default, bool)
-    shown = (
-        "" if default is None or callable(default) or is_flag or default in ((), []) else default
-    )
-    shown = "required" if option.required else shown
+    is_said = default not in (None, (), []) and not isinstance(default, bool)
+    shown = "required" if option.required else default if is_said else ""
     return f"| {names} | {_cell(_help(option))} | {_cell(str(shown))} |"
 
 
