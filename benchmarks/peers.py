@@ -41,7 +41,7 @@ from PIL import Image
 from monai_cxr.bundle.bench.films import SYNTAXES, encode
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
-from monai_cxr.bundle.engines.by_name import parity
+from monai_cxr.bundle.engines import parity
 from monai_cxr.bundle.engines.rates import processor
 from monai_cxr.bundle.engines.runtime import RuntimeName
 from monai_cxr.bundle.engines.torch_engine import build_network

@@ -125,11 +125,12 @@ class TestWords:
         import monai_cxr
 
         root = Path(monai_cxr.__file__).parent
-        scope = (root / "dicom" / "scope.py").read_text(encoding="utf-8")
+        rooms = (root / "dicom" / "header" / "scope.py", root / "picture" / "scope.py")
+        scope = "\n".join(path.read_text(encoding="utf-8") for path in rooms)
         named = set(re.findall(r'^        "([a-z_]+)": ', scope, re.MULTILINE))
         assert named
         assert named <= set(FLAGS)
-        refused = set(re.findall(r'_refuse\(\s*"([a-z_]+)"', scope))
+        refused = set(re.findall(r'refuse\(\s*"([a-z_]+)"', scope))
         assert refused
         assert refused <= set(REASONS)
         assert flag_words("never_heard_of") == "Never heard of."

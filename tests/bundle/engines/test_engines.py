@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from monai_cxr.bundle.config import read_config
-from monai_cxr.bundle.engines.by_name import by_name as engines
-from monai_cxr.bundle.engines.by_name import choice as engine_choice
-from monai_cxr.bundle.engines.by_name import rates as engine_rates
+from monai_cxr.bundle.engines import by_name as engines
+from monai_cxr.bundle.engines import choice as engine_choice
+from monai_cxr.bundle.engines import rates as engine_rates
 from monai_cxr.bundle.engines.choice import half_pays, measure
 from monai_cxr.bundle.engines.openvino_engine import OpenVinoRuntime, offers_bf16
 from monai_cxr.bundle.engines.rates import Measured, cache_file, read_measured, remember

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from monai_cxr.bundle.digests import DIGESTS_NAME, EXPORTS_NAME, read_digests, write_digests
-from monai_cxr.bundle.engines.by_name import parity as parity_module
+from monai_cxr.bundle.engines import parity as parity_module
 from monai_cxr.bundle.engines.parity import measure_parity, require_parity
 from monai_cxr.bundle.engines.runtime import NetworkOutput
 from monai_cxr.bundle.explaining.saliency import saliency
