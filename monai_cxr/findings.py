@@ -39,6 +39,12 @@ class Finding:
         torchxrayvision: Name in torchxrayvision's pathologies.
         urgency: 1 (act now) to 3 (routine); after the ACR Actionable Findings categories.
         aliases: Other spellings met in tables, compared case- and punctuation-insensitively.
+
+    Example:
+        >>> FINDINGS["Effusion"].code.value
+        '60046008'
+        >>> FINDINGS["Pleural_Thickening"].title
+        'Pleural thickening'
     """
 
     name: str
@@ -132,6 +138,12 @@ class FindingSet:
 
     Raises:
         SettingsError: If a finding is repeated or none is given.
+
+    Example:
+        >>> len(FINDINGS)
+        14
+        >>> "pleural effusion" in FINDINGS
+        True
     """
 
     __slots__ = ("_by_alias", "_findings")

@@ -19,6 +19,10 @@ class Interval:
         estimate: The point estimate; NaN when it cannot be computed.
         low: Lower bound.
         high: Upper bound.
+
+    Example:
+        >>> print(Interval(0.887, 0.871, 0.901))
+        0.887 (0.871-0.901)
     """
 
     estimate: float
@@ -47,6 +51,14 @@ class OperatingPoint:
         specificity: With a 95 % interval.
         n: Labelled images that chose it.
         n_positive: Of these, the positive ones.
+
+    Example:
+        >>> sensitivity, specificity = Interval(0.91, 0.85, 0.95), Interval(0.80, 0.77, 0.83)
+        >>> point = OperatingPoint(
+        ...     "Effusion", 0.12, "sensitivity >= 0.90", sensitivity, specificity, 900, 120
+        ... )
+        >>> 0.2 >= point.threshold
+        True
     """
 
     finding: str
@@ -67,6 +79,10 @@ class ModelIdentity:
         version: Bundle version.
         digest: SHA-256 over weights and calibration, hexadecimal.
         runtime: Engine and precision, for example ``"torch-cpu-fp32"``.
+
+    Example:
+        >>> ModelIdentity("demo", "0.1.0", digest="9f2c").runtime
+        'torch'
     """
 
     name: str
@@ -84,6 +100,10 @@ class FindingScore:
         logit: The network's raw output.
         probability: Calibrated probability in [0, 1]; NaN if the bundle is not calibrated.
         positive: Whether probability >= the operating point's threshold; None without one.
+
+    Example:
+        >>> FindingScore("Effusion", logit=-1.4, probability=0.2, positive=True).positive
+        True
     """
 
     finding: str
@@ -102,6 +122,13 @@ class Prediction:
         scores: One score a finding, in the model's order.
         flags: Cautions that came with the image, as stable codes.
         quality: Measures of the picture by name; empty for a study.
+
+    Example:
+        >>> key = InstanceKey("", "", "", "film_1")
+        >>> score = FindingScore("Effusion", logit=-1.4, probability=0.2)
+        >>> prediction = Prediction(key, ModelIdentity("demo", "0.1.0", "9f2c"), (score,))
+        >>> prediction["Pleural Effusion"].probability
+        0.2
     """
 
     key: InstanceKey

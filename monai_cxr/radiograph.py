@@ -30,7 +30,12 @@ _NO_QUALITY: Mapping[str, float] = MappingProxyType({})
 
 
 class ViewPosition(str, Enum):
-    """Projection of the film, after DICOM ViewPosition (0018,5101)."""
+    """Projection of the film, after DICOM ViewPosition (0018,5101).
+
+    Example:
+        >>> ViewPosition("PA") is ViewPosition.PA
+        True
+    """
 
     PA = "PA"
     AP = "AP"
@@ -50,6 +55,10 @@ class InstanceKey:
         study_uid: StudyInstanceUID, empty when unknown.
         series_uid: SeriesInstanceUID, empty when unknown.
         sop_uid: SOPInstanceUID, or an image name that is unique in its data set.
+
+    Example:
+        >>> InstanceKey("patient 7", "1.2.3", "1.2.3.1", "1.2.3.1.1")
+        InstanceKey(sop_uid='1.2.3.1.1')
     """
 
     patient_id: str
@@ -86,6 +95,12 @@ class Radiograph:
             has them at hand: they lie far apart in memory, and are asked for more than once.
         in_range: Not kept: whether the maker knows that all pixels lie in [0, 1]; they are looked
             at otherwise.
+
+    Example:
+        >>> import numpy as np
+        >>> gray = np.full((4, 3), 0.5, np.float32)
+        >>> Radiograph(gray, InstanceKey("", "", "", "film_1"), view=ViewPosition.PA)
+        Radiograph(4x3, view=PA, sop_uid='film_1', flags=[])
     """
 
     pixels: NDArray[np.float32]

@@ -59,6 +59,13 @@ class BundleModel:
         tta: Test-time augmentation.
         decoding: One of :data:`monai_cxr.reading.film_input.DECODINGS`.
         change: How far the engine's numbers are from those in fp32, where that is known.
+
+    Example:
+        >>> from monai_cxr import read_for_model
+        >>> model = BundleModel.load("demo/bundle")
+        >>> prediction = model.predict([read_for_model("film.dcm")])[0]
+        >>> 0.0 <= prediction["Effusion"].probability <= 1.0
+        True
     """
 
     def __init__(

@@ -40,6 +40,11 @@ def read_radiograph(
         UnreadableImage: With a reason such as ``"missing_file"``, ``"empty_file"``,
             ``"not_an_image"`` or ``"damaged_pixels"``.
         UnsupportedImage: If it decodes, but is no single gray picture.
+
+    Example:
+        >>> film = read_radiograph("film.dcm")
+        >>> film.pixels.dtype.name, film.pixels.ndim
+        ('float32', 2)
     """
     data, name = read_bytes(source)
     if parsing.is_dicom(data):
@@ -65,6 +70,11 @@ def read_for_model(
     Raises:
         UnreadableImage: See :func:`read_radiograph`.
         UnsupportedImage: With the reason code of :mod:`monai_cxr.dicom.header.scope`.
+
+    Example:
+        >>> film = read_for_model("film.dcm")
+        >>> float(film.pixels.min()) >= 0.0 and float(film.pixels.max()) <= 1.0
+        True
     """
     data, name = read_bytes(source)
     if not parsing.is_dicom(data):
