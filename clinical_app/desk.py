@@ -9,7 +9,7 @@ from typing import Any
 from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.review.cases import Case, CaseStatus, priors
-from monai_cxr.review.localization_file import UNKNOWN
+from monai_cxr.review.performance_file import UNKNOWN
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, statements, summary_words
 from monai_cxr.review.words import SERIOUS, day, flag_words, percent, reason_words

@@ -12,16 +12,20 @@ from pathlib import Path
 from clinical_app.access import Identity
 from clinical_app.grants import Grants
 from clinical_app.settings import ViewerSettings
+from monai_cxr.bundle.digests import fingerprint
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import DeliveryError
 from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.evaluation.statistics.drift import Reference
-from monai_cxr.review.bundle_watch import fingerprint
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.drifting import find_references
-from monai_cxr.review.localization_file import Localized, localized_findings
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
-from monai_cxr.review.performance_file import PerformanceFile, conformal_rules
+from monai_cxr.review.performance_file import (
+    Localized,
+    PerformanceFile,
+    conformal_rules,
+    localized_findings,
+)
 from monai_cxr.review.reviews import Access, ReviewStore
 from monai_cxr.review.uploads import Uploads
 

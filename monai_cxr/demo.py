@@ -16,7 +16,7 @@ import pandas as pd
 
 from monai_cxr.bundle.explaining import inspection
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.model import BundleModel, rules_of
 from monai_cxr.bundle.packaging import package
 from monai_cxr.data.folder import index_folder
 from monai_cxr.data.splits import split_by_patient
@@ -25,7 +25,6 @@ from monai_cxr.evaluation.calibration.calibrator import (
     read_calibrator,
     write_calibrator,
 )
-from monai_cxr.evaluation.decisions.operating_points import read_operating_points
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import EvaluationIdentity, Performance
@@ -267,7 +266,7 @@ def _evaluate(
         seed=settings.seed,
         calibrator=read_calibrator(out / "calibration.json"),
         identity=_identity(bundle),
-        operating_points=read_operating_points(bundle / "models" / "operating_points.json"),
+        rules=rules_of(bundle),
     )
     return performance, {item.finding: item.ece.estimate for item in raw.findings}
 

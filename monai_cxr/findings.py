@@ -225,3 +225,10 @@ FINDINGS = FindingSet(
 
 FINDING_NAMES: tuple[str, ...] = FINDINGS.names
 """Their names, for column headers."""
+
+
+def title_of(finding: str) -> str:
+    """A finding's name for people: no underscore, sentence case."""
+    return (
+        FINDINGS[finding].title if finding in FINDINGS else finding.replace("_", " ").capitalize()
+    )

@@ -8,13 +8,13 @@ import streamlit as st
 
 from clinical_app import charts, session, tables
 from clinical_app.service import Service
+from monai_cxr.findings import title_of
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.review import performance_file as performances
 from monai_cxr.review import trade
 from monai_cxr.review.performance_file import PerformanceFile
 from monai_cxr.review.statements import point_rows, trade_of
 from monai_cxr.review.trade import CurvePoint
-from monai_cxr.review.worklist import title_of
 
 
 def page() -> None:
@@ -130,7 +130,8 @@ def _used(point: OperatingPoint | None) -> tuple[float, float] | None:
 
 def _site_prevalence(service: Service, performance: PerformanceFile, finding: str) -> float:
     known = service.settings.prevalence.get(finding)
-    measured = performance.content["findings"][finding]["prevalence"] or 0.01
+    item = performance.content[finding]
+    measured = item.prevalence if item.n_positive else 0.01
     return min(max((known or measured) * 100.0, 0.1), 99.0)
 
 

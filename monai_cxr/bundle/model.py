@@ -27,7 +27,7 @@ from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
 from monai_cxr.bundle.tta import views_named
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import Calibrator, read_calibrator
-from monai_cxr.evaluation.decisions.operating_points import read_operating_points
+from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, read_rules
 from monai_cxr.evaluation.statistics.logits import sigmoid
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
@@ -37,6 +37,16 @@ from monai_cxr.reading.film_input import DECODINGS, SCOPES, InputSpec, network_i
 CALIBRATION_NAME = "models/calibration.json"
 OPERATING_POINTS_NAME = "models/operating_points.json"
 RUN_NAME = "run.json"
+
+
+def rules_of(bundle: Path) -> DecisionRules:
+    """What a bundle decides by; no rules where it has no file of them.
+
+    Raises:
+        SettingsError: If the file holds none.
+    """
+    path = bundle / OPERATING_POINTS_NAME
+    return read_rules(path) if path.is_file() else DecisionRules()
 
 
 class BundleModel:
@@ -139,7 +149,7 @@ class BundleModel:
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
         findings = _field(config, "findings", list)
         image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
-        calibration, points = bundle / CALIBRATION_NAME, bundle / OPERATING_POINTS_NAME
+        calibration = bundle / CALIBRATION_NAME
         calibrator = (
             read_calibrator(calibration).for_findings(findings) if calibration.is_file() else None
         )
@@ -167,7 +177,7 @@ class BundleModel:
             resize=resize,
             scope=str(config.get("scope", "frontal_chest")),
             calibrator=calibrator,
-            operating_points=read_operating_points(points) if points.is_file() else (),
+            operating_points=rules_of(bundle).points,
             tta=tta,
             decoding=decoding,
             change=opened.change,

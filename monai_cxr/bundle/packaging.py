@@ -38,19 +38,26 @@ from monai_cxr.bundle.model import (
 )
 from monai_cxr.bundle.presets import without_teacher
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.evaluation.calibration.calibrator import Calibrator, fit_calibrator, read_calibrator
-from monai_cxr.evaluation.calibration.calibrator import write_calibrator as write_calibrator_file
-from monai_cxr.evaluation.decisions.operating_points import (
-    choose_operating_points,
-    write_operating_points,
+from monai_cxr.evaluation.calibration.calibrator import (
+    Calibrator,
+    fit_calibrator,
+    read_calibrator,
+    write_calibrator,
 )
-from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
+from monai_cxr.evaluation.decisions.decision_rules import (
+    DecisionRules,
+    choose_rules,
+    read_rules,
+    write_rules,
+)
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.evaluation.statistics.drift import references_of, write_references
 from monai_cxr.report.model_card import with_performance
 from monai_cxr.tables import read_table
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
+DEFAULT_ALPHA = 0.1
 TRAINING_NAME = "models/training.json"
 REFERENCE_NAME = "docs/reference.json"
 """How scores and pictures of the val split were distributed, for drift; it decides no score."""
@@ -86,6 +93,8 @@ def package(
     *,
     calibration: Path | None = None,
     criterion: str | None = None,
+    alpha: float | None = DEFAULT_ALPHA,
+    rules: Path | None = None,
     predictions: Path | None = None,
 ) -> Verified:
     """Make a bundle of a run's best epoch.
@@ -95,6 +104,9 @@ def package(
         out: Folder of the bundle; it must not exist, or be one made before (it is replaced).
         calibration: A file of ``monai-cxr calibrate``; None fits one on the run's val split.
         criterion: Rule of the operating points; None takes the run's own.
+        alpha: Promised error of the conformal rules, in (0, 1); None makes none.
+        rules: A file of ``monai-cxr thresholds``, carried whole; None chooses operating points and
+            conformal rules on the run's val split and keeps a sketch of its patients.
         predictions: The run's predictions of its val split; None computes them.
 
     Returns:
@@ -104,7 +116,7 @@ def package(
         InvalidBundle: If ``run`` is not a finished run, or what it makes does not verify.
         NotCalibrated: If the calibration lacks a finding.
         SettingsError: If ``out`` is something else than a bundle; it stays as it is, as it does
-            after any other error.
+            after any other error. Or if ``rules`` is no file of rules.
     """
     if not ((run / RUN_NAME).is_file() and (run / WEIGHTS_NAME).is_file()):
         raise InvalidBundle(
@@ -127,9 +139,17 @@ def package(
         if calibration is None
         else read_calibrator(calibration)
     )
-    criterion = criterion or config.get("criterion", DEFAULT_CRITERION)
+    decided = (
+        choose_rules(
+            calibrator.apply_to(scored),
+            criterion or config.get("criterion", DEFAULT_CRITERION),
+            alpha=alpha,
+        )
+        if rules is None
+        else read_rules(rules)
+    )
     with staged_bundle(out) as staging:
-        _fill(staging, run, calibrator, scored, criterion)
+        _fill(staging, run, calibrator, decided)
         write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)
         finish_package(staging, manifest)
         verified = verify(staging)
@@ -198,20 +218,15 @@ def _replaceable(out: Path) -> bool:
     return out.is_dir() and ((out / DIGESTS_NAME).is_file() or not any(out.iterdir()))
 
 
-def _fill(
-    staging: Path,
-    run: Path,
-    calibrator: Calibrator,
-    scored: PredictionSet,
-    criterion: str,
-) -> None:
+def _fill(staging: Path, run: Path, calibrator: Calibrator, rules: DecisionRules) -> None:
     # Where this machine keeps its files is nobody else's business.
     own = read_config(run, "train")
     places = {key: value for key, value in _PLACES.items() if key in own}
     copy_bundle(run, staging, places | without_teacher(own))
     (staging / "models").mkdir(parents=True)
     shutil.copy2(run / WEIGHTS_NAME, staging / WEIGHTS_NAME)
-    _write_calibration(staging, calibrator, scored, criterion)
+    write_calibrator(calibrator, staging / CALIBRATION_NAME)
+    write_rules(rules, staging / OPERATING_POINTS_NAME)
 
 
 def _validation(run: Path, predictions: Path | None) -> pd.DataFrame:
@@ -228,21 +243,6 @@ def _validation(run: Path, predictions: Path | None) -> pd.DataFrame:
 
 def _priors(manifest: Mapping[str, Any]) -> dict[str, float]:
     return {name: p for name, p in manifest["training_priors"].items() if p is not None}
-
-
-def _write_calibration(
-    bundle: Path, calibrator: Calibrator, scored: PredictionSet, criterion: str
-) -> None:
-    calibrated = calibrator.apply_to(scored)
-    points = choose_operating_points(
-        calibrated.probabilities,
-        calibrated.labels,
-        calibrated.patient_ids,
-        criterion,
-        findings=calibrated.findings,
-    )
-    write_calibrator_file(calibrator, bundle / CALIBRATION_NAME)
-    write_operating_points(points, bundle / OPERATING_POINTS_NAME)
 
 
 def _describe(bundle: Path, manifest: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from monai_cxr.evaluation.calibration.calibrator import (
     training_weights_calibrator,
     write_calibrator,
 )
-from monai_cxr.evaluation.decisions.operating_points import write_operating_points
+from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, write_rules
 from monai_cxr.networks.pretrained import is_published, published_weights
 from monai_cxr.networks.weights import fit_state
 from monai_cxr.prediction import Interval, OperatingPoint
@@ -72,7 +72,7 @@ def package_published(bundle: str, weights: str, out: Path) -> Verified:
             training_weights_calibrator(dict.fromkeys(findings, 1.0)), staging / CALIBRATION_NAME
         )
         points = _operating_points(state, names, findings)
-        write_operating_points(points, staging / OPERATING_POINTS_NAME)
+        write_rules(DecisionRules(points), staging / OPERATING_POINTS_NAME)
         label = weights if is_published(weights) else Path(weights).name
         finish_package(staging, {"weights": label, "data": {}})
         verified = verify(staging)
@@ -81,12 +81,12 @@ def package_published(bundle: str, weights: str, out: Path) -> Verified:
 
 def _operating_points(
     state: dict[str, Any], names: tuple[str, ...], findings: list[str]
-) -> list[OperatingPoint]:
+) -> tuple[OperatingPoint, ...]:
     """The thresholds that torchxrayvision publishes with its weights, where it does."""
     thresholds = state.get("op_threshs")
     unknown = Interval(math.nan)
-    return [
+    return tuple(
         OperatingPoint(name, float(value), "published by torchxrayvision", unknown, unknown, 0, 0)
         for name, value in zip(names, thresholds if thresholds is not None else (), strict=False)
         if name in findings and math.isfinite(float(value))
-    ]
+    )

@@ -22,6 +22,7 @@ from monai_cxr.cli.output import JsonOption, emit, note, say, show
 
 if TYPE_CHECKING:
     from monai_cxr.evaluation.classification import Classification
+    from monai_cxr.evaluation.decisions.decision_rules import DecisionRules
     from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
     from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 
@@ -89,16 +90,13 @@ def evaluate(
     """
     from monai_cxr.evaluation.calibration.calibrator import read_calibrator
     from monai_cxr.evaluation.decisions.criteria import parse_prevalences
-    from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, read_rules
     from monai_cxr.evaluation.performance import evaluate as run_evaluation
     from monai_cxr.report.files import write_report
 
     stated = parse_prevalences(prevalence or ())
     if bundle is None and (card or boxes is not None or robustness):
         raise typer.BadParameter("--card, --boxes and --robustness need --bundle.")
-    if bundle is not None and operating_points is None:
-        operating_points = _rules_of(bundle)
-    rules = DecisionRules() if operating_points is None else read_rules(operating_points)
+    rules = _rules(operating_points, bundle)
     scores = scored(
         predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient
     )
@@ -181,12 +179,18 @@ def _tell_classes(found: Classification) -> None:
     say(f"Balanced accuracy {found.balanced_accuracy}; Cohen's kappa {found.kappa}")
 
 
-def _rules_of(bundle: str) -> Path | None:
-    from monai_cxr.bundle.config import find_bundle
-    from monai_cxr.bundle.model import OPERATING_POINTS_NAME
+def _rules(path: Path | None, bundle: str | None) -> DecisionRules | None:
+    """Those of a file, else the bundle's."""
+    from monai_cxr.evaluation.decisions.decision_rules import read_rules
 
-    path = find_bundle(bundle) / OPERATING_POINTS_NAME
-    return path if path.is_file() else None
+    if path is not None:
+        return read_rules(path)
+    if bundle is None:
+        return None
+    from monai_cxr.bundle.config import find_bundle
+    from monai_cxr.bundle.model import rules_of
+
+    return rules_of(find_bundle(bundle))
 
 
 def _identity(

@@ -128,6 +128,17 @@ def package(
             help="Rule of the operating points, e.g. youden, specificity>=0.90. Default: the run's."
         ),
     ] = None,
+    conformal: Annotated[
+        float,
+        typer.Option(
+            metavar="ALPHA",
+            help="Promised error of the rules for absent, uncertain, present. 0: no such rules.",
+        ),
+    ] = 0.1,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="A file of thresholds to carry. Default: chosen here on the val split."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a bundle of a run: weights, calibration, operating points, priors, digests.
@@ -136,7 +147,11 @@ def package(
     """
     from monai_cxr.bundle import packaging
 
-    verified = packaging.package(run, out, calibration=calibration, criterion=criterion)
+    if rules is not None and criterion is not None:
+        raise typer.BadParameter("--rules holds chosen operating points: leave --criterion away.")
+    verified = packaging.package(
+        run, out, calibration=calibration, criterion=criterion, alpha=conformal or None, rules=rules
+    )
     _tell(verified, out, json)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.json_values import json_of
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.statistics.intervals import (
     BootstrapPlan,
@@ -60,17 +61,9 @@ class Classification:
         """Films with a known class."""
         return int(self.confusion.sum())
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """The entry of ``performance.json``."""
-        return {
-            "classes": list(self.classes),
-            "n": self.n,
-            "confusion": self.confusion.tolist(),
-            "accuracy": interval_to_json(self.accuracy),
-            "balanced_accuracy": interval_to_json(self.balanced_accuracy),
-            "kappa": interval_to_json(self.kappa),
-            "recall": {name: interval_to_json(value) for name, value in self.recall.items()},
-        }
+        return {"n": self.n, **json_of(self)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from monai_cxr.evaluation.decision_curve import decision_curve
+from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.decisions.conformal import risk_coverage_curve
-from monai_cxr.evaluation.json_values import numbers
+from monai_cxr.evaluation.json_values import numbers, read_as
 from monai_cxr.evaluation.statistics.discrimination import (
     cumulative_counts,
+    known,
     precision_recall_curve_of,
     roc_curve_of,
 )
+from monai_cxr.evaluation.statistics.rates import rates_at
 from monai_cxr.evaluation.statistics.reliability import ReliabilityCurve, reliability_curve
 
 Floats = NDArray[np.float64]
@@ -56,27 +61,51 @@ class FindingCurves:
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``, rounded to six decimals."""
         return {
-            "roc": {
-                "fpr": numbers(self.fpr),
-                "tpr": numbers(self.tpr),
-                "threshold": numbers(self.roc_thresholds),
-            },
-            "precision_recall": {
-                "recall": numbers(self.recall),
-                "precision": numbers(self.precision),
-            },
-            "reliability": {
-                "counts": numbers(self.reliability.counts),
-                "predicted": numbers(self.reliability.predicted),
-                "observed": numbers(self.reliability.observed),
-            },
-            "decision": {
-                "threshold": numbers(self.decision_thresholds),
-                "net_benefit": numbers(self.net_benefit),
-                "net_benefit_all": numbers(self.net_benefit_all),
-            },
-            "risk_coverage": {"coverage": numbers(self.coverage), "risk": numbers(self.risk)},
+            curve: {key: numbers(attrgetter(name)(self)) for key, name in series.items()}
+            for curve, series in _SERIES.items()
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Mapping[str, object]], place: str) -> FindingCurves:
+        """The inverse of :meth:`to_json`, as far as six decimals go.
+
+        Args:
+            value: The entry of ``performance.json``.
+            place: Keys that lead to it, for messages.
+
+        Raises:
+            SettingsError: If a series is missing, is not of numbers, or is not as long as those
+                that are drawn with it.
+        """
+        read: dict[str, Floats] = {}
+        for curve, series in _SERIES.items():
+            entry = read_as(Mapping[str, Floats], value.get(curve), f"{place}.{curve}")
+            if {*series} - {*entry} or len({len(entry[key]) for key in series}) != 1:
+                raise SettingsError(
+                    f"Expected {', '.join(series)} of one length at {place}.{curve}."
+                )
+            read |= {name: entry[key] for key, name in series.items()}
+        read["roc_thresholds"] = np.nan_to_num(read["roc_thresholds"], nan=np.inf)
+        bins = ReliabilityCurve(*(read.pop(name) for name in _SERIES["reliability"].values()))
+        return cls(reliability=bins, **read)
+
+
+_SERIES = {
+    "roc": {"fpr": "fpr", "tpr": "tpr", "threshold": "roc_thresholds"},
+    "precision_recall": {"recall": "recall", "precision": "precision"},
+    "reliability": {
+        "counts": "reliability.counts",
+        "predicted": "reliability.predicted",
+        "observed": "reliability.observed",
+    },
+    "decision": {
+        "threshold": "decision_thresholds",
+        "net_benefit": "net_benefit",
+        "net_benefit_all": "net_benefit_all",
+    },
+    "risk_coverage": {"coverage": "coverage", "risk": "risk"},
+}
+"""Curves and series of ``performance.json``, and the attributes that they are."""
 
 
 def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
@@ -116,6 +145,49 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
         reliability,
         *decisions,
     )
+
+
+def net_benefit(scores: ArrayLike, labels: ArrayLike, threshold: float) -> float:
+    """TP / N - FP / N x t / (1 - t) (Vickers and Elkin 2006).
+
+    Args:
+        scores: Calibrated probabilities, shape (N,), in [0, 1].
+        labels: Shape (N,), 0, 1 or NaN.
+        threshold: t in (0, 1): the probability at which treating and not treating weigh the same.
+
+    Returns:
+        In true positives an image; NaN without labels.
+    """
+    rates = rates_at(scores, labels, threshold)
+    n = len(known(scores, labels)[0])
+    if not n:
+        return math.nan
+    return (rates.true_positives - rates.false_positives * threshold / (1.0 - threshold)) / n
+
+
+def decision_curve(
+    scores: ArrayLike, labels: ArrayLike, thresholds: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Net benefit of the model, and of flagging every image, at each threshold probability.
+
+    Args:
+        scores: Calibrated probabilities, shape (N,), in [0, 1].
+        labels: Shape (N,), 0, 1 or NaN.
+        thresholds: Shape (T,), in (0, 1).
+
+    Returns:
+        Two arrays, float64, shape (T,). Flagging nobody has net benefit 0.
+    """
+    score, label, _ = known(scores, labels)
+    t = np.asarray(thresholds, dtype=np.float64)
+    n = len(label)
+    if not n:
+        return np.full_like(t, np.nan), np.full_like(t, np.nan)
+    positives, negatives = np.sort(score[label == 1.0]), np.sort(score[label == 0.0])
+    true = (len(positives) - np.searchsorted(positives, t, side="left")) / n
+    false = (len(negatives) - np.searchsorted(negatives, t, side="left")) / n
+    odds = t / (1.0 - t)
+    return true - false * odds, len(positives) / n - len(negatives) / n * odds
 
 
 def decision_thresholds(prevalence: float) -> Floats:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.classification import Classification
 from monai_cxr.evaluation.curves import FindingCurves
 from monai_cxr.evaluation.decisions.conformal import ConformalCheck
 from monai_cxr.evaluation.decisions.operating_points import CheckedOperatingPoint
-from monai_cxr.evaluation.json_values import interval_to_json, number
+from monai_cxr.evaluation.json_values import json_of, number, read_as
 from monai_cxr.evaluation.statistics.reliability import BrierParts
 from monai_cxr.evaluation.subgroups import Subgroup
 from monai_cxr.prediction import Interval
 
+FORMAT = "monai_cxr performance"
 SCHEMA_VERSION = "1.2"
 
 
@@ -69,33 +72,21 @@ class FindingPerformance:
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``: the plain numbers, and their intervals beside them."""
-        return {
-            "n": self.n,
-            "n_positive": self.n_positive,
-            "n_positive_patients": self.n_positive_patients,
-            "prevalence": number(self.prevalence),
-            "auroc": interval_to_json(self.auroc),
-            "auroc_delong": interval_to_json(self.auroc_delong),
-            "partial_auroc": number(self.partial_auroc),
-            "average_precision": number(self.average_precision.estimate),
-            "average_precision_interval": interval_to_json(self.average_precision),
-            "brier": number(self.brier.estimate),
-            "brier_interval": interval_to_json(self.brier),
-            "brier_parts": {
-                name: number(getattr(self.brier_parts, name))
-                for name in ("reliability", "resolution", "uncertainty", "within_bin")
-            },
-            "ece": number(self.ece.estimate),
-            "ece_interval": interval_to_json(self.ece),
-            "ece_equal_width": number(self.ece_equal_width.estimate),
-            "ece_equal_width_interval": interval_to_json(self.ece_equal_width),
-            "ece_floor": number(self.ece_floor),
-            "ece_uncalibrated": number(self.ece_uncalibrated),
-            "log_loss": number(self.log_loss),
-            "calibration_slope": number(self.calibration_slope),
-            "calibration_intercept": number(self.calibration_intercept),
-            "gaps": list(self.gaps),
-        }
+        entry = _with_plain_numbers(json_of(self))
+        del entry["finding"], entry["brier_parts"]["brier"]
+        return {**entry, "prevalence": number(self.prevalence)}
+
+    @classmethod
+    def from_json(cls, finding: str, value: Mapping[str, Any]) -> FindingPerformance:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            SettingsError: If a number is missing or none, with its place.
+        """
+        place = f"findings.{finding}"
+        parts = read_as(dict[str, Any], value.get("brier_parts"), f"{place}.brier_parts")
+        brier = {"brier": value.get("brier"), **parts}
+        return read_as(cls, {**value, "finding": finding, "brier_parts": brier}, place)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +113,7 @@ class Aggregate:
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``."""
-        return {
-            "findings": list(self.findings),
-            "auroc": interval_to_json(self.auroc),
-            "auroc_weighted": interval_to_json(self.auroc_weighted),
-            "average_precision": number(self.average_precision.estimate),
-            "average_precision_interval": interval_to_json(self.average_precision),
-            "brier": number(self.brier.estimate),
-            "brier_interval": interval_to_json(self.brier),
-            "ece": number(self.ece.estimate),
-            "ece_interval": interval_to_json(self.ece),
-            "ece_uncalibrated": number(self.ece_uncalibrated),
-        }
+        return _with_plain_numbers(json_of(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +209,7 @@ class Performance:
         """The value of ``performance.json``; what is not known is null."""
         who = self.identity
         return {
-            "format": "monai_cxr performance",
+            "format": FORMAT,
             "schema_version": SCHEMA_VERSION,
             "created": who.created,
             "model": dict(who.model),
@@ -250,17 +230,78 @@ class Performance:
             },
             "findings": {item.finding: item.to_json() for item in self.findings},
             "macro": self.macro.to_json(),
-            "any_finding": {
-                "n": self.any_finding.n,
-                "n_positive": self.any_finding.n_positive,
-                "auroc": interval_to_json(self.any_finding.auroc),
-            },
-            "classification": (
-                None if self.classification is None else self.classification.to_json()
-            ),
+            "any_finding": json_of(self.any_finding),
+            "classification": self.classification and self.classification.to_json(),
             "operating_points": [point.to_json() for point in self.operating_points],
-            "conformal": [check.to_json() for check in self.conformal],
-            "subgroups": [group.to_json() for group in self.subgroups],
+            "conformal": json_of(self.conformal),
+            "subgroups": json_of(self.subgroups),
             "curves": {name: curves.to_json() for name, curves in self.curves.items()},
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Performance:
+        """The inverse of :meth:`to_json`; curves have the six decimals that were written.
+
+        Args:
+            value: Of this schema version or an older or newer one of the same major version. Keys
+                that are not known are passed over.
+
+        Raises:
+            SettingsError: If the value is no ``performance.json``; the message names the place.
+        """
+        major = SCHEMA_VERSION.split(".")[0]
+        if (
+            not isinstance(value, Mapping)
+            or value.get("format") != FORMAT
+            or str(value.get("schema_version")).split(".")[0] != major
+        ):
+            raise SettingsError(
+                f"Expected a performance.json of schema version {major}.x. Write it again with "
+                "monai-cxr evaluate."
+            )
+
+        def part(kind: Any, key: str) -> Any:
+            return read_as(kind, value.get(key), key)
+
+        data = part(dict[str, Any], "data")
+        findings = part(dict[str, dict[str, Any]], "findings")
+        curves = part(dict[str, dict[str, Any]], "curves")
+        points = part(tuple[dict[str, Any], ...], "operating_points")
+        return cls(
+            identity=read_as(
+                EvaluationIdentity,
+                {
+                    **data,
+                    **part(dict[str, Any], "method"),
+                    "data": data.get("name"),
+                    "data_digest": data.get("digest"),
+                    "model": value.get("model"),
+                    "created": value.get("created"),
+                },
+                "data",
+            ),
+            findings=tuple(
+                FindingPerformance.from_json(name, entry) for name, entry in findings.items()
+            ),
+            macro=part(Aggregate, "macro"),
+            any_finding=part(AnyFinding, "any_finding"),
+            operating_points=tuple(map(CheckedOperatingPoint.from_json, points)),
+            subgroups=part(tuple[Subgroup, ...], "subgroups"),
+            curves={
+                name: FindingCurves.from_json(entry, f"curves.{name}")
+                for name, entry in curves.items()
+            },
+            conformal=part(tuple[ConformalCheck, ...], "conformal"),
+            classification=part(Classification | None, "classification"),
+            warnings=part(tuple[str, ...], "warnings"),
+        )
+
+
+def _with_plain_numbers(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry whose numbers that most readers want plain stand alone, intervals beside them."""
+    for name in ("average_precision", "brier", "ece", "ece_equal_width"):
+        if name in entry:
+            entry[f"{name}_interval"] = entry[name]
+            entry[name] = entry[name]["estimate"]
+    return entry

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.statistics.intervals import percentile_interval
 from monai_cxr.evaluation.statistics.replicates import Ranking, compile_ranking
@@ -67,20 +66,6 @@ class Subgroup:
     reference: tuple[str, ...]
     gap: Interval
     n_findings: int
-
-    def to_json(self) -> dict[str, object]:
-        """The entry of ``performance.json``."""
-        return {
-            "dimension": list(self.dimension),
-            "level": list(self.level),
-            "n": self.n,
-            "n_patients": self.n_patients,
-            "n_findings": self.n_findings,
-            "macro_auroc": interval_to_json(self.macro_auroc),
-            "reference": list(self.reference),
-            "gap": interval_to_json(self.gap),
-            "auroc": {name: interval_to_json(value) for name, value in self.auroc.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

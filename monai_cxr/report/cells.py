@@ -9,11 +9,6 @@ from monai_cxr.prediction import Interval
 _NONE = "\N{EN DASH}"
 
 
-def title_of(finding: str) -> str:
-    """A finding for people: no underscore, sentence case."""
-    return finding.replace("_", " ").capitalize()
-
-
 def interval_cell(interval: Interval, digits: int = 3) -> str:
     """An estimate with its interval in small print."""
     if math.isnan(interval.estimate):

@@ -6,7 +6,8 @@ from html import escape
 
 from monai_cxr.evaluation.classification import ABSENT_OR_PRESENT, Classification
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.report.cells import interval_cell, title_of
+from monai_cxr.findings import title_of
+from monai_cxr.report.cells import interval_cell
 
 
 def classification_section(performance: Performance) -> str:

@@ -7,8 +7,9 @@ from html import escape
 
 from monai_cxr.evaluation.decisions.operating_points import CheckedOperatingPoint
 from monai_cxr.evaluation.results import Performance
+from monai_cxr.findings import title_of
 from monai_cxr.report import plots
-from monai_cxr.report.cells import interval_cell, percent_cell, title_of, value_cell
+from monai_cxr.report.cells import interval_cell, percent_cell, value_cell
 
 
 def operating_points_table(performance: Performance) -> str:

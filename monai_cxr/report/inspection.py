@@ -12,8 +12,9 @@ import numpy as np
 from monai_cxr.evaluation.robustness import RobustnessPoint, robustness_to_json
 from monai_cxr.evaluation.statistics.localization import IOU_THRESHOLDS, FindingLocalization
 from monai_cxr.evaluation.statistics.perturbation import PERTURBATIONS
+from monai_cxr.findings import title_of
 from monai_cxr.report import plots
-from monai_cxr.report.cells import interval_cell, percent_cell, title_of
+from monai_cxr.report.cells import interval_cell, percent_cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.report.cells import title_of
+from monai_cxr.findings import title_of
 from monai_cxr.report.published import SPLITS
+
+_FEW_PATIENTS = 30
 
 
 def limitation_sentences(performance: Performance) -> list[str]:
-    """What these numbers do not say."""
+    """What these numbers do not say, for the report, the model card and the viewer."""
     who = performance.identity
     items = [
         "Intervals cover the choice of patients only, not the training of the model or errors in "
         "the labels.",
         "AUROC ranks films; it does not say that a threshold works at another site. PPV, NPV and "
-        "calibration move with the share of positives.",
+        "calibration move with the share of positives: judge them at your own prevalence.",
+        "Films outside the scope that the bundle declares are refused, and nothing is said of "
+        "them here.",
     ]
     if "nih" in who.labels.casefold() or "chestx-ray14" in who.data.casefold():
         items.append(
@@ -24,7 +28,9 @@ def limitation_sentences(performance: Performance) -> list[str]:
         )
     if who.split not in SPLITS:
         items.append("The split is not one with published results, so none are shown beside it.")
-    rare = [title_of(f.finding) for f in performance if 0 < f.n_positive_patients < 30]
+    rare = [title_of(f.finding) for f in performance if 0 < f.n_positive_patients < _FEW_PATIENTS]
     if rare:
-        items.append(f"Fewer than 30 positive patients: {', '.join(rare)}. Read with caution.")
+        items.append(
+            f"Fewer than {_FEW_PATIENTS} positive patients: {', '.join(rare)}. Read with caution."
+        )
     return items

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from monai_cxr.evaluation.classification import Classification
 from monai_cxr.evaluation.results import Performance
+from monai_cxr.findings import title_of
 from monai_cxr.prediction import Interval
-from monai_cxr.report.cells import title_of
 from monai_cxr.report.limitations import limitation_sentences
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.findings import FINDING_NAMES
-from monai_cxr.report.cells import title_of, value_cell
+from monai_cxr.findings import FINDING_NAMES, title_of
+from monai_cxr.report.cells import value_cell
 from monai_cxr.report.published import SPLITS, PublishedResult, published_results
 
 _OFFICIAL_FILMS = 25_596

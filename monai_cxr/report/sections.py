@@ -8,12 +8,12 @@ from itertools import groupby
 
 from monai_cxr.evaluation.results import FindingPerformance, Performance
 from monai_cxr.evaluation.subgroups import LEAST_PATIENTS, Subgroup
+from monai_cxr.findings import title_of
 from monai_cxr.report import plots
 from monai_cxr.report.cells import (
     interval_cell,
     percent_cell,
     signed_cell,
-    title_of,
     value_cell,
 )
 from monai_cxr.report.limitations import limitation_sentences

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.statistics.drift import Drift, Reference, drift, read_references
+from monai_cxr.findings import title_of
 from monai_cxr.prediction import Prediction
 from monai_cxr.review.cases import Case, urgency_of
 from monai_cxr.review.words import MEASURES
-from monai_cxr.review.worklist import title_of
 
 _SCORE, _PICTURE = "logit_", "quality_"
 _PLACE = Path("docs") / "reference.json"

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from monai_cxr.evaluation.statistics.intervals import wilson
+from monai_cxr.findings import title_of
 from monai_cxr.prediction import Interval, OperatingPoint
 from monai_cxr.review.cases import Case, CaseStatus, urgency_of
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.words import reason_words
-from monai_cxr.review.worklist import study_name, title_of
+from monai_cxr.review.worklist import study_name
 
 _ENOUGH = 30
 

@@ -13,13 +13,14 @@ from PIL import Image
 
 from monai_cxr.dicom.display import levels
 from monai_cxr.errors import InputError
+from monai_cxr.findings import title_of
 from monai_cxr.prediction import ModelIdentity
 from monai_cxr.reading.files import read_display
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import FindingReview
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, summary_words
 from monai_cxr.review.words import day, flag_words, percent
-from monai_cxr.review.worklist import person, short_name, title_of
+from monai_cxr.review.worklist import person, short_name
 
 _LONGEST_SIDE = 900
 _RESEARCH = "Research use only, not a medical device."

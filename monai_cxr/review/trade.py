@@ -31,12 +31,15 @@ class CurvePoint:
 
 def curve_points(performance: PerformanceFile, finding: str) -> list[CurvePoint]:
     """The measured points of a finding's curve, by growing threshold; empty without a curve."""
-    roc = performance.content["curves"].get(finding, {}).get("roc", {})
-    columns = (roc.get("threshold", ()), roc.get("tpr", ()), roc.get("fpr", ()))
+    curves = performance.content.curves.get(finding)
+    if curves is None:
+        return []
     points = [
         CurvePoint(threshold, tpr, 1.0 - fpr)
-        for threshold, tpr, fpr in zip(*columns, strict=True)
-        if threshold is not None
+        for threshold, tpr, fpr in zip(
+            curves.roc_thresholds.tolist(), curves.tpr.tolist(), curves.fpr.tolist(), strict=True
+        )
+        if math.isfinite(threshold)
     ]
     return sorted(points, key=lambda point: point.threshold)
 
@@ -61,8 +64,8 @@ def trade_at(
     performance: PerformanceFile, finding: str, point: CurvePoint, prevalence: float
 ) -> AtPrevalence | None:
     """What a point means at a prevalence in (0, 1); None without films of both kinds."""
-    item = performance.content["findings"][finding]
-    n, n_positive = item["n"], item["n_positive"]
+    item = performance.content[finding]
+    n, n_positive = item.n, item.n_positive
     if not 0 < n_positive < n:
         return None
     return at_prevalence(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monai_cxr.findings import FINDINGS
+from monai_cxr.findings import title_of
 from monai_cxr.review.cases import Case, CaseStatus, due
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.words import day, reason_words
@@ -107,8 +107,3 @@ def person(case: Case) -> str:
     """Sex and age, such as ``F 63``."""
     age = "" if case.age_years is None else f"{case.age_years:.0f}"
     return " ".join(part for part in (case.sex, age) if part)
-
-
-def title_of(finding: str) -> str:
-    """A finding's name for people."""
-    return FINDINGS[finding].title if finding in FINDINGS else finding

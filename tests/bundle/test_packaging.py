@@ -9,7 +9,7 @@ import pytest
 
 from monai_cxr.bundle.config import read_config, write_config
 from monai_cxr.bundle.digests import write_digests
-from monai_cxr.bundle.model import BundleModel
+from monai_cxr.bundle.model import BundleModel, rules_of
 from monai_cxr.bundle.packaging import package, verify
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
@@ -17,7 +17,9 @@ from monai_cxr.evaluation.calibration.calibrator import (
     training_weights_calibrator,
     write_calibrator,
 )
-from monai_cxr.evaluation.decisions.operating_points import read_operating_points
+from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
+from monai_cxr.evaluation.performance import evaluate
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.findings import FINDING_NAMES
 
 
@@ -57,7 +59,7 @@ class TestPackage:
         assert present["models/model.pt"] == (trained_run / "models" / "model.pt").read_bytes()
         calibrator = read_calibrator(packaged_bundle / "models" / "calibration.json")
         assert calibrator.provenance.split == "val"
-        points = read_operating_points(packaged_bundle / "models" / "operating_points.json")
+        points = rules_of(packaged_bundle).points
         assert {point.finding for point in points} <= set(FINDING_NAMES)
         assert points
 
@@ -83,7 +85,7 @@ class TestPackage:
     def test_replaces_a_bundle_and_leaves_no_rests(self, trained_run, bundle, predictions):
         verified = package(trained_run, bundle, predictions=predictions, criterion="youden")
         assert verified.name == "bundle"
-        points = read_operating_points(bundle / "models" / "operating_points.json")
+        points = rules_of(bundle).points
         assert {point.criterion for point in points} == {"youden"}
         assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
 
@@ -96,6 +98,26 @@ class TestPackage:
             trained_run, out, calibration=tmp_path / "calibration.json", predictions=predictions
         )
         assert read_calibrator(out / "models" / "calibration.json").to_json() == given.to_json()
+
+    def test_rules_carry_the_patients_that_chose_them(self, packaged_bundle, predictions):
+        rules = rules_of(packaged_bundle)
+        assert [rule.finding for rule in rules.conformal] == list(FINDING_NAMES)
+        assert {rule.alpha for rule in rules.conformal} == {0.1}
+        calibrator = read_calibrator(packaged_bundle / "models" / "calibration.json")
+        data = calibrator.apply_to(load_predictions(predictions))
+        again = evaluate(data, rules=rules, n_bootstrap=0, subgroups=False)
+        assert any("also chose the operating points" in text for text in again.warnings)
+
+    def test_carries_a_file_of_thresholds_whole(self, trained_run, predictions, tmp_path):
+        given = choose_rules(load_predictions(predictions), "youden", alpha=0.3, n_bootstrap=0)
+        write_rules(given, tmp_path / "rules.json")
+        out = tmp_path / "bundle"
+        package(trained_run, out, predictions=predictions, rules=tmp_path / "rules.json")
+        assert rules_of(out).to_json() == given.to_json()
+
+    def test_without_conformal_rules(self, trained_run, predictions, tmp_path):
+        package(trained_run, tmp_path / "bundle", predictions=predictions, alpha=None)
+        assert rules_of(tmp_path / "bundle").conformal == ()
 
 
 class TestRefused:

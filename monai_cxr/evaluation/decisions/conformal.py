@@ -9,14 +9,13 @@ exchangeable. What cannot be decided at this error is called uncertain.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.evaluation.statistics.discrimination import known
 from monai_cxr.evaluation.statistics.intervals import wilson
 from monai_cxr.prediction import Interval
@@ -59,22 +58,6 @@ class ConformalRule:
         flags[may_be_present & ~may_be_absent] = PRESENT
         return flags
 
-    def to_json(self) -> dict[str, object]:
-        """A JSON value."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, object]) -> ConformalRule:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            SettingsError: If the value is not a rule.
-        """
-        try:
-            return cls(**{name: value[name] for name in cls.__dataclass_fields__})  # type: ignore[arg-type]
-        except (KeyError, TypeError) as error:
-            raise SettingsError(f"Not a conformal rule: {type(error).__name__} {error}.") from error
-
 
 @dataclass(frozen=True, slots=True)
 class ConformalCheck:
@@ -91,15 +74,6 @@ class ConformalCheck:
     coverage_positive: Interval
     coverage_negative: Interval
     decided: Interval
-
-    def to_json(self) -> dict[str, object]:
-        """The entry of ``performance.json``."""
-        return {
-            "rule": self.rule.to_json(),
-            "coverage_positive": interval_to_json(self.coverage_positive),
-            "coverage_negative": interval_to_json(self.coverage_negative),
-            "decided": interval_to_json(self.decided),
-        }
 
 
 def fit_conformal(
@@ -138,35 +112,6 @@ def fit_conformal(
         n_positive=len(positives),
         n_negative=len(negatives),
         group=group,
-    )
-
-
-def fit_conformal_by_group(
-    finding: str,
-    probabilities: Floats,
-    labels: Floats,
-    groups: ArrayLike,
-    *,
-    alpha: float = 0.1,
-) -> tuple[ConformalRule, ...]:
-    """One rule a stratum, so that the promise holds in each, for example in AP and in PA.
-
-    Args:
-        finding: Name.
-        probabilities: Shape (N,), in [0, 1].
-        labels: Shape (N,), 0, 1 or NaN.
-        groups: Shape (N,), stratum of each image.
-        alpha: Promised error in each class and stratum.
-
-    Returns:
-        The rules by name of the stratum.
-    """
-    names = np.asarray(groups).astype(str)
-    return tuple(
-        fit_conformal(
-            finding, probabilities[names == name], labels[names == name], alpha=alpha, group=name
-        )
-        for name in np.unique(names)
     )
 
 

@@ -1,7 +1,7 @@
 """Decision rules: operating points and conformal rules of one model in one file, with its patients.
 
-The file is ``operating_points.json``. It keeps a sketch of the patients that chose the rules, so
-that a check on the same patients is marked.
+The file is ``operating_points.json``, of ``monai-cxr thresholds`` and in every packaged bundle. It
+keeps a sketch of the patients that chose the rules, so that a check on the same patients is marked.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
 from monai_cxr.evaluation.decisions.conformal import ConformalRule, fit_conformal
-from monai_cxr.evaluation.decisions.operating_points import (
-    choose_operating_points,
-    operating_points_from_json,
-    operating_points_to_json,
-)
+from monai_cxr.evaluation.decisions.operating_points import choose_operating_points
+from monai_cxr.evaluation.json_values import json_of, read_as
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.tables import write_atomically
@@ -41,30 +39,37 @@ class DecisionRules:
     def to_json(self) -> dict[str, object]:
         """A JSON value; NaN becomes null."""
         return {
-            **operating_points_to_json(self.points),
-            "conformal": [rule.to_json() for rule in self.conformal],
+            "format": "monai_cxr operating points",
+            "format_version": "1.0",
+            "points": json_of(self.points),
+            "conformal": json_of(self.conformal),
             "patients": None if self.patients is None else self.patients.to_json(),
         }
 
+    @property
+    def by_finding(self) -> dict[str, OperatingPoint]:
+        """The operating points by finding."""
+        return {point.finding: point for point in self.points}
+
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> DecisionRules:
-        """The inverse of :meth:`to_json`; a bundle's file has points alone.
+        """The inverse of :meth:`to_json`; a file may have points alone.
 
         Raises:
             SettingsError: If the value holds no operating points.
         """
         try:
-            points = operating_points_from_json(value)
-            stored = value.get("conformal", ())
-            rules = tuple(ConformalRule.from_json(rule) for rule in stored)  # type: ignore[attr-defined]
-            sketch = value.get("patients")
-            patients = None if sketch is None else PatientSketch.from_json(sketch)  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            content = read_as(dict[str, Any], value)
+            sketch = content.get("patients")
+            return cls(
+                read_as(tuple[OperatingPoint, ...], content.get("points"), "points"),
+                read_as(tuple[ConformalRule, ...], content.get("conformal", []), "conformal"),
+                None if sketch is None else PatientSketch.from_json(sketch),
+            )
+        except (KeyError, TypeError, ValueError, SettingsError) as error:
             raise SettingsError(
-                f"Not operating points: {type(error).__name__} {error}. Write them again with "
-                "monai-cxr thresholds."
+                f"Not operating points: {error}. Write them again with monai-cxr thresholds."
             ) from error
-        return cls(points, rules, patients)
 
 
 def choose_rules(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.evaluation.decisions.criteria import Criterion, choose_threshold, parse_criterion
-from monai_cxr.evaluation.json_values import interval_from_json, interval_to_json, number
+from monai_cxr.evaluation.json_values import json_of, number, read_as
 from monai_cxr.evaluation.statistics.intervals import (
     BootstrapPlan,
     patient_codes,
@@ -58,30 +56,39 @@ class CheckedOperatingPoint:
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``."""
-        rates = self.rates
+        entry = json_of(self)
+        counts = {name: int(n) for name, n in entry.pop("rates").items() if name != "threshold"}
+        chosen = entry.pop("point")
         return {
-            "finding": self.point.finding,
-            "threshold": self.point.threshold,
-            "criterion": self.point.criterion,
-            "chosen_on": point_to_json(self.point),
-            "n": self.n,
-            "n_positive": self.n_positive,
-            "true_positives": int(rates.true_positives),
-            "false_positives": int(rates.false_positives),
-            "true_negatives": int(rates.true_negatives),
-            "false_negatives": int(rates.false_negatives),
-            "sensitivity": interval_to_json(self.sensitivity),
-            "specificity": interval_to_json(self.specificity),
-            "ppv": interval_to_json(self.ppv),
-            "npv": interval_to_json(self.npv),
-            "accuracy": interval_to_json(self.accuracy),
-            "likelihood_ratio_positive": number(rates.likelihood_ratio_positive),
-            "likelihood_ratio_negative": number(rates.likelihood_ratio_negative),
+            **entry,
+            **counts,
+            **{name: chosen[name] for name in ("finding", "threshold", "criterion")},
+            "chosen_on": chosen,
+            "likelihood_ratio_positive": number(self.rates.likelihood_ratio_positive),
+            "likelihood_ratio_negative": number(self.rates.likelihood_ratio_negative),
             "what_if": [
-                {"prevalence": prevalence, "ppv": number(ppv), "npv": number(npv)}
-                for prevalence, ppv, npv in self.what_if
+                dict(zip(_WHAT_IF, map(number, values), strict=True)) for values in self.what_if
             ],
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CheckedOperatingPoint:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            SettingsError: If the value is no checked operating point.
+        """
+        what_if = read_as(tuple[dict[str, float], ...], value.get("what_if", []), "what_if")
+        entry = {
+            **value,
+            "point": value.get("chosen_on"),
+            "rates": value,
+            "what_if": [[item.get(name) for name in _WHAT_IF] for item in what_if],
+        }
+        return read_as(cls, entry, f"operating_points.{value.get('finding')}")  # type: ignore[no-any-return]
+
+
+_WHAT_IF = ("prevalence", "ppv", "npv")
 
 
 def choose_operating_points(
@@ -212,75 +219,6 @@ def prevalence_what_if(
         raise SettingsError(f"Expected prevalences between 0 and 1, but got {wrong}.")
     rates = check.rates
     return tuple((value, rates.ppv_at(value), rates.npv_at(value)) for value in prevalences)
-
-
-def point_to_json(point: OperatingPoint) -> dict[str, object]:
-    """One operating point, with the rates of the data that chose it."""
-    return {
-        "finding": point.finding,
-        "threshold": point.threshold,
-        "criterion": point.criterion,
-        "sensitivity": interval_to_json(point.sensitivity),
-        "specificity": interval_to_json(point.specificity),
-        "n": point.n,
-        "n_positive": point.n_positive,
-    }
-
-
-def operating_points_to_json(points: Sequence[OperatingPoint]) -> dict[str, object]:
-    """A JSON value of operating points; NaN becomes null."""
-    return {
-        "format": "monai_cxr operating points",
-        "format_version": "1.0",
-        "points": [point_to_json(point) for point in points],
-    }
-
-
-def operating_points_from_json(value: Mapping[str, object]) -> tuple[OperatingPoint, ...]:
-    """The inverse of :func:`operating_points_to_json`.
-
-    Raises:
-        SettingsError: If the value holds no operating points.
-    """
-    try:
-        return tuple(
-            OperatingPoint(
-                finding=str(entry["finding"]),
-                threshold=float(entry["threshold"]),
-                criterion=str(entry["criterion"]),
-                sensitivity=interval_from_json(entry["sensitivity"]),
-                specificity=interval_from_json(entry["specificity"]),
-                n=int(entry["n"]),
-                n_positive=int(entry["n_positive"]),
-            )
-            for entry in value["points"]  # type: ignore[attr-defined]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise SettingsError(
-            f"Not operating points: {type(error).__name__} {error}. Write them again with "
-            "monai-cxr thresholds."
-        ) from error
-
-
-def read_operating_points(path: Path | str) -> tuple[OperatingPoint, ...]:
-    """Read operating points from a JSON file.
-
-    Raises:
-        SettingsError: If the file is absent or holds none.
-    """
-    path = Path(path)
-    try:
-        return operating_points_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError) as error:
-        raise SettingsError(
-            f"'{path.name}' cannot be read as operating points ({type(error).__name__})."
-        ) from error
-
-
-def write_operating_points(points: Sequence[OperatingPoint], path: Path | str) -> None:
-    """Write operating points whole or not at all."""
-    text = json.dumps(operating_points_to_json(points), indent=2, allow_nan=False) + "\n"
-    write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def _checked(

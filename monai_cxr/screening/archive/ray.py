@@ -21,11 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from monai_cxr.bundle.model import OPERATING_POINTS_NAME
+from monai_cxr.bundle.model import rules_of
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError, SettingsError
-from monai_cxr.evaluation.decisions.operating_points import read_operating_points
 from monai_cxr.optional import require
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.reading.files import read_bytes
@@ -236,10 +235,7 @@ def _deliver(
 ) -> None:
     if not (options.with_reports and archive.is_calibrated):
         return
-    points = archive.bundle / OPERATING_POINTS_NAME
-    make = report_builder(
-        {p.finding: p for p in read_operating_points(points)} if points.is_file() else {}
-    )
+    make = report_builder(rules_of(archive.bundle).by_finding)
 
     def build(content: DeliveryContent) -> DicomInstance:
         return reports.get(content.film.key.sop_uid) or make(content)

@@ -117,15 +117,13 @@ class Service:
         if self.settings.model is None:
             raise SettingsError("The settings lack [model]: name a bundle, or use --only.")
         from monai_cxr.bundle.config import find_bundle
-        from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, bundle_digest
-        from monai_cxr.evaluation.decisions.operating_points import read_operating_points
+        from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, rules_of
 
         bundle = find_bundle(self.settings.model.bundle)
         bundle_digest(bundle)  # every file is as it was packaged
         if not (bundle / CALIBRATION_NAME).is_file():
             raise SettingsError("The bundle is not calibrated, so its results cannot be reported.")
-        points = bundle / OPERATING_POINTS_NAME
-        return {p.finding: p for p in read_operating_points(points)} if points.is_file() else {}
+        return rules_of(bundle).by_finding
 
     def _parts(
         self,

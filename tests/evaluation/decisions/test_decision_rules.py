@@ -15,10 +15,7 @@ from monai_cxr.evaluation.decisions.decision_rules import (
     read_rules,
     write_rules,
 )
-from monai_cxr.evaluation.decisions.operating_points import (
-    check_operating_points,
-    read_operating_points,
-)
+from monai_cxr.evaluation.decisions.operating_points import check_operating_points
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.prediction import Interval, OperatingPoint
@@ -34,8 +31,21 @@ class TestFile:
         write_rules(rules, tmp_path / "rules.json")
         read = read_rules(tmp_path / "rules.json")
         assert read.to_json() == rules.to_json()
-        assert read_operating_points(tmp_path / "rules.json") == rules.points
+        assert read.points == rules.points
         assert len(read.conformal) == len(read.points) == 3
+
+    def test_a_file_of_points_alone_still_reads(self, tmp_path):
+        rate = {"estimate": 0.9, "low": None, "high": None}
+        point = {
+            "finding": "Mass", "threshold": 0.25, "criterion": "sensitivity >= 0.90",
+            "sensitivity": rate, "specificity": rate, "n": 250, "n_positive": 42,
+        }  # fmt: skip
+        old = {"format": "monai_cxr operating points", "format_version": "1.0", "points": [point]}
+        (tmp_path / "old.json").write_text(json.dumps(old))
+        read = read_rules(tmp_path / "old.json")
+        assert (read.conformal, read.patients) == ((), None)
+        assert read.by_finding["Mass"].threshold == 0.25
+        assert read.to_json()["points"] == [point]
 
     def test_names_no_patient(self, rules):
         assert "P0001" not in json.dumps(rules.to_json())

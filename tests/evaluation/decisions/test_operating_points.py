@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -10,16 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.decision_curve import decision_curve, net_benefit
+from monai_cxr.evaluation.curves import decision_curve, net_benefit
 from monai_cxr.evaluation.decisions.criteria import choose_threshold, parse_criterion
+from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, read_rules, write_rules
 from monai_cxr.evaluation.decisions.operating_points import (
     check_operating_points,
     choose_operating_points,
-    operating_points_from_json,
-    operating_points_to_json,
     prevalence_what_if,
-    read_operating_points,
-    write_operating_points,
 )
 from monai_cxr.evaluation.statistics.rates import rates_at
 
@@ -179,18 +175,14 @@ class TestPoints:
             findings=predictions.findings,
             n_bootstrap=20,
         )
-        write_operating_points(points, tmp_path / "points.json")
-        assert read_operating_points(tmp_path / "points.json") == points
-        assert (
-            operating_points_from_json(json.loads(json.dumps(operating_points_to_json(points))))
-            == points
-        )
+        write_rules(DecisionRules(points), tmp_path / "points.json")
+        assert read_rules(tmp_path / "points.json").points == points
         (tmp_path / "broken.json").write_text("{")
         for name in ("absent.json", "broken.json"):
             with pytest.raises(SettingsError):
-                read_operating_points(tmp_path / name)
-        with pytest.raises(SettingsError):
-            operating_points_from_json({"points": [{"finding": "Mass"}]})
+                read_rules(tmp_path / name)
+        with pytest.raises(SettingsError, match="criterion"):
+            DecisionRules.from_json({"points": [{"finding": "Mass", "threshold": 0.5}]})
 
     def test_what_if(self, predictions):
         (check, *_) = check_operating_points(

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from monai_cxr.review.localization_file import localized_findings
-from monai_cxr.review.performance_file import PerformanceFile
+from monai_cxr.review.performance_file import PerformanceFile, localized_findings
 
 
 def entry(finding, low, by_chance):
