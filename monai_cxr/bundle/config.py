@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr.atomic import write_atomically
+from monai_cxr.bundle.description import DESCRIBED, described
 from monai_cxr.errors import InvalidBundle, SettingsError
 
 ALLOWED_PREFIXES = (
@@ -32,6 +33,9 @@ ALLOWED_PREFIXES = (
 NETWORK_PREFIXES = ("monai_cxr.networks.", "monai.networks.", "torch.nn.", "torchvision.models.")
 """Modules that may define a network; it is built by serving too, so the list is short."""
 
+ONE_A_FINDING = "$len(@findings)"
+"""The number of a network's outputs as the configs have it: said once, by the findings."""
+
 CONFIG_NAMES = ("metadata", "train", "evaluate", "inference", "multi_gpu_train")
 _SEARCHED = ("bundles", "_bundles")
 
@@ -42,8 +46,7 @@ def find_bundle(name: Path | str) -> Path:
     Raises:
         InvalidBundle: If there is no such bundle.
     """
-    package = Path(__file__).resolve().parents[1]
-    candidates = [Path(name), package.parent / _SEARCHED[0] / name, package / _SEARCHED[1] / name]
+    candidates = [Path(name), *(place / name for place in _places())]
     for candidate in candidates:
         if (candidate / "configs" / "metadata.json").is_file():
             return candidate.resolve()
@@ -51,6 +54,16 @@ def find_bundle(name: Path | str) -> Path:
         f"'{Path(name).name}' is not a bundle: expected a folder with configs/metadata.json, or "
         "the name of a bundle that ships with monai_cxr, such as chest_xray_classification."
     )
+
+
+def ships_with_package(bundle: Path) -> bool:
+    """Whether a bundle is one of this package's own, which change with its version."""
+    return bundle.resolve().parent in _places()
+
+
+def _places() -> tuple[Path, Path]:
+    package = Path(__file__).resolve().parents[1]
+    return package.parent / _SEARCHED[0], package / _SEARCHED[1]
 
 
 def read_config(bundle: Path, name: str) -> dict[str, Any]:
@@ -182,6 +195,14 @@ def copy_bundle(source: Path, target: Path, settings: Mapping[str, Any]) -> None
         write_config(target, name, config)
 
 
+def write_settings(bundle: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings into a bundle's own configs; see :func:`copy_bundle`."""
+    if settings:
+        configs = _configured(bundle, settings)
+        for name, config in configs.items():
+            write_config(bundle, name, config)
+
+
 def check_settings(source: Path, settings: Mapping[str, Any]) -> None:
     """Refuse what :func:`copy_bundle` would refuse of a bundle and settings, and write nothing."""
     _configured(source, settings)
@@ -191,6 +212,7 @@ def _configured(source: Path, settings: Mapping[str, Any]) -> dict[str, dict[str
     """A bundle's configs by name, with the settings in them and their classes checked."""
     names = [name for name in CONFIG_NAMES if (source / "configs" / f"{name}.json").is_file()]
     configs = {name: read_config(source, name) for name in names}
+    train = configs.get("train", {})
     for key, value in settings.items():
         changed = [
             _set(config, key, value) for name, config in configs.items() if name != "metadata"
@@ -198,6 +220,8 @@ def _configured(source: Path, settings: Mapping[str, Any]) -> dict[str, dict[str
         if not any(changed):
             raise SettingsError(_unknown_setting(key, configs))
         _follow(configs["metadata"]["network_data_format"], key, value)
+    if any(read_config(source, "train").get(key) != train.get(key) for key in DESCRIBED):
+        configs["metadata"] = described(configs["metadata"], train)
     for name, config in configs.items():
         check_targets(config, f"configs/{name}.json")
     return configs

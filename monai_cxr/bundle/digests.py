@@ -104,13 +104,34 @@ def check_digests(bundle: Path) -> Mapping[str, str]:
                 f"The file {name} of bundle '{bundle.name}' was changed since it was packaged "
                 f"(expected SHA-256 {digest[:12]}...). Restore it or package the run again."
             )
-    unknown = {path.relative_to(bundle).as_posix() for path in bundle_files(bundle)} - set(recorded)
+    unknown = _not_recorded(bundle, recorded) - set(added_exports(bundle, recorded))
     if unknown:
         raise InvalidBundle(
             f"The bundle '{bundle.name}' has files that were not packaged with it: "
             f"{', '.join(sorted(unknown)[:3])}. Remove them or package the run again."
         )
     return recorded
+
+
+def added_exports(bundle: Path, recorded: Mapping[str, str]) -> tuple[str, ...]:
+    """Exported networks beside a bundle's own files, as MONAI's ``ckpt_export`` writes them.
+
+    They decide nothing: only an export that ``models/exports.json`` names is ever served.
+
+    Returns:
+        Paths relative to the bundle, sorted.
+    """
+    return tuple(
+        sorted(
+            name
+            for name in _not_recorded(bundle, recorded)
+            if name.startswith("models/") and name.endswith((*EXPORT_SUFFIXES, ".onnx.data"))
+        )
+    )
+
+
+def _not_recorded(bundle: Path, recorded: Mapping[str, str]) -> set[str]:
+    return {path.relative_to(bundle).as_posix() for path in bundle_files(bundle)} - set(recorded)
 
 
 def model_digest(digests: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +22,11 @@ from monai_cxr.bundle.config import (
     read_config,
     write_config,
 )
+from monai_cxr.bundle.description import described, installed_versions, with_description
 from monai_cxr.bundle.digests import (
     DIGESTS_NAME,
     WEIGHTS_NAME,
+    added_exports,
     check_digests,
     model_digest,
     write_digests,
@@ -37,7 +39,7 @@ from monai_cxr.bundle.model import (
     BundleModel,
 )
 from monai_cxr.bundle.presets import without_teacher
-from monai_cxr.errors import InvalidBundle, SettingsError
+from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     Calibrator,
     fit_calibrator,
@@ -77,6 +79,7 @@ class Verified:
         n_files: Files compared with their digests.
         findings: Outputs in order.
         methods: Calibration method by finding.
+        not_packaged: Exported networks that were added since; they decide nothing.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Verified:
     n_files: int
     findings: tuple[str, ...]
     methods: Mapping[str, str]
+    not_packaged: tuple[str, ...] = ()
 
 
 def package(
@@ -118,15 +122,16 @@ def package(
         SettingsError: If ``out`` is something else than a bundle; it stays as it is, as it does
             after any other error. Or if ``rules`` is no file of rules.
     """
+    run = run.resolve()
     if not ((run / RUN_NAME).is_file() and (run / WEIGHTS_NAME).is_file()):
         raise InvalidBundle(
             f"'{run.name}' is not a trained run: expected {RUN_NAME} and {WEIGHTS_NAME}. Make one "
-            "with: monai-cxr train."
+            "with monai-cxr train, or with MONAI's plain command in a bundle's own folder."
         )
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     for key in _NAMED_PLACES & manifest["settings"].keys():
         manifest["settings"][key] = Path(str(manifest["settings"][key])).name
-    table = _validation(run, predictions)
+    table = _validation(run, predictions, manifest.pop("index", "index.parquet"))
     scored = load_predictions(table)
     config = read_config(run, "train")
     calibrator = (
@@ -139,6 +144,7 @@ def package(
         if calibration is None
         else read_calibrator(calibration)
     )
+    _check_calibrated(calibrator, config["findings"])
     decided = (
         choose_rules(
             calibrator.apply_to(scored),
@@ -150,6 +156,7 @@ def package(
     )
     with staged_bundle(out) as staging:
         _fill(staging, run, calibrator, decided)
+        describe(staging)
         write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)
         finish_package(staging, manifest)
         verified = verify(staging)
@@ -229,11 +236,11 @@ def _fill(staging: Path, run: Path, calibrator: Calibrator, rules: DecisionRules
     write_rules(rules, staging / OPERATING_POINTS_NAME)
 
 
-def _validation(run: Path, predictions: Path | None) -> pd.DataFrame:
+def _validation(run: Path, predictions: Path | None, index_name: str) -> pd.DataFrame:
     if predictions is not None:
         table = read_table(predictions)
     else:
-        index = read_table(run / "index.parquet")
+        index = read_table(run / index_name)
         rows = index[index["split"] == "val"].reset_index(drop=True)
         table = predict_table(BundleModel.load(run), rows)
     if "split" in table:
@@ -245,9 +252,33 @@ def _priors(manifest: Mapping[str, Any]) -> dict[str, float]:
     return {name: p for name, p in manifest["training_priors"].items() if p is not None}
 
 
+def _check_calibrated(calibrator: Calibrator, findings: Sequence[str]) -> None:
+    """A run of a version that trained outputs without labels has them still; say the way out."""
+    known = {part.finding for part in calibrator.findings}
+    missing = [name for name in findings if name not in known]
+    if missing:
+        rest = ",".join(name for name in findings if name in known)
+        raise NotCalibrated(
+            f"The calibration lacks {', '.join(missing)}, which no film of val is labelled for. Give "
+            f"a --calibration that has them, or train only what is labelled: monai-cxr train --from "
+            f"RUN --set findings={rest}."
+        )
+
+
+def describe(bundle: Path) -> None:
+    """Let the metadata and the README of a trained bundle say what its train config is."""
+    train = read_config(bundle, "train")
+    metadata = described(read_config(bundle, "metadata"), train)
+    write_config(bundle, "metadata", metadata)
+    readme = bundle / "docs" / "README.md"
+    if readme.is_file():
+        text = with_description(readme.read_text(encoding="utf-8"), metadata, train)
+        write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
+
+
 def _describe(bundle: Path, manifest: Mapping[str, Any]) -> None:
     """State in the metadata what the package holds; each fact stands in its own file."""
-    metadata = read_config(bundle, "metadata")
+    metadata = read_config(bundle, "metadata") | installed_versions()
     metadata["calibration"] = CALIBRATION_NAME
     metadata["operating_points"] = OPERATING_POINTS_NAME
     metadata["training"] = TRAINING_NAME
@@ -265,6 +296,7 @@ def verify(bundle: Path) -> Verified:
         InvalidBundle: Naming what is wrong.
         NotCalibrated: If the calibration does not fit the findings.
     """
+    bundle = bundle.resolve()
     digests = check_digests(bundle)
     for name in CONFIG_NAMES:
         if f"configs/{name}.json" in digests:
@@ -296,4 +328,5 @@ def verify(bundle: Path) -> Verified:
         n_files=len(digests),
         findings=model.findings,
         methods={part.finding: part.method for part in model.calibrator.findings},
+        not_packaged=added_exports(bundle, digests),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.bundle.config import find_bundle, read_config
+from monai_cxr.bundle.config import ONE_A_FINDING, find_bundle, read_config
 from monai_cxr.errors import SettingsError
 
 NETWORK_SETTINGS = ("architecture", "network_options", "input_range")
@@ -142,7 +142,7 @@ def _network(
     if own["_target_"] != _BUILDER:
         plain = not exclusive and not any(name in settings for name in NETWORK_SETTINGS)
         if plain and "out_channels" in own:
-            return {**own, "out_channels": len(findings)}
+            return {**own, "out_channels": ONE_A_FINDING}
         if plain and len(findings) == len(config["findings"]):
             return own
         name = settings.get("architecture") or _NAMES.get(own["_target_"])
@@ -151,7 +151,7 @@ def _network(
         own = {"_target_": _BUILDER, "name": name, "in_channels": own.get("in_channels", 1)}
     else:
         own["name"] = settings.get("architecture", own["name"])
-    own["out_channels"] = len(findings)
+    own["out_channels"] = ONE_A_FINDING
     own["image_size"] = settings.get("image_size", config["image_size"])
     for key, setting in (("options", "network_options"), ("input_range", "input_range")):
         if setting in settings:

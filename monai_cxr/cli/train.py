@@ -174,5 +174,7 @@ def _tell(verified: object, folder: Path, json: bool) -> None:
         emit({**facts, "bundle": folder})
         return
     say(f"Bundle {facts['name']} {facts['version']}: {facts['n_files']} files as packaged.")
+    if facts["not_packaged"]:
+        say(f"Not packaged, and not used: {', '.join(facts['not_packaged'])}.")
     say(f"Model digest: {facts['digest']}")
     say(f"Bundle: {folder}")

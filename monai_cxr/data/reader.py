@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,16 @@ from monai.data.image_reader import ImageReader
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.pixels.grayscale import POLICIES
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.radiograph import Radiograph
 from monai_cxr.reading.files import read_for_model, read_radiograph
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFilm:
+    """A film that was refused; MONAI carries it from reading to ``get_data``, which raises."""
+
+    error: InputError | OSError | MemoryError
 
 
 class RadiographReader(ImageReader):
@@ -23,7 +31,8 @@ class RadiographReader(ImageReader):
 
     ``LoadImaged(keys="image", reader=RadiographReader)``, or ``reader`` as the dotted name
     ``"monai_cxr.data.reader.RadiographReader"``. The array is float32 (rows, columns) in [0, 1],
-    not transposed; the metadata hold no identity.
+    not transposed; the metadata hold no identity. A refusal is final: ``LoadImage`` would ask MONAI's
+    own readers after an error of :meth:`read`, so that it is :meth:`get_data` that raises.
 
     Args:
         policy: Name of a grayscale policy: auto, header, percentile or none.
@@ -45,21 +54,32 @@ class RadiographReader(ImageReader):
         """Take any file: content decides, not the name."""
         return True
 
-    def read(self, data: Sequence[PathLike] | PathLike, **_: Any) -> Sequence[Radiograph]:
-        """Read one or several films."""
+    def read(
+        self, data: Sequence[PathLike] | PathLike, **_: Any
+    ) -> Sequence[Radiograph] | RefusedFilm:
+        """Read one or several films; the first that is refused stands for all of them."""
         paths = [data] if isinstance(data, str | os.PathLike) else list(data)
         read = read_for_model if self.check_scope else read_radiograph
-        return [read(Path(path), policy=self.policy) for path in paths]
+        try:
+            return [read(Path(path), policy=self.policy) for path in paths]
+        except (InputError, OSError, MemoryError) as error:
+            return RefusedFilm(error)
 
     def get_data(
-        self, img: Sequence[Radiograph] | Radiograph
+        self, img: Sequence[Radiograph] | Radiograph | RefusedFilm
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Pixels and an allow-list of metadata.
 
         Returns:
             float32 of shape (rows, columns), or (n, rows, columns) for several films; and metadata
             that name no patient, study or file.
+
+        Raises:
+            UnreadableImage: If a film is no readable image.
+            UnsupportedImage: If it is one that is not supported.
         """
+        if isinstance(img, RefusedFilm):
+            raise img.error
         films = [img] if isinstance(img, Radiograph) else list(img)
         if len(films) == 1:
             return np.array(films[0].pixels), _metadata(films[0])

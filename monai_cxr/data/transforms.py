@@ -13,13 +13,22 @@ from monai.transforms import MapTransform
 from monai_cxr.errors import UnsupportedImage
 from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
 
+_ROUNDING = 1e-3
+"""How far beyond [0, 1] a film's values may lie: resampling and float16 round."""
+
+
+def meta_key(key: Hashable) -> str:
+    """Where a film's metadata stand in an item: MONAI's ``<key>_meta_dict``."""
+    return f"{key}_meta_dict"
+
 
 class PrepareRadiographd(MapTransform):
     """Film to network input: antialiased resize and the fixed normalisation.
 
     Expects what ``LoadImaged(reader="monai_cxr.data.reader.RadiographReader")`` gives: float32,
     (rows, columns) or (1, rows, columns), [0, 1], bright = dense. Gives a plain float32 tensor of
-    shape (1, size, size).
+    shape (1, size, size). The name of the film goes along: ``filename_or_obj`` in the item's
+    ``<key>_meta_dict``.
 
     Args:
         keys: Keys of the films.
@@ -43,7 +52,7 @@ class PrepareRadiographd(MapTransform):
         """Replace each film by its network input.
 
         Raises:
-            UnsupportedImage: If a film is not one gray picture.
+            UnsupportedImage: If a film is not one gray picture, or its values are not in [0, 1].
         """
         result = dict(data)
         for key in self.key_iterator(result):
@@ -56,6 +65,20 @@ class PrepareRadiographd(MapTransform):
                     f"{pixels.shape}. Give one film at a time.",
                     reason="bad_shape",
                 )
+            _check_range(pixels)
+            name = getattr(result[key], "meta", {}).get("filename_or_obj")
+            if name is not None:
+                result[meta_key(key)] = {"filename_or_obj": str(name), "reason": ""}
             prepared = normalise(prepare(pixels, self.size, resize=self.resize))
             result[key] = torch.from_numpy(np.ascontiguousarray(prepared)[None])
         return result
+
+
+def _check_range(pixels: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (np.nan, np.nan)
+    if not (low >= -_ROUNDING and high <= 1.0 + _ROUNDING):  # NaN is not in the range either
+        raise UnsupportedImage(
+            f"Expected a film in [0, 1], but its values go from {low:g} to {high:g}. Read it with "
+            "monai_cxr.data.reader.RadiographReader.",
+            reason="bad_range",
+        )

@@ -140,7 +140,8 @@ class ResumableCheckpoint:
             ) from error
         for take, kept in zip(_TAKE_RANDOM, state.get("random", ()), strict=False):
             if idist.get_rank() < len(kept):  # of a run that had as many processes
-                take(kept[idist.get_rank()])
+                # A copy: set_rng_state reads a view from the start of what it is a view of.
+                take(kept[idist.get_rank()].clone())
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["iteration"]

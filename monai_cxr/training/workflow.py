@@ -15,7 +15,14 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from monai_cxr.bundle.config import check_settings, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.config import (
+    check_settings,
+    copy_bundle,
+    find_bundle,
+    read_config,
+    ships_with_package,
+    write_settings,
+)
 from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.bundle.presets import expand_settings
@@ -37,8 +44,9 @@ def prepare_run(
 ) -> list[str]:
     """Make the folder of a run: configs with their settings, index, manifest.
 
-    A run that has an epoch is continued: its configs are compared, and must be the same but for
-    ``max_epochs``. One that has none yet is made anew, so that a setting that failed can be mended.
+    A run that has an epoch is continued with its own configs, and its settings must be the same but
+    for ``max_epochs``; configs of this package that have changed since, in a newer version, do not
+    end it. One that has none yet is made anew, so that a setting that failed can be mended.
 
     Args:
         bundle: Folder or name of the bundle.
@@ -72,13 +80,15 @@ def prepare_run(
     _check_batch({**base, **expanded}["batch_size"], int((table["split"] == "train").sum()))
     _check_prevalence({**base, **expanded}.get("prevalence", {}), findings)
     manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
-    _refuse_other_run(run, manifest)
+    if _continues(run, source, manifest):
+        _go_on(run, settings)
+        return monai_command(run)
+    _check_known(table, findings)
     if "network_def" in expanded:
-        build_network(expanded)  # what does not fit shows here, not in a traceback
+        # What does not fit shows here, not in a traceback.
+        build_network({"findings": findings, **expanded})
     copy_bundle(source, run, {**expanded, "bundle_root": str(run.resolve())})
     write_table(table, run / "index.parquet")
-    if (run / METRICS_NAME).is_file():  # of a run that goes on
-        manifest["throughput"] = throughput(pd.read_csv(run / METRICS_NAME))
     text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
     return monai_command(run)
@@ -196,15 +206,51 @@ def _check_prevalence(stated: Mapping[str, float], findings: Sequence[str]) -> N
             )
 
 
-def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
+def _check_known(table: pd.DataFrame, findings: Sequence[str]) -> None:
+    """Refuse outputs that could learn nothing, or not be calibrated, before the hours are spent."""
+    for split, what in (("train", "learnt"), ("val", "calibrated")):
+        known = table.loc[table["split"] == split, list(findings)].notna().any()
+        missing = [name for name in findings if not known[name]]
+        if missing:
+            labelled = [name for name in findings if known[name]]
+            raise InvalidTable(
+                f"{len(missing)} of {len(findings)} findings have no label in {split}, so they "
+                f"cannot be {what}: {', '.join(missing)}. "
+                + (
+                    f"Leave them out: --set findings={','.join(labelled)}."
+                    if labelled
+                    else "Label films of that split, or split again: monai-cxr split."
+                ),
+                reason="no_labels",
+            )
+
+
+def _go_on(run: Path, settings: Mapping[str, Any]) -> None:
+    """Continue a run for longer, where that is asked for; else nothing of it changes."""
+    content = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
+    content["settings"] = dict(settings)
+    content["throughput"] = throughput(pd.read_csv(run / METRICS_NAME))
+    moved: dict[str, Any] = {"bundle_root": str(run.resolve())}
+    write_settings(run, moved | {k: v for k, v in settings.items() if k == "max_epochs"})
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _continues(run: Path, source: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the folder holds an epoch of this very run.
+
+    Raises:
+        SettingsError: If it holds another run, or another process trains it.
+    """
     if not (run / RUN_NAME).is_file():
-        return
+        return False
     if _checkpoints(run).is_dir():
         take_lock(_checkpoints(run))()  # a process that trains here must keep its configs
     if not _has_epoch(run):
-        return
+        return False
     before = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
-    for what in ("bundle_configs", "data", "settings"):
+    own_configs = () if ships_with_package(source) else ("bundle_configs",)
+    for what in (*own_configs, "data", "settings"):
         old, new = dict(before[what]), dict(manifest[what])
         if what == "settings":
             old.pop("max_epochs", None)
@@ -215,6 +261,7 @@ def _refuse_other_run(run: Path, manifest: Mapping[str, Any]) -> None:
                 f"{_differences(old, new)}. Repeat its command to continue it, or choose another "
                 "--out."
             )
+    return True
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

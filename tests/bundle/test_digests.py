@@ -86,7 +86,7 @@ class TestChanged:
             BundleModel.load(bundle)
 
     @pytest.mark.parametrize(
-        "name", ["configs/extra.json", "models/model.ts", "torch.py", "scripts/__init__.py"]
+        "name", ["configs/extra.json", "models/extra.pt", "torch.py", "scripts/__init__.py"]
     )
     def test_added(self, bundle, name):
         (bundle / name).parent.mkdir(exist_ok=True)

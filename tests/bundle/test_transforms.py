@@ -44,12 +44,24 @@ class TestCalibratedProbabilitiesd:
 
     def test_no_file(self, tmp_path):
         with pytest.raises(NotCalibrated):
-            CalibratedProbabilitiesd("pred", str(tmp_path / "no.json"))
+            CalibratedProbabilitiesd("pred", str(tmp_path / "no" / "c.json"))(
+                {"pred": torch.zeros(14)}
+            )
+
+    def test_a_bundle_that_is_not_packaged_gives_its_logits_and_says_so(self, tmp_path):
+        transform = CalibratedProbabilitiesd("pred", str(tmp_path / "calibration.json"), FINDINGS)
+        with pytest.warns(UserWarning, match="logits, not probabilities"):
+            out = transform({"pred": torch.tensor([0.5, -1.0])})
+        assert out["pred"].tolist() == [0.5, -1.0]
+        assert out["pred"].meta["calibrated"] is False
 
 
 class TestFindingsSaver:
     def run(self, path, outputs) -> Engine:
-        saver = FindingsSaver(str(path), ["deep/a.dcm", "b.png", "c.png"], FINDINGS)
+        names = ["deep/a.dcm", "b.png", "c.png"]
+        for number, item in enumerate(item for batch in outputs for item in batch):
+            item["image_meta_dict"] = {"filename_or_obj": names[number]}
+        saver = FindingsSaver(str(path), findings=FINDINGS)
         engine = Engine(lambda _, output: output)
         saver.attach(engine)
         engine.run(outputs)

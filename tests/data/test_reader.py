@@ -59,5 +59,6 @@ def test_policy_by_name(paths):
 
 
 def test_scope_on_request(paths):
+    reader = RadiographReader(check_scope=True)
     with pytest.raises(UnsupportedImage):
-        RadiographReader(check_scope=True).read(paths[0])
+        reader.get_data(reader.read(paths[0]))

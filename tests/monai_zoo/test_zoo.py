@@ -132,7 +132,8 @@ class TestSameFacts:
         assert image["spatial_shape"] == [config["image_size"]] * 2
         assert image["resize"] == config["resize"]
         assert image["num_channels"] == config["network_def"]["in_channels"]
-        assert output["num_channels"] == config["network_def"]["out_channels"]
+        assert config["network_def"]["out_channels"] == "$len(@findings)"
+        assert output["num_channels"] == len(config["findings"])
         assert list(output["channel_def"].values()) == config["findings"]
         assert list(output["channel_def"]) == [str(i) for i in range(len(config["findings"]))]
 

@@ -12,8 +12,7 @@ BUNDLES = sorted(
 )
 SMALL = {"image_size": 32, "batch_size": 8, "max_epochs": 1, "num_workers": 0}
 
-MARKS = [
-    pytest.mark.parametrize("source", BUNDLES, ids=lambda path: path.name, scope="module"),
+MARKS_OF_MONAI = [
     # MONAI's LoadImage makes every reader it knows, also those of absent packages.
     pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader"),
     # MONAI warns that a config is code and that a schema has no hash, and asks torch for things by
@@ -24,6 +23,11 @@ MARKS = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+MARKS = [
+    pytest.mark.parametrize("source", BUNDLES, ids=lambda path: path.name, scope="module"),
+    *MARKS_OF_MONAI,
 ]
 
 

@@ -168,10 +168,15 @@ class TestRefusals:
             prepare(phantom_index, tmp_path / "run", findings=names)
         assert caught.value.reason == "no_labels"
 
-    def test_a_finding_without_a_label_here_stays_unknown(self, phantom_index, tmp_path):
+    def test_a_finding_without_a_label_here_is_told_with_the_way_out(self, phantom_index, tmp_path):
         table = phantom_index.table.drop(columns="Hernia")
         write_table(table, tmp_path / "index.parquet")
-        workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
+        wanted = r"1 of 14 findings have no label in train.*: Hernia.*--set findings=Atelectasis,"
+        with pytest.raises(InvalidTable, match=wanted):
+            workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", SMALL)
+        assert not (tmp_path / "run").exists()
+        thirteen = {**SMALL, "findings": [name for name in FINDING_NAMES if name != "Hernia"]}
+        workflow.prepare_run(BUNDLE, tmp_path / "index.parquet", tmp_path / "run", thirteen)
         empty = table.assign(**dict.fromkeys(set(FINDING_NAMES) & {*table.columns}, np.nan))
         write_table(empty, tmp_path / "empty.parquet")
         with pytest.raises(InvalidTable, match="No training film has a label of Atelectasis, "):

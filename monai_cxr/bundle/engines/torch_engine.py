@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from monai_cxr.bundle.config import NETWORK_PREFIXES, check_targets
+from monai_cxr.bundle.config import NETWORK_PREFIXES, ONE_A_FINDING, check_targets
 from monai_cxr.bundle.digests import WEIGHTS_NAME
 from monai_cxr.bundle.engines.runtime import FilmBatch, NetworkOutput
 from monai_cxr.errors import InvalidBundle, SettingsError
@@ -181,7 +181,7 @@ def build_network(config: dict[str, Any]) -> torch.nn.Module:
 
     if "network_def" not in config:
         raise InvalidBundle("The config has no network_def.")
-    definition = config["network_def"]
+    definition = _with_outputs(config["network_def"], config.get("findings"))
     expression = next((text for text in _texts(definition) if text.startswith(("$", "%", "@"))), "")
     if expression:
         raise InvalidBundle(
@@ -197,6 +197,14 @@ def build_network(config: dict[str, Any]) -> torch.nn.Module:
     if not isinstance(network, torch.nn.Module):
         raise InvalidBundle("The config's network_def does not build a torch.nn.Module.")
     return network
+
+
+def _with_outputs(definition: Any, findings: object) -> Any:
+    """A ``network_def`` with the number of findings where it refers to it."""
+    if isinstance(definition, dict) and isinstance(findings, list):
+        n = len(findings)
+        return {k: n if v == ONE_A_FINDING else v for k, v in definition.items()}
+    return definition
 
 
 def _texts(node: object) -> Iterator[str]:
