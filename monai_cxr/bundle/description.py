@@ -81,7 +81,9 @@ def with_description(readme: str, metadata: Mapping[str, Any], train: Mapping[st
     ):
         found = re.compile(rf"(^{re.escape(heading)}\n+)(?:[^\n#]+\n)+", re.MULTILINE)
         wrapped = textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
-        text = found.sub(lambda match, new=wrapped: f"{match[1]}{new}\n", text, count=1)
+        matched = found.search(text)
+        if matched is not None:
+            text = f"{text[: matched.end(1)]}{wrapped}\n{text[matched.end() :]}"
     return text
 
 

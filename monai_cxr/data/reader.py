@@ -31,8 +31,8 @@ class RadiographReader(ImageReader):
 
     ``LoadImaged(keys="image", reader=RadiographReader)``, or ``reader`` as the dotted name
     ``"monai_cxr.data.reader.RadiographReader"``. The array is float32 (rows, columns) in [0, 1],
-    not transposed; the metadata hold no identity. A refusal is final: ``LoadImage`` would ask MONAI's
-    own readers after an error of :meth:`read`, so that it is :meth:`get_data` that raises.
+    not transposed; the metadata hold no identity. A refusal is final: ``LoadImage`` would ask
+    MONAI's own readers after an error of :meth:`read`, so that :meth:`get_data` raises it.
 
     Args:
         policy: Name of a grayscale policy: auto, header, percentile or none.

@@ -16,6 +16,7 @@ from monai_cxr.evaluation.calibration.calibrator import (
 )
 
 FINDINGS = ("Mass", "Nodule")
+LOGITS = torch.zeros(14)
 
 
 @pytest.fixture
@@ -44,9 +45,7 @@ class TestCalibratedProbabilitiesd:
 
     def test_no_file(self, tmp_path):
         with pytest.raises(NotCalibrated):
-            CalibratedProbabilitiesd("pred", str(tmp_path / "no" / "c.json"))(
-                {"pred": torch.zeros(14)}
-            )
+            CalibratedProbabilitiesd("pred", str(tmp_path / "no" / "c.json"))({"pred": LOGITS})
 
     def test_a_bundle_that_is_not_packaged_gives_its_logits_and_says_so(self, tmp_path):
         transform = CalibratedProbabilitiesd("pred", str(tmp_path / "calibration.json"), FINDINGS)
