@@ -259,9 +259,9 @@ def _check_calibrated(calibrator: Calibrator, findings: Sequence[str]) -> None:
     if missing:
         rest = ",".join(name for name in findings if name in known)
         raise NotCalibrated(
-            f"The calibration lacks {', '.join(missing)}, which no film of val is labelled for. Give "
-            f"a --calibration that has them, or train only what is labelled: monai-cxr train --from "
-            f"RUN --set findings={rest}."
+            f"The calibration lacks {', '.join(missing)}, for which no film of val has a label. "
+            "Give a --calibration that has them, or train only what is labelled: monai-cxr train "
+            f"--from RUN --set findings={rest}."
         )
 
 
