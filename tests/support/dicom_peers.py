@@ -91,6 +91,7 @@ def running_orthanc(
     move_port: int,
     peers: Sequence[str] = ("CXRSCU", "MONAI_CXR"),
     again: OrthancServer | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Iterator[OrthancServer]:
     """Start Orthanc on what ``folder`` holds; its C-MOVE destination CXRMOVE is our ``move_port``.
 
@@ -99,6 +100,7 @@ def running_orthanc(
         move_port: Ours.
         peers: AE titles that may call.
         again: Take the ports that this one had, which was stopped.
+        options: Further settings of Orthanc.
     """
     orthanc = program("Orthanc", package="orthanc orthanc-dicomweb")
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -115,6 +117,7 @@ def running_orthanc(
         "RemoteAccessAllowed": False, "AuthenticationEnabled": True,
         "RegisteredUsers": dict([ORTHANC_USER]), "OverwriteInstances": False, "SaveJobs": False,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "Ssl": False},
+        **(options or {}),
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings))
     ports_file = folder / "ports.json"

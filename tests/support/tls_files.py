@@ -14,8 +14,10 @@ from cryptography.x509.oid import NameOID
 from monai_cxr.screening.network.dicom_network import TlsFiles
 
 
-def make_tls_files(folder: Path, *names: str, authority: str = "hospital") -> dict[str, TlsFiles]:
-    """One authority and, for each name, a certificate of it for 127.0.0.1."""
+def make_tls_files(
+    folder: Path, *names: str, authority: str = "hospital", names_host: bool = True
+) -> dict[str, TlsFiles]:
+    """One authority and, for each name, a certificate of it: for 127.0.0.1, or without a host."""
     folder.mkdir(parents=True, exist_ok=True)
     root_key = ec.generate_private_key(ec.SECP256R1())
     root_name = _name(authority)
@@ -30,11 +32,11 @@ def make_tls_files(folder: Path, *names: str, authority: str = "hospital") -> di
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        certificate = (
-            _builder(_name(name), root_name, key)
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .sign(root_key, hashes.SHA256())
-        )
+        builder = _builder(_name(name), root_name, key)
+        if names_host:
+            alternative = x509.SubjectAlternativeName([address])
+            builder = builder.add_extension(alternative, critical=False)
+        certificate = builder.sign(root_key, hashes.SHA256())
         paths = folder / f"{authority}-{name}.pem", folder / f"{authority}-{name}.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(

@@ -34,12 +34,14 @@ def pull(
 ) -> None:
     """Fetch the films of a range of study dates by DICOMweb, or by C-FIND and C-MOVE.
 
-    Films land in the queue of 'screen run'. Stopped or broken off, the same command goes on from
-    the day it had reached; what has arrived is not fetched again.
+    Films land in the queue of 'screen run'. An image that cannot be had costs itself: it is noted
+    as not_retrieved, and the exit status is 1 until a later pull has it. Stopped or broken off, the
+    same command goes on from the day it had reached; what has arrived is not fetched again.
 
     Example: monai-cxr screen pull archive --first 2026-01-01 --last 2026-01-31 --settings s.toml
     """
     from monai_cxr.errors import DeliveryError, SettingsError
+    from monai_cxr.screening.arriving.pull import IncompletePull
     from monai_cxr.screening.arriving.pull import pull as run_pull
     from monai_cxr.screening.arriving.spool import GIB, Spool
     from monai_cxr.screening.ledger import open_ledger
@@ -61,15 +63,21 @@ def pull(
             stack.enter_context(listener_of(read.listener, ledger, spool))
         source = pull_source_of(table, ledger, spool)
         report = stack.enter_context(progress("days"))
+        incomplete: IncompletePull | None = None
         try:
             done = run_pull(ledger, source, first.date(), last.date(), progress=report)
+        except IncompletePull as error:
+            done, incomplete = error.pulled, error
         except DeliveryError as error:
             raise DeliveryError(
                 f"The PACS does not give its films ({error}). Check its address and what it allows "
                 "us; then repeat the command: it goes on where it stopped."
             ) from None
+    lost = {"not_retrieved": done.n_not_retrieved} if incomplete else {}
     if json:
-        emit({"days": done.days, "found": done.n_found, "fetched": done.n_fetched})
-        return
-    rows = [("days", done.days), ("films found", done.n_found), ("fetched", done.n_fetched)]
-    show("Pulled", ("what", "count"), rows)
+        emit({"days": done.days, "found": done.n_found, "fetched": done.n_fetched, **lost})
+    else:
+        rows = [("days", done.days), ("films found", done.n_found), ("fetched", done.n_fetched)]
+        show("Pulled", ("what", "count"), [*rows, *lost.items()])
+    if incomplete is not None:
+        raise incomplete

@@ -20,7 +20,7 @@ from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, arrivals, outbox, quarantine
 from monai_cxr.screening.ledger.records import ReceivedFilm
 
-REFUSED, IGNORED = "refused", "ignored"
+REFUSED, IGNORED = "refused", arrivals.IGNORED
 OWN_RESULT_REASON = "own_result"
 _HEADER_BYTES = 256 * 2**10
 
@@ -54,6 +54,7 @@ def receive(
     source: str,
     calling_ae: str = "",
     priority: str = "ROUTINE",
+    announced_uid: str = "",
 ) -> Receipt:
     """Take one file in; when it returns, file and job are durable.
 
@@ -64,6 +65,8 @@ def receive(
         source: Name of the door, for example ``"c-store"``.
         calling_ae: AE title of the sender.
         priority: Priority class.
+        announced_uid: SOP Instance UID that the sender named it by; kept with a refusal, so that
+            the same object is not fetched again.
 
     Returns:
         What became of it.
@@ -86,7 +89,13 @@ def receive(
     except InputError as error:
         path = spool.store(data)
         quarantine.refuse(
-            ledger, str(path), error.reason, str(error), source=source, calling_ae=calling_ae
+            ledger,
+            str(path),
+            error.reason,
+            str(error),
+            source=source,
+            calling_ae=calling_ae,
+            sop_uid=announced_uid,
         )
         return Receipt(REFUSED, error.reason)
     path = spool.store(data)

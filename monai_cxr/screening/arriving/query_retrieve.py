@@ -12,11 +12,25 @@ from pydicom import Dataset
 from monai_cxr.dicom.header import elements
 from monai_cxr.errors import DeliveryError
 from monai_cxr.optional import require
+from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.picture.quiet import quiet
-from monai_cxr.screening.network.dicom_network import Peer, application, associate
-from monai_cxr.screening.network.dicomweb import MODALITIES, FoundInstance
+from monai_cxr.screening.network.dicom_network import Peer, application, associate, why_not
+from monai_cxr.screening.network.dicomweb import MODALITIES
+from monai_cxr.screening.network.study_search import (
+    FoundInstance,
+    FoundStudy,
+    Gaps,
+    PartFailed,
+    StudyFilter,
+    all_studies,
+)
+
+RETRIEVE_SECONDS = 1_800.0
+"""Pending answers to C-MOVE are optional, and a recall from a near-line store takes minutes."""
 
 _PENDING = frozenset({0xFF00, 0xFF01})
+_MISMATCH = 0xA900  # PS3.4 C.4.1.1.4: the identifier does not match the SOP Class
+_LIMITED = frozenset({0xA700, 0xFE00})  # out of resources; cancelled, which Orthanc says of a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class QueryRetrieve:
         calling_ae: Our AE title as a user.
         move_destination: AE title of our listener, as the PACS knows it.
         modalities: Of the series that are wanted.
+        retrieve_seconds: How long the PACS may be silent while it sends a series.
     """
 
     name: str
@@ -36,88 +51,197 @@ class QueryRetrieve:
     calling_ae: str = "MONAI_CXR"
     move_destination: str = "MONAI_CXR"
     modalities: tuple[str, ...] = MODALITIES
+    retrieve_seconds: float = RETRIEVE_SECONDS
 
     def find(self, day: date) -> Iterator[FoundInstance]:
         """Images of the studies of one day: a query for studies, then series, then images.
 
         Raises:
-            DeliveryError: If the PACS cannot be reached, or fails a query.
+            DeliveryError: If the PACS cannot be reached, or fails a query for studies.
+            IncompleteAnswer: At the end, if it answered but did not give everything.
         """
         seen: set[str] = set()
-        with _Association(self, "StudyRootQueryRetrieveInformationModelFind") as link:
+        gaps = Gaps()
+        with _Link(self, "StudyRootQueryRetrieveInformationModelFind") as link:
             for modality in self.modalities:
-                studies = {"StudyDate": f"{day:%Y%m%d}", "ModalitiesInStudy": modality}
-                for study in link.find("STUDY", "StudyInstanceUID", studies):
-                    inside = {"StudyInstanceUID": study, "Modality": modality}
-                    for series in link.find("SERIES", "SeriesInstanceUID", inside):
-                        image = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-                        for sop_uid in link.find("IMAGE", "SOPInstanceUID", image):
-                            if sop_uid not in seen:
-                                seen.add(sop_uid)
-                                yield FoundInstance(study, series, sop_uid)
+                studies, is_whole = all_studies(_Studies(link, day, modality).ask)
+                gaps.is_cut = gaps.is_cut or not is_whole
+                for study in studies:
+                    for found in self._images(link, study, modality, gaps):
+                        if found.sop_uid not in seen:
+                            seen.add(found.sop_uid)
+                            yield found
+        gaps.say()
 
-    def fetch(self, found: Sequence[FoundInstance]) -> None:
+    def fetch(self, found: Sequence[FoundInstance]) -> dict[str, str]:
         """Have the series of these images sent to our listener, and wait until they were.
 
+        A series that fails is asked for image by image, so that one image costs itself only.
+
+        Returns:
+            What the PACS said of images that it did not send, by SOP Instance UID.
+
         Raises:
-            DeliveryError: If the PACS cannot be reached, refuses, or could not send all.
+            DeliveryError: If the PACS cannot be reached.
         """
-        with _Association(self, "StudyRootQueryRetrieveInformationModelMove") as link:
-            for study, series in dict.fromkeys((f.study_uid, f.series_uid) for f in found):
-                link.move(study, series, self.move_destination)
+        by_series: dict[tuple[str, str], list[FoundInstance]] = {}
+        for one in found:
+            by_series.setdefault((one.study_uid, one.series_uid), []).append(one)
+        failures: dict[str, str] = {}
+        with _Link(
+            self, "StudyRootQueryRetrieveInformationModelMove", self.retrieve_seconds
+        ) as link:
+            for (study, series), images in by_series.items():
+                answer = link.move(self.move_destination, study, series)
+                if not answer:
+                    continue
+                if len(images) == 1:
+                    failures[images[0].sop_uid] = answer
+                    continue
+                for image in images:
+                    answer = link.move(self.move_destination, study, series, image.sop_uid)
+                    if answer:
+                        failures[image.sop_uid] = answer
+        return failures
+
+    def _images(
+        self, link: _Link, study: str, modality: str, gaps: Gaps
+    ) -> Iterator[FoundInstance]:
+        """Images of a study's series of one modality; a study that fails is a gap."""
+        try:
+            inside = {"StudyInstanceUID": study, "Modality": modality}
+            for series in link.find_all("SERIES", "SeriesInstanceUID", inside):
+                if elements.text(series, "Modality") not in ("", modality):
+                    continue
+                uid = elements.text(series, "SeriesInstanceUID")
+                image = {"StudyInstanceUID": study, "SeriesInstanceUID": uid}
+                for match in link.find_all("IMAGE", "SOPInstanceUID", image):
+                    yield FoundInstance(study, uid, elements.text(match, "SOPInstanceUID"))
+        except DeliveryError as error:
+            link.reconnect()  # raises where it is the PACS that is away
+            gaps.studies[study] = str(error)
 
 
-class _Association:
-    """One association for one service."""
+class _Studies:
+    """Queries for the studies of one day."""
 
-    def __init__(self, source: QueryRetrieve, service: str) -> None:
+    def __init__(self, link: _Link, day: date, modality: str) -> None:
+        self._link = link
+        self._keys = {"StudyDate": f"{day:%Y%m%d}", "ModalitiesInStudy": modality}
+
+    def ask(self, part: StudyFilter) -> tuple[list[FoundStudy], bool]:
+        """The studies of a part of the day, and whether the PACS has more."""
+        keys = {**self._keys, "StudyTime": part.time, "PatientID": part.patient_id}
+        matches, code = self._link.find("STUDY", "StudyInstanceUID", keys)
+        if code == _MISMATCH and not matches and "ModalitiesInStudy" in keys:
+            del self._keys["ModalitiesInStudy"]  # an optional key (PS3.4 C.6.2.1)
+            return self.ask(part)
+        if code != 0x0000 and not matches and code not in _LIMITED:
+            self._link.reconnect()  # raises where it is the PACS that is away
+            raise PartFailed(_failure("find", code))
+        return [
+            FoundStudy(
+                elements.text(match, "StudyInstanceUID"),
+                elements.text(match, "StudyTime"),
+                elements.text(match, "PatientID"),
+            )
+            for match in matches
+        ], code != 0x0000
+
+
+class _Link:
+    """An association for one service, opened again after it was lost."""
+
+    def __init__(
+        self, source: QueryRetrieve, service: str, silence_seconds: float | None = None
+    ) -> None:
         self._source = source
+        self._silence_seconds = silence_seconds or source.peer.timeout_seconds
         classes: Any = require("pynetdicom.sop_class", extra="pacs")
         self._class = getattr(classes, service)
         self._association: Any = None
 
-    def __enter__(self) -> _Association:
-        peer = self._source.peer
-        entity = application(self._source.calling_ae, peer.timeout_seconds)
-        entity.add_requested_context(self._class)
-        self._association = associate(entity, peer)
-        if not self._association.is_established:
-            raise DeliveryError("no_association")
+    def __enter__(self) -> _Link:
+        self.reconnect()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._association.is_established:
             self._association.release()
 
-    def find(self, level: str, wanted: str, filters: dict[str, str]) -> list[str]:
-        """Values of one UID in the answers."""
+    def reconnect(self) -> None:
+        """Open the association, unless it is.
+
+        Raises:
+            DeliveryError: If it cannot be opened.
+        """
+        if self._association is not None and self._association.is_established:
+            return
+        peer = self._source.peer
+        entity = application(self._source.calling_ae, peer.timeout_seconds)
+        entity.dimse_timeout = entity.network_timeout = self._silence_seconds
+        entity.add_requested_context(self._class)
+        self._association = associate(entity, peer)
+        if not self._association.is_established:
+            raise DeliveryError(why_not(self._association, peer))
+
+    def find_all(self, level: str, wanted: str, keys: dict[str, str]) -> list[Dataset]:
+        """The answers to a query.
+
+        Raises:
+            DeliveryError: If it does not end with 0x0000.
+        """
+        matches, code = self.find(level, wanted, keys)
+        if code != 0x0000:
+            raise DeliveryError(_failure("find", code))
+        return matches
+
+    def find(
+        self, level: str, wanted: str, keys: dict[str, str]
+    ) -> tuple[list[Dataset], int | None]:
+        """The answers to a query, each UID once, and the last status; None without one.
+
+        Raises:
+            DeliveryError: If the association is lost and cannot be opened again.
+        """
         query = Dataset()
         query.QueryRetrieveLevel = level
-        for keyword, value in filters.items():
+        for keyword, value in {wanted: "", **keys}.items():
             setattr(query, keyword, value)
-        if wanted not in query:
-            setattr(query, wanted, "")
-        values = []
-        with quiet():
-            for status, answer in self._association.send_c_find(query, self._class):
-                code = status.get("Status")
-                if code in _PENDING and answer is not None:
-                    values.append(elements.text(answer, wanted))
-                elif code != 0x0000:
-                    raise DeliveryError(_failure("find", code))
-        return [value for value in dict.fromkeys(values) if value]
-
-    def move(self, study_uid: str, series_uid: str, destination: str) -> None:
-        """Have one series sent."""
-        query = Dataset()
-        query.QueryRetrieveLevel = "SERIES"
-        query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
+        matches: dict[str, Dataset] = {}
         code: int | None = None
-        with quiet():
-            for status, _ in self._association.send_c_move(query, destination, self._class):
-                code = status.get("Status")
-        if code != 0x0000:
-            raise DeliveryError(_failure("move", code))
+        self.reconnect()
+        try:
+            with quiet():
+                for status, answer in self._association.send_c_find(query, self._class):
+                    code = status.get("Status")
+                    if code in _PENDING and answer is not None:
+                        uid = elements.text(answer, wanted)
+                        matches.update({uid: answer} if uid else {})
+        except MALFORMED as error:
+            raise DeliveryError(f"find: {type(error).__name__}") from None
+        return list(matches.values()), code
+
+    def move(self, destination: str, study_uid: str, series_uid: str, sop_uid: str = "") -> str:
+        """Have a series or one image sent; gives ``""``, or how that failed.
+
+        Raises:
+            DeliveryError: If the association is lost and cannot be opened again.
+        """
+        query = Dataset()
+        query.QueryRetrieveLevel = "IMAGE" if sop_uid else "SERIES"
+        query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
+        if sop_uid:
+            query.SOPInstanceUID = sop_uid
+        code: int | None = None
+        self.reconnect()
+        try:
+            with quiet():
+                for status, _ in self._association.send_c_move(query, destination, self._class):
+                    code = status.get("Status")
+        except MALFORMED as error:
+            return f"move: {type(error).__name__}"
+        return "" if code == 0x0000 else _failure("move", code)
 
 
 def _failure(what: str, code: int | None) -> str:

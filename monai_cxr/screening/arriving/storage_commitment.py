@@ -14,7 +14,9 @@ from typing import Any
 from pydicom import Dataset
 
 from monai_cxr.dicom.header import elements
+from monai_cxr.errors import DeliveryError
 from monai_cxr.optional import require
+from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.screening.ledger import Ledger, jobs
 from monai_cxr.screening.network.dicom_network import AllowedSender, Peer, application, associate
 
@@ -79,18 +81,21 @@ class CommitmentReporter:
         entity = application(self._ae_title, peer.timeout_seconds)
         entity.add_requested_context(SOP_CLASS)
         role: Any = require("pynetdicom", extra="pacs").build_role(SOP_CLASS, scp_role=True)
-        association = associate(entity, peer, ext_neg=[role])
-        if not association.is_established:
-            return False
+        association = None
         try:
+            association = associate(entity, peer, ext_neg=[role])
+            if not association.is_established:
+                return False
             event_type = 2 if "FailedSOPSequence" in information else 1
             status, _ = association.send_n_event_report(
                 information, event_type, SOP_CLASS, SOP_INSTANCE
             )
+            return bool(status.get("Status") == 0x0000)
+        except (DeliveryError, *MALFORMED):  # the reports of others must not wait for this one
+            return False
         finally:
-            if association.is_established:
+            if association is not None and association.is_established:
                 association.release()
-        return bool(status.get("Status") == 0x0000)
 
 
 def report(ledger: Ledger, transaction_uid: str, request: Dataset) -> Dataset:

@@ -214,6 +214,7 @@ class StorageScp:
                     source=SOURCE,
                     calling_ae=calling_ae,
                     priority=self.settings.priority,
+                    announced_uid=str(event.request.AffectedSOPInstanceUID),
                 )
         except SpoolFull:
             return OUT_OF_RESOURCES

@@ -14,7 +14,7 @@ from monai_cxr.screening.ledger.records import PRIORITY_DELAY_SECONDS, ReceivedF
 from monai_cxr.screening.ledger.schema import SCHEDULED, arrivals, films
 from monai_cxr.screening.ledger.schema import quarantine as quarantined
 
-NEW, DUPLICATE, CONFLICT = "new", "duplicate", "conflict"
+NEW, DUPLICATE, CONFLICT, IGNORED = "new", "duplicate", "conflict", "ignored"
 SAME_UID_REASON = "same_uid_other_pixels"
 
 SamePixels = Callable[[str, str], bool]
@@ -79,6 +79,30 @@ def kept_paths(ledger: Ledger, paths: Iterable[str]) -> set[str]:
         }
 
 
+def settled(ledger: Ledger, sop_uids: Iterable[str]) -> set[str]:
+    """Which of these objects need not be fetched: it is known what became of them.
+
+    A film that is here, one that was refused (until a person releases its entry), and one of our
+    own results. An object that could not be retrieved is not among them.
+    """
+    wanted, known = list(sop_uids), set[str]()
+    is_final = (quarantined.c.reason != quarantine.NOT_RETRIEVED) & (
+        quarantined.c.resolution != quarantine.RELEASED
+    )
+    with ledger.read() as connection:
+        for start in range(0, len(wanted), 500):
+            chunk = wanted[start : start + 500]
+            for query in (
+                select(films.c.sop_uid).where(films.c.sop_uid.in_(chunk)),
+                select(quarantined.c.sop_uid).where(quarantined.c.sop_uid.in_(chunk), is_final),
+                select(arrivals.c.sop_uid).where(
+                    arrivals.c.sop_uid.in_(chunk), arrivals.c.outcome == IGNORED
+                ),
+            ):
+                known.update(connection.execute(query).scalars())
+    return known
+
+
 def ignore(
     ledger: Ledger, sop_uid: str, reason: str, *, source: str = "", calling_ae: str = ""
 ) -> None:
@@ -90,7 +114,7 @@ def ignore(
                 sop_uid=sop_uid,
                 source=source,
                 calling_ae=calling_ae,
-                outcome="ignored",
+                outcome=IGNORED,
                 reason=reason,
                 arrived_at=now,
             )
@@ -127,6 +151,8 @@ def _enqueue(
         kept = connection.execute(select(films).where(films.c.sop_uid == key.sop_uid)).one()
         outcome = DUPLICATE if _is_same(kept, film, same_pixels) else CONFLICT
     _arrive(connection, film, outcome, now)
+    if outcome == NEW:
+        quarantine.retrieved(connection, key.study_uid, key.sop_uid, now=now)
     if outcome == CONFLICT:
         quarantine.put(
             connection,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,10 @@ from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import ReceivedFilm
 from monai_cxr.screening.ledger.schema import QUARANTINED, SCHEDULED, arrivals, films, quarantine
 
-RELEASED, DISMISSED = "released", "dismissed"
+RELEASED, DISMISSED, ARRIVED = "released", "dismissed", "arrived"
+"""How an entry ends: a person's word, or the arrival of what could not be retrieved before."""
+
+NOT_RETRIEVED = "not_retrieved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class QuarantineEntry:
         calling_ae: Sender.
         quarantined_at: Seconds since 1970.
         resolved_at: Or None.
-        resolution: ``"released"``, ``"dismissed"`` or ``""``.
+        resolution: ``"released"``, ``"dismissed"``, ``"arrived"`` or ``""``.
     """
 
     id: int
@@ -88,6 +91,54 @@ def refuse(
         audit.record(connection, source, "refused", sop_uid, {"reason": reason}, now=now)
 
 
+def not_retrieved(
+    ledger: Ledger, absent: Mapping[tuple[str, str], str], *, source: str = ""
+) -> None:
+    """Record images that a PACS has and could not give, each once until it arrives.
+
+    Args:
+        ledger: The ledger.
+        absent: What the PACS said, by (Study Instance UID, SOP Instance UID); ``""`` as the second
+            for a study whose images it did not list.
+        source: Name of the door.
+    """
+    if not absent:
+        return
+    now = ledger.clock()
+    with ledger.write() as connection:
+        for (study_uid, sop_uid), said in absent.items():
+            message = f"The PACS did not give it ({said}). The next pull tries again."
+            known = connection.execute(
+                update(quarantine)
+                .where(quarantine.c.study_uid == study_uid, quarantine.c.sop_uid == sop_uid)
+                .where(quarantine.c.reason == NOT_RETRIEVED, quarantine.c.resolved_at.is_(None))
+                .values(message=message)
+            ).rowcount
+            if not known:
+                _insert(
+                    connection,
+                    now,
+                    path="",
+                    reason=NOT_RETRIEVED,
+                    message=message,
+                    source=source,
+                    sop_uid=sop_uid,
+                    study_uid=study_uid,
+                )
+        detail = {"reason": NOT_RETRIEVED, "n": len(absent)}
+        audit.record(connection, source, "refused", "", detail, now=now)
+
+
+def retrieved(connection: Connection, study_uid: str, sop_uid: str, *, now: float) -> None:
+    """Close the entry of an image that could not be retrieved and is here now."""
+    connection.execute(
+        update(quarantine)
+        .where(quarantine.c.study_uid == study_uid, quarantine.c.sop_uid.in_((sop_uid, "")))
+        .where(quarantine.c.reason == NOT_RETRIEVED, quarantine.c.resolved_at.is_(None))
+        .values(resolved_at=now, resolution=ARRIVED)
+    )
+
+
 def entries(
     ledger: Ledger,
     *,
@@ -109,11 +160,12 @@ def entries(
 def release(ledger: Ledger, ids: Sequence[int], *, actor: str) -> int:
     """Schedule quarantined films again; gives how many there were.
 
-    An entry that never became a job cannot be released: its sender has to send it again.
+    An entry that never became a job is closed, and nothing is scheduled: the next pull asks for it
+    again; where it was sent, its sender has to send it again.
     """
     now, n_released = ledger.clock(), 0
     with ledger.write() as connection:
-        released = _resolve(connection, ids, RELEASED, now, only_jobs=True)
+        released = _resolve(connection, ids, RELEASED, now)
         for row in released:
             n_released += connection.execute(
                 update(films)
@@ -184,12 +236,8 @@ def _resolve(
     ids: Sequence[int],
     resolution: str,
     now: float,
-    *,
-    only_jobs: bool = False,
 ) -> list[Any]:
     condition = quarantine.c.id.in_(list(ids)) & quarantine.c.resolved_at.is_(None)
-    if only_jobs:
-        condition &= quarantine.c.film_id.is_not(None)
     rows = list(connection.execute(select(quarantine).where(condition).with_for_update()))
     connection.execute(
         update(quarantine)

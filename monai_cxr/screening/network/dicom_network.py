@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.optional import require
+
+_VERDICT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Files of mutual TLS (PS3.15 B.12), all PEM.
+    """Files of mutual TLS (PS3.15 B.12), all PEM; also the settings' table ``tls``.
 
     Attributes:
         certificate: Our certificate, with its chain.
         private_key: Its key.
         authorities: Certificates of those who may sign the peer's.
-        check_host_name: Whether a server's certificate must name its host.
+        check_host_name: Whether a server's certificate must name its host in its Subject
+            Alternative Name. DICOM's profiles ask for no host name, and certificates of older
+            systems have a Common Name only: false accepts any that an authority has signed.
     """
 
     certificate: Path
@@ -51,7 +55,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class AllowedSender:
-    """Who may send.
+    """Who may send; also the settings' table ``[[listener.senders]]``.
 
     Attributes:
         ae_title: Its calling AE title.
@@ -137,6 +141,38 @@ def poll_calmly(event: Any) -> None:
     event.assoc.dul._run_loop_delay = 0.01
 
 
+def why_not(association: Any, peer: Peer) -> str:
+    """Why there is no association, in words without an identity; asks the network once more."""
+    if association.is_rejected:
+        primitive = association.acceptor.primitive
+        return f"rejected_{primitive.result}_{primitive.result_source}_{primitive.diagnostic}"
+    if association.rejected_contexts and not association.accepted_contexts:
+        return "aborted: no SOP class was accepted"
+    return connection_error(peer) or ("aborted" if association.is_aborted else "no_connection")
+
+
+def connection_error(peer: Peer) -> str:
+    """Why a peer cannot be connected to, ``""`` where it can; pynetdicom keeps it to itself."""
+    try:
+        with socket.create_connection((peer.host, peer.port), peer.timeout_seconds) as plain:
+            if peer.tls is None:
+                return ""
+            with client_tls(peer.tls).wrap_socket(plain, server_hostname=peer.host) as secured:
+                secured.settimeout(_VERDICT_SECONDS)
+                secured.recv(1)  # TLS 1.3: what the peer thinks of our certificate comes now
+    except ssl.SSLCertVerificationError as error:
+        return f"certificate verify failed: {error.verify_message}"
+    except ssl.SSLError as error:
+        return f"TLS: {(error.reason or type(error).__name__).replace('_', ' ').lower()}"
+    except TimeoutError as error:
+        return "" if peer.tls is not None and "read" in str(error) else "connection timed out"
+    except socket.gaierror:
+        return "the host name is not known"
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
+    return ""
+
+
 def application(ae_title: str, timeout_seconds: float) -> Any:
     """An application entity with one timeout for everything."""
     entity = pynetdicom().AE(ae_title=ae_title)
@@ -146,15 +182,24 @@ def application(ae_title: str, timeout_seconds: float) -> Any:
 
 
 def associate(entity: Any, peer: Peer, **options: Any) -> Any:
-    """Open an association; the result may not be established."""
+    """Open an association; the result may not be established.
+
+    Raises:
+        DeliveryError: If the host's name is not known, or our own address cannot be used.
+    """
     event = require("pynetdicom.events", extra="pacs")
     tls = None if peer.tls is None else (client_tls(peer.tls), peer.host)
     handlers = [(event.EVT_CONN_OPEN, send_at_once), *options.pop("evt_handlers", [])]
-    return entity.associate(
-        peer.host,
-        peer.port,
-        ae_title=peer.ae_title,
-        tls_args=tls,
-        evt_handlers=handlers,
-        **options,
-    )
+    try:
+        return entity.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.ae_title,
+            tls_args=tls,
+            evt_handlers=handlers,
+            **options,
+        )
+    except socket.gaierror:
+        raise DeliveryError("the host name is not known") from None
+    except OSError as error:
+        raise DeliveryError((error.strerror or type(error).__name__).lower()) from None

@@ -1,13 +1,16 @@
-"""DICOMweb: films by QIDO-RS and WADO-RS, results by STOW-RS (PS3.18)."""
+"""DICOMweb: films by QIDO-RS and WADO-RS, results by STOW-RS (PS3.18).
+
+Whatever a service answers is a failed attempt of one object or one query: nothing that it says is
+raised as anything but a :class:`~monai_cxr.errors.DeliveryError`.
+"""
 
 from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import date, timedelta
 from typing import Any
 
 import pydicom
@@ -16,49 +19,44 @@ from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import DeliveryError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import quiet
+from monai_cxr.screening.network.http_session import (
+    UNREADABLE,
+    DicomWebServer,
+    exchange_errors,
+    open_session,
+    reason_of,
+)
 from monai_cxr.screening.network.storage_scu import Answer
+from monai_cxr.screening.network.study_search import (
+    FoundInstance,
+    FoundStudy,
+    Gaps,
+    PartFailed,
+    StudyFilter,
+    all_studies,
+)
+
+__all__ = [
+    "MODALITIES",
+    "DicomWebServer",
+    "FoundInstance",
+    "probe",
+    "refuse_if_away",
+    "retrieve",
+    "search",
+    "store",
+]
 
 MODALITIES = ("CR", "DX")
 """Modality (0008,0060) of the series that are pulled."""
 _PAGE = 100
+_STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
+_TIME, _PATIENT, _MODALITY = "00080030", "00100020", "00080060"
 
+_AWAY = frozenset(f"HTTP {status}" for status in (401, 403, 407, 429, 502, 503, 504))
 
-@dataclass(frozen=True, slots=True)
-class DicomWebServer:
-    """A DICOMweb service.
-
-    Attributes:
-        url: Its root, for example ``"https://pacs.example/dicom-web"``.
-        username: For HTTP Basic, or ``""``.
-        password: For HTTP Basic.
-        token: Bearer token, or ``""``.
-        authorities: PEM file of certificate authorities; None for the system's.
-        certificate: (certificate, key) PEM files of ours, for mutual TLS, or None.
-        timeout_seconds: For connecting and for each answer.
-    """
-
-    url: str
-    username: str = ""
-    password: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-    authorities: Path | None = None
-    certificate: tuple[Path, Path] | None = field(default=None, repr=False)
-    timeout_seconds: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class FoundInstance:
-    """An image that a query found.
-
-    Attributes:
-        study_uid: Study Instance UID.
-        series_uid: Series Instance UID.
-        sop_uid: SOP Instance UID.
-    """
-
-    study_uid: str
-    series_uid: str
-    sop_uid: str
+Match = Mapping[str, Any]
+"""An answer of QIDO-RS in the DICOM JSON model (PS3.18 F)."""
 
 
 def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[Answer]:
@@ -70,13 +68,13 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
 
     Returns:
         One answer an object. Stored means: an answer of 200 whose Referenced SOP Sequence names
-        the object and whose Failed SOP Sequence does not (PS3.18 10.5.3).
+        the object and whose Failed SOP Sequence does not (PS3.18 10.5.3). A redirection is not
+        followed: an address that has moved belongs into the settings.
 
     Raises:
         DeliveryError: If the service cannot be reached.
     """
-    requests: Any = require("requests", extra="pacs")
-    with _session(server) as session:
+    with open_session(server) as session:
         answers: list[Answer] = []
         for instance in instances:
             boundary = uuid.uuid4().hex
@@ -90,18 +88,24 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
                         "Accept": "application/dicom+json",
                     },
                     timeout=server.timeout_seconds,
+                    allow_redirects=False,
                 )
-            except requests.RequestException as error:
+            except exchange_errors() as error:
                 if not answers:
-                    raise DeliveryError(type(error).__name__) from None
-                answers.append(Answer(False, error=type(error).__name__))
+                    raise DeliveryError(reason_of(error)) from None
+                answers.append(Answer(False, error=reason_of(error)))
                 continue
             answers.append(_answer(response, instance.sop_uid))
         return answers
 
 
 def search(
-    server: DicomWebServer, first: date, last: date, *, modalities: Sequence[str] = MODALITIES
+    server: DicomWebServer,
+    first: date,
+    last: date,
+    *,
+    modalities: Sequence[str] = MODALITIES,
+    session: Any = None,
 ) -> Iterator[FoundInstance]:
     """Find the images of a range of study dates by QIDO-RS.
 
@@ -110,26 +114,29 @@ def search(
         first: First study date.
         last: Last study date, included.
         modalities: Of the series.
+        session: An open session of the service; default: one of its own.
 
     Yields:
         Images in the order of the answers, each once.
 
     Raises:
         DeliveryError: If the service cannot be reached or refuses.
+        IncompleteAnswer: At the end, if it answered but did not give everything.
     """
     seen: set[str] = set()
-    dates = f"{first:%Y%m%d}-{last:%Y%m%d}"
-    for modality in modalities:
-        filters = {"StudyDate": dates, "ModalitiesInStudy": modality}
-        for study_uid in _pages(server, "search_for_studies", "0020000D", filters):
-            wanted = {"Modality": modality}
-            options = {"study_instance_uid": study_uid}
-            for series_uid in _pages(server, "search_for_series", "0020000E", wanted, **options):
-                inside = {**options, "series_instance_uid": series_uid}
-                for sop_uid in _pages(server, "search_for_instances", "00080018", {}, **inside):
-                    if sop_uid not in seen:
-                        seen.add(sop_uid)
-                        yield FoundInstance(study_uid, series_uid, sop_uid)
+    gaps = Gaps()
+    with ExitStack() as stack:
+        session = session or stack.enter_context(open_session(server))
+        query = _Query(server, session)
+        for offset in range((last - first).days + 1):
+            day = first + timedelta(days=offset)
+            for modality in modalities:
+                for study_uid in query.studies(day, modality, gaps):
+                    for found in query.instances(study_uid, modality, gaps):
+                        if found.sop_uid not in seen:
+                            seen.add(found.sop_uid)
+                            yield found
+    gaps.say()
 
 
 def probe(server: DicomWebServer) -> None:
@@ -138,77 +145,160 @@ def probe(server: DicomWebServer) -> None:
     Raises:
         DeliveryError: If it cannot be reached or refuses.
     """
-    with quiet():
-        _ask(server, "search_for_studies", limit=1)
+    with open_session(server) as session, quiet():
+        _Query(server, session).ask("search_for_studies", limit=1)
 
 
-def retrieve(server: DicomWebServer, found: FoundInstance) -> bytes:
-    """Get an image by WADO-RS, in the transfer syntax that the service keeps it in.
-
-    Returns:
-        A DICOM Part 10 file.
+def refuse_if_away(server: DicomWebServer, error: DeliveryError) -> None:
+    """After a failure: return if it is of one object, raise if the service itself is away.
 
     Raises:
-        DeliveryError: If the service cannot be reached or refuses.
+        DeliveryError: If the service lets nobody in, or does not answer at all.
     """
-    with quiet():
-        dataset = _ask(
-            server,
+    if str(error) in _AWAY:
+        raise error
+    if str(error).startswith("HTTP "):
+        return
+    try:
+        probe(server)
+    except DeliveryError as failure:
+        # Orthanc answers each query that meets a damaged study with HTTP 500: it is there.
+        if str(failure) in _AWAY or not str(failure).startswith("HTTP "):
+            raise
+
+
+def retrieve(server: DicomWebServer, found: FoundInstance, *, session: Any = None) -> bytes:
+    """Get an image by WADO-RS, in the transfer syntax that the service keeps it in.
+
+    Args:
+        server: The service.
+        found: Which image.
+        session: An open session of the service; default: one of its own.
+
+    Returns:
+        A DICOM Part 10 file of that image.
+
+    Raises:
+        DeliveryError: If the service cannot be reached, refuses, or gives something else.
+    """
+    with ExitStack() as stack:
+        session = session or stack.enter_context(open_session(server))
+        stack.enter_context(quiet())
+        dataset = _Query(server, session).ask(
             "retrieve_instance",
             study_instance_uid=found.study_uid,
             series_instance_uid=found.series_uid,
             sop_instance_uid=found.sop_uid,
             media_types=(("application/dicom", "*"),),
         )
-        stream = io.BytesIO()
-        pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
+        try:
+            if str(dataset.SOPInstanceUID) != found.sop_uid:
+                raise DeliveryError("another object")
+            stream = io.BytesIO()
+            pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
+        except UNREADABLE as error:
+            raise DeliveryError(f"not a DICOM file ({type(error).__name__})") from None
     return stream.getvalue()
 
 
-def _pages(
-    server: DicomWebServer, method: str, tag: str, filters: dict[str, str], **options: Any
-) -> Iterator[str]:
-    """One UID a match, page by page; an archive may hold a million."""
-    offset = 0
-    while True:
-        page = _ask(server, method, search_filters=filters, limit=_PAGE, offset=offset, **options)
-        values = [str(match.get(tag, {}).get("Value", [""])[0]) for match in page]
-        yield from (value for value in values if value)
-        if len(page) < _PAGE:
-            return
-        offset += len(page)
+class _Query:
+    """Queries of one service over one session."""
 
+    def __init__(self, server: DicomWebServer, session: Any) -> None:
+        self._server, self._session = server, session
 
-def _ask(server: DicomWebServer, method: str, **options: Any) -> Any:
-    requests: Any = require("requests", extra="pacs")
-    client_module: Any = require("dicomweb_client.api", extra="pacs")
-    with _session(server) as session:
-        client = client_module.DICOMwebClient(
-            server.url, session=session, timeout=server.timeout_seconds
-        )
-        client.set_http_retry_params(retry=False)
+    def studies(self, day: date, modality: str, gaps: Gaps) -> list[str]:
+        """Every study of a day that may hold the modality."""
+        wanted = {"ModalitiesInStudy": modality}
+
+        def ask(part: StudyFilter) -> tuple[list[FoundStudy], bool]:
+            filters = {"StudyDate": f"{day:%Y%m%d}", **wanted}
+            filters |= {"StudyTime": part.time} if part.time else {}
+            filters |= {"PatientID": part.patient_id} if part.patient_id else {}
+            try:
+                matches = list(self._pages("search_for_studies", _STUDY, filters))
+            except DeliveryError as error:
+                if str(error) != "HTTP 400" or not wanted:
+                    refuse_if_away(self._server, error)
+                    raise PartFailed(str(error)) from None
+                wanted.clear()  # an optional key (PS3.18 10.6.1): the series are filtered anyway
+                return ask(part)
+            return [
+                FoundStudy(_value(m, _STUDY), _value(m, _TIME), _value(m, _PATIENT))
+                for m in matches
+            ], False
+
+        found, is_whole = all_studies(ask)
+        gaps.is_cut = gaps.is_cut or not is_whole
+        return found
+
+    def instances(self, study_uid: str, modality: str, gaps: Gaps) -> Iterator[FoundInstance]:
+        """Images of a study's series of one modality; a study that fails is a gap."""
+        where = {"study_instance_uid": study_uid}
         try:
+            for series in self._pages(
+                "search_for_series", _SERIES, {"Modality": modality}, **where
+            ):
+                if _value(series, _MODALITY) not in ("", modality):
+                    continue
+                uid = _value(series, _SERIES)
+                inside = {**where, "series_instance_uid": uid}
+                for match in self._pages("search_for_instances", _INSTANCE, {}, **inside):
+                    yield FoundInstance(study_uid, uid, _value(match, _INSTANCE))
+        except DeliveryError as error:
+            refuse_if_away(self._server, error)
+            gaps.studies[study_uid] = str(error)
+
+    def _pages(
+        self, method: str, tag: str, filters: dict[str, str], **options: Any
+    ) -> Iterator[Match]:
+        """The matches page by page, each UID once; an archive may hold a million.
+
+        A page that is shorter than what was asked for need not be the last (PS3.18 8.3.4.4); one
+        that is empty, or brings nothing new because the service ignores ``offset``, is.
+        """
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            page = self.ask(method, search_filters=filters, limit=_PAGE, offset=offset, **options)
+            if not isinstance(page, list):
+                raise DeliveryError("no list of matches")
+            matches = {_value(match, tag): match for match in page}
+            new = {uid: match for uid, match in matches.items() if uid and uid not in seen}
+            if not new:
+                return
+            seen.update(new)
+            yield from new.values()
+            offset += len(page)
+
+    def ask(self, method: str, **options: Any) -> Any:
+        """One request.
+
+        Raises:
+            DeliveryError: Whatever goes wrong with it.
+        """
+        client_module: Any = require("dicomweb_client.api", extra="pacs")
+        try:
+            client = client_module.DICOMwebClient(
+                self._server.url,
+                session=self._session,
+                timeout=self._server.timeout_seconds,
+                permissive_uid=True,
+            )
+            client.set_http_retry_params(retry=False)
             return getattr(client, method)(**options)
-        except requests.HTTPError as error:
-            status = getattr(error.response, "status_code", "")
-            raise DeliveryError(f"HTTP {status}") from None
-        except requests.RequestException as error:
-            raise DeliveryError(type(error).__name__) from None
+        except exchange_errors() as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            reason = reason_of(error) if status is None or status < 300 else f"HTTP {status}"
+            raise DeliveryError(reason) from None
 
 
-def _session(server: DicomWebServer) -> Any:
-    requests: Any = require("requests", extra="pacs")
-    session = requests.Session()
-    session.trust_env = False  # no proxy and no .netrc between a hospital's own machines
-    if server.token:
-        session.headers["Authorization"] = f"Bearer {server.token}"
-    elif server.username:
-        session.auth = (server.username, server.password)
-    if server.authorities is not None:
-        session.verify = str(server.authorities)
-    if server.certificate is not None:
-        session.cert = tuple(str(path) for path in server.certificate)
-    return session
+def _value(match: Any, tag: str) -> str:
+    """The first value of an attribute; ``""`` where the service says anything but a value."""
+    element = match.get(tag) if isinstance(match, Mapping) else None
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    first = values[0] if isinstance(values, list) and values else None
+    return first.strip() if isinstance(first, str) else ""
 
 
 def _multipart(data: bytes, boundary: str) -> bytes:
@@ -217,21 +307,27 @@ def _multipart(data: bytes, boundary: str) -> bytes:
 
 
 def _answer(response: Any, sop_uid: str) -> Answer:
-    status = str(response.status_code)
+    code, status = response.status_code, str(response.status_code)
     try:
         with quiet():
-            said = pydicom.Dataset.from_json(response.content.decode())
-    except (ValueError, KeyError, TypeError):
-        said = pydicom.Dataset()
+            stored, failures = _stored_and_failed(response.content)
+            reason = failures.get(sop_uid)
+            if code in (200, 202) and sop_uid in stored and sop_uid not in failures:
+                return Answer(True, status=status)
+            if reason is not None:
+                return Answer(False, status=f"0x{int(reason):04X}", error="refused")
+    except UNREADABLE:  # not the answer that the standard asks for, so nothing was promised
+        pass
+    error = "refused" if code >= 400 else "redirected" if 300 <= code < 400 else "no_answer"
+    return Answer(False, status=status, error=error, permanent=code == 415)
+
+
+def _stored_and_failed(content: bytes) -> tuple[set[str], dict[str, Any]]:
+    """UIDs of the Referenced SOP Sequence, and those of the Failed SOP Sequence with reasons."""
+    said = pydicom.Dataset.from_json(content.decode())
     # Orthanc sends an empty Failed SOP Sequence with every success.
     failures = {str(item.get("ReferencedSOPInstanceUID", "")): item.get("FailureReason")
                 for item in said.get("FailedSOPSequence") or ()}  # fmt: skip
     stored = {str(item.get("ReferencedSOPInstanceUID", ""))
               for item in said.get("ReferencedSOPSequence") or ()}  # fmt: skip
-    if response.status_code in (200, 202) and sop_uid in stored and sop_uid not in failures:
-        return Answer(True, status=status)
-    reason = failures.get(sop_uid)
-    if reason is not None:
-        return Answer(False, status=f"0x{int(reason):04X}", error="refused")
-    error = "refused" if response.status_code >= 400 else "no_answer"
-    return Answer(False, status=status, error=error, permanent=response.status_code == 415)
+    return stored, failures

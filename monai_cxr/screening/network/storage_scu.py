@@ -12,8 +12,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import DeliveryError
+from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.picture.quiet import quiet
-from monai_cxr.screening.network.dicom_network import Peer, application, associate
+from monai_cxr.screening.network.dicom_network import Peer, application, associate, why_not
 
 _STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # PS3.4 B.2.3: success, or with a warning
 _HOPELESS = frozenset({0x0122, 0x0124})  # SOP class not supported; not authorized
@@ -62,7 +63,7 @@ def store(instances: Sequence[DicomInstance], peer: Peer, *, calling_ae: str) ->
             )
     association = associate(entity, peer)
     if not association.is_established:
-        raise DeliveryError(_why_not(association))
+        raise DeliveryError(why_not(association, peer))
     try:
         return [_send(association, dataset) for dataset in datasets]
     finally:
@@ -83,7 +84,7 @@ def echo(peer: Peer, *, calling_ae: str) -> str:
     entity.add_requested_context("1.2.840.10008.1.1")
     association = associate(entity, peer)
     if not association.is_established:
-        raise DeliveryError(_why_not(association))
+        raise DeliveryError(why_not(association, peer))
     try:
         answer = association.send_c_echo()
     finally:
@@ -98,14 +99,6 @@ def _context(dataset: pydicom.Dataset) -> tuple[str, str]:
     return str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)
 
 
-def _why_not(association: Any) -> str:
-    """Why there is no association, as a code."""
-    if association.is_rejected:
-        primitive = association.acceptor.primitive
-        return f"rejected_{primitive.result}_{primitive.result_source}_{primitive.diagnostic}"
-    return "aborted" if association.is_aborted else "no_connection"
-
-
 def _send(association: Any, dataset: pydicom.Dataset) -> Answer:
     if not association.is_established:
         return Answer(False, error="association_lost")
@@ -117,10 +110,13 @@ def _send(association: Any, dataset: pydicom.Dataset) -> Answer:
     }
     if not accepted:
         return Answer(False, status="0x0122", error="sop_class_not_accepted")
-    with quiet():
-        if syntax not in accepted and UID(syntax).is_encapsulated:
-            dataset.decompress(generate_instance_uid=False)
-        answer = association.send_c_store(dataset)
+    try:
+        with quiet():
+            if syntax not in accepted and UID(syntax).is_encapsulated:
+                dataset.decompress(generate_instance_uid=False)
+            answer = association.send_c_store(dataset)
+    except MALFORMED as error:  # what the peer negotiated or answered fits no object of ours
+        return Answer(False, error=type(error).__name__)
     if "Status" not in answer:  # timed out, aborted, or not understood: nothing was promised
         return Answer(False, error="no_answer")
     status = int(answer.Status)

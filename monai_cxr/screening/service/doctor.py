@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING
 from monai_cxr.errors import CXRError, DeliveryError, SettingsError
 from monai_cxr.screening.arriving.spool import GIB, Spool
 from monai_cxr.screening.ledger import audit, open_ledger
-from monai_cxr.screening.settings.tables import (
-    DestinationTable,
-    ListenerTable,
-    PullTable,
-    ScreeningSettings,
-)
+from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
+from monai_cxr.screening.settings.tables import DestinationTable, PullTable, ScreeningSettings
 
 if TYPE_CHECKING:
     from monai_cxr.screening.network.dicom_network import Peer
@@ -124,17 +120,15 @@ def _bundle(folder: Path) -> str:
     return f"{verified.name} {verified.version}, digest {verified.digest[:12]}, verified."
 
 
-def _listener(table: ListenerTable) -> str:
+def _listener(table: ListenerSettings) -> str:
     """Everything but the port, which a running service holds."""
-    from monai_cxr.screening.network.dicom_network import TlsFiles, server_tls
-    from monai_cxr.screening.settings.listener import addresses_of
+    from monai_cxr.screening.network.dicom_network import server_tls
 
     for sender in table.senders:
         if sender.host:
             addresses_of(sender.host)
     if table.tls is not None:
-        tls = table.tls
-        server_tls(TlsFiles(tls.certificate, tls.private_key, tls.authorities))
+        server_tls(table.tls)
     if not table.senders:
         raise SettingsError("listener.senders is empty, so nobody may send. Name the senders.")
     return f"{table.ae_title} on {table.host}:{table.port}, senders: {len(table.senders)}."

@@ -13,10 +13,10 @@ from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.delivering.delivery import Destination, DicomWeb, Folder, Pacs
 from monai_cxr.screening.ledger import Ledger
-from monai_cxr.screening.network.dicom_network import AllowedSender, Peer, TlsFiles
+from monai_cxr.screening.network.dicom_network import Peer
 from monai_cxr.screening.network.dicomweb import DicomWebServer
 from monai_cxr.screening.settings.listener import ListenerSettings
-from monai_cxr.screening.settings.tables import DestinationTable, ListenerTable, PullTable, TlsTable
+from monai_cxr.screening.settings.tables import DestinationTable, PullTable
 
 
 def destination_of(table: DestinationTable) -> Destination:
@@ -35,47 +35,46 @@ def destination_of(table: DestinationTable) -> Destination:
 
 
 def listener_of(
-    table: ListenerTable,
+    settings: ListenerSettings,
     ledger: Ledger,
     spool: Spool,
     on_store: Callable[[int], None] = lambda status: None,
 ) -> StorageScp:
     """The C-STORE listener, not yet started; it tells ``on_store`` each status it answers."""
-    settings = ListenerSettings(
-        ae_title=table.ae_title,
-        host=table.host,
-        port=table.port,
-        senders=tuple(AllowedSender(s.ae_title, s.host, s.port) for s in table.senders),
-        tls=_tls(table.tls),
-        max_associations=table.max_associations,
-        priority=table.priority,
-    )
     return StorageScp(settings, ledger, spool, on_store)
 
 
 def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:
     """Where films are fetched from."""
     if table.kind == "pacs":
-        return QueryRetrieve(table.name, peer_of(table), table.calling_ae, table.move_destination)
+        return QueryRetrieve(
+            table.name,
+            peer_of(table),
+            table.calling_ae,
+            table.move_destination,
+            table.modalities,
+            table.retrieve_seconds,
+        )
     receive = partial(
         intake.receive, ledger, spool, source=f"pull {table.name}", priority=table.priority
     )
-    return DicomWebSource(table.name, dicomweb_of(table), receive)
+    return DicomWebSource(table.name, dicomweb_of(table), receive, table.modalities)
 
 
 def peer_of(table: DestinationTable | PullTable) -> Peer:
     """The PACS that a table names."""
-    return Peer(table.ae_title, table.host, table.port, tls=_tls(table.tls))
+    return Peer(table.ae_title, table.host, table.port, table.tls, table.timeout_seconds)
 
 
 def dicomweb_of(table: DestinationTable | PullTable) -> DicomWebServer:
     """The DICOMweb service that a table names."""
+    tls = table.tls
     return DicomWebServer(
-        table.url, username=table.username, password=table.password, token=table.token
+        table.url,
+        username=table.username,
+        password=table.password,
+        token=table.token,
+        authorities=table.authorities or (tls.authorities if tls is not None else None),
+        certificate=(tls.certificate, tls.private_key) if tls is not None else None,
+        timeout_seconds=table.timeout_seconds,
     )
-
-
-def _tls(table: TlsTable | None) -> TlsFiles | None:
-    if table is None:
-        return None
-    return TlsFiles(table.certificate, table.private_key, table.authorities)

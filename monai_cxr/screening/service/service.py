@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.screening import logs
 from monai_cxr.screening.arriving import intake, retention
-from monai_cxr.screening.arriving.pull import pull
+from monai_cxr.screening.arriving.pull import IncompletePull, pull
 from monai_cxr.screening.arriving.spool import GIB, Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.arriving.watch_folder import WatchFolder
@@ -213,6 +213,9 @@ class Service:
             try:
                 done = pull(ledger, source, today - timedelta(days=table.days - 1), today)
                 _log.info("pulled", extra={"part": table.name, "n": done.n_fetched})
+            except IncompletePull as error:
+                extra = {"part": table.name, "n": error.pulled.n_not_retrieved}
+                _log.warning("pull incomplete: images could not be retrieved", extra=extra)
             except (DeliveryError, SpoolFull) as error:
                 _log.warning("pull failed", extra={"error": type(error).__name__})
             self.stop.wait(table.every_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from monai_cxr.screening.settings.tables import (
     DestinationTable,
     LedgerTable,
     ModelTable,
+    PullTable,
     ScreeningSettings,
 )
 from monai_cxr.settings_reader import TableReader
@@ -29,6 +31,17 @@ VIEWER_TABLE = "viewer"
 
 _DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_COMMON_KEYS = ("name", "kind", "objects", "every_seconds", "days", "priority", "modalities")
+_KEYS = {
+    "folder": ("path",),
+    "pacs": (
+        *("ae_title", "calling_ae", "move_destination", "host", "port", "tls"),
+        *("timeout_seconds", "retrieve_seconds"),
+    ),
+    "dicomweb": ("url", "username", "password", "token", "tls", "authorities", "timeout_seconds"),
+}
+"""Keys that each kind of destination and pull uses, beside the common ones."""
+
 _DICOM_OBJECTS, _MESSAGES = ("sr", "sc", "seg"), ("fhir", "hl7")
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
 _SQLITE = "sqlite:///"
@@ -135,6 +148,7 @@ def _check_destination(destination: DestinationTable) -> None:
     for need in _DESTINATION_NEEDS[destination.kind]:
         if not getattr(destination, need):
             raise SettingsError(f"A destination of kind {destination.kind} needs {where}.{need}.")
+    _check_connection(where, destination)
 
 
 def _check_pulls(settings: ScreeningSettings) -> None:
@@ -149,6 +163,40 @@ def _check_pulls(settings: ScreeningSettings) -> None:
         for need in _PULL_NEEDS[pull.kind]:
             if not getattr(pull, need):
                 raise SettingsError(f"A pull of kind {pull.kind} needs {where}.{need}.")
+        _check_connection(where, pull)
+        if not pull.modalities or pull.retrieve_seconds <= 0:
+            raise SettingsError(
+                f"Expected {where}.modalities with a modality, and {where}.retrieve_seconds "
+                "above 0."
+            )
+
+
+def refuse_userinfo(where: str, url: str) -> None:
+    """Refuse a user name or a password in an address, which logs and names would repeat.
+
+    Raises:
+        SettingsError: If there is one.
+    """
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise SettingsError(
+            f"Expected {where} without a user name or a password. Use username and password_env, "
+            "or the variables MONAI_CXR_DICOMWEB_USERNAME and MONAI_CXR_DICOMWEB_PASSWORD."
+        )
+
+
+def _check_connection(where: str, table: DestinationTable | PullTable) -> None:
+    """What a table of this kind uses; a key that it does not use is refused, not ignored."""
+    uses = _KEYS[table.kind]
+    for entry in dataclasses.fields(table):
+        given = getattr(table, entry.name)
+        if given != entry.default and entry.name not in uses and entry.name not in _COMMON_KEYS:
+            raise SettingsError(
+                f"{where}.{entry.name} is not used by kind {table.kind}, so it would be without "
+                f"effect. Remove it. Used: {', '.join(uses)}."
+            )
+    if table.timeout_seconds <= 0:
+        raise SettingsError(f"Expected {where}.timeout_seconds above 0.")
+    refuse_userinfo(f"{where}.url", table.url)
 
 
 def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:

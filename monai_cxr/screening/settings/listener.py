@@ -12,7 +12,7 @@ from monai_cxr.screening.network.dicom_network import AllowedSender, TlsFiles
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """How to listen.
+    """How to listen; also the settings' table ``[listener]``: films by C-STORE.
 
     Attributes:
         ae_title: Our AE title, which callers must name.

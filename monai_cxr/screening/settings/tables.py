@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monai_cxr.screening.network.dicom_network import TlsFiles
+from monai_cxr.screening.settings.listener import ListenerSettings
 from monai_cxr.settings_reader import SECRET
 
 
@@ -73,59 +75,6 @@ class WatchTable:
 
 
 @dataclass(frozen=True, slots=True)
-class SenderTable:
-    """``[[listener.senders]]``: who may send.
-
-    Attributes:
-        ae_title: Calling AE title.
-        host: Its host name or address; ``""`` for any.
-        port: Where it takes Storage Commitment reports; 0 for nowhere.
-    """
-
-    ae_title: str
-    host: str = ""
-    port: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TlsTable:
-    """``tls``: PEM files.
-
-    Attributes:
-        certificate: Ours.
-        private_key: Ours.
-        authorities: Whom we trust.
-    """
-
-    certificate: Path
-    private_key: Path
-    authorities: Path
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerTable:
-    """``[listener]``: films by C-STORE.
-
-    Attributes:
-        ae_title: Our AE title.
-        host: Address to listen on.
-        port: Port.
-        senders: Who may send; empty allows nobody.
-        max_associations: At a time.
-        priority: Priority class of what arrives here.
-        tls: Mutual TLS.
-    """
-
-    ae_title: str = "MONAI_CXR"
-    host: str = "127.0.0.1"
-    port: int = 11112
-    senders: tuple[SenderTable, ...] = ()
-    max_associations: int = 64
-    priority: str = "ROUTINE"
-    tls: TlsTable | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DestinationTable:
     """``[[destinations]]``: where results go.
 
@@ -140,7 +89,10 @@ class DestinationTable:
         calling_ae: Our AE title.
         host: Of a PACS.
         port: Of a PACS.
-        tls: Mutual TLS with a PACS.
+        tls: Mutual TLS with a PACS or a DICOMweb service.
+        authorities: PEM file of certificate authorities that a DICOMweb service's certificate may
+            be signed by; default: the system's.
+        timeout_seconds: For connecting, for an answer, and for silence on the line.
         url: Root of a DICOMweb service.
         username: For HTTP Basic.
         password: By ``password_env`` or ``password_file``.
@@ -155,7 +107,9 @@ class DestinationTable:
     calling_ae: str = "MONAI_CXR"
     host: str = ""
     port: int = 104
-    tls: TlsTable | None = None
+    tls: TlsFiles | None = None
+    authorities: Path | None = None
+    timeout_seconds: float = 30.0
     url: str = ""
     username: str = ""
     password: str = field(default="", metadata=SECRET, repr=False)
@@ -181,7 +135,13 @@ class PullTable:
         move_destination: AE title of our listener, as the PACS knows it.
         host: Of a PACS.
         port: Of a PACS.
-        tls: Mutual TLS with a PACS.
+        tls: Mutual TLS with a PACS or a DICOMweb service.
+        authorities: PEM file of certificate authorities that a DICOMweb service's certificate may
+            be signed by; default: the system's.
+        timeout_seconds: For connecting, for an answer, and for silence on the line.
+        retrieve_seconds: How long a PACS may be silent while it sends a series: pending answers to
+            C-MOVE are optional, and a recall from a near-line store takes minutes.
+        modalities: Modality (0008,0060) of the series that are wanted.
     """
 
     name: str
@@ -198,7 +158,11 @@ class PullTable:
     move_destination: str = "MONAI_CXR"
     host: str = ""
     port: int = 104
-    tls: TlsTable | None = None
+    tls: TlsFiles | None = None
+    authorities: Path | None = None
+    timeout_seconds: float = 30.0
+    retrieve_seconds: float = 1_800.0
+    modalities: tuple[str, ...] = ("CR", "DX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +212,7 @@ class ScreeningSettings:
     spool: SpoolTable
     model: ModelTable | None = None
     watch: WatchTable | None = None
-    listener: ListenerTable | None = None
+    listener: ListenerSettings | None = None
     destinations: tuple[DestinationTable, ...] = ()
     pulls: tuple[PullTable, ...] = ()
     health: HealthTable = HealthTable()
