@@ -24,6 +24,7 @@ SOP_CLASS = "1.2.840.10008.1.20.1"
 SOP_INSTANCE = "1.2.840.10008.1.20.1.1"  # well-known (PS3.4 J.3.5)
 _NO_SUCH_OBJECT = 0x0112
 _ATTEMPTS, _PAUSE_SECONDS = 5, 2.0
+_NO_ANSWER: tuple[type[Exception], ...] = (DeliveryError, *MALFORMED)
 _LOG = logging.getLogger(__name__)
 
 
@@ -91,7 +92,7 @@ class CommitmentReporter:
                 information, event_type, SOP_CLASS, SOP_INSTANCE
             )
             return bool(status.get("Status") == 0x0000)
-        except (DeliveryError, *MALFORMED):  # the reports of others must not wait for this one
+        except _NO_ANSWER:  # the reports of others must not wait for this one
             return False
         finally:
             if association is not None and association.is_established:
