@@ -12,8 +12,8 @@ from monai_cxr.prediction import Interval
 from monai_cxr.report.inspection import ReportExtras
 from monai_cxr.report.model_card import model_card
 from monai_cxr.report.page import render_page
+from monai_cxr.report.panels import finding_panels
 from monai_cxr.report.plots import panel_grid
-from monai_cxr.report.sections import panels
 from monai_cxr.tables import write_atomically, write_table
 
 
@@ -41,7 +41,9 @@ def write_report(
     _write(folder / "performance.tex", latex_table(performance))
     title = performance.identity.model.get("name") or "Chest radiograph model"
     _write(folder / "model_card.md", model_card(performance, title=title, description=""))
-    figures = {name: panel_grid(drawn, title=name) for name, drawn in panels(performance).items()}
+    figures = {
+        name: panel_grid(drawn, title=name) for name, drawn in finding_panels(performance).items()
+    }
     for name, svg in figures.items():
         _write(folder / f"{name}.svg", svg)
     _write(folder / "report.html", render_page(performance, extras))

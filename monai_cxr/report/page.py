@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from html import escape
+from collections import Counter
+from functools import partial
+from typing import Any
 
+from monai_cxr.evaluation.classification import ABSENT_OR_PRESENT
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.prediction import Interval
-from monai_cxr.report.classification import classification_section
-from monai_cxr.report.decisions import conformal_table, operating_points_table
-from monai_cxr.report.inspection import (
-    ReportExtras,
-    localization_section,
-    robustness_section,
-    worst_errors_section,
-)
-from monai_cxr.report.published_page import published_table
-from monai_cxr.report.sections import (
-    finding_panels,
-    findings_table,
-    identity_list,
-    limitations,
-    subgroups_table,
-)
-from monai_cxr.report.style import PAGE_STYLE
+from monai_cxr.evaluation.statistics.localization import IOU_THRESHOLDS
+from monai_cxr.evaluation.subgroups import LEAST_PATIENTS
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.report.inspection import ReportExtras
+from monai_cxr.report.limitations import limitation_sentences
+from monai_cxr.report.panels import conformal_panels, finding_panels, robustness_panels
+from monai_cxr.report.plots import forest, forest_axis
+from monai_cxr.report.published import N_OFFICIAL_FILMS, OFFICIAL_SPLIT, results_beside
+from monai_cxr.report.rendering import render
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+_AREA = ((0.5, 1.0), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
+_SHARE = ((0.0, 1.0), (0.0, 0.5, 1.0))
+"""Ends and ticks of the forest plots of AUROC, and of shares."""
+
+_FACTS = {
+    "age": "Age in years",
+    "sex": "Sex",
+    "view": "View",
+    "manufacturer": "Maker or site",
+    "follow_up": "Film of the patient",
+}
+
+_HYPHENATED = {
+    name.replace("-", ""): name.replace("-", "\N{SOFT HYPHEN}").replace("_", " ").capitalize()
+    for name in (
+        "Pneumo-thorax", "Cardio-megaly", "Atelec-tasis", "Infil-tration", "Pneu-monia",
+        "Consoli-dation", "Emphy-sema", "Pleural_Thick-ening",
+    )
+}  # fmt: skip
+"""Where a narrow column may break a finding's name."""
 
 
 def render_page(performance: Performance, extras: ReportExtras | None = None) -> str:
@@ -53,82 +50,64 @@ def render_page(performance: Performance, extras: ReportExtras | None = None) ->
     Returns:
         HTML that needs no other file and no network.
     """
-    more = extras or ReportExtras()
-    name = performance.identity.model.get("name") or "Chest radiograph model"
-    sections = [
-        _header(performance, name),
-        _tiles(performance),
-        _warnings(performance.warnings),
-        findings_table(performance),
-        limitations(performance),
-        identity_list(performance),
-        finding_panels(performance),
-        classification_section(performance),
-        operating_points_table(performance),
-        conformal_table(performance),
-        subgroups_table(performance),
-        worst_errors_section(more.worst_errors, more.method),
-        localization_section(more.localization, more.method),
-        robustness_section(more.robustness),
-        published_table(performance),
-        "<footer>Research use, not a medical device.</footer>",
-    ]
-    return _PAGE.format(
-        title=escape(f"{name}: performance"), style=PAGE_STYLE, body="\n".join(sections)
+    extras = extras or ReportExtras()
+    who, found = performance.identity, performance.classification
+    checked = {check.point.finding for check in performance.operating_points}
+    binary = found is not None and found.classes == ABSENT_OR_PRESENT
+    official = who.split == OFFICIAL_SPLIT
+    return render(
+        "evaluation.html",
+        performance=performance,
+        extras=extras,
+        name=who.model.get("name") or "Chest radiograph model",
+        limitations=limitation_sentences(performance),
+        identity=_identity(performance),
+        panels={
+            **finding_panels(performance),
+            "risk_coverage": conformal_panels(performance),
+            "robustness": robustness_panels(extras.robustness),
+        },
+        area_plot=partial(forest, domain=_AREA[0], ticks=_AREA[1]),
+        area_axis=forest_axis(*_AREA),
+        share_plot=partial(forest, domain=_SHARE[0], ticks=_SHARE[1]),
+        share_axis=forest_axis(*_SHARE),
+        class_rule="present means a probability of at least 0.5"
+        if binary
+        else "the class of the largest probability",
+        criteria=sorted({rule_of(check.point.criterion) for check in performance.operating_points}),
+        without_point=[item.finding for item in performance if item.finding not in checked],
+        facts={group.dimension: _facts(group.dimension) for group in performance.subgroups},
+        least_patients=LEAST_PATIENTS,
+        iou_thresholds=IOU_THRESHOLDS,
+        published=results_beside(who.data, who.split),
+        part_of_official=N_OFFICIAL_FILMS if official and who.n_images != N_OFFICIAL_FILMS else 0,
+        own_auroc={item.finding: item.auroc.estimate for item in performance},
+        finding_names=FINDING_NAMES,
+        hyphenated=_HYPHENATED,
     )
 
 
-def _header(performance: Performance, name: str) -> str:
+def rule_of(criterion: str) -> str:
+    """A criterion as a department reads it."""
+    return criterion.replace(">=", "of at least").replace("_", " ")
+
+
+def _facts(dimension: tuple[str, ...]) -> str:
+    return " and ".join(_FACTS.get(fact, fact) for fact in dimension).capitalize()
+
+
+def _identity(performance: Performance) -> list[tuple[str, Any]]:
+    """What was evaluated, on what, and how."""
     who = performance.identity
-    where = ", ".join(escape(part) for part in (who.data, who.split) if part)
-    when = f", {escape(who.created)}" if who.created else ""
-    version = who.model.get("version", "")
-    return (
-        f'<header><p class="kicker">Performance report{when}</p>'
-        f"<h1>{escape(name)}{escape(f' {version}') if version else ''}</h1>"
-        f'<p class="lead">{len(performance.findings)} findings on {who.n_images:,} frontal chest '
-        f"radiographs of {who.n_patients:,} patients{f' ({where})' if where else ''}. "
-        f"{_intervals(who.n_bootstrap)}</p></header>"
-    )
-
-
-def _intervals(n_bootstrap: int) -> str:
-    if not n_bootstrap:
-        return "No intervals were asked for, or none can be given."
-    return f"Intervals are 95 %, from {n_bootstrap:,} resamplings of whole patients."
-
-
-def _tiles(performance: Performance) -> str:
-    macro = performance.macro
-    raw = macro.ece_uncalibrated
-    before = "adaptive ECE" if math.isnan(raw) else f"ECE; {raw:.3f} uncalibrated"
-    tiles = (
-        ("Mean AUROC", *_large(macro.auroc), f"of {len(macro.findings)} findings"),
-        ("Any finding, AUROC", *_large(performance.any_finding.auroc), "is the film abnormal?"),
-        ("Mean average precision", *_large(macro.average_precision), "chance is the prevalence"),
-        ("Mean calibration error", *_large(macro.ece), before),
-    )
-    return (
-        '<div class="tiles">'
-        + "".join(
-            f'<div class="tile"><span>{label}</span><b>{value}</b>'
-            f"<span>{bounds}</span><span>{hint}</span></div>"
-            for label, value, bounds, hint in tiles
-        )
-        + "</div>"
-    )
-
-
-def _large(interval: Interval) -> tuple[str, str]:
-    if math.isnan(interval.estimate):
-        return "–", "not estimable"
-    if math.isnan(interval.low):
-        return f"{interval.estimate:.3f}", "no interval"
-    return f"{interval.estimate:.3f}", f"{interval.low:.3f} to {interval.high:.3f}"
-
-
-def _warnings(warnings: Sequence[str]) -> str:
-    if not warnings:
-        return ""
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
-    return f'<div class="warnings" role="note"><b>Read this first</b><ul>{items}</ul></div>'
+    methods = sorted(Counter(who.calibration.values()).items())
+    calibration = ", ".join(f"{method.replace('_', ' ')} ({n})" for method, n in methods)
+    return [
+        *((f"Model {key}", value) for key, value in who.model.items()),
+        ("Data", who.data or "not stated"),
+        ("Split", who.split or "not stated"),
+        ("Labels", who.labels or "not stated"),
+        ("Films, patients", f"{who.n_images:,}, {who.n_patients:,}"),
+        ("Digest of films and labels", who.data_digest),
+        ("Calibration", calibration or "none applied by this evaluation"),
+        ("Intervals", f"patient bootstrap, {who.n_bootstrap:,} replicates, seed {who.seed}"),
+    ]

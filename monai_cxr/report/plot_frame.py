@@ -11,28 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.prediction import Interval
+from monai_cxr.report.rendering import style_sheet
 
 Floats = NDArray[np.float64]
 
-PLOT_STYLE = """
-svg{font:10px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-svg .frame{fill:none;stroke:#c9d1d9;stroke-width:1}
-svg .grid{stroke:#e6eaee;stroke-width:1}
-svg .chance{stroke:#8c959f;stroke-width:1;stroke-dasharray:3 3;fill:none}
-svg .line{fill:none;stroke:#0072B2;stroke-width:1.6;stroke-linejoin:round}
-svg .area{fill:#0072B2;fill-opacity:.08;stroke:none}
-svg .other{fill:none;stroke:#D55E00;stroke-width:1.2;stroke-dasharray:5 2}
-svg .dot{fill:#0072B2;stroke:#fff;stroke-width:.8}
-svg .thin{fill:none;stroke:#8c959f;stroke-width:.6;stroke-opacity:.7}
-svg .bar{stroke:#0072B2;stroke-width:1;stroke-opacity:.5}
-svg .whisker{stroke:#0072B2;stroke-width:2;stroke-linecap:round}
-svg .mean{fill:#1f2328}
-svg .hollow{fill:#fff;stroke:#0072B2;stroke-width:1.5}
-svg .tick{fill:#59636e;font-size:9px}
-svg .title{fill:#1f2328;font-size:11px;font-weight:600}
-svg .note{fill:#59636e;font-size:9.5px}
-svg .gap{fill:#59636e;font-size:10px;font-style:italic}
-"""
+PLOT_STYLE = style_sheet("plots.css")
 
 SIDE = 104.0
 LEFT, TOP, RIGHT, BOTTOM = 26.0, 32.0, 8.0, 18.0

@@ -17,6 +17,8 @@ from monai_cxr.findings import FINDING_NAMES
 OFFICIAL_SPLIT = "official test"
 RANDOM_SPLIT = "random by patient"
 SPLITS = (OFFICIAL_SPLIT, RANDOM_SPLIT)
+N_OFFICIAL_FILMS = 25_596
+"""Films of the official test split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +90,9 @@ def published_results(split: str) -> tuple[PublishedResult, ...]:
             f"Expected a split of published results, {' or '.join(SPLITS)}, but got '{split}'."
         )
     return tuple(result for result in all_results() if result.split == split)
+
+
+def results_beside(data: str, split: str) -> tuple[PublishedResult, ...]:
+    """Results on the split of an evaluation; none where its data or split is another."""
+    known = split in SPLITS and "chestx-ray14" in data.casefold()
+    return published_results(split) if known else ()
