@@ -6,7 +6,7 @@ Phantom films of --side pixels, in the transfer syntaxes that phantoms have. Wit
 round, in turn on the same machine:
 
     bare        films already read and prepared, through the model in batches: the upper limit
-    decode      read, prepare and predict with the worker's reader threads, no ledger
+    decode      read, prepare and predict with the worker's reader processes, no ledger
     worker      the whole worker on a SQLite ledger: lease, read, predict, commit with fsync
     reported    the worker, and beside it a delivery that makes the reports and writes them
 
@@ -33,11 +33,12 @@ import numpy as np
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-from monai_cxr.reading.film_input import InputSpec
+from monai_cxr.reading.film_input import InputSpec, PreparedFilm
+from monai_cxr.reading.film_readers import FilmReaders
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.delivering.delivery import Folder, report_builder, run_delivery
 from monai_cxr.screening.ledger import Ledger, arrivals, counts, open_ledger, outbox
-from monai_cxr.screening.working.outcomes import Prepared, prepare_film
+from monai_cxr.screening.working.outcomes import prepare_film
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 
@@ -47,22 +48,26 @@ def draw(folder: Path, n: int, side: int) -> list[Path]:
     return sorted(folder.rglob("*.dcm"))[:n]
 
 
-def bare(model: BundleModel, films: list[Prepared], batch: int) -> float:
+def bare(model: BundleModel, films: list[PreparedFilm], batch: int) -> float:
     begin = time.perf_counter()
     for start in range(0, len(films), batch):
         part = films[start : start + batch]
-        model.predict_prepared([(f.key, f.flags) for f in part], np.stack([f.inputs for f in part]))
+        model.predict_prepared(
+            [(f.facts.key, f.facts.flags) for f in part], np.stack([f.inputs[0] for f in part])
+        )
     return time.perf_counter() - begin
 
 
 def decode(model: BundleModel, leased: list, batch: int, readers: int) -> float:
     begin = time.perf_counter()
-    with ThreadPoolExecutor(readers) as pool:
-        reads = [pool.submit(prepare_film, model, film.key, film.path) for film in leased]
+    with ThreadPoolExecutor(readers) as pool, FilmReaders(readers) as processes:
+        reads = [
+            pool.submit(prepare_film, processes, model, film.key, film.path) for film in leased
+        ]
         for start in range(0, len(reads), batch):
             part = [read.result() for read in reads[start : start + batch]]
-            inputs = np.stack([film.inputs for film in part])
-            model.predict_prepared([(film.key, film.flags) for film in part], inputs)
+            inputs = np.stack([film.inputs[0] for film in part])
+            model.predict_prepared([(f.facts.key, f.facts.flags) for f in part], inputs)
     return time.perf_counter() - begin
 
 
@@ -134,7 +139,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="throughput-films-") as name:
         paths = draw(Path(name), options.films, options.side)
         films = [intake.describe(path, name=path.name, source="bench") for path in paths]
-        ready = [prepare_film(model, film.key, film.path) for film in films]
+        with FilmReaders(1) as processes:
+            ready = [prepare_film(processes, model, film.key, film.path) for film in films]
         bare(model, ready[: 2 * batch], batch)  # the first batches are slow
         ways: dict[str, Callable[[], float]] = {
             "bare": lambda: bare(model, ready, batch),

@@ -71,6 +71,31 @@ class InstanceKey:
         return f"InstanceKey(sop_uid={self.sop_uid!r})"
 
 
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """What is kept of a film beside its pixels; carried whole from the file to the results.
+
+    Attributes:
+        key: Identity of the image.
+        view: Projection.
+        patient_age_years: Age after DICOM PatientAge (0010,1010), or None.
+        patient_sex: DICOM PatientSex (0010,0040): ``"M"``, ``"F"``, ``"O"`` or ``""``.
+        manufacturer: DICOM Manufacturer (0008,0070), or ``""``.
+        flags: Cautions found while reading, as stable codes, for example ``"window_fallback"``.
+        quality: Measures of the picture by name (:data:`QUALITY_MEASURES`).
+        source_format: ``"dicom"``, ``"image"`` or ``"nifti"``.
+    """
+
+    key: InstanceKey
+    view: ViewPosition = ViewPosition.UNKNOWN
+    patient_age_years: float | None = None
+    patient_sex: str = ""
+    manufacturer: str = ""
+    flags: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
+    source_format: str = "image"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiograph:
     """One film in the one form that this package knows.
@@ -132,6 +157,20 @@ class Radiograph:
         view = pixels.view()
         view.flags.writeable = False
         object.__setattr__(self, "pixels", view)
+
+    @property
+    def facts(self) -> FilmFacts:
+        """What is kept of the film when its pixels are gone."""
+        return FilmFacts(
+            key=self.key,
+            view=self.view,
+            patient_age_years=self.patient_age_years,
+            patient_sex=self.patient_sex,
+            manufacturer=self.manufacturer,
+            flags=self.flags,
+            quality=dict(self.quality),
+            source_format=self.source_format,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from monai_cxr.atomic import write_atomically as write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
-from monai_cxr.radiograph import QUALITY_MEASURES
+from monai_cxr.radiograph import QUALITY_MEASURES, FilmFacts
 
 KEY_COLUMNS = ("patient_id", "study_uid", "series_uid", "sop_uid")
 """Identity of an image."""
@@ -55,9 +56,17 @@ QUALITY_COLUMNS = tuple(quality_column(measure) for measure in QUALITY_MEASURES)
 """How the picture was, beside what the model said of it; for the report and for drift."""
 
 
-def quality_values(quality: Mapping[str, float]) -> dict[str, float]:
-    """A film's measures as columns; NaN where one was not taken."""
-    return {quality_column(name): quality.get(name, np.nan) for name in QUALITY_MEASURES}
+def fact_values(facts: FilmFacts) -> dict[str, str | float | None]:
+    """A film's facts as columns; a measure of the picture is NaN where it was not taken."""
+    return {
+        **dict(zip(KEY_COLUMNS, astuple(facts.key), strict=True)),
+        "view": facts.view.value,
+        "age": facts.patient_age_years,
+        "sex": facts.patient_sex,
+        "manufacturer": facts.manufacturer,
+        "flags": ";".join(facts.flags),
+        **{quality_column(name): facts.quality.get(name, np.nan) for name in QUALITY_MEASURES},
+    }
 
 
 EMBEDDING_COLUMN = "embedding"

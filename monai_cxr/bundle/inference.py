@@ -17,26 +17,24 @@ from monai_cxr.errors import InvalidBundle, InvalidTable
 from monai_cxr.reading.film_input import PreparedFilm
 from monai_cxr.reading.in_order import in_order
 from monai_cxr.reading.read_ahead import Film, read_ahead
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.tables import (
     EMBEDDING_COLUMN,
     FACT_COLUMNS,
     KEY_COLUMNS,
     QUALITY_COLUMNS,
     cam_column,
+    fact_values,
     label_column,
     logit_column,
     normalise_index,
     probability_column,
-    quality_values,
     read_table,
 )
 
 _TABLE_SUFFIXES = (".parquet", ".csv")
 _CHUNK = 512
 """Rows of a part of the predictions table."""
-
-_FEW = 16
-"""Below this many films, starting child processes costs more than they save."""
 
 _THREADS = 2
 _NO_VALUES = np.empty(0, dtype=np.float32)
@@ -83,6 +81,7 @@ def predict_table(
     embeddings: bool = False,
     cam: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    limits: ReaderLimits = DEFAULT_LIMITS,
 ) -> pd.DataFrame:
     """Predict every input; one row each, in order.
 
@@ -90,11 +89,12 @@ def predict_table(
         model: A bundle or an ensemble.
         inputs: Rows with a ``path``, and whatever an index adds.
         batch_size: Films at a time; None for what suits the engine.
-        workers: Child processes that read ahead; 0 reads in threads of this process; None takes a
-            process a core, and threads for a few films, which start at once.
+        workers: Child processes that read ahead; None takes one a core. 0 reads in threads of this
+            process, which a fault in a decoder then ends.
         embeddings: Also give each film's pooled features.
         cam: Also give each film's class activation maps.
         progress: Called with (done, total).
+        limits: What one film may cost a child process.
 
     Returns:
         ``path``, the key and facts, ``reason`` (empty where the film was read, else a stable
@@ -112,6 +112,7 @@ def predict_table(
         embeddings=embeddings,
         cam=cam,
         progress=progress,
+        limits=limits,
     )
     return pd.concat(list(chunks), ignore_index=True)
 
@@ -125,6 +126,7 @@ def predict_chunks(
     embeddings: bool = False,
     cam: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    limits: ReaderLimits = DEFAULT_LIMITS,
 ) -> Iterator[pd.DataFrame]:
     """Predict every input, some rows at a time, in order: memory does not grow with the archive.
 
@@ -136,6 +138,7 @@ def predict_chunks(
         embeddings: Likewise.
         cam: Likewise.
         progress: Likewise.
+        limits: Likewise.
 
     Yields:
         Parts of the table of :func:`predict_table`, all with the same columns.
@@ -144,14 +147,15 @@ def predict_chunks(
         InvalidBundle: If the network has no embedding or no maps, and they are asked for.
     """
     batch_size = batch_size or model.batch_size
-    few = len(inputs) < _FEW
-    readers = available_cores() if workers is None else workers or _THREADS
+    most = available_cores() if workers is None else workers or _THREADS
+    readers = max(min(most, len(inputs)), 1)
     films = read_ahead(
         (Path(path) for path in inputs["path"]),
         model.specs,
         workers=readers,
         ahead=2 * batch_size + 2 * readers,
-        processes=not few if workers is None else workers > 0,
+        processes=workers != 0,
+        limits=limits,
     )
     extras = [name for name, wanted in (("embeddings", embeddings), ("cam", cam)) if wanted]
     labelled = [name for name in model.findings if name in inputs and inputs[name].notna().any()]
@@ -193,7 +197,7 @@ def _rows(
         inputs = [np.stack([film.inputs[i] for film in prepared]) for i in range(len(model.specs))]
         scored = _scores(model, model.score(inputs), extras)
     return [
-        {**film.facts, **quality_values(film.quality), **next(scored)}
+        {**fact_values(film.facts), "reason": "", "message": "", **next(scored)}
         if isinstance(film, PreparedFilm)
         else {"reason": film.reason, "message": film.message}
         for film in films

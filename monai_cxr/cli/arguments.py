@@ -1,4 +1,4 @@
-"""Predictions: the arguments that the report verbs share, and the table they name."""
+"""Arguments: what several verbs share, and the table that report verbs name."""
 
 from __future__ import annotations
 
@@ -44,6 +44,16 @@ OneImageOption = Annotated[
 ]
 CalibrationOption = Annotated[Path | None, typer.Option(help="Apply this calibration.json first.")]
 BootstrapOption = Annotated[int, typer.Option(min=0, help="Patient bootstrap replicates.")]
+ReaderTimeoutOption = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", help="A film that takes longer to read is refused."),
+]
+ReaderMemoryOption = Annotated[
+    float,
+    typer.Option(
+        metavar="GIB", help="So is one that takes more memory; each reader may hold so much."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def predict(
         int | None,
         typer.Option(
             min=0,
-            help="Processes that read ahead. Default: one a core; 0: threads of this process.",
+            help="Processes that read ahead. Default: one a core; 0: threads of this process, "
+            "which a film may then crash.",
         ),
     ] = None,
     ensemble_with: Annotated[
@@ -77,6 +79,8 @@ def predict(
     cam: Annotated[
         bool, typer.Option("--cam", help="Add a class activation map a finding (parquet).")
     ] = False,
+    reader_timeout: ReaderTimeoutOption = 60.0,
+    reader_memory: ReaderMemoryOption = 4.0,
     json: JsonOption = False,
 ) -> None:
     """Predict films; what cannot be read gets a reason code, the rest is done.
@@ -90,10 +94,15 @@ def predict(
     from monai_cxr.bundle.ensemble import load_predictor
     from monai_cxr.bundle.inference import input_table, predict_chunks
     from monai_cxr.errors import InvalidTable, SettingsError
+    from monai_cxr.reading.reader_limits import ReaderLimits
+    from monai_cxr.reading.reader_template import start_template
     from monai_cxr.tables import write_chunks
 
     if (embeddings or cam) and out.suffix != ".parquet":
         raise SettingsError(f"Arrays need parquet: expected --out *.parquet, got '{out.name}'.")
+    limits = ReaderLimits(reader_timeout, reader_memory)
+    if workers != 0:
+        start_template()  # readers get ready while the model is loaded
     model = load_predictor(
         [bundle, *(ensemble_with or ())],
         device=device,
@@ -117,6 +126,7 @@ def predict(
             embeddings=embeddings,
             cam=cam,
             progress=report,
+            limits=limits,
         )
         write_chunks(_counted(chunks, counts), out)
     n_scored = counts.pop("", 0)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.errors import InputError
+from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
 from monai_cxr.preprocessing import ResizePolicy, normalise, prepare
-from monai_cxr.radiograph import Radiograph
+from monai_cxr.radiograph import FilmFacts, Radiograph
 from monai_cxr.reading.files import Source, read_for_model, read_radiograph
 
 SCOPES = ("frontal_chest", "any")
@@ -44,32 +43,42 @@ class InputSpec:
         return 2 * self.size if self.decoding == "reduced" else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PreparedFilm:
-    """A film as its networks take it; the film itself is gone.
+    """A film as its networks take it; its full pixels are gone.
 
     Attributes:
         inputs: float32, each of shape (1, size, size), one a spec.
-        facts: Columns of the predictions table: the key, facts and flags.
-        quality: Measures of the picture by name.
+        facts: What is kept of the film.
     """
 
     inputs: tuple[NDArray[np.float32], ...]
-    facts: dict[str, str | float | None]
-    quality: dict[str, float]
+    facts: FilmFacts
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedFilm:
-    """A file that is not predicted.
+    """A file that is not read.
 
     Attributes:
         reason: A stable code.
         message: One sentence.
+        is_unsupported: Whether it can be read, but is not what was asked for.
     """
 
     reason: str
     message: str
+    is_unsupported: bool = False
+
+    @classmethod
+    def of(cls, error: InputError) -> RefusedFilm:
+        """The refusal that an error states."""
+        return cls(error.reason, str(error), isinstance(error, UnsupportedImage))
+
+    def error(self) -> InputError:
+        """The refusal as an error, for those who raise it."""
+        kind = UnsupportedImage if self.is_unsupported else UnreadableImage
+        return kind(self.message, reason=self.reason)
 
 
 def network_input(film: Radiograph | NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
@@ -93,30 +102,22 @@ def read_in_scope(source: Source, scope: str, *, min_side: int | None = None) ->
     return read(source, min_side=min_side)
 
 
-def read_film_input(path: Path, specs: Sequence[InputSpec]) -> PreparedFilm | RefusedFilm:
-    """Read, decode, window and resize one file; the most demanding of several specs decides."""
+def prepared_film(source: Source, specs: Sequence[InputSpec]) -> PreparedFilm:
+    """Read, decode, window and resize one film; the most demanding of several specs decides.
+
+    Raises:
+        InputError: See :func:`read_in_scope`.
+    """
     scope = min((spec.scope for spec in specs), key=SCOPES.index)
     enough = [spec.min_side for spec in specs if spec.min_side is not None]
     min_side = max(enough) if len(enough) == len(specs) else None
+    film = read_in_scope(source, scope, min_side=min_side)
+    return PreparedFilm(tuple(network_input(film, spec) for spec in specs), film.facts)
+
+
+def read_film_input(source: Source, specs: Sequence[InputSpec]) -> PreparedFilm | RefusedFilm:
+    """Read one film in this process; see :func:`prepared_film`."""
     try:
-        film = read_in_scope(path, scope, min_side=min_side)
+        return prepared_film(source, specs)
     except InputError as error:
-        return RefusedFilm(error.reason, str(error))
-    inputs = tuple(network_input(film, spec) for spec in specs)
-    return PreparedFilm(inputs, _facts(film), dict(film.quality))
-
-
-def _facts(film: Radiograph) -> dict[str, str | float | None]:
-    return {
-        "patient_id": film.key.patient_id,
-        "study_uid": film.key.study_uid,
-        "series_uid": film.key.series_uid,
-        "sop_uid": film.key.sop_uid,
-        "view": film.view.value,
-        "age": film.patient_age_years,
-        "sex": film.patient_sex,
-        "manufacturer": film.manufacturer,
-        "reason": "",
-        "message": "",
-        "flags": ";".join(film.flags),
-    }
+        return RefusedFilm.of(error)

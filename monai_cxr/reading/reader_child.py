@@ -1,8 +1,8 @@
 """Reader child: the loop that reads the films it is asked for, in a process of its own.
 
-It is asked one JSON path a line, and answers: the length of a JSON header (four bytes,
-little-endian), the header, then the network inputs as raw float32. Nothing is unpickled, so a
-decoder that was taken over cannot reach the parent.
+It is asked by a line of JSON, which holds a question of :mod:`monai_cxr.reading.readings` and the
+path of a file, or the number of bytes of a file that follow. It answers: the length of a JSON
+header (four bytes, little-endian), the header, then the arrays that the header describes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from monai_cxr.reading.film_input import InputSpec, PreparedFilm, RefusedFilm, read_film_input
+from monai_cxr.errors import InputError
+from monai_cxr.reading.film_input import RefusedFilm
+from monai_cxr.reading.reader_limits import MEMORY
+from monai_cxr.reading.reader_watch import address_space_bytes
+from monai_cxr.reading.readings import read_reading
 
 LENGTH = struct.Struct("<I")
 
@@ -56,42 +60,68 @@ def spawn(module: str, *arguments: str, **settings: Any) -> subprocess.Popen[byt
     )
 
 
-def serve(specs: Sequence[InputSpec], requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Read films until the requests end, as they do when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its children
-    for line in requests:
-        film = read_film_input(Path(json.loads(line)), specs)
-        answers.writelines(_answer(film))
+def serve(memory_bytes: int, requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Read films until the requests end, as they do when the parent is gone.
+
+    Args:
+        memory_bytes: What a reader may hold; its parent watches that, and twice as much is the
+            most that the system gives it, should the parent be too slow.
+        requests: Whence it is asked.
+        answers: Where it answers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a service manager to all of
+        signal.signal(number, signal.SIG_IGN)  # a group: the parent ends its children
+    _bound_memory(2 * memory_bytes)
+    while line := requests.readline():
+        answers.writelines(_answer(json.loads(line), requests))
         answers.flush()
 
 
-def written_specs(specs: Sequence[InputSpec]) -> list[str]:
-    """Specs as words of a command line."""
-    return [":".join(map(str, astuple(spec))) for spec in specs]
+def _bound_memory(n_bytes: int) -> None:
+    taken = address_space_bytes(os.getpid())
+    if taken:  # on Linux
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = taken + n_bytes
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
-def parsed_specs(words: Sequence[str]) -> list[InputSpec]:
-    """What :func:`written_specs` wrote."""
-    fields = (word.split(":") for word in words)
-    return [InputSpec(int(size), *rest) for size, *rest in fields]  # type: ignore[arg-type]
+def _answer(request: dict[str, Any], requests: IO[bytes]) -> list[bytes]:
+    reading = read_reading(request)
+    source = Path(request["path"]) if "path" in request else requests.read(request["n_bytes"])
+    try:
+        content, arrays = reading.packed(reading.read(source))
+    except MemoryError:
+        return [_header({"reason": MEMORY})]
+    except InputError as error:
+        film = RefusedFilm.of(error)
+        return [_header({"reason": MEMORY} if _is_short_of_memory(error) else asdict(film))]
+    arrays = [np.ascontiguousarray(one, one.dtype.newbyteorder("<")) for one in arrays]
+    described = [[one.dtype.str, one.shape] for one in arrays]
+    return [_header({"content": content, "arrays": described}), *(one.tobytes() for one in arrays)]
 
 
-def _answer(film: PreparedFilm | RefusedFilm) -> list[bytes]:
-    if isinstance(film, RefusedFilm):
-        content: dict[str, Any] = {"reason": film.reason, "message": film.message}
-        arrays = []
-    else:
-        content = {"facts": film.facts, "quality": film.quality}
-        arrays = [np.ascontiguousarray(one, dtype="<f4").tobytes() for one in film.inputs]
+def _is_short_of_memory(error: BaseException | None) -> bool:
+    """Whether a refusal of damaged pixels comes from a decoder that got no memory."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _header(content: dict[str, Any]) -> bytes:
     header = json.dumps(content).encode()
-    return [LENGTH.pack(len(header)), header, *arrays]
+    return LENGTH.pack(len(header)) + header
 
 
 def main(words: Sequence[str]) -> None:
     """Serve on standard input and output; what a decoder prints is no answer."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(parsed_specs(words), sys.stdin.buffer, answers)
+    serve(int(words[0]), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

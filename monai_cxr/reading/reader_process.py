@@ -6,22 +6,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
-from threading import Condition, Lock, Thread
-from time import monotonic
-from typing import IO
+from threading import Lock
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from monai_cxr.picture.bounds import MAX_PIXELS
 from monai_cxr.reading import reader_child, reader_template
-from monai_cxr.reading.film_input import InputSpec, PreparedFilm, RefusedFilm
-from monai_cxr.reading.reader_child import LENGTH, spawn, written_specs
+from monai_cxr.reading.film_input import RefusedFilm
+from monai_cxr.reading.reader_child import LENGTH, spawn
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, MEMORY, TIMEOUT, TRIES, ReaderLimits
 from monai_cxr.reading.reader_template import ForkedReader
+from monai_cxr.reading.reader_watch import ReaderWatch
+from monai_cxr.reading.readings import Answer, Reading, written_reading
 
 _MAX_HEADER = 1 << 20
+_MAX_ARRAYS = 2 * 4 * MAX_PIXELS
+_DTYPES = frozenset({"<f4", "<u2", "|u1"})
+_FILMS_A_CHILD = 500
+"""A child is replaced after so many films, so that what a decoder leaks is bounded."""
+
 _Child = subprocess.Popen[bytes] | ForkedReader
 
 
@@ -29,39 +38,47 @@ class ReaderProcess:
     """The parent's end of one child; used by one thread at a time.
 
     Args:
-        specs: What the networks take.
-        timeout_s: A file that takes longer is refused and the child replaced.
+        limits: What one film may cost; a child that goes beyond is replaced.
     """
 
-    def __init__(self, specs: Sequence[InputSpec], timeout_s: float = 120.0) -> None:
-        self._specs = tuple(specs)
-        self._timeout_s = timeout_s
-        self._watch = _Watch(timeout_s)
+    def __init__(self, limits: ReaderLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._watch = ReaderWatch(limits)
         self._child: _Child | None = None
+        self._n_read = 0
         self._closed = False
         self._lock = Lock()  # closing comes from another thread
 
-    def read(self, path: Path) -> PreparedFilm | RefusedFilm:
-        """Read one film; a child that dies over it is replaced, and the film tried once more."""
-        for _ in range(2):
+    def read(self, reading: Reading[Answer], source: Path | bytes) -> Answer | RefusedFilm:
+        """Read one film; a child that dies over it is replaced, and the film tried once more.
+
+        Args:
+            reading: What is asked for.
+            source: Path of a file, or its bytes.
+        """
+        for _ in range(TRIES):
             child = self._running()
             if child is None:
                 break
+            is_fresh = self._n_read == 0
             self._watch.begin(child)
+            answer: Answer | RefusedFilm | None = None
             try:
-                return self._ask(child, path)
-            except (OSError, EOFError, ValueError):
+                answer = self._ask(child, reading, source)
+                self._n_read += 1
+            except (OSError, EOFError, ValueError, LookupError, TypeError):
                 self._drop()
             finally:
-                was_late = self._watch.end()
-            if was_late:
-                return RefusedFilm(
-                    "reader_timeout",
-                    f"Reading the file took longer than {self._timeout_s:g} s. Check the file.",
-                )
-        return RefusedFilm(
-            "reader_crashed", "Reading the file ended the reader process twice. Check the file."
-        )
+                verdict = self._watch.end()
+            if answer is not None:
+                if verdict or self._n_read >= _FILMS_A_CHILD:
+                    self._drop()
+                return answer
+            if verdict == TIMEOUT:
+                return self._limits.took_too_long()
+            if verdict == MEMORY and is_fresh:  # else films before it may have left something
+                return self._limits.took_too_much()
+        return self._limits.crashed()
 
     def close(self) -> None:
         """End the child; a read under way ends too."""
@@ -71,7 +88,7 @@ class ReaderProcess:
 
     def _drop(self) -> None:
         with self._lock:
-            child, self._child = self._child, None
+            child, self._child, self._n_read = self._child, None, 0
         if child is not None:
             child.kill()
             child.wait()
@@ -85,80 +102,51 @@ class ReaderProcess:
             return self._child
 
     def _start(self) -> _Child:
+        memory = self._limits.memory_bytes
         if reader_template.IS_AVAILABLE:
-            return reader_template.fork_reader(self._specs)
+            return reader_template.fork_reader(memory)
         pipe = subprocess.PIPE
-        words = written_specs(self._specs)
-        return spawn(reader_child.__name__, *words, stdin=pipe, stdout=pipe)
+        return spawn(reader_child.__name__, str(memory), stdin=pipe, stdout=pipe)
 
-    def _ask(self, child: _Child, path: Path) -> PreparedFilm | RefusedFilm:
+    def _ask(
+        self, child: _Child, reading: Reading[Answer], source: Path | bytes
+    ) -> Answer | RefusedFilm:
         to_child, from_child = child.stdin, child.stdout
         if to_child is None or from_child is None:
             raise EOFError
-        to_child.write(json.dumps(os.fspath(path)).encode() + b"\n")
+        where = (
+            {"path": os.fspath(source)} if isinstance(source, Path) else {"n_bytes": len(source)}
+        )
+        to_child.write(json.dumps({**written_reading(reading), **where}).encode() + b"\n")
+        if isinstance(source, bytes):
+            to_child.write(source)
         to_child.flush()
         (length,) = LENGTH.unpack(_exactly(from_child, LENGTH.size))
         if length > _MAX_HEADER:
             raise ValueError("The reader's answer is damaged.")
         header = json.loads(_exactly(from_child, length))
         if "reason" in header:
-            return RefusedFilm(str(header["reason"]), str(header["message"]))
-        inputs = tuple(
-            np.frombuffer(_exactly(from_child, 4 * spec.size**2), dtype="<f4").reshape(
-                1, spec.size, spec.size
+            if header["reason"] == MEMORY:
+                return self._limits.took_too_much()
+            return RefusedFilm(
+                str(header["reason"]), str(header["message"]), bool(header["is_unsupported"])
             )
-            for spec in self._specs
-        )
-        return PreparedFilm(inputs, header["facts"], header["quality"])
+        return reading.unpacked(header["content"], _arrays(from_child, header["arrays"]))
 
 
-class _Watch:
-    """Kills a child that reads for too long.
-
-    It is one thread that sleeps up to the limit; a timer a film would be a thread a film.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._child: _Child | None = None
-        self._until = 0.0
-        self._was_late = False
-        self._thread: Thread | None = None
-        self._closed = False
-        self._changed = Condition()
-
-    def begin(self, child: _Child) -> None:
-        """A child begins to read."""
-        with self._changed:
-            self._child, self._was_late = child, False
-            self._until = monotonic() + self._limit_s
-            if self._thread is None:
-                self._thread = Thread(target=self._work, name="reader-watch", daemon=True)
-                self._thread.start()
-
-    def end(self) -> bool:
-        """It has read; whether it was killed."""
-        with self._changed:
-            self._child = None
-            return self._was_late
-
-    def close(self) -> None:
-        """End the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-    def _work(self) -> None:
-        with self._changed:
-            while not self._closed:
-                # A read that begins later ends later: nobody need wake it.
-                left = self._until - monotonic() if self._child else self._limit_s
-                if left > 0:
-                    self._changed.wait(left)
-                elif self._child is not None:
-                    self._was_late = True
-                    self._child.kill()
-                    self._child = None
+def _arrays(stream: IO[bytes], described: list[Any]) -> list[NDArray[Any]]:
+    """The arrays of an answer, of no other types and no more bytes than an answer can have."""
+    sizes = []
+    for kind, shape in described:
+        if kind not in _DTYPES or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise ValueError("The reader's answer is damaged.")
+        sizes.append(math.prod(shape) * np.dtype(kind).itemsize)
+    if sum(sizes) > _MAX_ARRAYS:
+        raise ValueError("The reader's answer is damaged.")
+    return [
+        np.frombuffer(_exactly(stream, size), dtype=kind).reshape(shape)
+        for (kind, shape), size in zip(described, sizes, strict=True)
+    ]
 
 
 def _exactly(stream: IO[bytes], n_bytes: int) -> bytes:

@@ -5,15 +5,17 @@ anew. The template pays it once for the life of its parent, and readers share it
 thread and opens no film, so forking it is safe; the parent, whose engines have threads, is never
 forked. On Linux alone: elsewhere each reader is started for itself.
 
-The parent asks over a socket, one JSON packet a request: with a file descriptor, the specs of a
+The parent asks over a socket, one JSON packet a request: with a file descriptor, the memory of a
 reader that shall serve on it, answered by its process ID; without one, the process ID of a reader
 to kill, answered by the same. A reader is not reaped before its end is asked for, so that its ID
-cannot become that of a stranger; one that a dead file system holds is left for later.
+cannot become that of a stranger; one that a dead file system holds is left for later. Readers do
+not outlive the template, even those that hang, nor does the template outlive its parent.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import json
 import os
 import signal
@@ -22,18 +24,17 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
 from threading import Lock
 from typing import Any, NoReturn
 
 from PIL import Image
 
-from monai_cxr.reading.film_input import InputSpec
-from monai_cxr.reading.reader_child import parsed_specs, serve, spawn, written_specs
+from monai_cxr.reading.reader_child import serve, spawn
 
 IS_AVAILABLE = sys.platform == "linux"
 _PACKET = 1 << 16
 _PATIENCE_S = 1.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class ForkedReader:
@@ -77,15 +78,18 @@ class ReaderTemplate:
         self.pid = self._process.pid
         self.is_alive = True
 
-    def fork(self, specs: Sequence[InputSpec]) -> ForkedReader:
+    def fork(self, memory_bytes: int) -> ForkedReader:
         """Start a reader.
+
+        Args:
+            memory_bytes: See :func:`monai_cxr.reading.reader_child.serve`.
 
         Raises:
             OSError: If the template is gone.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            pid = self._ask(written_specs(specs), theirs.fileno())
+            pid = self._ask(memory_bytes, theirs.fileno())
         if pid is None:
             ours.close()
             raise OSError("the template that readers are forked from is gone")
@@ -118,16 +122,19 @@ _shared: ReaderTemplate | None = None
 _shared_lock = Lock()
 
 
-def fork_reader(specs: Sequence[InputSpec]) -> ForkedReader:
+def fork_reader(memory_bytes: int) -> ForkedReader:
     """Fork a reader from the one template of this process, started at the first call.
+
+    Args:
+        memory_bytes: See :func:`monai_cxr.reading.reader_child.serve`.
 
     Raises:
         OSError: If no template can be started.
     """
     try:
-        return _template().fork(specs)
+        return _template().fork(memory_bytes)
     except OSError:
-        return _template().fork(specs)  # it had died since the last time
+        return _template().fork(memory_bytes)  # it had died since the last time
 
 
 def _template() -> ReaderTemplate:
@@ -139,6 +146,12 @@ def _template() -> ReaderTemplate:
         if _shared is None:
             _shared = ReaderTemplate()
         return _shared
+
+
+def start_template() -> None:
+    """Start the template now, so that it imports while its parent does something else."""
+    if IS_AVAILABLE:
+        _template()
 
 
 def template_pid() -> int | None:
@@ -169,11 +182,12 @@ if IS_AVAILABLE:
 
 def main() -> None:
     """The template's loop: until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent ends it
     control = socket.socket(fileno=os.dup(0))
     os.dup2(1, 0)
     Image.init()  # or each reader imports Pillow's formats for itself
-    ended: set[int] = set()
+    template, ended = os.getpid(), set[int]()
     while True:
         packet, descriptors, _, _ = socket.recv_fds(control, _PACKET, 1)
         if not packet:
@@ -183,7 +197,7 @@ def main() -> None:
             answer = os.fork()
             if answer == 0:
                 control.close()
-                _serve_and_exit(descriptors[0], request)
+                _serve_and_exit(descriptors[0], request, template)
             os.close(descriptors[0])
         else:
             answer = request
@@ -203,13 +217,21 @@ def _reap(ended: set[int]) -> None:
         time.sleep(0.001)
 
 
-def _serve_and_exit(descriptor: int, words: Sequence[str]) -> NoReturn:
+def _end_with(template: int) -> None:
+    """Have the system kill this process when its parent ends; a reader that hangs sees no end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != template:
+        os._exit(1)  # it had ended before
+
+
+def _serve_and_exit(descriptor: int, memory_bytes: int, template: int) -> NoReturn:
     try:
+        _end_with(template)
         with (
             os.fdopen(descriptor, "rb") as requests,
             os.fdopen(os.dup(descriptor), "wb") as answers,
         ):
-            serve(parsed_specs(words), requests, answers)
+            serve(memory_bytes, requests, answers)
     except BaseException:  # noqa: BLE001 - a forked process must not run on as its parent
         traceback.print_exc()  # seen with MONAI_CXR_DEBUG alone
         os._exit(1)

@@ -62,9 +62,9 @@ def test_the_most_demanding_network_decides(films):
         return film
 
     small, large = (InputSpec(size, "stretch", decoding="reduced") for size in (32, 60))
-    assert "reduced_resolution" in read(small, large).facts["flags"]
+    assert "reduced_resolution" in read(small, large).facts.flags
     exact = InputSpec(32, "pad")
-    assert "reduced_resolution" not in read(small, exact).facts["flags"]
+    assert "reduced_resolution" not in read(small, exact).facts.flags
     assert np.array_equal(read(large).inputs[0], read(small, large).inputs[1])
 
 

@@ -17,9 +17,12 @@ from PIL import Image
 from monai_cxr.reading import reader_process, reader_template
 from monai_cxr.reading.film_input import InputSpec, PreparedFilm, RefusedFilm, read_film_input
 from monai_cxr.reading.read_ahead import read_ahead
+from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.reading.reader_process import ReaderProcess
+from monai_cxr.reading.readings import NetworkInputs
 
 SPECS = (InputSpec(32, "stretch"), InputSpec(48, "pad"))
+INPUTS = NetworkInputs(SPECS)
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +105,12 @@ class TestFilms:
 
 class TestReadersThatDie:
     def test_one_killed_from_outside_is_replaced_and_the_film_read(self, paths):
-        reader = ReaderProcess(SPECS)
+        reader = ReaderProcess()
         try:
-            same(reader.read(paths[0]), read_film_input(paths[0], SPECS))
+            same(reader.read(INPUTS, paths[0]), read_film_input(paths[0], SPECS))
             reader._child.kill()
             reader._child.wait()
-            same(reader.read(paths[1]), read_film_input(paths[1], SPECS))
+            same(reader.read(INPUTS, paths[1]), read_film_input(paths[1], SPECS))
         finally:
             reader.close()
 
@@ -135,24 +138,24 @@ class TestReadersThatDie:
             same(films[i], read_film_input(wanted[i], SPECS))
 
     def test_a_file_that_takes_too_long_is_refused(self, paths):
-        reader = ReaderProcess(SPECS, timeout_s=0.001)  # less than the film needs
+        reader = ReaderProcess(ReaderLimits(timeout_s=0.001))  # less than the film needs
         try:
-            film = reader.read(paths[0])
+            film = reader.read(INPUTS, paths[0])
         finally:
             reader.close()
         assert isinstance(film, RefusedFilm)
         assert film.reason == "reader_timeout"
 
     def test_one_that_hangs_after_others_were_read_is_replaced(self, paths):
-        reader = ReaderProcess(SPECS, timeout_s=2.0)
+        reader = ReaderProcess(ReaderLimits(timeout_s=2.0))
         try:
             for path in paths[:3]:
-                same(reader.read(path), read_film_input(path, SPECS))
+                same(reader.read(INPUTS, path), read_film_input(path, SPECS))
             os.kill(reader._child.pid, signal.SIGSTOP)
             start = time.monotonic()
-            assert reader.read(paths[3]).reason == "reader_timeout"
+            assert reader.read(INPUTS, paths[3]).reason == "reader_timeout"
             assert time.monotonic() - start >= 2.0
-            same(reader.read(paths[3]), read_film_input(paths[3], SPECS))
+            same(reader.read(INPUTS, paths[3]), read_film_input(paths[3], SPECS))
         finally:
             reader.close()
 
@@ -165,9 +168,9 @@ class TestReadersThatDie:
             )
 
         monkeypatch.setattr(reader_process.ReaderProcess, "_start", start)
-        reader = ReaderProcess(SPECS)
+        reader = ReaderProcess()
         try:
-            assert reader.read(paths[0]).reason == "reader_crashed"
+            assert reader.read(INPUTS, paths[0]).reason == "reader_crashed"
         finally:
             reader.close()
 
@@ -203,23 +206,23 @@ class TestTemplate:
             killed.wait()
 
     def test_has_one_thread_when_it_forks(self, paths, template):
-        reader = ReaderProcess(SPECS)
+        reader = ReaderProcess()
         try:
-            reader.read(paths[0])
+            reader.read(INPUTS, paths[0])
             pid = reader_template.template_pid()
             assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
         finally:
             reader.close()
 
     def test_one_that_was_killed_is_replaced_and_its_readers_still_end(self, paths, template):
-        reader, later = ReaderProcess(SPECS), ReaderProcess(SPECS)
+        reader, later = ReaderProcess(), ReaderProcess()
         try:
-            reader.read(paths[0])
+            reader.read(INPUTS, paths[0])
             child, killed = reader._child.pid, reader_template._shared._process
             killed.kill()
             killed.wait()
-            same(reader.read(paths[1]), read_film_input(paths[1], SPECS))
-            same(later.read(paths[2]), read_film_input(paths[2], SPECS))
+            same(reader.read(INPUTS, paths[1]), read_film_input(paths[1], SPECS))
+            same(later.read(INPUTS, paths[2]), read_film_input(paths[2], SPECS))
             assert reader_template.template_pid() != killed.pid
         finally:
             reader.close()
@@ -252,9 +255,9 @@ class TestEnd:
         assert all(child.returncode is not None for child in started)
 
     def test_a_closed_reader_starts_no_child(self, paths, started):
-        reader = ReaderProcess(SPECS)
+        reader = ReaderProcess()
         reader.close()
-        assert isinstance(reader.read(paths[0]), RefusedFilm)
+        assert isinstance(reader.read(INPUTS, paths[0]), RefusedFilm)
         assert started == []
 
     @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the child in /proc")
@@ -263,9 +266,11 @@ class TestEnd:
             "from pathlib import Path\n"
             "from monai_cxr.reading.film_input import InputSpec\n"
             "from monai_cxr.reading.reader_process import ReaderProcess\n"
-            "reader = ReaderProcess([InputSpec(32, 'stretch')])\n"
-            f"reader.read(Path({str(paths[0])!r}))\n"
-            "from monai_cxr.bundle import reader_template\n"
+            "from monai_cxr.reading.readings import NetworkInputs\n"
+            "reader = ReaderProcess()\n"
+            "inputs = NetworkInputs((InputSpec(32, 'stretch'),))\n"
+            f"reader.read(inputs, Path({str(paths[0])!r}))\n"
+            "from monai_cxr.reading import reader_template\n"
             "print(reader._child.pid, reader_template.template_pid() or 0, flush=True)\n"
             "import time\ntime.sleep(600)\n"
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 from monai_cxr.errors import SettingsError
 
@@ -73,6 +74,8 @@ def archive(
             "larger than the disk.",
         ),
     ] = False,
+    reader_timeout: ReaderTimeoutOption = 60.0,
+    reader_memory: ReaderMemoryOption = 4.0,
     json: JsonOption = False,
 ) -> None:
     """Screen an archive: every film exactly one result and one structured report.
@@ -86,6 +89,7 @@ def archive(
     Example: monai-cxr screen archive https://pacs.example/dicom-web --first 2019-01-01
     --last 2019-12-31 --bundle demo/bundle --out screened
     """
+    from monai_cxr.reading.reader_limits import ReaderLimits
     from monai_cxr.screening.archive.archive import (
         PAGE_NAME,
         TABLE_NAME,
@@ -106,7 +110,8 @@ def archive(
         )
     elif first or last:
         raise SettingsError("--first and --last are of a PACS, but SOURCE is a path.")
-    options = ArchiveOptions(workers, batch_size, reports, device)
+    limits = ReaderLimits(reader_timeout, reader_memory)
+    options = ArchiveOptions(workers, batch_size, reports, device, limits)
     with progress("files", rate=True) as report:
         if ray is None:
             summary = screen_archive(films, bundle, out, options, progress=report)

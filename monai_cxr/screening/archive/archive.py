@@ -18,6 +18,7 @@ from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.reading.listing import count_files
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.screening.archive.listing import SOURCE, enqueue_listed
 from monai_cxr.screening.archive.pacs import (
     PacsArchive,
@@ -58,12 +59,14 @@ class ArchiveOptions:
         batch_size: Films at a time in each.
         with_reports: Whether structured reports are written.
         device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
+        limits: What one film may cost a reader process.
     """
 
     workers: int = 1
     batch_size: int = 8
     with_reports: bool = True
     device: str = "auto"
+    limits: ReaderLimits = DEFAULT_LIMITS
 
 
 def screen_archive(
@@ -254,6 +257,7 @@ def _task(archive: Archive, options: ArchiveOptions) -> ArchiveWork:
         readers=max(2, cores),
         threads=cores,
         device=options.device,
+        limits=options.limits,
     )
 
 

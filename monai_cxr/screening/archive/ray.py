@@ -28,6 +28,8 @@ from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.film_readers import FilmReaders
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.screening.archive.archive import (
     REPORTS_NAME,
     Archive,
@@ -148,6 +150,7 @@ def _screen_shard(
             "bundle": str(archive.bundle.absolute()),
             "device": options.device,
             "with_reports": options.with_reports and archive.is_calibrated,
+            "limits": options.limits,
         },
         batch_size=options.batch_size,
         compute=data.ActorPoolStrategy(size=options.workers),
@@ -170,21 +173,26 @@ class ShardPredictor:
         bundle: Folder of the bundle.
         device: Device.
         with_reports: Whether structured reports are made.
+        limits: What one film may cost the actor's reader process.
     """
 
-    def __init__(self, bundle: str, device: str, with_reports: bool) -> None:
+    def __init__(
+        self, bundle: str, device: str, with_reports: bool, limits: ReaderLimits = DEFAULT_LIMITS
+    ) -> None:
         from monai_cxr.bundle.model import BundleModel
         from monai_cxr.screening.logs import silence_libraries
 
         silence_libraries()
         self._model = BundleModel.load(bundle, device=device)
         self._with_reports = with_reports
+        self._readers = FilmReaders(1, limits)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch of films to one row of outcomes."""
         films: list[tuple[int, InstanceKey, str]] = [pickle.loads(row) for row in batch["film"]]
         reads = [
-            (film_id, partial(prepare_film, self._model, key, path)) for film_id, key, path in films
+            (film_id, partial(prepare_film, self._readers, self._model, key, path))
+            for film_id, key, path in films
         ]
         outcomes, errors = outcomes_of(self._model, reads)
         paths = {film_id: path for film_id, _, path in films}

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from monai_cxr.errors import CXRError
+from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.delivering.delivery import Folder, deliver_batch, report_builder
 from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
@@ -29,9 +30,10 @@ class ArchiveWork:
         reports: Folder of the structured reports; None for none.
         owner: Unique name of the process.
         batch_size: Films at a time.
-        readers: Threads that read ahead.
+        readers: Processes that read ahead.
         threads: Threads of the model.
         device: ``"auto"``, ``"cpu"`` ...
+        limits: What one film may cost a reader.
         parent: Process id of the driver; without it a worker ends.
     """
 
@@ -43,6 +45,7 @@ class ArchiveWork:
     readers: int
     threads: int
     device: str
+    limits: ReaderLimits
     parent: int = 0
 
 
@@ -90,6 +93,7 @@ def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
         task.owner,
         batch_size=task.batch_size,
         readers=task.readers,
+        limits=task.limits,
         deliveries=((KIND, DESTINATION),) if with_reports else (),
     )
     run_worker(ledger, model, options, should_stop=stop, after_batch=report, when_idle=when_idle)

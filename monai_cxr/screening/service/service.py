@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from monai_cxr.errors import DeliveryError, SettingsError
+from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening import logs
 from monai_cxr.screening.arriving import intake, retention
 from monai_cxr.screening.arriving.pull import IncompletePull, pull
@@ -87,7 +88,7 @@ class Service:
                 )
             )
             _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
-            parts = self._parts(ledger, spool, points, model)
+            parts = self._parts(ledger, spool, supervision, points, model)
             if settings.listener is not None and "listen" in self.only:
                 scp = listener_of(settings.listener, ledger, spool, responses.count)
                 scp.start()
@@ -129,6 +130,7 @@ class Service:
         self,
         ledger: Ledger,
         spool: Spool,
+        supervision: Supervision,
         points: Mapping[str, OperatingPoint],
         model: BundleModel | None,
     ) -> list[tuple[str, Callable[[], None]]]:
@@ -147,7 +149,7 @@ class Service:
             ]
         if "work" in self.only and model is not None:
             owner = owner_name("work")
-            parts.append(("work", lambda: self._work(ledger, model, owner)))
+            parts.append(("work", lambda: self._work(ledger, supervision, model, owner)))
         if "deliver" in self.only:
             parts += [
                 (f"deliver {table.name}", self._deliverer(ledger, points, table))
@@ -157,7 +159,9 @@ class Service:
             parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
         return parts
 
-    def _work(self, ledger: Ledger, model: BundleModel, owner: str) -> None:
+    def _work(
+        self, ledger: Ledger, supervision: Supervision, model: BundleModel, owner: str
+    ) -> None:
         from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
         table = self.settings.model
@@ -167,6 +171,7 @@ class Service:
             owner,
             batch_size=table.batch_size,
             readers=table.readers,
+            limits=ReaderLimits(table.reader_timeout_seconds, table.reader_memory_gib),
             deliveries=tuple(
                 (kind, destination.name)
                 for destination in self.settings.destinations
@@ -181,6 +186,7 @@ class Service:
             options,
             should_stop=self.stop.is_set,
             when_idle=lambda: not self.stop.wait(_IDLE_SECONDS),
+            on_progress=lambda: supervision.progressed("work", within=table.lease_seconds),
         )
 
     def _deliverer(

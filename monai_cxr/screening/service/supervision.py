@@ -41,6 +41,7 @@ class Supervision:
     _threads: dict[str, threading.Thread] = field(default_factory=dict, init=False)
     _dead: dict[str, CXRError] = field(default_factory=dict, init=False)
     _outages: dict[str, float] = field(default_factory=dict, init=False)
+    _progress: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
     def start(self, name: str, part: Callable[[], None]) -> None:
         """Run a part in a thread of its own, again and again until told to stop."""
@@ -69,16 +70,31 @@ class Supervision:
         for error in self._dead.values():
             raise error
 
+    def progressed(self, name: str, *, within: float) -> None:
+        """Note that a part has got on.
+
+        Args:
+            name: The part.
+            within: Seconds after which it should say so again; :meth:`unfit` names it otherwise.
+        """
+        self._progress[name] = time.monotonic(), within
+
     def unfit(self) -> list[str]:
-        """Why nobody should count on this process: parts that have stopped, or wait."""
+        """Why nobody should count on this process: parts that have stopped, wait, or get stuck."""
         if self.stop.is_set():
             return [f"{name} has stopped" for name in self._dead] or ["the service is stopping"]
         now = time.monotonic()
-        return [
+        waiting = [
             f"{name} waits for the ledger"
             for name, at in self._outages.items()
             if now - at < _WAITING_SECONDS
         ]
+        stuck = [
+            f"{name} has got no further for {now - at:.0f} s"
+            for name, (at, within) in self._progress.items()
+            if now - at > within
+        ]
+        return waiting + stuck
 
     def _attempt(self, name: str, part: Callable[[], None]) -> None:
         try:

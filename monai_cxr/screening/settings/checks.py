@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.settings.tables import (
     DestinationTable,
     LedgerTable,
@@ -123,6 +124,8 @@ def _check(settings: ScreeningSettings) -> None:
         raise SettingsError(
             "Expected model.batch_size, model.readers and model.max_attempts of at least 1."
         )
+    if settings.model is not None:
+        ReaderLimits(settings.model.reader_timeout_seconds, settings.model.reader_memory_gib)
     names = [destination.name for destination in settings.destinations]
     if len(set(names)) != len(names):
         raise SettingsError("Expected destinations with different names.")

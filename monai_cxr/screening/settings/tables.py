@@ -44,7 +44,9 @@ class ModelTable:
         bundle: Folder of a packaged bundle.
         device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
         batch_size: Films at a time.
-        readers: Threads that read ahead.
+        readers: Processes that read ahead.
+        reader_timeout_seconds: A film that takes longer to read is quarantined.
+        reader_memory_gib: So is one that takes more memory; each reader may hold so much.
         lease_seconds: How long a worker may be silent before others take its films.
         max_attempts: Then a film is quarantined.
     """
@@ -53,6 +55,8 @@ class ModelTable:
     device: str = "auto"
     batch_size: int = 8
     readers: int = 2
+    reader_timeout_seconds: float = 60.0
+    reader_memory_gib: float = 4.0
     lease_seconds: float = 300.0
     max_attempts: int = 5
 

@@ -1,13 +1,13 @@
-"""Film reading: films to outcomes; what went wrong with one decides what becomes of it.
+"""Outcomes: what becomes of the films of a batch; what went wrong with one decides it.
 
-An :class:`InputError` is the film's own fault: it is an outcome like a prediction. A
-:class:`BundleError` is the installation's and stops everything. Anything else may pass.
+A refusal is the film's own fault: it is an outcome like a prediction. A :class:`BundleError` is the
+installation's and stops everything. Anything else may pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import BundleError, InputError, MissingDependency
 from monai_cxr.prediction import Prediction
-from monai_cxr.radiograph import InstanceKey, Radiograph
+from monai_cxr.radiograph import InstanceKey
+from monai_cxr.reading.film_input import InputSpec, PreparedFilm
+from monai_cxr.reading.film_readers import FilmReaders
+from monai_cxr.reading.readings import NetworkInputs
 from monai_cxr.screening.arriving.spool import MAY_PASS
 from monai_cxr.screening.ledger.records import Outcome
 
@@ -24,11 +27,9 @@ from monai_cxr.screening.ledger.records import Outcome
 class Predictor(Protocol):
     """What a worker needs of a model; :class:`monai_cxr.bundle.model.BundleModel` has it."""
 
-    def read(self, source: Path, /) -> Radiograph:
-        """Read a film that this model may read."""
-
-    def prepare(self, radiograph: Radiograph, /) -> NDArray[np.float32]:
-        """One film as network input, shape (1, size, size)."""
+    @property
+    def specs(self) -> tuple[InputSpec, ...]:
+        """What its network takes: one."""
 
     def predict_prepared(
         self,
@@ -38,75 +39,49 @@ class Predictor(Protocol):
         """Predictions of films that are ready, inputs of shape (B, 1, size, size)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A film that has been read and is ready for the model; its full pixels are gone.
+def prepare_film(
+    readers: FilmReaders, model: Predictor, key: InstanceKey, path: str
+) -> PreparedFilm:
+    """Read a film in a process of its own, check its scope, and bring it to the network's input.
 
-    Attributes:
-        key: Identity, as the ledger has it.
-        flags: Cautions.
-        inputs: float32, shape (1, size, size).
-        view: Projection.
-        age: In years, or None.
-        sex: Or ``""``.
-        manufacturer: Or ``""``.
-        quality: Measures of the picture.
-        is_dicom: Whether there is a header, and so a study to report into.
-    """
-
-    key: InstanceKey
-    flags: tuple[str, ...]
-    inputs: NDArray[np.float32]
-    view: str
-    age: float | None
-    sex: str
-    manufacturer: str
-    quality: Mapping[str, float]
-    is_dicom: bool
-
-
-def prepare_film(model: Predictor, key: InstanceKey, path: str) -> Prepared:
-    """Read a film, check its scope, and bring it to the network's input.
+    Args:
+        readers: The processes.
+        model: Its spec is read for.
+        key: Identity, as the ledger has it; it goes before that of the file.
+        path: The file.
 
     Raises:
-        InputError: If the model may not read it.
+        InputError: If the model may not read it, or if it cost its reader.
     """
-    film = model.read(Path(path))
-    return Prepared(
-        key=key,
-        flags=film.flags,
-        inputs=model.prepare(film),
-        view=film.view.value,
-        age=film.patient_age_years,
-        sex=film.patient_sex,
-        manufacturer=film.manufacturer,
-        quality=film.quality,
-        is_dicom=film.source_format == "dicom",
-    )
+    film = readers.read(NetworkInputs(model.specs), Path(path))
+    if not isinstance(film, PreparedFilm):
+        raise film.error()
+    return replace(film, facts=replace(film.facts, key=key))
 
 
-def outcome_of(film_id: int, film: Prepared, prediction: Prediction) -> Outcome:
+def outcome_of(film_id: int, film: PreparedFilm, prediction: Prediction) -> Outcome:
     """A prediction with the facts that are stored beside it."""
+    facts = film.facts
     return Outcome(
         film_id,
         prediction,
-        view=film.view,
-        age=film.age,
-        sex=film.sex,
-        manufacturer=film.manufacturer,
-        quality=film.quality,
-        deliverable=film.is_dicom,
+        view=facts.view.value,
+        age=facts.patient_age_years,
+        sex=facts.patient_sex,
+        manufacturer=facts.manufacturer,
+        quality=facts.quality,
+        deliverable=facts.source_format == "dicom",
     )
 
 
 def outcomes_of(
-    model: Predictor, reads: Sequence[tuple[int, Callable[[], Prepared]]]
+    model: Predictor, reads: Sequence[tuple[int, Callable[[], PreparedFilm]]]
 ) -> tuple[list[Outcome], list[tuple[int, Exception]]]:
-    """Read and predict films; one that fails does not stop the others.
+    """Predict films that have been read; one that fails does not stop the others.
 
     Args:
         model: The model.
-        reads: (film, what reads it), at most a batch.
+        reads: (film, what gives it), at most a batch.
 
     Returns:
         Outcomes, refusals among them; and (film, error) of what may be tried again.
@@ -116,7 +91,7 @@ def outcomes_of(
     """
     outcomes: list[Outcome] = []
     errors: list[tuple[int, Exception]] = []
-    ready: list[tuple[int, Prepared]] = []
+    ready: list[tuple[int, PreparedFilm]] = []
     for film_id, read in reads:
         try:
             ready.append((film_id, read()))
@@ -134,15 +109,15 @@ def outcomes_of(
 
 
 def _predicted(
-    model: Predictor, ready: Sequence[tuple[int, Prepared]]
+    model: Predictor, ready: Sequence[tuple[int, PreparedFilm]]
 ) -> tuple[list[Outcome], list[tuple[int, Exception]]]:
     if not ready:
         return [], []
-    films = [prepared for _, prepared in ready]
+    films = [film for _, film in ready]
     try:
         predictions = model.predict_prepared(
-            [(film.key, film.flags) for film in films],
-            np.stack([film.inputs for film in films]),
+            [(film.facts.key, film.facts.flags) for film in films],
+            np.stack([film.inputs[0] for film in films]),
         )
     except (BundleError, MissingDependency):
         raise

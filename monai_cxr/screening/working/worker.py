@@ -1,8 +1,9 @@
 """Worker: lease films, have them read, commit what came out.
 
-A pool of threads reads and prepares films ahead of the model, and a clerk commits behind it: the
-model waits for neither, as long as both are quicker. What
-becomes of a film with which something is wrong, :mod:`monai_cxr.screening.working.outcomes` says.
+Reader processes read and prepare films ahead of the model, and a clerk commits behind it: the model
+waits for neither, as long as both are quicker. A film that its reader is slow to read is passed by
+the others. What becomes of a film with which something is wrong,
+:mod:`monai_cxr.screening.working.outcomes` says.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from monai_cxr.errors import InputError
+from monai_cxr.reading.film_input import PreparedFilm
+from monai_cxr.reading.film_readers import FilmReaders
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.screening.ledger import Ledger, jobs
 from monai_cxr.screening.ledger.records import Film, Outcome
-from monai_cxr.screening.working.outcomes import Predictor, Prepared, outcomes_of, prepare_film
+from monai_cxr.screening.working.outcomes import Predictor, outcomes_of, prepare_film
+
+_PATIENCE_SECONDS = 2.0
+"""How long a batch waits for a film that is being read; after that it goes without it."""
+
+_Read = tuple[Film, Future[PreparedFilm]]
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +37,8 @@ class WorkerOptions:
     Attributes:
         owner: Unique name of this process in the ledger.
         batch_size: Films at a time through the model.
-        readers: Threads that read ahead.
+        readers: Processes that read ahead.
+        limits: What one film may cost a reader.
         deliveries: (kind, destination) of what follows from each result.
         lease_seconds: How long a film is held without a sign of life.
         max_attempts: A film leased so often without an end is quarantined.
@@ -37,6 +47,7 @@ class WorkerOptions:
     owner: str
     batch_size: int = 8
     readers: int = 2
+    limits: ReaderLimits = DEFAULT_LIMITS
     deliveries: tuple[tuple[str, str], ...] = ()
     lease_seconds: float = 300.0
     max_attempts: int = jobs.MAX_ATTEMPTS
@@ -50,6 +61,7 @@ def run_worker(
     should_stop: Callable[[], bool],
     after_batch: Callable[[], object] = lambda: None,
     when_idle: Callable[[], bool],
+    on_progress: Callable[[], object] = lambda: None,
 ) -> int:
     """Work until told to stop, or until idle for good.
 
@@ -60,6 +72,8 @@ def run_worker(
         should_stop: Asked before each lease; when true, what is leased is finished first (drain).
         after_batch: Called after each commit, in the thread that committed.
         when_idle: Called when there is nothing to lease; waits a little and says whether to go on.
+        on_progress: Called when films have been read, predicted or committed, and while there is
+            nothing to do.
 
     Returns:
         How many films were finished.
@@ -70,8 +84,9 @@ def run_worker(
     with (
         ThreadPoolExecutor(options.readers, thread_name_prefix="reader") as pool,
         ThreadPoolExecutor(1, thread_name_prefix="clerk") as clerk,
+        FilmReaders(options.readers, options.limits) as readers,  # ends what the pool waits for
     ):
-        queue = _Queue(ledger, model, options, pool)
+        queue = _Queue(ledger, model, options, pool, readers)
         committing: Future[int] | None = None
         n_finished = 0
         try:
@@ -79,11 +94,16 @@ def run_worker(
                 stopping = should_stop()
                 if not stopping:
                     queue.fill()
+                if queue.is_empty:
+                    on_progress()
                 batch = queue.take()
+                if batch:
+                    on_progress()
                 made = outcomes_of(model, [(film.id, read.result) for film, read in batch])
                 if committing is not None:  # it went on while the model was working
                     n_finished += committing.result()
                     committing = None
+                    on_progress()
                     if not batch:
                         continue
                 if batch:
@@ -92,7 +112,7 @@ def run_worker(
                         _commit_batch, ledger, options, films, made, after_batch
                     )
                     queue.hand_over()
-                elif stopping or not when_idle():
+                elif queue.is_empty and (stopping or not when_idle()):
                     return n_finished
         finally:
             queue.give_back()
@@ -111,7 +131,12 @@ def _commit_batch(
 
 
 class _Queue:
-    """Films that are leased and being read, in the order of their leases."""
+    """Films that are leased and being read, in the order of their leases.
+
+    A film that is slow to read is waited for once, and then passed by the others. A film that was
+    leased before is a suspect: it may be the one that ends processes, so it goes through the model
+    alone, when no other film that has been read waits.
+    """
 
     def __init__(
         self,
@@ -119,21 +144,33 @@ class _Queue:
         model: Predictor,
         options: WorkerOptions,
         pool: ThreadPoolExecutor,
+        readers: FilmReaders,
     ) -> None:
         self._ledger, self._model, self._options, self._pool = ledger, model, options, pool
-        self._waiting: deque[tuple[Film, Future[Prepared]]] = deque()
-        self._suspect: Film | None = None
+        self._readers = readers
+        self._waiting: deque[_Read] = deque()
+        self._slow: deque[_Read] = deque()
+        self._suspects: deque[_Read] = deque()
         self._in_hand: list[Film] = []
         self._renewed_at = ledger.clock()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is leased that waits."""
+        return not self._left
+
+    @property
+    def _left(self) -> list[_Read]:
+        return [*self._slow, *self._waiting, *self._suspects]
+
     def fill(self) -> None:
-        """Lease up to two batches ahead."""
+        """Lease up to two batches ahead, and keep what is leased, however long it is read."""
         options = self._options
         if self._ledger.clock() - self._renewed_at > options.lease_seconds / 3:
             jobs.renew(self._ledger, options.owner, seconds=options.lease_seconds)
             self._renewed_at = self._ledger.clock()
-        room = 2 * options.batch_size - len(self._waiting)
-        if self._suspect is not None or room < options.batch_size:
+        room = 2 * options.batch_size - len(self._left)
+        if room < options.batch_size or any(read.done() for _, read in self._suspects):
             return
         films = jobs.lease(
             self._ledger,
@@ -142,20 +179,23 @@ class _Queue:
             seconds=options.lease_seconds,
             max_attempts=options.max_attempts,
         )
-        if len(films) == 1 and films[0].attempts > 1:
-            self._suspect = films[0]  # if it kills this process, it does so alone
-            return
-        self._waiting.extend((film, self._read(film)) for film in films)
+        is_suspect = len(films) == 1 and films[0].attempts > 1
+        (self._suspects if is_suspect else self._waiting).extend(
+            (film, self._pool.submit(prepare_film, self._readers, self._model, film.key, film.path))
+            for film in films
+        )
 
-    def take(self) -> list[tuple[Film, Future[Prepared]]]:
-        """The next batch; a film that failed before comes alone, after all others."""
-        batch: list[tuple[Film, Future[Prepared]]] = []
-        if self._waiting:
-            n = min(self._options.batch_size, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(n)]
-        elif self._suspect is not None:
-            film, self._suspect = self._suspect, None
-            batch = [(film, self._read(film))]
+    def take(self) -> list[_Read]:
+        """Films that have been read, at most a batch; none if none is read within the patience."""
+        n = min(self._options.batch_size, len(self._waiting))
+        first = [self._waiting.popleft() for _ in range(n)]
+        self._slow.extend(first)
+        if first:
+            wait([read for _, read in first], _PATIENCE_SECONDS)
+        else:
+            left = [read for _, read in (*self._slow, *self._suspects)]
+            wait(left, _PATIENCE_SECONDS, FIRST_COMPLETED)
+        batch = _taken(self._slow, self._options.batch_size) or _taken(self._suspects, 1)
         self._in_hand = [film for film, _ in batch]
         return batch
 
@@ -165,16 +205,20 @@ class _Queue:
 
     def give_back(self) -> None:
         """Return what was leased and not finished."""
-        for _, future in self._waiting:
-            future.cancel()
-        left = [film.id for film in self._in_hand] + [film.id for film, _ in self._waiting]
-        if self._suspect is not None:
-            left.append(self._suspect.id)
-        if left:
-            jobs.release(self._ledger, self._options.owner, left)
+        left = self._left
+        for _, read in left:
+            read.cancel()
+        ids = [film.id for film in self._in_hand] + [film.id for film, _ in left]
+        if ids:
+            jobs.release(self._ledger, self._options.owner, ids)
 
-    def _read(self, film: Film) -> Future[Prepared]:
-        return self._pool.submit(prepare_film, self._model, film.key, film.path)
+
+def _taken(reads: deque[_Read], n: int) -> list[_Read]:
+    """Take up to n films that have been read; the others stay."""
+    taken = [pair for pair in reads if pair[1].done()][:n]
+    for pair in taken:
+        reads.remove(pair)
+    return taken
 
 
 def commit(

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from planted_faults import HOOK, plant
 from typer.testing import CliRunner
 
 from monai_cxr.cli import app
-from monai_cxr.screening.ledger import audit, counts, open_ledger
+from monai_cxr.screening.ledger import audit, counts, open_ledger, quarantine
 
 _DEADLINE_SECONDS = 900.0
 
@@ -155,6 +156,39 @@ def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path
         assert (numbers.n_results, numbers.films["completed"]) == (6, 6)
         assert audit.verify(ledger).is_intact
     _assert_no_patient(service.log.read_text() + metrics)
+
+
+def test_films_that_cost_their_reader_cost_the_service_nothing(
+    packaged_bundle, phantom_index, tmp_path, monkeypatch
+):
+    """The fault is planted in every process, so whoever decodes such a film ends or hangs."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HOOK), *filter(None, sys.path)]))
+    running = Running(tmp_path, packaged_bundle, f"sqlite:///{tmp_path}/ledger.sqlite")
+    text = running.settings.read_text()
+    limits = 'device = "cpu"\nreader_timeout_seconds = 5\nlease_seconds = 1'
+    running.settings.write_text(text.replace('device = "cpu"', limits))
+    for fault in ("HANG", "SEGV"):
+        plant(Path(phantom_index.table["path"][0]), tmp_path / "in" / f"{fault}.dcm", fault)
+    for path in phantom_index.table["path"][:4]:
+        shutil.copy(path, tmp_path / "in")
+    running.start()
+    try:
+        running.wait_for(lambda n: n.films["in_progress"] > 0)
+        answers = []
+        running.wait_for(
+            lambda n: answers.append(running.get("/readyz")) or n.films["quarantined"] == 2
+        )
+        # The film that hung was longer in hand than a lease: whoever asked was told.
+        assert any(re.match("work has got no further for [0-9]+ s", text) for _, text in answers)
+        running.wait_for(lambda n: n.deliveries.get(("sr", "folder", "delivered"), 0) == 4)
+        assert running.get("/readyz") == (200, "ready\n")
+        assert running.stop(signal.SIGTERM) == 0
+    finally:
+        running.process.kill()
+        running.process.wait()
+    with open_ledger(running.ledger) as ledger:
+        reasons = sorted(entry.reason for entry in quarantine.entries(ledger))
+        assert reasons == ["reader_crashed", "reader_timeout"]
 
 
 def test_a_part_that_fails_ends_the_service_with_one_calm_line(

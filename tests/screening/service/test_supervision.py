@@ -69,3 +69,12 @@ def test_told_to_stop_every_part_ends(supervision):
     supervision.stop.set()
     supervision.join()
     assert supervision.unfit() == ["the service is stopping"]
+
+
+def test_a_part_that_gets_no_further_is_named(supervision):
+    supervision.progressed("work", within=300)
+    assert supervision.unfit() == []
+    supervision.progressed("work", within=-1)
+    assert supervision.unfit() == ["work has got no further for 0 s"]
+    supervision.progressed("work", within=300)
+    assert supervision.unfit() == []

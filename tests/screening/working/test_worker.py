@@ -7,11 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from planted_faults import LIMITS, REASONS, plant, planted  # noqa: F401 - a fixture
 
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
-from monai_cxr.reading.files import read_for_model
+from monai_cxr.reading.film_input import InputSpec
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.ledger import arrivals, counts, jobs, open_ledger, outbox, quarantine
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
@@ -26,11 +28,7 @@ class Means:
         self.fails_for: dict[str, Exception] = {}
         self.batches: list[int] = []
 
-    def read(self, source, /):
-        return read_for_model(source)
-
-    def prepare(self, radiograph, /):
-        return radiograph.pixels[None, :16, :16].copy()
+    specs = (InputSpec(16, "stretch"),)
 
     def predict_prepared(self, films, inputs):
         self.batches.append(len(films))
@@ -167,3 +165,60 @@ def test_a_lease_that_was_lost_stores_nothing_twice(ledger_url, films, clock):
 
         assert _run(ledger, Slow(), WorkerOptions("slow", lease_seconds=10)) == 0
         assert counts.count(ledger).n_results == 1
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("fault", REASONS)
+def test_a_film_that_costs_its_reader_costs_no_other(
+    ledger,
+    model,
+    films,
+    tmp_path,
+    fault,
+    planted,  # noqa: F811
+):
+    uid = plant(films[0], tmp_path / "planted.dcm", fault)
+    paths = [tmp_path / "planted.dcm", *films]
+    described = [intake.describe(path, name=path.name, source="test") for path in paths]
+    arrivals.enqueue_many(ledger, described)
+    states = {}
+
+    def look():
+        states[counts.count(ledger).n_results] = jobs.film(ledger, uid).state
+
+    limits = LIMITS.get(fault, DEFAULT_LIMITS)
+    run_worker(
+        ledger,
+        model,
+        WorkerOptions("w", batch_size=2, limits=limits),
+        should_stop=lambda: False,
+        when_idle=lambda: False,
+        after_batch=look,
+    )
+    assert [(e.sop_uid, e.reason) for e in quarantine.entries(ledger)] == [(uid, REASONS[fault])]
+    numbers = counts.count(ledger)
+    assert (numbers.n_results, numbers.films["scheduled"]) == (4, 0)
+    assert jobs.film(ledger, uid).attempts == 1
+    if fault == "HANG":  # the others passed it
+        assert states[4] in ("in_progress", "quarantined")
+
+
+def test_a_worker_that_is_stuck_says_so_by_silence(ledger, model, uids):
+    """A film at a time: progress is told when films are read, and when there is nothing to do."""
+    told = []
+
+    class Watched(Means):
+        def predict_prepared(self, films, inputs):
+            told.append("predicting")
+            return super().predict_prepared(films, inputs)
+
+    run_worker(
+        ledger,
+        Watched(),
+        WorkerOptions("w", batch_size=4),
+        should_stop=lambda: False,
+        when_idle=lambda: False,
+        on_progress=lambda: told.append("progress"),
+    )
+    at = told.index("predicting")
+    assert told[at - 1] == told[-1] == "progress"

@@ -1,0 +1,90 @@
+"""Film readers: the reader processes that the threads of a process share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import BoundedSemaphore, Lock
+from types import TracebackType
+
+from monai_cxr.reading.film_input import RefusedFilm
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
+from monai_cxr.reading.reader_process import ReaderProcess
+from monai_cxr.reading.readings import Answer, Reading
+
+_SHARED = 2
+
+
+class FilmReaders:
+    """Reader processes, started as they are needed; a context manager.
+
+    Args:
+        n: How many at most; who asks for more waits.
+        limits: What one film may cost.
+    """
+
+    def __init__(self, n: int, limits: ReaderLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._room = BoundedSemaphore(n)
+        self._all: list[ReaderProcess] = []
+        self._idle: list[ReaderProcess] = []
+        self._lock = Lock()
+        self._closed = False
+
+    def read(self, reading: Reading[Answer], source: Path | bytes) -> Answer | RefusedFilm:
+        """Read one film in a process of its own; whatever it does there costs that film alone.
+
+        Args:
+            reading: What is asked for.
+            source: Path of a file, or its bytes.
+
+        Returns:
+            The answer; or why there is none, with the reason code of an
+            :class:`monai_cxr.errors.InputError` or of :mod:`monai_cxr.reading.reader_limits`.
+        """
+        with self._room, self._borrowed() as reader:
+            return reader.read(reading, source)
+
+    def close(self) -> None:
+        """End the processes, and the reads that are under way."""
+        with self._lock:
+            self._closed = True
+            for reader in self._all:
+                reader.close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[ReaderProcess]:
+        with self._lock:
+            if self._idle:
+                reader = self._idle.pop()
+            else:
+                reader = ReaderProcess(self._limits)
+                self._all.append(reader)
+                if self._closed:
+                    reader.close()
+        try:
+            yield reader
+        finally:
+            with self._lock:
+                self._idle.append(reader)
+
+    def __enter__(self) -> FilmReaders:
+        """Nothing is started yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the processes."""
+        self.close()
+
+
+@cache
+def shared_readers() -> FilmReaders:
+    """The readers of a process that reads a film now and then, such as a viewer."""
+    return FilmReaders(_SHARED)
