@@ -20,6 +20,7 @@ from monai_cxr.cli import (
     experiment,
     explain,
     index,
+    labels,
     predict,
     screen,
     speed,
@@ -47,6 +48,7 @@ app = typer.Typer(
     "Research use only, not a medical device.",
 )
 index.register(app)
+labels.register(app)
 data.register(app)
 train.register(app)
 predict.register(app)

@@ -1,0 +1,133 @@
+"""Reports: labels from-reports, labels from-csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.data import OutTable
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+
+IdOption = Annotated[
+    str, typer.Option("--id", metavar="COLUMN", help="Column that names the report.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    app.command("from-reports")(from_reports)
+    app.command("from-csv")(from_csv)
+
+
+def from_reports(
+    reports: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REPORTS",
+            help="CSV or parquet with a column of text; a folder of text files, Open-i XML, HL7 v2 "
+            "messages or DICOM SR; or one such file.",
+        ),
+    ],
+    out: OutTable,
+    language: Annotated[str, typer.Option(help="en, es or de.")] = "en",
+    lexicon: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A lexicon of your own (TOML), instead of --language."),
+    ] = None,
+    text: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column of a table that holds the report.")
+    ] = "",
+    id_column: IdOption = "",
+    duplicates: Annotated[
+        str, typer.Option(help="An id that occurs twice: refuse, first, last, or join.")
+    ] = "refuse",
+    json: JsonOption = False,
+) -> None:
+    """Label reports by what they say: present 1, absent 0, uncertain -1, empty where not mentioned.
+
+    Beside the table lies a file of the same name ending in .jsonl: the sentence, the place in it
+    and the rule that decided each label. It quotes the reports; keep it where they are kept.
+
+    Example: monai-cxr labels from-reports reports.csv --out labels.csv
+    """
+    from monai_cxr.labels.lexicon import read_lexicon
+    from monai_cxr.labels.report_labels import label_reports
+    from monai_cxr.labels.report_sources import read_reports
+    from monai_cxr.tables import write_table
+
+    words = read_lexicon(lexicon or language)
+    evidence = out.with_suffix(".jsonl")
+    with progress("reports") as report:
+        made = label_reports(
+            read_reports(reports, text=text, id_column=id_column),
+            words,
+            evidence=evidence,
+            duplicates=duplicates,
+            progress=report,
+        )
+    write_table(made.table, out)
+    if json:
+        emit(
+            {
+                "reports": len(made.table),
+                "language": words.language,
+                "counts": made.counts,
+                "problems": made.problems,
+                "out": out,
+                "evidence": evidence,
+            }
+        )
+        return
+    order = ("present", "absent", "uncertain", "not mentioned")
+    show(
+        f"{len(made.table)} reports",
+        ("finding", *order),
+        [
+            (name, *(str(states.get(state, 0)) for state in order))
+            for name, states in made.counts.items()
+        ],
+    )
+    for problem, count in made.problems.items():
+        note(f"{count} reports: {_PROBLEMS.get(problem, problem)}")
+    say(f"Labels: {out}. What decided each of them: {evidence}")
+
+
+def from_csv(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Labels that CheXbert, the CheXpert labeller or a model wrote."
+        ),
+    ],
+    out: OutTable,
+    id_column: IdOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Take labels that another labeller wrote: CheXpert's columns and states, or words.
+
+    Example: monai-cxr labels from-csv chexbert.csv --out labels.csv
+    """
+    from monai_cxr.labels.foreign_labels import read_foreign_labels
+    from monai_cxr.tables import write_table
+
+    made = read_foreign_labels(source, id_column=id_column)
+    write_table(made.table, out)
+    if json:
+        emit({"reports": len(made.table), "used": made.used, "ignored": made.ignored, "out": out})
+        return
+    show("Columns", ("column", "taken as"), list(made.used.items()))
+    if made.ignored:
+        note(f"Left out: {', '.join(made.ignored)}")
+    say(f"{len(made.table)} reports: {out}")
+
+
+_PROBLEMS = {
+    "empty": "no text; their rows are empty",
+    "other_language": "seem to be in another language and were not read; name it with --language",
+    "too_long": "longer than any report; only their beginning was read",
+    "too_large": "files too large to be reports",
+    "damaged": "files that cannot be parsed",
+    "not_text": "files that are not text",
+}

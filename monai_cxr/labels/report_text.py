@@ -1,0 +1,268 @@
+"""Report text: sections, sentences, and what each sentence says of each finding.
+
+The method is NegEx's and ConText's (Chapman 2001, Harkema 2009): cues before or after a mention
+decide it, as far as their reach goes. The impression stands above the findings; what was asked,
+known before or done is no finding; a statement that all is well yields to any mention by name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from monai_cxr.labels.lexicon import Concept, Lexicon
+
+PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
+"""States of a finding, as CheXpert writes them; one that is not mentioned has none."""
+
+MAX_CHARACTERS = 200_000
+"""Longest text that is read as one report; a radiology report has some thousand characters."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!])\s+(?=\S)|\n\s*\n|(?<=\S)\s*\n(?=\s*(?:[-*•]|\d+[.)]))|;\s")
+_ABBREVIATIONS = re.compile(r"\b(?:dr|mr|mrs|ms|vs|approx|st|cm|mm|p\.o|i\.e|e\.g)\.$", re.I)
+_REACH = {"history": 30, "absent_after": 60, "uncertain_after": 60, "alternative": 50}
+_FAR = 120
+"""Characters that a cue reaches without a stop; about twenty words, fewer for some."""
+
+_JOINED = re.compile(r"[,;]|\band\b|\bwith\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where and why a finding got its state.
+
+    Attributes:
+        finding: Name of the finding.
+        state: :data:`PRESENT`, :data:`ABSENT` or :data:`UNCERTAIN`.
+        section: ``"impression"``, ``"findings"`` or ``""`` where the report has no headings.
+        sentence: The sentence, as it was written.
+        span: Start and end of the mention within the sentence, in characters.
+        rule: What decided: ``"mention"``, a cue's kind and text, a parent, or a normal statement.
+        rank: 2 in the impression, 1 elsewhere, 0 for statements that all is well.
+    """
+
+    finding: str
+    state: int
+    section: str
+    sentence: str
+    span: tuple[int, int]
+    rule: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledReport:
+    """States of a report.
+
+    Attributes:
+        states: State by finding; what is not mentioned is left out.
+        evidence: What decided each of them, one a finding.
+    """
+
+    states: Mapping[str, int]
+    evidence: tuple[Evidence, ...]
+
+
+def label_report(text: str, lexicon: Lexicon) -> LabelledReport:
+    """Read one report.
+
+    Args:
+        text: The report, with or without headings; characters beyond :data:`MAX_CHARACTERS` are
+            not read.
+        lexicon: Words of the report's language.
+
+    Returns:
+        The states of the findings that the report mentions, each with the sentence that decided.
+    """
+    best: dict[str, Evidence] = {}
+    for section, sentence in _sentences(text[:MAX_CHARACTERS], lexicon):
+        for found in _statements(sentence, section, lexicon):
+            known = best.get(found.finding)
+            if known is None or _weight(found) > _weight(known):
+                best[found.finding] = found
+    order = {concept.name: place for place, concept in enumerate(lexicon.concepts)}
+    evidence = tuple(sorted(best.values(), key=lambda one: order.get(one.finding, len(order))))
+    return LabelledReport({one.finding: one.state for one in evidence}, evidence)
+
+
+def _weight(evidence: Evidence) -> tuple[int, int]:
+    """Impression before findings before general statements; there, present before the others."""
+    return evidence.rank, {PRESENT: 2, UNCERTAIN: 1, ABSENT: 0}[evidence.state]
+
+
+def _sentences(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
+    """(section, sentence) of what says something of the film."""
+    for section, body in _sections(text, lexicon):
+        if section == "other":
+            continue
+        start = 0
+        for end in _SENTENCE_END.finditer(body):
+            if _ABBREVIATIONS.search(body, start, end.start()):
+                continue
+            yield section, body[start : end.start()].strip()
+            start = end.end()
+        yield section, body[start:].strip()
+
+
+def _sections(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
+    """Split at headings: a known heading at the start of a line or sentence, before a colon."""
+    marks: list[tuple[int, int, str]] = []
+    bare = _bare(text)
+    for role, pattern in lexicon.sections.items():
+        for match in pattern.finditer(bare):
+            before = text[: match.start()].rstrip(" \t*#_")
+            starts_line = not before or before[-1] in "\n\r.:"
+            after = re.match(r"[ \t*_]*:|[ \t*_]*\n", text[match.end() : match.end() + 8])
+            if starts_line and after and (":" in after[0] or match[0].isupper()):
+                marks.append((match.start(), match.end() + after.end(), role))
+    marks.sort()
+    if not marks:
+        yield "", text
+        return
+    if text[: marks[0][0]].strip():
+        yield "", text[: marks[0][0]]
+    for index, (start, end, role) in enumerate(marks):
+        following = marks[index + 1][0] if index + 1 < len(marks) else len(text)
+        if start <= following:
+            yield role, text[end:following]
+
+
+def _statements(sentence: str, section: str, lexicon: Lexicon) -> Iterator[Evidence]:
+    """What one sentence says, finding by finding."""
+    if not sentence:
+        return
+    rank = 2 if section == "impression" else 1
+    written, sentence = sentence, _bare(sentence)
+    cues = _Cues(sentence, lexicon)
+    for concept in lexicon.concepts:
+        for start, end, is_possible in _mentions(sentence, concept):
+            state, rule = cues.judge(start, end)
+            if state is None:
+                continue
+            if is_possible and state == PRESENT:
+                state, rule = UNCERTAIN, "possible meaning"
+            if not concept.children:
+                yield Evidence(concept.name, state, section, written, (start, end), rule, rank)
+            elif state == ABSENT:
+                for child in concept.children:
+                    by = f"{concept.name} {rule}"
+                    yield Evidence(child, state, section, written, (start, end), by, 0)
+    for statement in lexicon.normal:
+        match = statement.pattern.search(sentence)
+        if match is None or cues.is_negated_or_doubted(match.start()):
+            continue
+        for finding in statement.absent:
+            yield Evidence(finding, ABSENT, section, written, match.span(), "normal statement", 0)
+
+
+def _bare(text: str) -> str:
+    """Letters without accents, one for one, so that places in the text stay."""
+    if text.isascii():
+        return text
+    return "".join(unicodedata.normalize("NFD", letter)[0] for letter in text)
+
+
+def _mentions(sentence: str, concept: Concept) -> Iterator[tuple[int, int, bool]]:
+    """Start and end of each mention, and whether it only may mean the finding."""
+    excluded = (
+        [match.span() for match in concept.excluded.finditer(sentence)] if concept.excluded else []
+    )
+    for pattern in (concept.terms, concept.possible):
+        for match in pattern.finditer(sentence) if pattern is not None else ():
+            start, end = match.span()
+            if not any(low <= start and end <= high for low, high in excluded):
+                yield start, end, pattern is concept.possible
+
+
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    kind: str
+    start: int
+    end: int
+    text: str
+
+
+class _Cues:
+    """The cues of one sentence, and what they say of a mention in it."""
+
+    def __init__(self, sentence: str, lexicon: Lexicon) -> None:
+        found = {
+            kind: [
+                _Cue(kind, match.start(), match.end(), " ".join(match[0].split()).casefold())
+                for match in pattern.finditer(sentence)
+            ]
+            for kind, pattern in lexicon.cues.items()
+        }
+        harmless = found["not_negation"]
+        self._before = {
+            kind: [
+                cue
+                for cue in found[kind]
+                if not any(one.start <= cue.start < one.end for one in harmless)
+            ]
+            for kind in ("absent_before", "uncertain_before", "history", "alternative")
+        }
+        self._sentence = sentence
+        self._after = {kind: found[kind] for kind in ("absent_after", "uncertain_after")}
+        self._stops = found["stop"]
+
+    def judge(self, start: int, end: int) -> tuple[int | None, str]:
+        """State of a mention and the rule; None as state where it is history."""
+        negating = self._nearest("absent_before", start, end) or self._following(
+            "absent_after", start, end
+        )
+        doubting = (
+            self._following("uncertain_after", start, end)
+            or self._nearest("uncertain_before", start, end)
+            or self._alternative(start, end)
+        )
+        if self._nearest("history", start, end) is not None and negating is None:
+            return None, "history"
+        if doubting is not None and (negating is None or _covers(doubting, negating)):
+            return UNCERTAIN, f"{doubting.kind} '{doubting.text}'"
+        if negating is not None:
+            return ABSENT, f"{negating.kind} '{negating.text}'"
+        return PRESENT, "mention"
+
+    def is_negated_or_doubted(self, start: int) -> bool:
+        """Whether a general statement that starts here is taken back by a cue before it."""
+        return any(
+            self._nearest(kind, start, start) is not None
+            for kind in ("absent_before", "uncertain_before")
+        )
+
+    def _nearest(self, kind: str, start: int, end: int) -> _Cue | None:
+        """The last cue of a kind before (or within) a mention whose reach holds it."""
+        for cue in reversed(self._before[kind]):
+            inside = start <= cue.start and cue.end <= end and cue.start > start
+            ahead = cue.end <= start and start - cue.end <= _REACH.get(kind, _FAR)
+            if inside or (ahead and not self._is_stopped(cue.end, start)):
+                return cue
+        return None
+
+    def _following(self, kind: str, start: int, end: int) -> _Cue | None:
+        for cue in self._after[kind]:
+            inside = start < cue.start and cue.end <= end
+            behind = cue.start >= end and cue.start - end <= _REACH[kind]
+            if inside or (behind and not self._is_stopped(end, cue.start)):
+                return cue
+        return None
+
+    def _alternative(self, start: int, end: int) -> _Cue | None:
+        """A "versus" beside the mention, with nothing joined on in between."""
+        for cue in self._before["alternative"]:
+            low, high = (end, cue.start) if cue.start >= end else (cue.end, start)
+            is_near = high - low <= _REACH["alternative"]
+            if is_near and not _JOINED.search(self._sentence, low, high):
+                return cue
+        return None
+
+    def _is_stopped(self, low: int, high: int) -> bool:
+        return any(low <= stop.start and stop.end <= high + 1 for stop in self._stops)
+
+
+def _covers(doubting: _Cue, negating: _Cue) -> bool:
+    """Whether the words of doubt hold the words of negation: "cannot be excluded"."""
+    return doubting.start <= negating.start and negating.end <= doubting.end
