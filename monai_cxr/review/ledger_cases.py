@@ -113,7 +113,8 @@ class LedgerCases:
             return False
         with answering():
             entries = quarantine.entries(self._ledger, limit=_MOST_ENTRIES)
-            ids = [entry.id for entry in entries if entry.study_uid == study_uid]
+            of_study = [entry for entry in entries if entry.study_uid == study_uid]
+            ids = [entry.id for entry in of_study if entry.film_id is not None]
             return quarantine.release(self._ledger, ids, actor=actor) > 0
 
     def queue(self) -> Sequence[QueueLine]:

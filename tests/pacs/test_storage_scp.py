@@ -27,7 +27,7 @@ from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.storage_scp import StorageScp
-from monai_cxr.screening.ledger import jobs, quarantine
+from monai_cxr.screening.ledger import counts, jobs, quarantine
 from monai_cxr.screening.network.dicom_network import AllowedSender
 from monai_cxr.screening.settings.listener import ListenerSettings
 
@@ -144,9 +144,10 @@ class TestBadInput:
     def test_an_sr_of_somebody_else(self, taken):
         data = pydicom.data.get_testdata_file("reportsi.dcm")
         with taken.listener() as scp:
-            assert send(scp.port, Path(data).read_bytes()) == 0x0122
-        (entry,) = quarantine.entries(taken.ledger)
-        assert entry.reason == "sop_class"
+            assert send(scp.port, Path(data).read_bytes()) == 0x0000
+        assert quarantine.entries(taken.ledger) == []
+        assert list(taken.spool.files()) == []
+        assert counts.count(taken.ledger).arrivals == {"ignored": 1}
 
     def test_our_own_sr_comes_back(self, taken):
         film = film_bytes(1)

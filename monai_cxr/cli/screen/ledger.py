@@ -137,10 +137,11 @@ def quarantine(
     """
     import getpass
 
+    from monai_cxr.screening.arriving.release import release as release_entries
     from monai_cxr.screening.ledger import quarantine as entries
 
     with _ledger(settings, ledger) as opened:
-        n_released = entries.release(opened, release or (), actor=getpass.getuser())
+        n_released = release_entries(opened, release or (), actor=getpass.getuser())
         n_dismissed = entries.dismiss(opened, dismiss or (), actor=getpass.getuser())
         found = entries.entries(opened, reason=reason, limit=limit)
     if json:

@@ -16,6 +16,8 @@ SOURCE = "archive"
 """Name of the door that an archive's files come through."""
 
 _CHUNK = 64
+_JUDGEMENT = arrivals.Judgement(intake.same_pixels, is_sound=intake.is_sound)
+"""Of two files of one archive, none is the correction of the other."""
 
 
 def enqueue_listed(source: Path, ledger: Ledger, out: Path) -> Iterator[int]:
@@ -42,8 +44,8 @@ def _enqueue(ledger: Ledger, files: list[ArchiveFile]) -> None:
         try:
             waiting.append(intake.describe(file.path, name=file.name, source=SOURCE))
         except InputError as error:
-            arrivals.enqueue_many(ledger, waiting, same_pixels=intake.same_pixels)
+            arrivals.enqueue_many(ledger, waiting, judgement=_JUDGEMENT)
             waiting.clear()
             quarantine.refuse(ledger, str(file.path), error.reason, str(error), source=SOURCE)
     if waiting:
-        arrivals.enqueue_many(ledger, waiting, same_pixels=intake.same_pixels)
+        arrivals.enqueue_many(ledger, waiting, judgement=_JUDGEMENT)

@@ -112,6 +112,7 @@ def _row(
     if film is None:
         return row
     row |= {
+        "path": film.films_path or arrival.path,
         "patient_id": film.films_patient_id,
         "study_uid": film.films_study_uid,
         "series_uid": film.films_series_uid,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from pydicom import Dataset
 
 from monai_cxr.dicom.header import elements, parsing
 from monai_cxr.dicom.header.attributes import header_facts
@@ -19,10 +22,24 @@ from monai_cxr.reading.plain_images import is_nifti, is_plain_image
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, arrivals, outbox, quarantine
 from monai_cxr.screening.ledger.records import ReceivedFilm
+from monai_cxr.screening.logs import uid_hash
 
 REFUSED, IGNORED = "refused", arrivals.IGNORED
 OWN_RESULT_REASON = "own_result"
 _HEADER_BYTES = 256 * 2**10
+_log = logging.getLogger(__name__)
+
+THAT_MATTER = (
+    *("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("PatientAge", "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber"),
+    *("ReferringPhysicianName", "SeriesInstanceUID", "SOPClassUID", "Modality", "ViewPosition"),
+    *("ViewCodeSequence", "BodyPartExamined", "AnatomicRegionSequence", "ImageType"),
+    *("PatientOrientation", "Laterality", "ImageLaterality", "PresentationIntentType"),
+    *("PresentationLUTShape", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"),
+    *("PixelSpacing", "ImagerPixelSpacing", "BurnedInAnnotation"),
+)
+"""Attributes that a report repeats, or that decide whether and how a film is read. Another
+institution's name or a route through another archive makes no correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +47,9 @@ class Receipt:
     """What became of a received file.
 
     Attributes:
-        outcome: ``"new"``, ``"duplicate"``, ``"conflict"`` (quarantined), ``"refused"``
-            (quarantined) or ``"ignored"`` (one of our own results came back).
+        outcome: ``"new"``, ``"duplicate"``, ``"corrected"`` or ``"replaced"`` (it took the place of
+            the film that was here), ``"conflict"`` (quarantined), ``"refused"`` (quarantined) or
+            ``"ignored"`` (one of our own results came back).
         reason: Reason code of the last three, else ``""``.
         sop_uid: ``""`` when unreadable.
     """
@@ -43,7 +61,7 @@ class Receipt:
     @property
     def is_accepted(self) -> bool:
         """Whether the film is in the queue or was before."""
-        return self.outcome in (arrivals.NEW, arrivals.DUPLICATE)
+        return self.outcome in (arrivals.NEW, arrivals.DUPLICATE, *arrivals.TAKES_PLACE)
 
 
 def receive(
@@ -102,12 +120,24 @@ def receive(
     outcome = arrivals.enqueue(
         ledger,
         replace(film, path=str(path), source=source, calling_ae=calling_ae, priority=priority),
-        same_pixels=same_pixels,
+        judgement=JUDGEMENT,
     )
-    if outcome == arrivals.DUPLICATE and str(path) not in arrivals.kept_paths(ledger, [str(path)]):
-        spool.discard(path)
+    discard_superseded(ledger, spool, film.key.sop_uid, outcome, path)
     reason = arrivals.SAME_UID_REASON if outcome == arrivals.CONFLICT else ""
     return Receipt(outcome, reason, film.key.sop_uid)
+
+
+def discard_superseded(
+    ledger: Ledger, spool: Spool, sop_uid: str, outcome: str, newcomer: Path
+) -> None:
+    """Delete what nothing refers to any more: a duplicate, or the film whose place was taken."""
+    offered = {str(newcomer)} if outcome == arrivals.DUPLICATE else set[str]()
+    if outcome in arrivals.TAKES_PLACE:
+        offered = arrivals.paths_of(ledger, sop_uid)
+        extra = {"outcome": outcome, "uid_hash": uid_hash(sop_uid)}
+        _log.warning("a film took the place of the one that was here", extra=extra)
+    for path in offered - arrivals.kept_paths(ledger, offered):
+        spool.discard(Path(path))
 
 
 def recover(ledger: Ledger, spool: Spool) -> int:
@@ -169,6 +199,46 @@ def same_pixels(kept: str, offered: str) -> bool:
     except InputError:
         return False
     return cells[0].shape == cells[1].shape and bool((cells[0] == cells[1]).all())
+
+
+def is_sound(path: str) -> bool:
+    """Whether the pixels of a DICOM file can be decoded."""
+    try:
+        dicom = open_dicom(read_bytes(Path(path))[0])
+        decoding.decode(dicom.parsed, dicom.facts, frame=0)
+    except InputError:
+        return False
+    return True
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether a file with uncompressed pixels holds fewer than its header says."""
+    try:
+        dicom = open_dicom(data)
+        if not dicom.parsed.is_encapsulated:
+            decoding.decode(dicom.parsed, dicom.facts, frame=0)
+    except InputError as error:
+        return error.reason == "damaged_pixels"
+    return False
+
+
+def header_changes(kept: str, offered: str) -> list[str]:
+    """Keywords in :data:`THAT_MATTER` of which two DICOM files say something else."""
+    try:
+        with quiet():
+            first, second = (parsing.parse(read_bytes(Path(p))[0]).dataset for p in (kept, offered))
+            return [name for name in THAT_MATTER if _said(first, name) != _said(second, name)]
+    except InputError:
+        return []
+
+
+JUDGEMENT = arrivals.Judgement(same_pixels, header_changes, is_sound)
+"""How a film is judged that was sent again."""
+
+
+def _said(dataset: Dataset, keyword: str) -> object:
+    coded = [elements.text(item, "CodeValue") for item in elements.items(dataset, keyword)]
+    return coded or elements.texts(dataset, keyword)
 
 
 def _beginning(path: Path) -> tuple[bytes, bool]:

@@ -27,7 +27,7 @@ from monai_cxr.picture.quiet import quiet
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_commitment import CommitmentReporter
-from monai_cxr.screening.ledger import Ledger, quarantine
+from monai_cxr.screening.ledger import Ledger, arrivals, quarantine
 from monai_cxr.screening.network.dicom_network import (
     AllowedSender,
     application,
@@ -39,19 +39,24 @@ from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
 
 SOURCE = "c-store"
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3
-MISMATCH, CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED = 0xA900, 0xC000, 0x0122
+MISMATCH, CANNOT_UNDERSTAND = 0xA900, 0xC000
 PROCESSING_FAILURE = 0xC211
 _NO_SUCH_ACTION = 0x0123  # PS3.7 C.5
 
-RESULT_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.88.11",  # Basic Text SR
-    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
-    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
-    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
-    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+COMPANION_CLASSES = (
+    *(f"1.2.840.10008.5.1.4.1.1.88.{n}" for n in (11, 22, 33, 34, 35, 40, 50, 59, 65, 67, 71)),
+    *(f"1.2.840.10008.5.1.4.1.1.11.{n}" for n in range(1, 12)),
+    *(f"1.2.840.10008.5.1.4.1.1.104.{n}" for n in (1, 2)),
+    *(f"1.2.840.10008.5.1.4.1.1.7.{n}" for n in range(1, 5)),
+    *("1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5"),
+    *("1.2.840.10008.5.1.4.1.1.77.1.1", "1.2.840.10008.5.1.4.1.1.77.1.4"),
 )
-"""Negotiated so that a PACS that forwards whole studies can hand over our own results, which are
-dropped; those of others are refused one by one."""
+"""What travels in a study beside its radiographs (PS3.4 B.5): structured reports with dose reports
+and key objects, presentation states, encapsulated PDF and CDA, multi-frame captures, raw data,
+segmentations, photographs. They are accepted and dropped, our own results among them: most senders
+end a whole study at the first refusal."""
+
+COMPANION_REASON = "not_a_radiograph"
 
 INTAKE_AT_ONCE = 4
 """Objects taken in at a time; the other senders wait, instead of failing to get the ledger."""
@@ -121,7 +126,7 @@ class StorageScp:
         entity = application(settings.ae_title, settings.timeout_seconds)
         entity.require_called_aet = True
         entity.maximum_associations = settings.max_associations
-        for uid in (*sorted(RADIOGRAPH_CLASSES), *RESULT_CLASSES):
+        for uid in sorted({*RADIOGRAPH_CLASSES, *COMPANION_CLASSES}):
             entity.add_supported_context(uid, list(AllTransferSyntaxes))
         entity.add_supported_context(_VERIFICATION)
         entity.add_supported_context(_COMMITMENT)
@@ -224,7 +229,7 @@ class StorageScp:
         return CANNOT_UNDERSTAND if receipt.outcome == intake.REFUSED else SUCCESS
 
     def _refusal(self, event: Any, data: bytes, calling_ae: str) -> int | None:
-        """Status for what is plainly no film; None where intake decides."""
+        """Status for what is plainly no film, dropped or refused; None where intake decides."""
         try:
             dicom = open_dicom(data)
         except UnreadableImage:
@@ -236,21 +241,26 @@ class StorageScp:
             return None
         announced = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
         if (facts.key.sop_uid, facts.sop_class_uid) != announced:
-            status, reason = MISMATCH, "mismatch"
-        elif not is_radiograph_class(facts.sop_class_uid) and not is_ours:
-            status, reason = CLASS_NOT_SUPPORTED, "sop_class"
-        else:
+            quarantine.refuse(
+                self.ledger,
+                "",
+                "mismatch",
+                "The data set is not the object that the message announced. Send it again.",
+                source=SOURCE,
+                calling_ae=calling_ae,
+                sop_uid=facts.key.sop_uid[:64],
+            )
+            return MISMATCH
+        if is_radiograph_class(facts.sop_class_uid) or is_ours:
             return None
-        quarantine.refuse(
+        arrivals.ignore(
             self.ledger,
-            "",
-            reason,
-            _REFUSALS[reason],
+            facts.key.sop_uid[:64],
+            COMPANION_REASON,
             source=SOURCE,
             calling_ae=calling_ae,
-            sop_uid=facts.key.sop_uid[:64],
         )
-        return status
+        return SUCCESS
 
     def _commit(self, event: Any) -> tuple[int, None]:
         """Answer a Storage Commitment request; the report follows on a connection of ours."""
@@ -259,9 +269,3 @@ class StorageScp:
             return _NO_SUCH_ACTION, None
         with quiet():
             return self._reporter.take(event.action_information, sender), None
-
-
-_REFUSALS = {
-    "mismatch": "The data set is not the object that the message announced. Send it again.",
-    "sop_class": "The SOP Class is not that of a radiograph; nothing was kept.",
-}

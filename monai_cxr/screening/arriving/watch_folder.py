@@ -32,7 +32,8 @@ class WatchFolder:
     Attributes:
         folder: Searched with its subfolders.
         settle_seconds: A file is taken when size, time and inode stayed the same for so long.
-        delete: Whether a file is deleted when it is durable in the spool.
+        delete: Whether a file is deleted when it is durable in the spool; one that is refused or
+            cut short stays.
         priority: Priority class.
         clock: Monotonic seconds.
     """
@@ -44,6 +45,12 @@ class WatchFolder:
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, tuple[_State, float]] = field(default_factory=dict, init=False, repr=False)
     _taken: dict[str, _State] = field(default_factory=dict, init=False, repr=False)
+    _unreadable: set[str] = field(default_factory=set, init=False, repr=False)
+    _is_absent: bool = field(default=False, init=False, repr=False)
+
+    def unfit(self) -> list[str]:
+        """Why no film can come through this folder now; empty when it is well."""
+        return ["the watch folder is absent"] if self._is_absent else []
 
     def scan(self, ledger: Ledger, spool: Spool) -> int:
         """Look once; gives how many files were taken.
@@ -52,6 +59,11 @@ class WatchFolder:
             SpoolFull: If the disk is below its low-water mark; the files stay where they are.
         """
         now, n_taken = self.clock(), 0
+        was_absent, self._is_absent = self._is_absent, not self.folder.is_dir()
+        if self._is_absent:  # a share that is not mounted holds no file, and none was deleted
+            if not was_absent:
+                _log.error("the watch folder is absent; it is looked for again and again")
+            return 0
         present: set[str] = set()
         for path in self._files():
             name = str(path)
@@ -83,19 +95,28 @@ class WatchFolder:
             stop.wait(pause)
 
     def _files(self) -> Iterator[Path]:
+        root = self.folder.resolve()
         for folder, subfolders, names in os.walk(self.folder):
             subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
             for name in sorted(names):
-                if name[0] != "." and not name.lower().endswith(_TEMPORARY):
-                    yield Path(folder, name)
+                if name[0] == "." or name.lower().endswith(_TEMPORARY):
+                    continue
+                path = Path(folder, name)
+                if path.is_symlink() and not path.resolve().is_relative_to(root):
+                    continue  # who may write here must not choose what else is read
+                yield path
 
     def _take(self, path: Path, state: _State, ledger: Ledger, spool: Spool) -> bool:
         try:
             data, _ = read_bytes(path)
         except UnreadableImage as error:
-            _log.warning("file not taken", extra={"reason": error.reason})
-            self._taken[str(path)] = state
+            if str(path) not in self._unreadable:
+                _log.warning("file not taken", extra={"reason": error.reason})
+                self._unreadable.add(str(path))
+            # Shares set permissions after the upload, which changes neither time nor size.
+            self._seen[str(path)] = (state, self.clock())
             return False
+        self._unreadable.discard(str(path))
         if _state(path) != state:  # written to while it was read: it is not ready
             self._seen.pop(str(path), None)
             return False
@@ -109,7 +130,7 @@ class WatchFolder:
             },
         )
         self._taken[str(path)] = state
-        if self.delete:
+        if self.delete and receipt.is_accepted and not intake.is_cut(data):
             path.unlink(missing_ok=True)
         return True
 

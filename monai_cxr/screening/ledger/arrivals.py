@@ -1,52 +1,105 @@
-"""Arrivals: a film is enqueued once; the same UID with other pixels goes to quarantine."""
+"""Arrivals: a film is enqueued once; what comes again under its UID is judged.
+
+The same pixels with the same header are a duplicate; with another header a correction, which takes
+the film's place. Other pixels take the place of a film that was refused or is damaged, and go to
+quarantine where the film is sound.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from monai_cxr.screening.ledger import audit, quarantine, studies
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import PRIORITY_DELAY_SECONDS, ReceivedFilm
-from monai_cxr.screening.ledger.schema import SCHEDULED, arrivals, films
+from monai_cxr.screening.ledger.schema import (
+    COMPLETED,
+    DELIVERED,
+    QUARANTINED,
+    SCHEDULED,
+    arrivals,
+    films,
+    outbox,
+    results,
+)
 from monai_cxr.screening.ledger.schema import quarantine as quarantined
 
 NEW, DUPLICATE, CONFLICT, IGNORED = "new", "duplicate", "conflict", "ignored"
+CORRECTED, REPLACED = "corrected", "replaced"
+TAKES_PLACE = frozenset({CORRECTED, REPLACED})
+"""Outcomes after which the newcomer is the film, and is read and reported anew."""
 SAME_UID_REASON = "same_uid_other_pixels"
 
 SamePixels = Callable[[str, str], bool]
 """(path kept, path offered) -> whether both show the same pixels."""
 
+Changes = Callable[[str, str], Sequence[str]]
+"""(path kept, path offered) -> keywords of the header that differ and matter."""
 
-def enqueue(ledger: Ledger, film: ReceivedFilm, *, same_pixels: SamePixels | None = None) -> str:
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How a film is judged that comes again under a UID that is known.
+
+    Attributes:
+        same_pixels: Asked when the hashes are absent or differ, for example because the film came
+            in another transfer syntax. Default: other hash, other pixels.
+        changes: Asked of films with the same pixels. Default: no header is looked at.
+        is_sound: Whether the file at a path can be decoded. Default: it can.
+        prefers_newcomer: Whether a person has decided for the newcomer.
+    """
+
+    same_pixels: SamePixels | None = None
+    changes: Changes | None = None
+    is_sound: Callable[[str], bool] | None = None
+    prefers_newcomer: bool = False
+
+
+def enqueue(
+    ledger: Ledger,
+    film: ReceivedFilm,
+    *,
+    same_pixels: SamePixels | None = None,
+    judgement: Judgement | None = None,
+) -> str:
     """Enqueue one film; see :func:`enqueue_many`."""
-    return enqueue_many(ledger, [film], same_pixels=same_pixels)[0]
+    return enqueue_many(ledger, [film], same_pixels=same_pixels, judgement=judgement)[0]
 
 
 def enqueue_many(
-    ledger: Ledger, received: Sequence[ReceivedFilm], *, same_pixels: SamePixels | None = None
+    ledger: Ledger,
+    received: Sequence[ReceivedFilm],
+    *,
+    same_pixels: SamePixels | None = None,
+    judgement: Judgement | None = None,
 ) -> list[str]:
     """Enqueue films in one transaction; when it returns, they are durable.
 
     Args:
         ledger: The ledger.
         received: Films that lie durably at their paths.
-        same_pixels: Asked when a UID is known and the hashes are absent or differ, for example
-            because the film came in another transfer syntax. Default: other hash, other pixels.
+        same_pixels: Short for a judgement of pixels alone.
+        judgement: How a film is judged whose UID is known.
 
     Returns:
-        For each film ``"new"``; ``"duplicate"`` when its UID is known with the same pixels; or
-        ``"conflict"`` when it is known with other pixels: the newcomer is then in quarantine.
+        For each film ``"new"``; ``"duplicate"`` when its UID is known with the same pixels;
+        ``"corrected"`` when these have another header, and ``"replaced"`` when the film that was
+        here was refused or is damaged: the newcomer is then the film; or ``"conflict"`` when the
+        UID is known with other pixels: the newcomer is then in quarantine.
     """
     now = ledger.clock()
+    judgement = judgement or Judgement(same_pixels)
     outcomes: list[str] = []
+    touched = {film.key.study_uid for film in received}
     with ledger.write() as connection:
         for film in received:
-            outcomes.append(_enqueue(connection, film, now, same_pixels))
-        for study_uid in sorted({film.key.study_uid for film in received}):
+            outcomes.append(_enqueue(connection, film, now, judgement, touched))
+        for study_uid in sorted(touched):
             studies.refresh(connection, study_uid, now=now)
         subject = received[0].key.sop_uid if len(received) == 1 else ""
         detail: dict[str, Any] = dict(Counter(outcomes))
@@ -68,11 +121,13 @@ def known_paths(ledger: Ledger, paths: Iterable[str]) -> set[str]:
 
 
 def kept_paths(ledger: Ledger, paths: Iterable[str]) -> set[str]:
-    """Which of these paths a film or an entry of the quarantine lies at."""
+    """Which of these paths a film or an open entry of the quarantine lies at."""
     wanted = list(paths)
     with ledger.read() as connection:
         at_film = select(films.c.path).where(films.c.path.in_(wanted))
-        at_entry = select(quarantined.c.path).where(quarantined.c.path.in_(wanted))
+        at_entry = select(quarantined.c.path).where(
+            quarantined.c.path.in_(wanted), quarantined.c.resolved_at.is_(None)
+        )
         return {
             *connection.execute(at_film).scalars(),
             *connection.execute(at_entry).scalars(),
@@ -122,11 +177,47 @@ def ignore(
         audit.record(connection, "intake", "ignored", sop_uid, {"reason": reason}, now=now)
 
 
+def paths_of(ledger: Ledger, sop_uid: str) -> set[str]:
+    """Where the files of a UID were put, whatever became of them."""
+    query = select(arrivals.c.path).where(arrivals.c.sop_uid == sop_uid, arrivals.c.path != "")
+    with ledger.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def _enqueue(
-    connection: Connection, film: ReceivedFilm, now: float, same_pixels: SamePixels | None
+    connection: Connection,
+    film: ReceivedFilm,
+    now: float,
+    judgement: Judgement,
+    touched: set[str],
 ) -> str:
+    key, row = film.key, _row(film, now)
+    outcome = NEW
+    if not insert_new(connection, films, [row], ["sop_uid"]):
+        query = select(films).where(films.c.sop_uid == key.sop_uid).with_for_update()
+        kept = connection.execute(query).one()
+        outcome, changed = _judged(kept, film, judgement)
+        if outcome in TAKES_PLACE:
+            touched.add(kept.study_uid)
+            _take_place(connection, kept, row, outcome, changed, now)
+    _arrive(connection, film, outcome, now)
+    if outcome == NEW:
+        quarantine.retrieved(connection, key.study_uid, key.sop_uid, now=now)
+    if outcome == CONFLICT:
+        quarantine.put(
+            connection,
+            film,
+            SAME_UID_REASON,
+            "A film with this SOP Instance UID is here with other pixels. A UID names one image: "
+            "release this entry to take it instead of the other one, or dismiss it.",
+            now=now,
+        )
+    return outcome
+
+
+def _row(film: ReceivedFilm, now: float) -> dict[str, Any]:
     key = film.key
-    row = {
+    return {
         "sop_uid": key.sop_uid,
         "study_uid": key.study_uid,
         "series_uid": key.series_uid,
@@ -143,26 +234,52 @@ def _enqueue(
         "priority": film.priority,
         "rank": now + PRIORITY_DELAY_SECONDS[film.priority],
         "state": SCHEDULED,
-        "available_at": now,
+        "available_at": 0.0,  # at once, whatever a clock says; only a failure makes it wait
         "received_at": now,
     }
-    outcome = NEW
-    if not insert_new(connection, films, [row], ["sop_uid"]):
-        kept = connection.execute(select(films).where(films.c.sop_uid == key.sop_uid)).one()
-        outcome = DUPLICATE if _is_same(kept, film, same_pixels) else CONFLICT
-    _arrive(connection, film, outcome, now)
-    if outcome == NEW:
-        quarantine.retrieved(connection, key.study_uid, key.sop_uid, now=now)
-    if outcome == CONFLICT:
-        quarantine.put(
-            connection,
-            film,
-            SAME_UID_REASON,
-            "A film with this SOP Instance UID is here with other pixels. A UID names one image: "
-            "correct it at the source, then send the film again.",
-            now=now,
-        )
-    return outcome
+
+
+def _judged(kept: Any, film: ReceivedFilm, judgement: Judgement) -> tuple[str, Sequence[str]]:
+    """What a film is that comes under a known UID, and which of its attributes differ."""
+    if judgement.prefers_newcomer:
+        return REPLACED, ()
+    if _is_same(kept, film, judgement.same_pixels):
+        if judgement.changes is None or kept.path == film.path:
+            return DUPLICATE, ()
+        known = {name: getattr(film.key, name) for name in ("study_uid", "patient_id")}
+        changed = [name for name, value in known.items() if getattr(kept, name) != value]
+        changed += judgement.changes(kept.path, film.path) if kept.path else []
+        return (CORRECTED if changed else DUPLICATE), changed
+    if kept.state == QUARANTINED:
+        return REPLACED, ()
+    is_unread = kept.state != COMPLETED and judgement.is_sound is not None
+    if is_unread and judgement.is_sound is not None and not judgement.is_sound(kept.path):
+        return REPLACED, ()
+    return CONFLICT, ()
+
+
+def _take_place(
+    connection: Connection,
+    kept: Any,
+    row: dict[str, Any],
+    outcome: str,
+    changed: Sequence[str],
+    now: float,
+) -> None:
+    """Make the newcomer the film: read anew, reported anew; what was said before is withdrawn."""
+    values = {name: value for name, value in row.items() if name not in ("received_at", "rank")}
+    values |= {"attempts": 0, "reason": "", "lease_owner": "", "lease_until": None}
+    values |= {"finished_at": None, "model_digest": ""}
+    connection.execute(update(films).where(films.c.id == kept.id).values(**values))
+    is_delivered = (outbox.c.sop_uid == kept.sop_uid) & (outbox.c.state == DELIVERED)
+    n_delivered = connection.execute(
+        select(func.count()).select_from(outbox).where(is_delivered)
+    ).scalar_one()
+    connection.execute(delete(outbox).where(outbox.c.sop_uid == kept.sop_uid))
+    connection.execute(delete(results).where(results.c.sop_uid == kept.sop_uid))
+    quarantine.supersede(connection, kept.id, outcome, now=now)
+    detail = {"outcome": outcome, "changed": list(changed), "n_delivered_before": n_delivered}
+    audit.record(connection, "intake", "film replaced", kept.sop_uid, detail, now=now)
 
 
 def _is_same(kept: Any, film: ReceivedFilm, same_pixels: SamePixels | None) -> bool:

@@ -26,6 +26,8 @@ from monai_cxr.screening.ledger.schema import (
 POISON_REASON = "too_many_attempts"
 MAX_ATTEMPTS = 5
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 600.0
+_LONGEST_LEASE_SECONDS = 2 * 86_400.0
+"""Later than now and this, or the longest backoff, are times of a clock that was ahead."""
 
 
 def lease(
@@ -77,17 +79,19 @@ def lease(
 
 
 def _return_expired(connection: Connection, now: float) -> None:
+    until = films.c.lease_until
     connection.execute(
         update(films)
-        .where(films.c.state == IN_PROGRESS, films.c.lease_until < now)
+        .where(films.c.state == IN_PROGRESS, or_(until < now, until > now + _LONGEST_LEASE_SECONDS))
         .values(state=SCHEDULED, lease_owner="", lease_until=None)
     )
 
 
 def _candidates(connection: Connection, n: int, now: float) -> list[Any]:
+    at = films.c.available_at
     query = (
         select(films)
-        .where(films.c.state == SCHEDULED, films.c.available_at <= now)
+        .where(films.c.state == SCHEDULED, or_(at <= now, at > now + _LONGEST_BACKOFF_SECONDS))
         .order_by(films.c.rank, films.c.id)
         .limit(n)
         .with_for_update(skip_locked=True)  # SQLite has one writer and needs none

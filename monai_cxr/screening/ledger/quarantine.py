@@ -14,7 +14,8 @@ from monai_cxr.screening.ledger.records import ReceivedFilm
 from monai_cxr.screening.ledger.schema import QUARANTINED, SCHEDULED, arrivals, films, quarantine
 
 RELEASED, DISMISSED, ARRIVED = "released", "dismissed", "arrived"
-"""How an entry ends: a person's word, or the arrival of what could not be retrieved before."""
+"""How an entry ends: a person's word, or the arrival of what could not be retrieved before; or the
+outcome of an arrival that takes the film's place."""
 
 NOT_RETRIEVED = "not_retrieved"
 
@@ -35,7 +36,8 @@ class QuarantineEntry:
         calling_ae: Sender.
         quarantined_at: Seconds since 1970.
         resolved_at: Or None.
-        resolution: ``"released"``, ``"dismissed"``, ``"arrived"`` or ``""``.
+        resolution: ``"released"``, ``"dismissed"``, ``"arrived"``, ``"corrected"``, ``"replaced"``
+            or ``""``.
     """
 
     id: int
@@ -137,6 +139,24 @@ def retrieved(connection: Connection, study_uid: str, sop_uid: str, *, now: floa
         .where(quarantine.c.reason == NOT_RETRIEVED, quarantine.c.resolved_at.is_(None))
         .values(resolved_at=now, resolution=ARRIVED)
     )
+
+
+def supersede(connection: Connection, film_id: int, resolution: str, *, now: float) -> None:
+    """Close the entries of a film whose place another file takes."""
+    connection.execute(
+        update(quarantine)
+        .where(quarantine.c.film_id == film_id, quarantine.c.resolved_at.is_(None))
+        .values(resolved_at=now, resolution=resolution)
+    )
+
+
+def entries_of(ledger: Ledger, ids: Sequence[int]) -> list[QuarantineEntry]:
+    """Open entries by their numbers."""
+    query = select(quarantine).where(
+        quarantine.c.id.in_(list(ids)), quarantine.c.resolved_at.is_(None)
+    )
+    with ledger.read() as connection:
+        return [QuarantineEntry(**row._asdict()) for row in connection.execute(query)]
 
 
 def entries(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy import Connection, case, delete, func, or_, select, update
 
 from monai_cxr.findings import FINDINGS
 from monai_cxr.screening.ledger import audit
@@ -106,7 +106,9 @@ def close_quiet(
         The studies that were closed now, with their new version.
     """
     now = ledger.clock()
-    quiet = (studies.c.n_open == 0) & (studies.c.last_received_at <= now - quiet_seconds)
+    received = studies.c.last_received_at
+    # A time beyond now is of a clock that was ahead; nothing waits for it.
+    quiet = (studies.c.n_open == 0) & or_(received <= now - quiet_seconds, received > now + 60.0)
     condition = or_(quiet, studies.c.opened_at <= now - force_seconds)
     query = (
         select(studies.c.study_uid)
@@ -133,7 +135,10 @@ def close_quiet(
 def refresh(connection: Connection, study_uid: str, *, now: float) -> None:
     """Recompute a study's row within the transaction that changed one of its films."""
     has_films = select(films.c.id).where(films.c.study_uid == study_uid).limit(1)
-    if not study_uid or connection.execute(has_films).first() is None:
+    if not study_uid:
+        return
+    if connection.execute(has_films).first() is None:  # its last film was corrected into another
+        connection.execute(delete(studies).where(studies.c.study_uid == study_uid))
         return
     insert_new(connection, studies, [{"study_uid": study_uid, "opened_at": now}], ["study_uid"])
     # The row's lock orders concurrent changes; each sees the films of those before.

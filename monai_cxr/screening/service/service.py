@@ -56,6 +56,7 @@ class Service:
     settings: ScreeningSettings
     only: Sequence[str] = PARTS
     stop: threading.Event = field(default_factory=threading.Event)
+    _watched: list[Callable[[], list[str]]] = field(default_factory=list, init=False, repr=False)
 
     def run(self) -> None:
         """Run until stopped, by :attr:`stop` or because a part cannot go on.
@@ -83,7 +84,7 @@ class Service:
                     settings.health.port,
                     ledger,
                     spool,
-                    supervision.unfit,
+                    lambda: [*supervision.unfit(), *(r for part in self._watched for r in part())],
                     responses,
                 )
             )
@@ -140,6 +141,7 @@ class Service:
             if not table.folder.is_dir():
                 raise SettingsError("Expected watch.folder to be a folder. Create it first.")
             watch = WatchFolder(table.folder, table.settle_seconds, table.delete, table.priority)
+            self._watched.append(watch.unfit)
             parts.append(("watch", lambda: watch.run(ledger, spool, self.stop)))
         if "pull" in self.only:
             parts += [
