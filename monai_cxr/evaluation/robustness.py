@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
@@ -88,25 +87,6 @@ def robustness_curve(
         after = _areas(changed, untouched.labels, codes, plan)
         points += _points((perturbation, amount), (untouched, changed), (before, after), thresholds)
     return tuple(points)
-
-
-def robustness_table(points: Sequence[RobustnessPoint]) -> pd.DataFrame:
-    """One row a point."""
-    return pd.DataFrame(
-        [
-            {
-                "perturbation": point.perturbation,
-                "amount": point.amount,
-                "finding": point.finding,
-                "auroc_change": point.auroc_change.estimate,
-                "auroc_change_low": point.auroc_change.low,
-                "auroc_change_high": point.auroc_change.high,
-                "mean_change": point.mean_change,
-                "flipped": point.flipped,
-            }
-            for point in points
-        ]
-    )
 
 
 def robustness_to_json(points: Sequence[RobustnessPoint]) -> list[dict[str, object]]:

@@ -147,7 +147,7 @@ class LedgerCases:
         if version == self._version:
             return
         with answering():
-            listed = worklist.list_studies(self._ledger, order="newest", limit=_MOST_STUDIES)
+            listed = worklist.list_studies(self._ledger, limit=_MOST_STUDIES)
             changed = [
                 study
                 for study in listed

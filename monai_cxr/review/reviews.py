@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from monai_cxr.errors import InputError
 from monai_cxr.findings import FINDINGS
-from monai_cxr.tables import write_atomically
 
 OPINIONS = ("", "agree", "disagree")
 LABELS = ("", "absent", "uncertain", "present")
@@ -217,14 +214,3 @@ def reviews_csv(reviews: Sequence[Review]) -> bytes:
     for column in ("reader", "note", "sop_uid", "study_uid"):
         table[column] = [f"'{v}" if str(v)[:1] in "=+-@\t" and v else v for v in table[column]]
     return table.to_csv(index=False).encode("utf-8")
-
-
-def write_reviews(reviews: Sequence[Review], path: Path) -> None:
-    """Write the table as ``.parquet``, ``.csv`` or ``.json``."""
-    if path.suffix == ".json":
-        text = json.dumps([review.to_json() for review in reviews], indent=2)
-        write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
-    elif path.suffix == ".parquet":
-        write_atomically(path, lambda p: reviews_table(reviews).to_parquet(p, index=False))
-    else:
-        write_atomically(path, lambda p: p.write_bytes(reviews_csv(reviews)))

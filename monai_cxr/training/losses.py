@@ -3,19 +3,82 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.training.auc_margin import auc_margin
-from monai_cxr.training.loss_terms import TERMS, constant_minimiser
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
 
+Term = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+"""(logits, **options) -> losses if the label were positive, and if it were negative."""
+
+
+def _bce(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return functional.softplus(-z), functional.softplus(z)
+
+
+def _focal(z: torch.Tensor, gamma: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
+    p = z.sigmoid()
+    return (1 - p) ** gamma * functional.softplus(-z), p**gamma * functional.softplus(z)
+
+
+def _asymmetric(
+    z: torch.Tensor, gamma_positive: float = 1.0, gamma_negative: float = 4.0, clip: float = 0.05
+) -> tuple[torch.Tensor, torch.Tensor]:
+    p = z.sigmoid()
+    shifted = (p - clip).clamp_min(0)
+    positive = (1 - p) ** gamma_positive * functional.softplus(-z)
+    # At clip = 0 this is softplus(z), but -log(1 - p) has no precision left for large z.
+    rest = functional.softplus(z) if clip == 0 else -torch.log1p(-shifted)
+    return positive, shifted**gamma_negative * rest
+
+
+def _generalised(z: torch.Tensor, q: float = 0.7) -> tuple[torch.Tensor, torch.Tensor]:
+    return (1 - torch.exp(q * functional.logsigmoid(z))) / q, (
+        1 - torch.exp(q * functional.logsigmoid(-z))
+    ) / q
+
+
+def _symmetric(
+    z: torch.Tensor, alpha: float = 0.5, beta: float = 1.0, log_zero: float = -4.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    p = z.sigmoid()
+    return (
+        alpha * functional.softplus(-z) - beta * log_zero * (1 - p),
+        alpha * functional.softplus(z) - beta * log_zero * p,
+    )
+
+
+def _softmax(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return functional.softplus(-z), torch.zeros_like(z)
+
+
+TERMS: Mapping[str, Term] = {
+    "bce": _bce,
+    "focal": _focal,
+    "asymmetric": _asymmetric,
+    "generalised_cross_entropy": _generalised,
+    "symmetric_cross_entropy": _symmetric,
+    "softmax": _softmax,
+}
+"""Losses of single labels by name, with their options.
+
+``bce``: binary cross-entropy.
+``focal``: Lin et al., ICCV 2017 (``gamma``).
+``asymmetric``: Ridnik et al., ICCV 2021 (``gamma_positive``, ``gamma_negative``, ``clip``).
+``generalised_cross_entropy``: Zhang and Sabuncu, NeurIPS 2018 (``q``: 0 is cross-entropy, 1 the
+absolute error).
+``symmetric_cross_entropy``: Wang et al., ICCV 2019 (``alpha``, ``beta``, ``log_zero``).
+``softmax``: cross-entropy over exclusive classes, for outputs of
+:class:`monai_cxr.networks.wrappers.OneVersusRest`, whose sigmoid is the softmax probability.
+"""
+
 LOSSES = (*TERMS, "auc_margin")
-"""Losses by name: those of :data:`monai_cxr.training.loss_terms.TERMS`, and ``auc_margin`` (Yuan
+"""Losses by name: those of :data:`TERMS`, and ``auc_margin`` (Yuan
 et al., ICCV 2021), a loss of a whole batch."""
 
 
@@ -142,3 +205,62 @@ def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
             f"The loss '{name}' has no option '{unknown[0]}'. It has: {', '.join(known) or 'none'}."
         )
     return options
+
+
+def constant_minimiser(
+    name: str,
+    positive_mass: torch.Tensor,
+    negative_mass: torch.Tensor,
+    options: Mapping[str, Any],
+) -> torch.Tensor:
+    """The constant output that minimises a loss over labels of given weight.
+
+    Args:
+        name: One of :data:`TERMS`.
+        positive_mass: Summed weight of the positive labels, shape (F,).
+        negative_mass: Of the negative ones.
+        options: Of the term.
+
+    Returns:
+        Shape (F,).
+    """
+    if name == "softmax":  # the scores of exclusive classes, before their softmax
+        return (positive_mass / positive_mass.sum()).log()
+    log_odds = (positive_mass / negative_mass).log()
+    if name == "bce":
+        return log_odds
+    grid = torch.linspace(-12.0, 12.0, 4801, dtype=torch.float64)
+    positive, negative = TERMS[name](grid, **options)
+    total = positive_mass.double()[:, None] * positive + negative_mass.double()[:, None] * negative
+    return grid[total.argmin(dim=1)].to(log_odds.dtype)
+
+
+def auc_margin(logits: torch.Tensor, labels: torch.Tensor, margin: float = 1.0) -> torch.Tensor:
+    """AUC margin loss, mean over the findings that have both classes in the batch.
+
+    Yuan et al., "Large-scale Robust Deep AUC Maximization", ICCV 2021, is a min-max over three
+    further variables. Its inner problem is quadratic, and here it is solved in each batch: a and b
+    are the class means and alpha the violated margin, which leaves the variances of both classes
+    and a squared hinge on the difference of their means. MONAI's ``AUCMLoss(version="v2")`` at
+    those values is the same number. It needs no optimiser of its own.
+
+    Args:
+        logits: Shape (B, F); the loss is of their sigmoid.
+        labels: Shape (B, F), 0, 1 or NaN.
+        margin: Wanted distance of the class means.
+
+    Returns:
+        A scalar; 0 (with a gradient of 0) when no finding has both classes.
+    """
+    scores = logits.sigmoid()
+    positive, negative = (labels == 1).to(scores), (labels == 0).to(scores)
+    n_positive, n_negative = (mask.sum(dim=0) for mask in (positive, negative))
+    both = ((n_positive > 0) & (n_negative > 0)).to(scores)
+    spread = torch.zeros_like(both)
+    means = []
+    for mask, n in ((positive, n_positive), (negative, n_negative)):
+        mean = (scores * mask).sum(dim=0) / n.clamp_min(1)
+        spread = spread + ((scores - mean) ** 2 * mask).sum(dim=0) / n.clamp_min(1)
+        means.append(mean)
+    hinge = (margin - means[0] + means[1]).clamp_min(0) ** 2
+    return ((spread + hinge) * both).sum() / both.sum().clamp_min(1)

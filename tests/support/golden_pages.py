@@ -38,9 +38,9 @@ def performance() -> Performance:
 def pages() -> dict[str, str]:
     """Each golden file and what it should hold."""
     return {
-        "evaluation.html": comparable(render_page(performance(), _extras())),
-        "archive.html": comparable(_archive()),
-        "study.html": comparable(_study()),
+        "evaluation.txt": comparable(render_page(performance(), _extras())),
+        "archive.txt": comparable(_archive()),
+        "study.txt": comparable(_study()),
         "model_card.md": model_card(
             performance(), title="Model", description="For tests.", sections={"Licence": "None."}
         ),

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from monai_cxr.training.initialisation import start_at_priors
-from monai_cxr.training.loss_terms import TERMS
-from monai_cxr.training.losses import FindingLoss
+from monai_cxr.training.losses import TERMS, FindingLoss
 from monai_cxr.training.weighting import BY_BATCH, WEIGHTINGS
 
 LABELS = torch.tensor([[1.0, 0.0]] * 300 + [[0.0, 0.0]] * 650 + [[math.nan, 1.0]] * 50)

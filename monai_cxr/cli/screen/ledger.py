@@ -182,7 +182,7 @@ def export(
     Example: monai-cxr screen export --settings screening.toml --out results.parquet
     """
     from monai_cxr.errors import SettingsError
-    from monai_cxr.screening.archive.export import export_results
+    from monai_cxr.screening.archive.results_table import export_results
     from monai_cxr.screening.delivering.study_messages import MESSAGES, export_messages
 
     if format_ not in ("table", *MESSAGES):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable
@@ -230,31 +229,6 @@ def localization_by_finding(
     return tuple(
         _summary([film for film in films if film.finding == name], n_bootstrap, seed)
         for name in names
-    )
-
-
-def localization_table(results: Sequence[FindingLocalization]) -> pd.DataFrame:
-    """One row a finding."""
-    return pd.DataFrame(
-        [
-            {
-                "finding": item.finding,
-                "n": item.n,
-                "n_patients": item.n_patients,
-                "pointing": item.pointing.estimate,
-                "pointing_low": item.pointing.low,
-                "pointing_high": item.pointing.high,
-                "pointing_by_chance": item.by_chance,
-                "mean_iou": item.mean_iou.estimate,
-                "mean_iou_low": item.mean_iou.low,
-                "mean_iou_high": item.mean_iou.high,
-            }
-            | {
-                f"iou_at_least_{threshold:g}": interval.estimate
-                for threshold, interval in zip(IOU_THRESHOLDS, item.iou_above, strict=True)
-            }
-            for item in results
-        ]
     )
 
 
