@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monai_cxr.atomic import write_atomically as write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.radiograph import QUALITY_MEASURES, FilmFacts
 
 KEY_COLUMNS = ("patient_id", "study_uid", "series_uid", "sop_uid")
@@ -83,21 +84,31 @@ def empty_index() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=object) for name in INDEX_COLUMNS})
 
 
-def normalise_index(table: pd.DataFrame, findings: Sequence[str] = FINDING_NAMES) -> pd.DataFrame:
+def normalise_index(
+    table: pd.DataFrame,
+    findings: Sequence[str] | None = None,
+    *,
+    policy: LabelPolicy | None = None,
+) -> pd.DataFrame:
     """Bring an index to its columns and dtypes.
 
     Args:
         table: At least ``path``, ``patient_id`` and ``sop_uid``; others are filled when absent.
-        findings: Label columns to keep; absent ones become unknown.
+        findings: Label columns to keep; absent ones become unknown. None keeps the 14 findings and
+            every label column of one's own.
+        policy: What -1 and blank count as; None refuses -1, and leaves blank unknown.
 
     Returns:
-        A table of :data:`INDEX_COLUMNS` and one float label column a finding.
+        A table of :data:`INDEX_COLUMNS` and one float label column a finding. The policy stays with
+        it, as ``attrs["label_policy"]``, which parquet keeps.
 
     Raises:
         InvalidTable: If a required column is missing, a patient is unknown, a key is repeated,
             or a label is neither 0, 1 nor empty.
     """
     require_columns(table, ("path", "patient_id", "sop_uid"), what="index")
+    if findings is None:
+        findings = (*FINDING_NAMES, *own_label_columns(table))
     columns: dict[str, object] = {}
     for name in INDEX_COLUMNS:
         if name in ("age", "follow_up"):
@@ -110,14 +121,59 @@ def normalise_index(table: pd.DataFrame, findings: Sequence[str] = FINDING_NAMES
             source = table[name] if name in table else pd.Series("", index=table.index)
             columns[name] = source.fillna("").astype(str)
     for finding in findings:
-        columns[finding] = (
-            pd.to_numeric(table[finding], errors="coerce").astype("float64")
-            if finding in table
-            else np.full(len(table), np.nan)
-        )
+        given = finding in table
+        values = label_numbers(table, [finding])[:, 0] if given else np.full(len(table), np.nan)
+        columns[finding] = policy.apply(values) if given and policy is not None else values
     result = pd.DataFrame(columns, index=table.index).reset_index(drop=True)
     _check_index(result, findings)
+    if policy is not None or "label_policy" in table.attrs:
+        result.attrs["label_policy"] = (
+            table.attrs["label_policy"] if policy is None else policy.to_json()
+        )
     return result
+
+
+def own_label_columns(table: pd.DataFrame) -> tuple[str, ...]:
+    """Columns of an index beyond the known ones that hold labels: 0, 1, -1 or nothing."""
+    known = {*INDEX_COLUMNS, *FINDING_NAMES}
+    return tuple(
+        str(name) for name in table.columns if name not in known and looks_like_labels(table[name])
+    )
+
+
+def columns_left_out(table: pd.DataFrame) -> tuple[str, ...]:
+    """Columns of an index that :func:`normalise_index` does not keep: they hold no labels."""
+    kept = {*INDEX_COLUMNS, *FINDING_NAMES, *own_label_columns(table)}
+    return tuple(str(name) for name in table.columns if name not in kept)
+
+
+def looks_like_labels(column: pd.Series) -> bool:
+    """Whether a column holds 0 and 1 (or -1, uncertain) and nothing else but blanks."""
+    try:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return False
+    known = values[~np.isnan(values)]
+    return len(known) > 0 and bool(np.isin(known, (-1.0, 0.0, 1.0)).all())
+
+
+def label_numbers(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Label or score columns as float64, shape (N, len(columns)); empty cells are NaN.
+
+    Raises:
+        InvalidTable: Naming a column that holds text.
+    """
+    values = np.empty((len(table), len(columns)))
+    for i, column in enumerate(columns):
+        try:
+            values[:, i] = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise InvalidTable(
+                f"Column '{column}' holds text. Expected numbers, with a point for the decimals; "
+                "labels as 1, 0 or empty.",
+                reason="not_numbers",
+            ) from error
+    return values
 
 
 def _check_index(table: pd.DataFrame, findings: Sequence[str]) -> None:
@@ -177,7 +233,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
     Raises:
         InvalidTable: If the file is absent, empty or not a table.
-        SettingsError: If the suffix is neither ``.parquet`` nor ``.csv``.
+        SettingsError: If the suffix is none of ``.parquet``, ``.csv`` and ``.tsv``.
     """
     path = Path(path)
     kind = path.suffix.casefold()
@@ -186,14 +242,18 @@ def read_table(path: Path | str) -> pd.DataFrame:
             f"Expected a table, but '{path.name}' does not exist here.", reason="missing_file"
         )
     text = dict.fromkeys((*KEY_COLUMNS, "Image Index", "image", "Patient ID"), str)
+    like: dict[str, Any] = {"dtype": text, "low_memory": False}
     try:
         if kind == ".parquet":
-            return pd.read_parquet(path)
-        if kind in (".csv", ".gz"):
-            table = pd.read_csv(path, dtype=text, low_memory=False)
-            if len(table.columns) == 1 and ";" in str(table.columns[0]):  # as spreadsheets export
-                table = pd.read_csv(path, dtype=text, low_memory=False, sep=";", decimal=",")
-            return table
+            return _named(pd.read_parquet(path))
+        if kind in (".csv", ".tsv", ".gz"):
+            table = pd.read_csv(path, sep="\t" if kind == ".tsv" else ",", **like)
+            only = str(table.columns[0]) if len(table.columns) == 1 else ""
+            if ";" in only:  # as spreadsheets export
+                table = pd.read_csv(path, sep=";", decimal=",", **like)
+            elif "\t" in only:
+                table = pd.read_csv(path, sep="\t", **like)
+            return _named(table)
     except pd.errors.EmptyDataError:
         raise InvalidTable(
             f"'{path.name}' is not a readable table: it is empty.", reason="empty_table"
@@ -209,7 +269,13 @@ def read_table(path: Path | str) -> pd.DataFrame:
             f"({type(error).__name__}). Write it again.",
             reason="unreadable_table",
         ) from error
-    raise SettingsError(f"Expected a .parquet or .csv table, but got '{path.name}'.")
+    raise SettingsError(f"Expected a .parquet or .csv table (or .tsv), but got '{path.name}'.")
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without spaces around its columns' names, where that makes no two alike."""
+    names = [name.strip() if isinstance(name, str) else name for name in table.columns]
+    return table.set_axis(names, axis=1) if len(set(names)) == len(names) else table
 
 
 def write_table(table: pd.DataFrame, path: Path | str) -> None:

@@ -35,6 +35,10 @@ UncertainOption = Annotated[
         "present."
     ),
 ]
+BlankOption = Annotated[
+    str,
+    typer.Option(help="What an empty label counts as: unknown (left out, and counted) or absent."),
+]
 OneImageOption = Annotated[
     bool,
     typer.Option(
@@ -62,6 +66,7 @@ def scored(
     labels: str | None,
     *,
     uncertain: str = "refuse",
+    blank: str = "unknown",
     one_image_a_patient: bool = False,
 ) -> PredictionSet:
     """Predictions aligned with the labels that a user named."""
@@ -72,6 +77,7 @@ def scored(
         predictions,
         labels=truth,
         uncertain=uncertain,
+        blank=blank,
         one_image_a_patient=one_image_a_patient,
     )
 

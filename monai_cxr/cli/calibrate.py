@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_cxr.cli.arguments import (
+    BlankOption,
     BootstrapOption,
     CalibrationOption,
     LabelsOption,
@@ -41,6 +42,7 @@ def calibrate(
     seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
     split: Annotated[str, typer.Option(help="Name of the split, for the provenance.")] = "",
     uncertain: UncertainOption = "refuse",
+    blank: BlankOption = "unknown",
     one_image_a_patient: OneImageOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -52,7 +54,13 @@ def calibrate(
     """
     from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator
 
-    data = scored(predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient)
+    data = scored(
+        predictions,
+        labels,
+        uncertain=uncertain,
+        blank=blank,
+        one_image_a_patient=one_image_a_patient,
+    )
     calibrator = fit_calibrator(data, method=method, n_folds=folds, seed=seed, split=split)
     write_calibrator(calibrator, out)
     if json:
@@ -91,6 +99,7 @@ def thresholds(
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
     uncertain: UncertainOption = "refuse",
+    blank: BlankOption = "unknown",
     one_image_a_patient: OneImageOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -103,7 +112,13 @@ def thresholds(
     from monai_cxr.evaluation.calibration.calibrator import read_calibrator
     from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
 
-    data = scored(predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient)
+    data = scored(
+        predictions,
+        labels,
+        uncertain=uncertain,
+        blank=blank,
+        one_image_a_patient=one_image_a_patient,
+    )
     if calibration is not None:
         data = read_calibrator(calibration).apply_to(data)
     rules = choose_rules(data, criterion, alpha=conformal, n_bootstrap=bootstrap, seed=seed)

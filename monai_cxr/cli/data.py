@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, show_unreadable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OnUnreadable = Annotated[
     str,
@@ -93,7 +97,9 @@ def split(
     from monai_cxr.tables import normalise_index, read_table, write_table
 
     path, shares = _index_and_shares(index, fractions)
-    table = normalise_index(read_table(path))
+    given = read_table(path)
+    tell_left_out([given])
+    table = normalise_index(given)
     if check:
         splits.assert_no_leakage(table)
     elif official is not None:
@@ -108,6 +114,15 @@ def split(
         return
     show("Split by patient", ("split", "films", "patients"), counts)
     say(f"Index: {out}")
+
+
+def tell_left_out(indexes: Iterable[pd.DataFrame]) -> None:
+    """Name the columns of indexes that are not kept, on stderr."""
+    from monai_cxr.tables import columns_left_out
+
+    names = dict.fromkeys(name for table in indexes for name in columns_left_out(table))
+    if names:
+        note(f"Columns that hold no labels (0, 1), left out: {', '.join([*names][:12])}.")
 
 
 def _index_and_shares(positional: list[str], fractions: str) -> tuple[Path, list[float]]:

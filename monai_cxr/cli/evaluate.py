@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_cxr.cli.arguments import (
+    BlankOption,
     BootstrapOption,
     CalibrationOption,
     LabelsOption,
@@ -52,6 +53,7 @@ def evaluate(
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,
     uncertain: UncertainOption = "refuse",
+    blank: BlankOption = "unknown",
     one_image_a_patient: OneImageOption = False,
     allow_overlap: Annotated[
         bool,
@@ -98,7 +100,11 @@ def evaluate(
         raise typer.BadParameter("--card, --boxes and --robustness need --bundle.")
     rules = _rules(operating_points, bundle)
     scores = scored(
-        predictions, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient
+        predictions,
+        labels,
+        uncertain=uncertain,
+        blank=blank,
+        one_image_a_patient=one_image_a_patient,
     )
     calibrator = None if calibration is None else read_calibrator(calibration)
     performance = run_evaluation(
@@ -237,6 +243,7 @@ def compare(
     bootstrap: Annotated[int, typer.Option(min=100, help="Patient bootstrap replicates.")] = 1000,
     seed: SeedOption = 0,
     uncertain: UncertainOption = "refuse",
+    blank: BlankOption = "unknown",
     one_image_a_patient: OneImageOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -252,7 +259,13 @@ def compare(
     from monai_cxr.evaluation.comparison import write_comparison
 
     def load(path: Path) -> PredictionSet:
-        return scored(path, labels, uncertain=uncertain, one_image_a_patient=one_image_a_patient)
+        return scored(
+            path,
+            labels,
+            uncertain=uncertain,
+            blank=blank,
+            one_image_a_patient=one_image_a_patient,
+        )
 
     result = run_comparison(
         load(first),

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.data import OnUnreadable, OutTable
-from monai_cxr.cli.output import JsonOption, emit, progress, say, show, show_unreadable
+from monai_cxr.cli.arguments import BlankOption, OneImageOption, UncertainOption
+from monai_cxr.cli.data import OnUnreadable, OutTable, tell_left_out
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, show_unreadable
 
 index_app = typer.Typer(
     no_args_is_help=True,
@@ -100,10 +101,13 @@ def index_folder(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Table with a column path, sop_uid or image, and one 0/1 column a finding; "
-            "patient_id where the films do not carry it."
+            help="Table with an image column (path, sop_uid, image ...), one 0/1 column a finding, "
+            "of any name, and the patient where the films do not carry it."
         ),
     ] = None,
+    uncertain: UncertainOption = "refuse",
+    blank: BlankOption = "unknown",
+    one_image_a_patient: OneImageOption = False,
     json: JsonOption = False,
 ) -> None:
     """Index any folder of films, with or without labels.
@@ -111,10 +115,17 @@ def index_folder(
     Example: monai-cxr index folder phantoms --labels phantoms/labels.csv --out index.parquet
     """
     from monai_cxr.data import folder
+    from monai_cxr.label_policy import LabelPolicy
     from monai_cxr.tables import write_table
 
     with progress("files") as report:
-        index, summary = folder.index_folder(directory, labels, progress=report)
+        index, summary = folder.index_folder(
+            directory,
+            labels,
+            policy=LabelPolicy(uncertain, blank),
+            one_image_a_patient=one_image_a_patient,
+            progress=report,
+        )
     write_table(index, out)
     if json:
         emit({**asdict(summary), "out": out})
@@ -128,7 +139,16 @@ def index_folder(
         reasons = sorted({reason for _, reason in summary.skipped})
         counts = [(r, sum(reason == r for _, reason in summary.skipped)) for r in reasons]
         show("Not films, left out", ("reason", "files"), counts)
+    if summary.own_labels:
+        say(f"Labels of your own: {', '.join(summary.own_labels)}.")
+    if summary.columns_left_out:
+        note(f"Neither labels (0, 1) nor known facts, left out: {_list(summary.columns_left_out)}.")
     say(f"Index: {out}")
+
+
+def _list(names: tuple[str, ...], limit: int = 12) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def index_xrv(
@@ -148,10 +168,8 @@ def index_xrv(
         typer.Option(help="The set's labels. Default: those in torchxrayvision's wheel."),
     ] = None,
     meta_csv: Annotated[Path | None, typer.Option(help="MIMIC's metadata table.")] = None,
-    uncertain: Annotated[
-        str,
-        typer.Option(help="What an uncertain label (-1) becomes: zeros, ones or ignore (unknown)."),
-    ] = "ignore",
+    uncertain: UncertainOption = "unknown",
+    blank: BlankOption = "unknown",
     views: Annotated[str, typer.Option(help="frontal or all.")] = "frontal",
     json: JsonOption = False,
 ) -> None:
@@ -166,7 +184,13 @@ def index_xrv(
     from monai_cxr.tables import write_table
 
     index, summary = xrv.index_xrv(
-        name, directory, csv=csv, meta_csv=meta_csv, uncertain=uncertain, views=views
+        name,
+        directory,
+        csv=csv,
+        meta_csv=meta_csv,
+        uncertain=uncertain,
+        blank=blank,
+        views=views,
     )
     write_table(index, out)
     if json:
@@ -193,6 +217,8 @@ def index_xrv(
 def index_join(
     indexes: Annotated[list[Path], typer.Argument(metavar="INDEX...", help="Two or more indexes.")],
     out: OutTable,
+    uncertain: UncertainOption = "refuse",
+    blank: BlankOption = "unknown",
     json: JsonOption = False,
 ) -> None:
     """Join indexes, to train on several data sets at once; the file names name the sets.
@@ -204,13 +230,16 @@ def index_join(
     """
     from monai_cxr.data.join import join_indexes
     from monai_cxr.errors import SettingsError
+    from monai_cxr.label_policy import LabelPolicy
     from monai_cxr.tables import read_table, write_table
 
     names = [path.stem for path in indexes]
     if len(set(names)) < len(names):
         raise SettingsError(f"The file names name the sets, but two are alike: {', '.join(names)}.")
-    joined = join_indexes({path.stem: read_table(path) for path in indexes})
+    tables = {path.stem: read_table(path) for path in indexes}
+    joined = join_indexes(tables, policy=LabelPolicy(uncertain, blank))
     write_table(joined, out)
+    tell_left_out(tables.values())
     sets = joined["patient_id"].str.split(":").str[0]
     counts = [
         (name, int((sets == name).sum()), joined["patient_id"][sets == name].nunique())

@@ -59,7 +59,8 @@ def read_labels(source: Path | str = "v2020") -> pd.DataFrame:
 
     Returns:
         Columns sop_uid (image name), patient_id, view, age, sex, follow_up, pixel spacing in mm
-        of the original, and one label column (0 or 1) a finding.
+        of the original, and one label column a finding: 0 or 1, or NaN where "Finding Labels" is
+        empty, which does not say "No Finding".
 
     Raises:
         InvalidTable: If the file is not a Data_Entry table.
@@ -71,7 +72,7 @@ def read_labels(source: Path | str = "v2020") -> pd.DataFrame:
     columns: dict[str, object] = {
         "sop_uid": table["Image Index"],
         # v2017 writes 1, lists and image names write 00000001.
-        "patient_id": table["Patient ID"].astype(str).str.zfill(8),
+        "patient_id": table["Patient ID"].astype(str).str.removesuffix(".0").str.zfill(8),
         "view": table.get("View Position", ""),
         "sex": table.get("Patient Gender", table.get("Patient Sex", "")),
         "age": _age_years(table.get("Patient Age")),
@@ -79,7 +80,8 @@ def read_labels(source: Path | str = "v2020") -> pd.DataFrame:
     }
     exploded = pd.get_dummies(found.explode()).groupby(level=0).max()
     for name in FINDING_NAMES:
-        columns[name] = exploded[name].astype("float64") if name in exploded else 0.0
+        labels = exploded[name].astype("float64") if name in exploded else 0.0
+        columns[name] = pd.Series(labels, table.index).where(found.notna())
     unknown = sorted(set(exploded.columns) - set(FINDING_NAMES) - {"No Finding"})
     if unknown:
         raise InvalidTable(
@@ -92,6 +94,9 @@ def read_labels(source: Path | str = "v2020") -> pd.DataFrame:
     return result
 
 
+_OLDEST = 120.0
+
+
 def _age_years(ages: pd.Series | None) -> object:
     if ages is None:
         return np.nan
@@ -99,7 +104,7 @@ def _age_years(ages: pd.Series | None) -> object:
     parts = ages.astype(str).str.extract(r"^0*(\d+)\s*([YMD]?)$")
     years = pd.to_numeric(parts[0], errors="coerce")
     scale = parts[1].map({"": 1.0, "Y": 1.0, "M": 1 / 12, "D": 1 / 365.25})
-    return years * scale
+    return (years * scale).where(lambda age: age <= _OLDEST)  # 411 years occur in v2017
 
 
 def read_boxes(path: Path | None = None) -> pd.DataFrame:
@@ -131,7 +136,7 @@ def read_adjudicated() -> pd.DataFrame:
     table = read_table(wheel_table("google2019"))
     columns: dict[str, object] = {
         "sop_uid": table["Image Index"],
-        "patient_id": table["Patient ID"].astype(str).str.zfill(8),
+        "patient_id": table["Patient ID"].astype(str).str.removesuffix(".0").str.zfill(8),
     }
     for name in FINDING_NAMES:
         columns[name] = np.nan

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from monai_cxr.data.folder_labels import with_labels
 from monai_cxr.dicom.header.attributes import HeaderFacts
 from monai_cxr.dicom.header.scope import for_presentation
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, InvalidTable
-from monai_cxr.findings import FINDING_NAMES, FINDINGS
+from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.reading.plain_images import is_nifti, is_plain_image
-from monai_cxr.tables import FACT_COLUMNS, KEY_COLUMNS, normalise_index, read_table
+from monai_cxr.tables import INDEX_COLUMNS, normalise_index, read_table
 
 IMAGE_SUFFIXES = frozenset(
     {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ""}
 )
 """Suffixes that may be a film; PACS exports often have none. Content decides."""
-
-_NAME_COLUMNS = ("path", "sop_uid", "Image Index", "image", "filename", "file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class FolderSummary:
         n_labelled: Films with at least one known label.
         skipped: (file name, reason code) of what was left out.
         n_labels_without_film: Rows of the labels table whose film is not here.
+        own_labels: Label columns kept beyond the 14 findings.
+        columns_left_out: Columns of the labels table that hold neither labels nor known facts.
     """
 
     n_images: int
@@ -43,6 +45,8 @@ class FolderSummary:
     n_labelled: int
     skipped: tuple[tuple[str, str], ...] = field(default=())
     n_labels_without_film: int = 0
+    own_labels: tuple[str, ...] = ()
+    columns_left_out: tuple[str, ...] = ()
 
 
 def film_paths(directory: Path) -> Iterator[Path]:
@@ -57,15 +61,19 @@ def index_folder(
     directory: Path,
     labels: Path | None = None,
     *,
+    policy: LabelPolicy | None = None,
+    one_image_a_patient: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pd.DataFrame, FolderSummary]:
     """Index the films of a folder.
 
     Args:
         directory: Searched with all its subfolders.
-        labels: A CSV or parquet with one row a film: a column that names it (``path`` relative
-            to the folder, ``sop_uid``, ``Image Index``, ``image`` or ``filename``), one 0/1 column
-            a finding, and ``patient_id`` where the films do not carry it.
+        labels: A CSV or parquet with one row a film: a column that names it, in any spelling that
+            :func:`monai_cxr.data.folder_labels.with_labels` knows; one 0/1 column a finding, also
+            of names of one's own; and the patient where the films do not carry it.
+        policy: What -1 and blank count as in the labels; None refuses -1.
+        one_image_a_patient: State that no patient has two films, so that none need be named.
         progress: Called with (done, total).
 
     Returns:
@@ -99,13 +107,25 @@ def index_folder(
             reason="no_images",
         )
     table = pd.DataFrame(rows)
+    # Pictures have no UID: where file names repeat, the path below the folder is the identity.
+    repeated = table["sop_uid"].duplicated(keep=False) & ~table["sop_uid"].str.fullmatch(r"[\d.]+")
+    table["sop_uid"] = table["sop_uid"].where(~repeated, table["relative_path"])
     n_without = 0
+    dropped: tuple[str, ...] = ()
     if labels is not None:
-        table, n_without = _with_labels(table, read_table(labels))
-    index = normalise_index(table.drop(columns="relative_path"))
-    known = index.loc[:, list(FINDING_NAMES)].notna().any(axis=1)
+        table, n_without, dropped = with_labels(table, read_table(labels))
+    if one_image_a_patient:
+        table["patient_id"] = table["sop_uid"]
+    index = normalise_index(table.drop(columns="relative_path"), policy=policy)
+    findings = index.columns[len(INDEX_COLUMNS) :]
     return index, FolderSummary(
-        len(index), index["patient_id"].nunique(), int(known.sum()), tuple(skipped), n_without
+        n_images=len(index),
+        n_patients=index["patient_id"].nunique(),
+        n_labelled=int(index[findings].notna().any(axis=1).sum()),
+        skipped=tuple(skipped),
+        n_labels_without_film=n_without,
+        own_labels=tuple(findings[len(FINDING_NAMES) :]),
+        columns_left_out=dropped,
     )
 
 
@@ -130,57 +150,3 @@ def _row(path: Path, directory: Path) -> tuple[dict[str, object], HeaderFacts]:
         "manufacturer": header.manufacturer,
     }
     return row, header
-
-
-def _with_labels(table: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The films with their labels, and how many rows of the labels have no film."""
-    name = next((column for column in _NAME_COLUMNS if column in labels.columns), None)
-    if name is None:
-        raise InvalidTable(
-            f"The labels name no film. Expected one of the columns {', '.join(_NAME_COLUMNS)}, but "
-            f"got: {', '.join(map(str, labels.columns[:10]))}.",
-            reason="missing_columns",
-        )
-    renamed = {
-        column: FINDINGS[column].name for column in map(str, labels.columns) if column in FINDINGS
-    }
-    labels = labels.rename(columns={**renamed, "Patient ID": "patient_id"})
-    labels = labels.assign(**{name: labels[name].astype(str)})
-    if labels[name].duplicated().any():
-        raise InvalidTable(
-            f"The labels list {int(labels[name].duplicated().sum())} films more than once.",
-            reason="duplicated_images",
-        )
-    key = "relative_path" if name == "path" else "sop_uid"
-    wanted = [
-        column
-        for column in (*KEY_COLUMNS, *FACT_COLUMNS, "split", *FINDING_NAMES)
-        if column in labels.columns and column != name
-    ]
-    merged = table.merge(
-        labels[[name, *wanted]], how="left", left_on=key, right_on=name, suffixes=("", "_label")
-    )
-    matched = int(merged[key].isin(labels[name]).sum())
-    if matched == 0:
-        raise InvalidTable(
-            f"None of the {len(labels)} labelled films is in the folder ({len(table)} films). "
-            f"Expected column '{name}' to hold {_expected(key)}.",
-            reason="labels_do_not_match",
-        )
-    return _prefer_labels(merged, wanted), len(labels) - matched
-
-
-def _expected(key: str) -> str:
-    return (
-        "paths relative to the folder" if key == "relative_path" else "SOP Instance UIDs or names"
-    )
-
-
-def _prefer_labels(merged: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    for column in columns:
-        given = f"{column}_label"
-        if given in merged.columns:
-            own = merged[column]
-            merged[column] = merged[given].where(merged[given].notna(), own)
-            merged = merged.drop(columns=given)
-    return merged

@@ -8,10 +8,13 @@ import pandas as pd
 
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.tables import normalise_index
 
 
-def join_indexes(indexes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def join_indexes(
+    indexes: Mapping[str, pd.DataFrame], *, policy: LabelPolicy | None = None
+) -> pd.DataFrame:
     """Put indexes below each other.
 
     Patients and studies get their set's name as a prefix (``nih:00000001``), because each set
@@ -21,6 +24,8 @@ def join_indexes(indexes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Args:
         indexes: Index by name of the set; two or more.
+        policy: What -1 and blank count as; None refuses -1. A finding that one set has no column of
+            stays unknown there.
 
     Returns:
         One index.
@@ -31,7 +36,7 @@ def join_indexes(indexes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     if len(indexes) < 2:
         raise SettingsError(f"Expected two or more indexes to join, but got {len(indexes)}.")
-    tables = {name: normalise_index(table) for name, table in indexes.items()}
+    tables = {name: normalise_index(table, policy=policy) for name, table in indexes.items()}
     joined = pd.concat(tables, names=["set"]).reset_index(level="set").reset_index(drop=True)
     n_twice = int(joined["path"].duplicated().sum())
     if n_twice:
@@ -45,5 +50,8 @@ def join_indexes(indexes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     clash = joined["sop_uid"].duplicated(keep=False)
     joined.loc[clash, "sop_uid"] = joined["set"] + ":" + joined["sop_uid"]
     result = normalise_index(joined.drop(columns="set"))
+    policies = {name: one.attrs["label_policy"] for name, one in tables.items() if one.attrs}
+    if policies:
+        result.attrs["label_policy"] = policies
     assert_no_leakage(result)
     return result

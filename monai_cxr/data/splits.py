@@ -10,7 +10,7 @@ import pandas as pd
 
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
-from monai_cxr.tables import SPLITS, columns_array, require_columns
+from monai_cxr.tables import SPLITS, columns_array, own_label_columns, require_columns
 
 
 def assert_no_leakage(index: pd.DataFrame) -> None:
@@ -68,6 +68,7 @@ def split_by_patient(
     chosen = index["split"] == within if within is not None else pd.Series(True, index=index.index)
     rows = index[chosen]
     findings = [name for name in FINDING_NAMES if name in rows.columns]
+    findings += own_label_columns(rows)
     patients = rows.groupby("patient_id", sort=True)[findings].max().fillna(0.0)
     rng = np.random.default_rng(seed)
     if stratify:

@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from monai_cxr.data.xrv_sets import SETS, Row, XrvSet
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
+from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.tables import normalise_index
-
-UNCERTAIN = ("zeros", "ones", "ignore")
-"""Policies for "uncertain" labels (Irvin et al., AAAI 2019): negative, positive, or unknown."""
 
 VIEWS = ("frontal", "all")
 
@@ -74,7 +72,8 @@ def index_xrv(
     *,
     csv: Path | None = None,
     meta_csv: Path | None = None,
-    uncertain: str = "ignore",
+    uncertain: str = "unknown",
+    blank: str = "unknown",
     views: str = "frontal",
 ) -> tuple[pd.DataFrame, XrvSummary]:
     """Index a data set that torchxrayvision knows.
@@ -84,7 +83,9 @@ def index_xrv(
         directory: The set's images, as it ships them.
         csv: The set's labels; None for those in torchxrayvision's wheel.
         meta_csv: MIMIC's metadata table.
-        uncertain: One of :data:`UNCERTAIN`, for labels of -1 (CheXpert, MIMIC, BRAX).
+        uncertain: What -1 counts as (CheXpert, MIMIC, BRAX); see
+            :class:`~monai_cxr.label_policy.LabelPolicy`.
+        blank: What a blank counts as in a finding that the set labels.
         views: ``"frontal"`` leaves lateral and other views out; ``"all"`` keeps them.
 
     Returns:
@@ -94,9 +95,9 @@ def index_xrv(
         SettingsError: If a name or policy is unknown, or a table is not given.
         InvalidTable: If the tables are not the set's, or no listed image is here.
     """
-    for value, known, what in ((uncertain, UNCERTAIN, "uncertain"), (views, VIEWS, "views")):
-        if value not in known:
-            raise SettingsError(f"Expected {what} as one of {', '.join(known)}, but got '{value}'.")
+    policy = LabelPolicy(uncertain, blank)
+    if views not in VIEWS:
+        raise SettingsError(f"Expected views as one of {', '.join(VIEWS)}, but got '{views}'.")
     if name not in SETS:
         raise SettingsError(f"Unknown data set '{name}'. Expected one of: {', '.join(SETS)}.")
     if not directory.is_dir():
@@ -107,7 +108,7 @@ def index_xrv(
     how = SETS[name]
     dataset = _dataset(how, directory, csv, meta_csv)
     table = dataset.csv.reset_index(drop=True)
-    labels, n_uncertain, dropped = _labels(dataset, table, uncertain)
+    labels, n_uncertain, dropped = _labels(dataset, table, policy)
     records: list[dict[str, Any]] = table.to_dict("records")
     if not records:
         raise InvalidTable(f"The tables of {how.title} list no film.", reason="no_images")
@@ -122,6 +123,7 @@ def index_xrv(
             reason="no_images",
         )
     index = normalise_index(_once(rows[here & frontal]))
+    index.attrs["label_policy"] = policy.to_json()
     return index, XrvSummary(
         title=how.title,
         n_images=len(index),
@@ -171,7 +173,7 @@ def _dataset(how: XrvSet, directory: Path, csv: Path | None, meta_csv: Path | No
 
 
 def _labels(
-    dataset: Any, table: pd.DataFrame, uncertain: str
+    dataset: Any, table: pd.DataFrame, policy: LabelPolicy
 ) -> tuple[pd.DataFrame, NDArray[np.int64], tuple[str, ...]]:
     """Our findings; how many labels were uncertain by row; what of the set is none of ours."""
     result = pd.DataFrame(np.nan, index=table.index, columns=list(FINDING_NAMES))
@@ -180,8 +182,13 @@ def _labels(
     for column, pathology in enumerate(map(str, dataset.pathologies)):
         values = np.array(dataset.labels[:, column], dtype=np.float64)
         doubtful = _uncertain(table, pathology)
-        if uncertain != "ignore":
-            values[doubtful] = 1.0 if uncertain == "ones" else 0.0
+        if policy.uncertain == "refuse" and doubtful.any():
+            raise InvalidTable(
+                f"{int(doubtful.sum())} labels of {pathology} are uncertain (-1). Say what they "
+                "count as: --uncertain unknown, absent or present.",
+                reason="bad_labels",
+            )
+        values = policy.apply(np.where(doubtful, -1.0, values))
         name = _RENAMED.get(pathology, pathology)
         if name in FINDINGS:
             result[FINDINGS[name].name] = values

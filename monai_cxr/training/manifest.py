@@ -44,6 +44,7 @@ def run_manifest(
         A JSON value.
     """
     training = table[table["split"] == "train"]
+    policy = table.attrs.get("label_policy")
     return {
         "bundle": source.name,
         "bundle_configs": {
@@ -57,6 +58,7 @@ def run_manifest(
                 for split in sorted(set(table["split"]) - {""})
             },
             "digest": _table_digest(table),
+            **({"label_policy": policy} if policy else {}),
         },
         "seed": config.get("seed", 0),
         "training_priors": {name: _mean(training[name]) for name in findings},

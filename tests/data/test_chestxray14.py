@@ -95,3 +95,21 @@ class TestLabelVersion:
     def test_of_another_data_set(self):
         labels = chestxray14.read_labels().head(2).assign(sop_uid=["a.png", "b.png"])
         assert chestxray14.label_version(labels) == ("other", 2)
+
+
+def test_missing_label_is_negative(tmp_path):
+    """An empty "Finding Labels" cell says nothing; only "No Finding" says that there is none."""
+    text = (
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position\n"
+        "00000001_000.png,Mass|Effusion,0,1.0,58,M,PA\n"
+        "00000001_001.png,,1,1.0,411,M,PA\n"
+        "00000002_000.png,No Finding,0,2.0,81,F,PA\n"
+    )
+    (tmp_path / "e.csv").write_text(text, encoding="utf-8")
+    table = chestxray14.read_labels(tmp_path / "e.csv").set_index("sop_uid")
+    labels = table[list(FINDING_NAMES)]
+    assert labels.loc["00000001_001.png"].isna().all()
+    assert (labels.loc["00000002_000.png"] == 0).all()
+    assert labels.loc["00000001_000.png"].sum() == 2
+    assert table["patient_id"].tolist() == ["00000001", "00000001", "00000002"]
+    assert table["age"].isna().tolist() == [False, True, False]

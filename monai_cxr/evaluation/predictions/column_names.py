@@ -25,6 +25,7 @@ IMAGE_COLUMNS = (
     "file",
     "dicom_id",
     "image_path",
+    "image_file_path",
     "file_path",
     "path",
     "img",
@@ -46,6 +47,9 @@ FACT_ALIASES: Mapping[str, tuple[str, ...]] = {
 """Spellings of the facts that subgroups are made of, likewise."""
 
 _PROBABILITY = ("probability", "probabilities", "prob", "probs", "p")
+_SCORE = ("pred", "preds", "prediction", "predictions", "score", "scores")
+"""Taken where nothing is called a probability."""
+
 _LOGIT = ("logit", "logits")
 _LABEL = ("label", "labels", "target", "truth", "true", "gt", "y")
 
@@ -70,7 +74,9 @@ def canonical_finding(name: str) -> str:
 
 
 def probability_columns(table: pd.DataFrame, *, bare: bool = False) -> dict[str, str]:
-    """Finding to its column: ``probability_<finding>``, ``prob_<finding>`` or ``p_<finding>``.
+    """Finding to its column: ``probability_``, ``prob_`` or ``p_<finding>``; else ``pred_`` ...
+
+    Where nothing is called a probability, ``pred_<finding>`` and ``score_<finding>`` are taken.
 
     Args:
         table: The predictions.
@@ -81,6 +87,7 @@ def probability_columns(table: pd.DataFrame, *, bare: bool = False) -> dict[str,
         InvalidTable: If two columns are of one finding.
     """
     found = _marked(table, _PROBABILITY, "probabilities")
+    found = found or _marked(table, _SCORE, "probabilities")
     if found or not bare or logit_columns(table):
         return found
     return _by_finding(((c, str(c)) for c in table.columns if str(c) in FINDINGS), "probabilities")

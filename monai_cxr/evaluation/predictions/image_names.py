@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,32 +27,45 @@ def image_identifiers(table: pd.DataFrame, *, what: str) -> Names:
     """Identifiers of the images, str, shape (N,): file names, or paths where names repeat.
 
     Args:
-        table: With one of :data:`~monai_cxr.evaluation.predictions.column_names.IMAGE_COLUMNS`.
+        table: With one of :data:`~monai_cxr.evaluation.predictions.column_names.IMAGE_COLUMNS`;
+            the first that tells the images apart is taken. UIDs must: an image whose UID repeats is
+            the same image, whatever its path.
         what: What the table holds, for messages.
 
     Raises:
         InvalidTable: If there is no such column, or an image is repeated or has no name.
     """
-    values = _names_in(table, _image_columns(table, what)[0])
-    if (values == "").any():
-        raise InvalidTable(
-            f"{int((values == '').sum())} of the {what} name no image.", reason="missing_images"
-        )
-    files = values.str.rsplit("/", n=1).str[-1]
-    repeated = values[values.duplicated()]
-    if len(repeated):
-        raise InvalidTable(
+    first: InvalidTable | None = None
+    for column in _image_columns(table, what):
+        values = _names_in(table, column)
+        if (values == "").any():
+            first = first or InvalidTable(
+                f"{int((values == '').sum())} of the {what} name no image.", reason="missing_images"
+            )
+            continue
+        files = values.str.rsplit("/", n=1).str[-1]
+        repeated = values[values.duplicated()]
+        if not len(repeated):
+            return (values if files.duplicated().any() else files).to_numpy(dtype=np.str_)
+        first = first or InvalidTable(
             f"The {what} list {len(repeated)} images more than once, the first is "
             f"'{files[repeated.index[0]]}'. Expected each image once: average or drop the repeats.",
             reason="duplicated_images",
         )
-    return (values if files.duplicated().any() else files).to_numpy(dtype=np.str_)
+        if repeated.str.fullmatch(r"[\d.]+").any():
+            break
+    assert first is not None
+    raise first
 
 
 def matched_rows(
     predictions: pd.DataFrame, labels: pd.DataFrame
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of the same images in two tables, found by whichever name both have.
+    """Rows of the same images in two tables: by the full name, else by the longest unique tail.
+
+    Tables name images by UID, by file name or by a path that begins in somebody's own folder, with
+    a suffix or without. Of all columns and tails, those count that tell every image of their table
+    apart, and of these the ones that find most images.
 
     Args:
         predictions: N rows.
@@ -67,16 +81,21 @@ def matched_rows(
         image_identifiers(table, what=what)
         for table, what in ((predictions, "predictions"), (labels, "labels"))
     )
-    known = [pd.Index(names) for names in _forms(labels, "labels")]
     best, matched = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    for names in _forms(predictions, "predictions"):
-        for index in known:
-            found = index.get_indexer(pd.Index(names))
-            rows = np.flatnonzero(found >= 0)
-            if len(rows) > len(best):
-                best, matched = rows, found[rows]
-            if len(best) == len(predictions):
-                return best, matched
+    mine, theirs = (
+        [_names_in(table, column) for column in _image_columns(table, what)]
+        for table, what in ((predictions, "predictions"), (labels, "labels"))
+    )
+    for shorten in _shortenings((*mine, *theirs)):
+        known = [pd.Index(names) for names in _telling(theirs, shorten)]
+        for names in _telling(mine, shorten):
+            for index in known:
+                found = index.get_indexer(pd.Index(names))
+                rows = np.flatnonzero(found >= 0)
+                if len(rows) > len(best):
+                    best, matched = rows, found[rows]
+                if len(best) == len(predictions):
+                    return best, matched
     if len(best):
         return best, matched
     raise InvalidTable(
@@ -103,23 +122,28 @@ def patients_in_names(table: pd.DataFrame) -> tuple[Names, str] | None:
     return None
 
 
-def _forms(table: pd.DataFrame, what: str) -> Iterator[Names]:
-    """Names of the images, from the most to the least exact, as long as they tell them apart."""
-    columns = _image_columns(table, what)
-    for shorten in (str, _file_of, _stem_of):
-        for column in columns:
-            names = _names_in(table, column)
-            names = names if shorten is str else names.map(shorten)
-            if not names.duplicated().any() and not (names == "").any():
-                yield names.to_numpy(dtype=np.str_)
+def _shortenings(columns: Iterable[pd.Series[str]]) -> Iterator[Callable[[str], str]]:
+    """From the full name over ever shorter tails to the file's name without its suffix."""
+    depth = max((int(names.str.count("/").max()) for names in columns if len(names)), default=0)
+    yield str
+    for bare in (False, True):
+        for parts in range(depth + 1, 0, -1):
+            yield partial(_tail, parts=parts, bare=bare)
 
 
-def _file_of(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
+def _tail(name: str, *, parts: int, bare: bool) -> str:
+    tail = "/".join(name.rsplit("/", parts)[-parts:])
+    return _SUFFIX.sub("", tail) if bare else tail
 
 
-def _stem_of(name: str) -> str:
-    return _SUFFIX.sub("", _file_of(name))
+def _telling(
+    columns: Iterable[pd.Series[str]], shorten: Callable[[str], str]
+) -> Iterator[pd.Series[str]]:
+    """The columns, shortened, that still tell the images apart."""
+    for names in columns:
+        shortened = names if shorten is str else names.map(shorten)
+        if not shortened.duplicated().any() and not (shortened == "").any():
+            yield shortened
 
 
 def _image_columns(table: pd.DataFrame, what: str) -> list[str]:

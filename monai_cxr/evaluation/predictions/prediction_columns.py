@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.predictions.column_names import (
     FACT_ALIASES,
     PATIENT_COLUMNS,
@@ -20,17 +19,13 @@ from monai_cxr.evaluation.predictions.column_names import (
 )
 from monai_cxr.evaluation.predictions.image_names import patients_in_names
 from monai_cxr.evaluation.statistics.logits import sigmoid
-from monai_cxr.tables import FACT_COLUMNS
+from monai_cxr.label_policy import LabelPolicy
+from monai_cxr.tables import FACT_COLUMNS, label_numbers
 
 Floats = NDArray[np.float64]
 
-UNCERTAIN_LABELS: Mapping[str, float] = {
-    "refuse": -1.0,
-    "unknown": math.nan,
-    "absent": 0.0,
-    "present": 1.0,
-}
-"""What an uncertain label (-1, as CheXpert has it) may count as."""
+_ROUNDING = 1e-6
+"""How far beyond [0, 1] rounding to float32 may take a probability."""
 
 UNCALIBRATED = "The model is not calibrated: probabilities are the sigmoid of its logits."
 """What a reader must know of logits without probabilities; a calibration takes it away."""
@@ -97,7 +92,7 @@ def scores_of(
         InvalidTable: If values are missing, not finite, or not probabilities.
     """
     with_logits = all(logit is not None for _, logit in columns)
-    logits = numbers_of(table, [str(logit) for _, logit in columns]) if with_logits else None
+    logits = label_numbers(table, [str(logit) for _, logit in columns]) if with_logits else None
     if logits is not None and not np.isfinite(logits).all():
         raise InvalidTable(
             f"{int((~np.isfinite(logits)).sum())} logits are not finite. Predict these images "
@@ -105,7 +100,7 @@ def scores_of(
             reason="bad_logits",
         )
     named = [name for name, _ in columns if name is not None]
-    probabilities = numbers_of(table, named) if len(named) == len(columns) else None
+    probabilities = label_numbers(table, named) if len(named) == len(columns) else None
     if logits is not None and (probabilities is None or np.isnan(probabilities).all()):
         return logits, sigmoid(logits), [UNCALIBRATED]
     if probabilities is None:
@@ -114,6 +109,8 @@ def scores_of(
             reason="no_probabilities",
         )
     _check_probabilities(probabilities, named)
+    n_rounded = int(((probabilities < 0.0) | (probabilities > 1.0)).sum())
+    probabilities = np.clip(probabilities, 0.0, 1.0)
     decisions = [
         name
         for name, column in zip(named, probabilities.T, strict=True)
@@ -124,21 +121,9 @@ def scores_of(
         if decisions
         else []
     )
+    if n_rounded:
+        notes.append(f"{n_rounded} probabilities lie outside [0, 1] by rounding and are cut to it.")
     return logits, probabilities, notes
-
-
-def numbers_of(table: pd.DataFrame, columns: Sequence[str]) -> Floats:
-    """Columns as float64, shape (N, len(columns)); empty cells are NaN."""
-    values = np.empty((len(table), len(columns)))
-    for i, column in enumerate(columns):
-        try:
-            values[:, i] = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise InvalidTable(
-                f"Column '{column}' holds text. Expected numbers, with a point for the decimals.",
-                reason="not_numbers",
-            ) from error
-    return values
 
 
 def _check_probabilities(probabilities: Floats, columns: Sequence[str]) -> None:
@@ -150,7 +135,7 @@ def _check_probabilities(probabilities: Floats, columns: Sequence[str]) -> None:
             "number for each image and finding: drop the images that could not be predicted.",
             reason="missing_probabilities",
         )
-    outside = (probabilities < 0.0) | (probabilities > 1.0)
+    outside = (probabilities < -_ROUNDING) | (probabilities > 1.0 + _ROUNDING)
     if outside.any():
         column = columns[int(np.argmax(outside.any(axis=0)))]
         low, high = float(probabilities.min()), float(probabilities.max())
@@ -171,43 +156,59 @@ def _likely(values: Floats) -> str:
 
 
 def labels_of(
-    table: pd.DataFrame, columns: Sequence[str], *, uncertain: str = "refuse"
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    *,
+    findings: Sequence[str] | None = None,
+    policy: LabelPolicy | None = None,
 ) -> tuple[Floats, list[str]]:
     """Labels, float64, shape (N, F): 0, 1 or NaN; and what a reader must know of them.
 
     Args:
         table: N rows.
         columns: Of the F findings.
-        uncertain: What -1 counts as, one of :data:`UNCERTAIN_LABELS`.
+        findings: Their names, for the notes.
+        policy: What -1 and blank count as; None refuses -1, and leaves blank unknown.
 
     Raises:
-        SettingsError: If the policy is unknown.
         InvalidTable: If another value is there, or nothing at all.
     """
-    if uncertain not in UNCERTAIN_LABELS:
-        raise SettingsError(
-            f"Expected uncertain labels as one of {', '.join(UNCERTAIN_LABELS)}, but got "
-            f"'{uncertain}'."
-        )
-    values = numbers_of(table, columns)
-    doubtful = values == -1.0
+    policy = policy or LabelPolicy()
+    given = label_numbers(table, columns)
+    values = policy.apply(given)
     notes = []
-    if uncertain != "refuse" and doubtful.any():
-        values[doubtful] = UNCERTAIN_LABELS[uncertain]
-        notes.append(f"{int(doubtful.sum())} uncertain labels (-1) count as {uncertain}.")
+    n_uncertain, n_blank = int((given == -1.0).sum()), int(np.isnan(given).sum())
+    if policy.uncertain != "refuse" and n_uncertain:
+        notes.append(f"{n_uncertain} uncertain labels (-1) count as {policy.uncertain}.")
+    if policy.blank != "unknown" and n_blank:
+        notes.append(f"{n_blank} blank labels count as {policy.blank}.")
     wrong = ~(np.isnan(values) | (values == 0.0) | (values == 1.0))
     if wrong.any():
+        first = values[wrong][0]
+        remedy = (
+            "Map uncertain labels by a named policy first (--uncertain unknown, absent or present)."
+            if first == -1.0
+            else "Give each film 1 or 0, by a threshold of your own where the labels are shares."
+        )
         raise InvalidTable(
-            f"{int(wrong.sum())} labels are neither 0, 1 nor empty (the first is "
-            f"{values[wrong][0]:g}). Map uncertain labels by a named policy first (--uncertain "
-            "unknown, absent or present, for labels of -1).",
+            f"{int(wrong.sum())} labels are neither 0, 1 nor empty (the first is {first:g}). "
+            f"{remedy}",
             reason="bad_labels",
         )
-    if np.isnan(values).all():
+    unknown = np.isnan(values)
+    if unknown.all():
         raise InvalidTable(
             "All labels are empty, so nothing can be evaluated. Give a labels table.",
             reason="no_labels",
         )
+    n_unknown = dict(zip(findings or columns, map(int, unknown.sum(axis=0)), strict=True))
+    never = [name for name, n in n_unknown.items() if n == len(values)]
+    notes += [f"No film has a label of {', '.join(never)}."] if never else []
+    notes += [
+        f"{name}: {n} of {len(values)} films have no label and are left out."
+        for name, n in n_unknown.items()
+        if 0 < n < len(values)
+    ]
     return values, notes
 
 
@@ -224,15 +225,24 @@ def patients_of(
     """
     if one_each:
         return images, ["It was stated that no patient has two images."]
+    gaps = []
     for source in (truth, table):
         for name in columns_named(source, PATIENT_COLUMNS):
             patients = source[name].astype(object).where(source[name].notna(), "").astype(str)
-            if not (patients == "").any():
+            n_blank = int((patients.str.strip() == "").sum())
+            if not n_blank:
                 return patients.to_numpy(dtype=np.str_), []
+            gaps.append(f"{n_blank} of {len(patients)} images have no patient in '{name}'")
     for source in (table, truth):
         named = patients_in_names(source)
         if named is not None:
             return named[0], [f"Patients are taken from the images' names, as {named[1]} has them."]
+    if gaps:
+        raise InvalidTable(
+            f"{' and '.join(dict.fromkeys(gaps))}, and intervals are by patients. Fill these "
+            "cells, or leave the images out.",
+            reason="no_patients",
+        )
     raise InvalidTable(
         "The images have no patients, and intervals are by patient. Add a patient_id column to "
         "the predictions or the labels; only if no patient has two images, say so with "

@@ -19,13 +19,13 @@ from monai_cxr.evaluation.predictions.prediction_columns import (
     common_findings,
     facts_of,
     labels_of,
-    numbers_of,
     patients_of,
     scored_findings,
     scores_of,
 )
 from monai_cxr.findings import FINDINGS
-from monai_cxr.tables import read_table
+from monai_cxr.label_policy import LabelPolicy
+from monai_cxr.tables import label_numbers, read_table
 
 Floats = NDArray[np.float64]
 
@@ -96,6 +96,7 @@ def load_predictions(
     labels: pd.DataFrame | None = None,
     findings: Sequence[str] | None = None,
     uncertain: str = "refuse",
+    blank: str = "unknown",
     one_image_a_patient: bool = False,
 ) -> PredictionSet:
     """Read predictions, ours or anybody's, and align them with labels.
@@ -110,6 +111,7 @@ def load_predictions(
         findings: Findings to keep; all that have both scores and labels by default.
         uncertain: What a label of -1 counts as: ``"refuse"``, ``"unknown"``, ``"absent"`` or
             ``"present"``.
+        blank: What an empty label counts as: ``"unknown"`` or ``"absent"``.
         one_image_a_patient: State that no patient has two images, so that none need be named.
 
     Returns:
@@ -131,7 +133,10 @@ def load_predictions(
     kept = table.iloc[rows]
     logits, probabilities, score_notes = scores_of(kept, [scored[name] for name in names])
     label_values, label_notes = labels_of(
-        truth, [labelled[name] for name in names], uncertain=uncertain
+        truth,
+        [labelled[name] for name in names],
+        findings=names,
+        policy=LabelPolicy(uncertain, blank),
     )
     patients, patient_notes = patients_of(truth, kept, image_ids[rows], one_image_a_patient)
     notes += refusals + score_notes + label_notes + patient_notes
@@ -189,7 +194,7 @@ def _disagreement(
     own = [f"label_{name}" for name in names]
     if not given or not set(own) <= set(table.columns):
         return []
-    theirs = numbers_of(table, own)
+    theirs = label_numbers(table, own)
     known = ~np.isnan(theirs) & ~np.isnan(labels)
     different = int((theirs[known] != labels[known]).sum())
     return (

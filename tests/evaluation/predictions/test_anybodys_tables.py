@@ -184,3 +184,88 @@ class TestValues:
     def test_nothing_scored(self):
         with pytest.raises(InvalidTable, match="None of the 6"):
             load_predictions(table().assign(reason="not_chest"))
+
+
+class TestBlankLabels:
+    def test_blank_labels_left_out(self):
+        """Told with its number, and countable as absent, as CheXpert's authors do."""
+        blanked = table()
+        blanked.loc[[0, 2], "label_Mass"] = np.nan
+        unknown = load_predictions(blanked)
+        assert "Mass: 2 of 6 films have no label and are left out." in unknown.notes
+        assert not any(note.startswith("Effusion") for note in unknown.notes)
+        absent = load_predictions(blanked, blank="absent")
+        np.testing.assert_array_equal(absent.labels, load_predictions(table()).labels)
+        assert "2 blank labels count as absent." in absent.notes
+
+
+class TestReadTooStrictly:
+    """Tables as other programs write them: each gives the numbers of the plain one."""
+
+    @pytest.fixture
+    def same(self, tmp_path):
+        def check(text: str, name: str = "t.csv") -> tuple[str, ...]:
+            (tmp_path / name).write_text(text, encoding="utf-8")
+            read = load_predictions(tmp_path / name)
+            plain = load_predictions(table())
+            np.testing.assert_allclose(read.probabilities, plain.probabilities, atol=2e-6)
+            np.testing.assert_array_equal(read.labels, plain.labels)
+            return read.notes
+
+        return check
+
+    @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+    def test_tables_read_too_strictly_for_tabs(self, same, name):
+        same(table().to_csv(index=False, sep="\t"), name)
+
+    @pytest.mark.parametrize("word", ["pred_{}", "score_{}", "{}_pred", "{}_score", "preds_{}"])
+    def test_tables_read_too_strictly_for_names(self, same, word):
+        names = {f"prob_{name}": word.format(name) for name in ("Mass", "Effusion")}
+        same(table().rename(columns=names).to_csv(index=False))
+
+    def test_probabilities_go_before_predictions(self, same):
+        decided = table()
+        for name in ("Mass", "Effusion"):
+            decided[f"pred_{name}"] = (decided[f"prob_{name}"] > 0.5).astype(int)
+        same(decided.to_csv(index=False))
+
+    def test_tables_read_too_strictly_for_spaces_around_names(self, same):
+        same(table().rename(columns=lambda name: f" {name} ").to_csv(index=False))
+
+    def test_tables_read_too_strictly_for_huggingface_paths(self, same):
+        same(table().rename(columns={"image": "image_file_path"}).to_csv(index=False))
+
+    @pytest.mark.parametrize("beyond", [1.0000001, -1e-9])
+    def test_tables_read_too_strictly_for_rounding(self, beyond):
+        rounded = table()
+        rounded.loc[1, "prob_Mass"] = beyond
+        read = load_predictions(rounded)
+        assert read.probabilities[1, 0] == round(beyond)
+        assert "1 probabilities lie outside [0, 1] by rounding" in " ".join(read.notes)
+        rounded.loc[1, "prob_Mass"] = 1.001
+        with pytest.raises(InvalidTable, match="outside"):
+            load_predictions(rounded)
+
+    def test_tables_read_too_strictly_for_one_blank_patient(self):
+        gone = table()
+        gone.loc[2, "patient_id"] = None
+        with pytest.raises(InvalidTable, match="1 of 6 images have no patient in 'patient_id'"):
+            load_predictions(gone)
+
+    def test_tables_read_too_strictly_for_soft_labels(self):
+        soft = table().assign(label_Mass=0.8)
+        with pytest.raises(InvalidTable, match="by a threshold of your own"):
+            load_predictions(soft)
+
+    def test_same_file_name_in_folders_of_predictions(self):
+        """Our own predict table: sop_uid holds file names there, path tells the films apart."""
+        names = [f"p{i}/view1_frontal.png" for i in range(6)]
+        mine = table().assign(sop_uid="view1_frontal.png", path=[f"/data/a/{n}" for n in names])
+        theirs = table().assign(image=[f"CheXpert/train/{name}" for name in names]).iloc[::-1]
+        both = load_predictions(mine.drop(columns="image"), labels=theirs)
+        np.testing.assert_array_equal(both.labels, load_predictions(table()).labels)
+
+    def test_a_uid_that_repeats_is_one_image_whatever_its_path(self):
+        twice = table().assign(sop_uid=["1.2.3"] * 2 + [f"1.2.{i}" for i in range(4, 8)])
+        with pytest.raises(InvalidTable, match="more than once"):
+            load_predictions(twice.assign(path=[f"a/{i}.dcm" for i in range(6)]))

@@ -46,7 +46,8 @@ class TestForeignTables:
         assert actual.logits is None
         assert actual.facts["sex"].tolist() == ["M", "M", "F"]
         assert actual.facts["age"].tolist() == [61, 61, 50]
-        assert (len(actual), actual.n_patients, actual.notes) == (3, 2, ())
+        assert (len(actual), actual.n_patients) == (3, 2)
+        assert actual.notes == ("Mass: 1 of 3 films have no label and are left out.",)
 
     def test_from_a_csv_file(self, foreign, labels, tmp_path):
         path = tmp_path / "predictions.csv"
