@@ -1,11 +1,14 @@
-"""Atomic: files that are there whole or not at all."""
+"""Atomic: files that are there whole or not at all, and locks that end with their process."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from monai_cxr.errors import SettingsError
 
@@ -40,3 +43,29 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             f"Could not write '{path.name}' ({error.strerror or type(error).__name__}). "
             "Free some space or choose another folder; nothing was changed."
         ) from error
+
+
+@contextlib.contextmanager
+def held(path: Path, *, wait_seconds: float = 0.0) -> Iterator[bool]:
+    """Hold a lock file while the block runs; the kernel ends the lock with the process.
+
+    Args:
+        path: The lock file; it is made, and stays.
+        wait_seconds: How long to wait for another process; -1 for as long as it takes.
+
+    Yields:
+        Whether the lock is ours; False when another process has it.
+
+    Raises:
+        OSError: If the file cannot be made.
+    """
+    lock = FileLock(path, timeout=wait_seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

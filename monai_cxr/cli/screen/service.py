@@ -51,6 +51,14 @@ def run(
 
 def doctor(
     settings: Annotated[Path, typer.Option(metavar="FILE", help="The service's TOML.")],
+    own: Annotated[
+        bool,
+        typer.Option(
+            "--own/--all",
+            help="Only what is ours, as a systemd unit does before it starts the service: other "
+            "systems are not asked.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Try everything that the settings name: ledger, spool, bundle, destinations.
@@ -60,7 +68,7 @@ def doctor(
     from monai_cxr.screening.service.doctor import FAILED, examine
     from monai_cxr.screening.settings.checks import read_settings
 
-    checks = list(examine(read_settings(settings)))
+    checks = list(examine(read_settings(settings), own=own))
     if json:
         emit({"checks": [{"name": c.name, "state": c.state, "text": c.text} for c in checks]})
     else:

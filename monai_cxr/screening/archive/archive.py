@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_cxr.atomic import held
 from monai_cxr.bundle.config import find_bundle, read_config
-from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest
+from monai_cxr.bundle.engines.choice import light_engines
+from monai_cxr.bundle.model import CALIBRATION_NAME, BundleModel, bundle_digest
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.reading.listing import count_files
@@ -130,6 +132,17 @@ class Archive:
     started: float
 
 
+def served_digest(bundle: Path, device: str) -> str:
+    """Digest of the model as the workers of this machine serve it, which their results carry.
+
+    An export may be served in another precision, whose results are results of their own.
+    """
+    digest = bundle_digest(bundle)
+    if not light_engines(bundle):
+        return digest
+    return BundleModel.load(bundle, device=device).identity.digest
+
+
 @contextlib.contextmanager
 def prepared_archive(
     source: Path | PacsArchive, bundle: str | Path, out: Path, options: ArchiveOptions
@@ -137,7 +150,7 @@ def prepared_archive(
     """Check everything, take the folder for ourselves, open the ledger, return dead leases."""
     started = time.monotonic()
     folder = find_bundle(bundle)
-    digest = bundle_digest(folder)
+    digest = served_digest(folder, options.device)
     findings = tuple(read_config(folder, "inference")["findings"])
     is_calibrated = (folder / CALIBRATION_NAME).is_file()
     if options.with_reports and is_calibrated:
@@ -264,20 +277,16 @@ def _task(archive: Archive, options: ArchiveOptions) -> ArchiveWork:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; the lock ends with the process, however it ends."""
-    import fcntl
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("a")
-    except OSError as error:
-        raise SettingsError(
-            f"The folder --out cannot be written ({error.strerror}). Choose another one."
-        ) from None
-    with stream:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            folder.mkdir(parents=True, exist_ok=True)
+            is_ours = stack.enter_context(held(folder / ".lock"))
+        except OSError as error:
+            raise SettingsError(
+                f"The folder --out cannot be written ({error.strerror}). Choose another one."
+            ) from None
+        if not is_ours:
             raise SettingsError(
                 "Another process is screening into this folder. Wait for it, or choose another."
-            ) from None
+            )
         yield

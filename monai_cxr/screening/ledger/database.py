@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+from monai_cxr.atomic import held
 from monai_cxr.errors import SettingsError
 from monai_cxr.optional import require
 from monai_cxr.screening.ledger.migrations import migrate
@@ -83,13 +84,8 @@ class Ledger:
         """Move SQLite's write-ahead log into its file, unless another process is doing it."""
         if self.path is None:
             return
-        import fcntl
-
-        lock = self.path.with_name(self.path.name + ".checkpoint")
-        with lock.open("a") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with held(self.path.with_name(self.path.name + ".checkpoint")) as is_ours:
+            if not is_ours:
                 return
             raw = self._engine.raw_connection()
             try:

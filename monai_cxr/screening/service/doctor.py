@@ -40,8 +40,14 @@ class Check:
     text: str
 
 
-def examine(settings: ScreeningSettings) -> Iterator[Check]:
-    """Try everything that the settings name, cheap things first."""
+def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[Check]:
+    """Try everything that the settings name, cheap things first.
+
+    Args:
+        settings: What to try.
+        own: Only what is ours: a machine that starts the service must not wait for other people's
+            systems. They are named, as warnings, and not asked.
+    """
     yield _tried("ledger", lambda: _ledger(settings))
     if settings.ledger.url.startswith("sqlite") and sqlite3.sqlite_version_info < _SQLITE_FIXED:
         yield Check(
@@ -60,22 +66,51 @@ def examine(settings: ScreeningSettings) -> Iterator[Check]:
     if settings.listener is not None:
         yield _tried("listener", partial(_listener, settings.listener))
     for pull in settings.pulls:
-        yield _tried(f"pull {pull.name}", partial(_pull, pull))
+        yield _of_peer(f"pull {pull.name}", pull, partial(_pull, pull), own=own)
     for table in settings.destinations:
-        yield _tried(f"destination {table.name}", partial(_destination, table))
+        name = f"destination {table.name}"
+        yield _of_peer(name, table, partial(_destination, table), own=own)
+
+
+def _of_peer(
+    name: str, table: DestinationTable | PullTable, attempt: Callable[[], str], *, own: bool
+) -> Check:
+    """A destination or a pull: what we need for it, then whether the other side answers."""
+    needs = _tried(name, partial(_needs, table))
+    if needs.state != OK or (own and table.kind != "folder"):
+        return needs if needs.state != OK else Check(name, WARNING, "not asked, because of --own.")
+    return _tried(name, attempt)
+
+
+def _needs(table: DestinationTable | PullTable) -> str:
+    from monai_cxr.screening.service.parts import require_extras
+
+    require_extras(table)
+    return ""
 
 
 def _tried(name: str, attempt: Callable[[], str]) -> Check:
     try:
         text = attempt()
     except DeliveryError as error:
-        text = f"{error}. Check the address, the AE titles or the password, and what it allows us."
-        return Check(name, FAILED, text)
+        return Check(name, FAILED, f"{error}. {_advice(str(error))}")
     except CXRError as error:
         return Check(name, FAILED, str(error))
     except OSError as error:
         return Check(name, FAILED, f"{error.strerror or type(error).__name__}.")
     return Check(name, OK, text)
+
+
+def _advice(reason: str) -> str:
+    """What to look at after a failure of this kind."""
+    if "certificate" in reason or "TLS" in reason:
+        return (
+            "Check authorities, the certificates and their host names; a PACS whose certificate "
+            "names no host needs tls.check_host_name = false."
+        )
+    if any(word in reason for word in ("refused", "timed out", "Timeout", "host name", "route")):
+        return "Check the address and the port, and what stands between."
+    return "Check the AE titles or the password, and what it allows us."
 
 
 def _ledger(settings: ScreeningSettings) -> str:

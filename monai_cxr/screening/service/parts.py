@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.optional import require
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.pull import DicomWebSource, Source
 from monai_cxr.screening.arriving.query_retrieve import QueryRetrieve
@@ -17,6 +18,28 @@ from monai_cxr.screening.network.dicom_network import Peer
 from monai_cxr.screening.network.dicomweb import DicomWebServer
 from monai_cxr.screening.settings.listener import ListenerSettings
 from monai_cxr.screening.settings.tables import DestinationTable, PullTable
+
+_MODULES = {
+    "pacs": ("pynetdicom", "pacs"),
+    "dicomweb": ("dicomweb_client", "pacs"),
+    "sr": ("highdicom", "pacs"),
+    "sc": ("highdicom", "pacs"),
+    "seg": ("highdicom", "pacs"),
+    "fhir": ("fhir.resources.R4B.bundle", "fhir"),
+}
+"""What kinds and objects need: (module, extra)."""
+
+
+def require_extras(table: DestinationTable | PullTable) -> None:
+    """Import what a destination or a pull will need, so that it is missed now and not later.
+
+    Raises:
+        MissingDependency: Naming the extra that brings it.
+    """
+    for name in (table.kind, *getattr(table, "objects", ())):
+        if name in _MODULES:
+            module, extra = _MODULES[name]
+            require(module, extra=extra)
 
 
 def destination_of(table: DestinationTable) -> Destination:

@@ -28,7 +28,12 @@ from monai_cxr.screening.arriving.watch_folder import WatchFolder
 from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
 from monai_cxr.screening.service.health import HealthServer, StoreResponses
-from monai_cxr.screening.service.parts import destination_of, listener_of, pull_source_of
+from monai_cxr.screening.service.parts import (
+    destination_of,
+    listener_of,
+    pull_source_of,
+    require_extras,
+)
 from monai_cxr.screening.service.supervision import ServiceFailed, Supervision
 from monai_cxr.screening.settings.tables import DestinationTable, PullTable, ScreeningSettings
 
@@ -67,6 +72,7 @@ class Service:
             ServiceFailed: If a part ended by an error that nobody expected.
         """
         settings, supervision = self.settings, Supervision(self.stop)
+        self._require_extras()
         with ExitStack() as stack:
             ledger = stack.enter_context(open_ledger(settings.ledger.url))
             spool = Spool(
@@ -88,7 +94,6 @@ class Service:
                     responses,
                 )
             )
-            _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
             parts = self._parts(ledger, spool, supervision, points, model)
             if settings.listener is not None and "listen" in self.only:
                 scp = listener_of(settings.listener, ledger, spool, responses.count)
@@ -96,11 +101,20 @@ class Service:
                 parts.append(("listen", partial(self._listen, scp)))
             for name, part in parts:
                 supervision.start(name, part)
+            _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
             self.stop.wait()
             _log.info("draining")
             supervision.join()
             audit.append(ledger, "service", "stopped")
         _log.info("stopped")
+
+    def _require_extras(self) -> None:
+        """Miss an extra at the start, not at the first film."""
+        tables: list[DestinationTable | PullTable] = []
+        tables += self.settings.destinations if "deliver" in self.only else ()
+        tables += self.settings.pulls if "pull" in self.only else ()
+        for table in tables:
+            require_extras(table)
 
     def _receives(self) -> bool:
         return bool({"watch", "listen", "pull"} & set(self.only))

@@ -19,11 +19,17 @@ import pytest
 from dicom_peers import free_port
 from PIL import Image
 
+from monai_cxr.bundle.engines.openvino_engine import offers_bf16
+from monai_cxr.bundle.engines.rates import Measured, remember
+from monai_cxr.bundle.exporting.network import export
+from monai_cxr.bundle.exports import Parity
+from monai_cxr.bundle.model import bundle_digest
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.reading.files import read_radiograph
 from monai_cxr.reading.listing import archive_files
 from monai_cxr.screening.archive.archive import ArchiveOptions, screen_archive
+from monai_cxr.screening.archive.pacs import refuse_discarded
 from monai_cxr.screening.archive.ray import screen_archive_on_ray
 from monai_cxr.screening.ledger import audit, counts, open_ledger
 from monai_cxr.screening.ledger.counts import Counts
@@ -227,3 +233,28 @@ def _wait_for_orphans_of(driver: int) -> None:
         except ProcessLookupError:
             return
         time.sleep(0.05)
+
+
+def test_archive_repeat_rereads_bf16(packaged_bundle, phantom_index, films, tmp_path, monkeypatch):
+    """A second run reads nothing again where another precision is served than was packaged."""
+    if not offers_bf16():
+        pytest.skip("This processor has no bf16.")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    exported_bundle = Path(shutil.copytree(packaged_bundle, tmp_path / "bundle"))
+    export(exported_bundle, "openvino", films=[phantom_index.path])
+    rates = {"openvino": 1.0, "openvino-bf16": 40.0}
+    near = Parity("phantom", 24, 0.1, 0.004, 0.0004)
+    remember(bundle_digest(exported_bundle), Measured(rates, {"openvino-bf16": near}))
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for film in films[:2]:
+        shutil.copy(film, source / film.name)
+    options = ArchiveOptions(with_reports=False, device="cpu")
+    first = screen_archive(source, exported_bundle, out, options)
+    assert first.n_new == 2
+    assert first.model_digest != bundle_digest(exported_bundle)  # as served
+    assert set(pd.read_parquet(out / "results.parquet")["model_digest"]) == {first.model_digest}
+    assert screen_archive(source, exported_bundle, out, options).n_new == 0
+    with open_ledger(out / "ledger.sqlite") as ledger:
+        assert "reopened" not in {entry.action for entry in audit.entries(ledger)}
+        refuse_discarded(ledger, first.model_digest)
