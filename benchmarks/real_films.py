@@ -29,17 +29,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
 from monai_cxr.evaluation.statistics.discrimination import auroc
-from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    patient_codes,
-    percentile_interval,
-)
+from monai_cxr.evaluation.statistics.intervals import Resampled, mean_of, patient_interval
 from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
-from monai_cxr.evaluation.subgroups import mean_over_findings
 
 BUNDLE = "chest_xray_classification"
 PLAIN = ("weighting=none",)
@@ -124,26 +120,31 @@ def make(run: Run, out: Path, options: argparse.Namespace) -> None:
     (folder / "seconds.json").write_text(json.dumps({"processor_seconds": round(spent)}) + "\n")
 
 
-def replicates_of(data: PredictionSet, n_replicates: int) -> NDArray[np.float64]:
-    """Macro AUROC of the films as they are, then of each resampling of patients, shape (1 + B,)."""
+def macro_area(data: PredictionSet, n_replicates: int) -> Resampled:
+    """Macro AUROC of the films, and of each resampling of patients."""
     codes, n_patients = patient_codes(data.patient_ids)
     columns = [(data.probabilities[:, i], data.labels[:, i]) for i in range(len(data.findings))]
     areas = np.array([auroc(scores, labels) for scores, labels in columns])
     compiled = [compile_ranking(scores, labels, codes, n_patients) for scores, labels in columns]
     drawn = replicate(compiled, BootstrapPlan(n_patients, n_replicates, seed=0))
-    known = ~np.isnan(areas)
-    return np.concatenate([[areas[known].mean()], mean_over_findings(np.concatenate(drawn)[known])])
+    return mean_of(
+        [
+            Resampled(float(area), values[0], rarer_class(codes, labels))
+            for area, values, (_, labels) in zip(areas, drawn, columns, strict=True)
+            if not np.isnan(area)
+        ]
+    )
 
 
-def cell(values: NDArray[np.float64], signed: bool = False) -> str:
-    found = percentile_interval(float(values[0]), values[1:])
+def cell(area: Resampled, signed: bool = False) -> str:
+    found = patient_interval(area)
     text = "+.3f" if signed else ".3f"
     return f"{found.estimate:{text}} ({found.low:{text}} to {found.high:{text}})"
 
 
 def tabulate(runs: Sequence[Run], out: Path, n_replicates: int) -> str:
     """The table of what is finished; also written to the folder."""
-    done: dict[str, dict[int, NDArray[np.float64]]] = {}
+    done: dict[str, dict[int, Resampled]] = {}
     facts: dict[str, Run] = {}
     images: set[tuple[int, int, str]] = set()
     for run in runs:
@@ -151,7 +152,7 @@ def tabulate(runs: Sequence[Run], out: Path, n_replicates: int) -> str:
         if path.is_file():
             data = load_predictions(path)
             images.add((len(data), data.n_patients, data.digest))
-            done.setdefault(run.row, {})[run.seed] = replicates_of(data, n_replicates)
+            done.setdefault(run.row, {})[run.seed] = macro_area(data, n_replicates)
             facts.setdefault(run.row, run)
     if not done:
         return "Nothing is finished."
@@ -165,14 +166,14 @@ def tabulate(runs: Sequence[Run], out: Path, n_replicates: int) -> str:
     ]  # fmt: skip
     entries = []
     for row, by_seed in done.items():
-        mean = np.mean(list(by_seed.values()), axis=0)
-        points = [float(values[0]) for values in by_seed.values()]
+        mean = mean_of(list(by_seed.values()))
+        points = [area.estimate for area in by_seed.values()]
         spread = f"{min(points):.3f} to {max(points):.3f}" if len(points) > 1 else ""
         other = done.get(facts[row].reference, {})
         common = sorted(set(by_seed) & set(other))
         difference = ""
         if common:
-            paired = np.mean([by_seed[seed] - other[seed] for seed in common], axis=0)
+            paired = mean_of([by_seed[seed].minus(other[seed]) for seed in common])
             difference = cell(paired, signed=True)
         seeds = ", ".join(map(str, by_seed))
         lines.append(f"| {row} | {seeds} | {cell(mean)} | {spread} | {difference} |")

@@ -9,12 +9,10 @@ import typer
 
 from monai_cxr.cli.arguments import (
     BlankOption,
-    BootstrapOption,
     CalibrationOption,
     LabelsOption,
     OneImageOption,
     PredictionsArgument,
-    SeedOption,
     UncertainOption,
     scored,
 )
@@ -96,8 +94,11 @@ def thresholds(
     ] = None,
     labels: LabelsOption = None,
     calibration: CalibrationOption = None,
-    bootstrap: BootstrapOption = 1000,
-    seed: SeedOption = 0,
+    bootstrap: Annotated[
+        int,
+        typer.Option(min=0, help="0: no intervals. None is drawn here."),
+    ] = 1000,
+    seed: Annotated[int, typer.Option(hidden=True, help="Of no effect: nothing is drawn.")] = 0,
     uncertain: UncertainOption = "refuse",
     blank: BlankOption = "unknown",
     one_image_a_patient: OneImageOption = False,
@@ -121,7 +122,7 @@ def thresholds(
     )
     if calibration is not None:
         data = read_calibrator(calibration).apply_to(data)
-    rules = choose_rules(data, criterion, alpha=conformal, n_bootstrap=bootstrap, seed=seed)
+    rules = choose_rules(data, criterion, alpha=conformal, n_bootstrap=bootstrap)
     write_rules(rules, out)
     if json:
         emit(rules.to_json())

@@ -141,6 +141,7 @@ def _tell(performance: Performance, page: Path) -> None:
     rows = [
         (
             item.finding,
+            item.n,
             item.n_positive,
             str(item.auroc),
             item.average_precision.estimate,
@@ -151,7 +152,7 @@ def _tell(performance: Performance, page: Path) -> None:
     ]
     show(
         f"{who.n_images} films of {who.n_patients} patients",
-        ("finding", "positive", "AUROC (95 % interval)", "AP", "Brier", "ECE"),
+        ("finding", "n", "positive", "AUROC (95 % interval)", "AP", "Brier", "ECE"),
         rows,
     )
     say(f"Macro AUROC {performance.macro.auroc}")
@@ -283,26 +284,31 @@ def compare(
     rows = [
         (
             item.finding,
+            item.n,
             item.n_positive,
             item.auroc_a.estimate,
             item.auroc_b.estimate,
             str(item.difference),
-            *map(_p, (item.p_patient, item.p_delong, item.p_adjusted)),
+            _p(item.p_patient, result.n_bootstrap),
+            _p(item.p_delong),
+            _p(item.p_adjusted),
         )
         for item in result.findings
     ]
-    columns = ("finding", "positive", "A", "B", "B - A (95 % interval)")
+    columns = ("finding", "n", "positive", "A", "B", "B - A (95 % interval)")
     show(
         f"AUROC on {result.n_images} films of {result.n_patients} patients",
         (*columns, "p (patient)", "p (image)", "p (Holm)"),
         rows,
     )
-    say(f"Macro AUROC, B - A: {result.macro}, p {_p(result.macro_p)}")
+    say(f"Macro AUROC, B - A: {result.macro}, p {_p(result.macro_p, result.n_bootstrap)}")
     if written is not None:
         say(f"Comparison: {written}")
 
 
-def _p(value: float) -> str:
+def _p(value: float, n_replicates: int = 0) -> str:
+    """A p value; never 0, and of replicates never less than they resolve."""
     if math.isnan(value):
         return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    least = max(0.001, math.ceil(1000 / (n_replicates + 1)) / 1000 if n_replicates else 0.0)
+    return f"< {least:.3f}" if value < least else f"{value:.3f}"

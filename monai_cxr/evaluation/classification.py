@@ -17,14 +17,12 @@ from scipy.sparse import csc_matrix
 
 from monai_cxr.evaluation.json_values import json_of
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
-from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    patient_codes,
-    percentile_interval,
-    share_interval,
-)
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes
+from monai_cxr.evaluation.statistics.intervals import Resampled, patient_interval
 from monai_cxr.evaluation.statistics.logits import sigmoid
 from monai_cxr.evaluation.statistics.replicates import Weights, replicate
+from monai_cxr.evaluation.statistics.shares import mean_of_shares, share_interval
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -68,7 +66,7 @@ class Classification:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Agreement:
-    """Accuracy, balanced accuracy, kappa and recalls under weights.
+    """Cohen's kappa under weights.
 
     Attributes:
         cells: float32, shape (K K, P): films of a patient by true class and likeliest class.
@@ -79,18 +77,17 @@ class Agreement:
     n_classes: int
 
     def __call__(self, weights: Weights) -> Floats:
-        """Shape (3 + K, B); NaN where a class has no film."""
+        """Shape (1, B); NaN where a true class of the data has no film."""
         k = self.n_classes
         counts = (self.cells @ weights).astype(np.float64).reshape(k, k, -1)
-        total, right = counts.sum(axis=(0, 1)), np.einsum("iib->ib", counts)
+        total, right = counts.sum(axis=(0, 1)), np.einsum("iib->b", counts)
         truth, chosen = counts.sum(axis=1), counts.sum(axis=0)
+        here = np.asarray(self.cells.sum(axis=1)).reshape(k, k).sum(axis=1) > 0
         with np.errstate(invalid="ignore", divide="ignore"):
-            recall = right / truth
-            accuracy = right.sum(axis=0) / total
             by_chance = (truth * chosen).sum(axis=0) / total**2
-            kappa = (accuracy - by_chance) / (1.0 - by_chance)
-            balanced = np.nansum(recall, axis=0) / (truth > 0).sum(axis=0)
-        return np.concatenate([[accuracy, balanced, kappa], recall])
+            kappa: Floats = (right / total - by_chance) / (1.0 - by_chance)
+        kappa[(truth[here] == 0).any(axis=0)] = np.nan
+        return kappa[None]
 
 
 def classify(predictions: PredictionSet, plan: BootstrapPlan) -> Classification | None:
@@ -112,25 +109,39 @@ def classify(predictions: PredictionSet, plan: BootstrapPlan) -> Classification 
         return None
     k = len(classes)
     codes, n_patients = patient_codes(predictions.patient_ids)
-    cells = truth[known] * k + likeliest[known]
+    truth, likeliest, codes = truth[known], likeliest[known], codes[known]
+    right = truth == likeliest
+    shares = {
+        name: share_interval(right[truth == i], codes[truth == i]) for i, name in enumerate(classes)
+    }
+    accuracy, balanced, kappa = (
+        share_interval(right, codes),
+        mean_of_shares([share for share in shares.values() if not math.isnan(share.estimate)]),
+        _kappa(truth * k + likeliest, codes, k, plan, n_patients),
+    )
+    if not plan.n_replicates:
+        shares = {name: Interval(share.estimate) for name, share in shares.items()}
+        accuracy, balanced = Interval(accuracy.estimate), Interval(balanced.estimate)
+    confusion = np.bincount(truth * k + likeliest, minlength=k * k).reshape(k, k)
+    return Classification(classes, confusion, accuracy, balanced, kappa, shares)
+
+
+def _kappa(
+    cells: NDArray[np.int64], codes: NDArray[np.intp], k: int, plan: BootstrapPlan, n_patients: int
+) -> Interval:
     ones = np.ones(len(cells), dtype=np.float32)
-    matrix = csc_matrix((ones, (cells, codes[known])), shape=(k * k, n_patients))
+    matrix = csc_matrix((ones, (cells, codes)), shape=(k * k, n_patients))
     matrix.sum_duplicates()
     agreement = Agreement(matrix, k)
-    values = agreement(np.ones((n_patients, 1), dtype=np.float32))[:, 0]
+    estimate = float(agreement(np.ones((n_patients, 1), dtype=np.float32))[0, 0])
     (drawn,) = replicate([agreement], plan)
-    behind = [len(np.unique(codes[known & (truth == i)])) for i in range(k)]
-    return Classification(
-        classes=classes,
-        confusion=np.bincount(cells, minlength=k * k).reshape(k, k),
-        accuracy=share_interval(float(values[0]), drawn[0], len(np.unique(codes[known]))),
-        balanced_accuracy=percentile_interval(float(values[1]), drawn[1]),
-        kappa=percentile_interval(float(values[2]), drawn[2]),
-        recall={
-            name: share_interval(float(values[3 + i]), drawn[3 + i], behind[i])
-            for i, name in enumerate(classes)
-        },
+    rarest = min(
+        (clusters_of(codes[cells // k == i]) for i in np.unique(cells // k)),
+        key=lambda clusters: clusters.worth,
     )
+    if len(np.unique(drawn[0])) == 1 and estimate != 1.0:
+        return Interval(estimate)  # one class is always chosen: nothing drawn can move it
+    return patient_interval(Resampled(estimate, drawn[0], rarest), of_area=estimate == 1.0)
 
 
 def _classes(

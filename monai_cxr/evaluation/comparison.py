@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.json_values import interval_to_json, number
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
+from monai_cxr.evaluation.statistics.delong import delong_p
 from monai_cxr.evaluation.statistics.discrimination import auroc
 from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    patient_codes,
-    percentile_interval,
+    Resampled,
+    difference_interval,
+    mean_of,
+    patient_interval,
 )
 from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
-from monai_cxr.evaluation.statistics.significance import bootstrap_p, delong_p, holm
-from monai_cxr.evaluation.subgroups import mean_over_findings
+from monai_cxr.evaluation.statistics.significance import bootstrap_p, holm
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import write_atomically, write_table
 
@@ -41,7 +44,7 @@ class FindingComparison:
         auroc_a: Of model A.
         auroc_b: Of model B.
         difference: B minus A, with the paired patient bootstrap interval.
-        p_patient: Two-sided p from the paired patient bootstrap.
+        p_patient: Two-sided p from the paired patient bootstrap; at least 1 / (B + 1).
         p_delong: Two-sided p of DeLong's paired test, which takes images for independent.
         p_adjusted: ``p_patient`` after Holm's correction over the findings.
     """
@@ -167,34 +170,34 @@ def compare(
         for model in (a, b)
         for i in range(len(a.findings))
     ]
-    areas = np.concatenate(replicate(compiled, BootstrapPlan(n_patients, n_bootstrap, seed)))
-    areas_a, areas_b = areas[: len(a.findings)], areas[len(a.findings) :]
-    estimates = [
-        (auroc(a.probabilities[:, i], a.labels[:, i]), auroc(b.probabilities[:, i], a.labels[:, i]))
-        for i in range(len(a.findings))
+    drawn = replicate(compiled, BootstrapPlan(n_patients, n_bootstrap, seed))
+    behind = [rarer_class(codes, a.labels[:, i]) for i in range(len(a.findings))]
+    areas = [
+        [
+            Resampled(auroc(model.probabilities[:, i], a.labels[:, i]), rows[i][0], behind[i])
+            for i in range(len(a.findings))
+        ]
+        for model, rows in ((a, drawn[: len(a.findings)]), (b, drawn[len(a.findings) :]))
     ]
-    p_values = [
-        bootstrap_p(theirs[1] - theirs[0], areas_b[i] - areas_a[i])
-        for i, theirs in enumerate(estimates)
-    ]
+    differences = [second.minus(first) for first, second in zip(*areas, strict=True)]
+    intervals = [[patient_interval(area, of_area=True) for area in model] for model in areas]
+    p_values = [bootstrap_p(difference) for difference in differences]
     adjusted = holm(p_values)
     findings = tuple(
         FindingComparison(
             finding=name,
             n=int((~np.isnan(a.labels[:, i])).sum()),
             n_positive=int((a.labels[:, i] == 1.0).sum()),
-            auroc_a=percentile_interval(estimates[i][0], areas_a[i]),
-            auroc_b=percentile_interval(estimates[i][1], areas_b[i]),
-            difference=percentile_interval(
-                estimates[i][1] - estimates[i][0], areas_b[i] - areas_a[i]
-            ),
+            auroc_a=intervals[0][i],
+            auroc_b=intervals[1][i],
+            difference=difference_interval(differences[i], (intervals[1][i], intervals[0][i])),
             p_patient=p_values[i],
             p_delong=delong_p(a.probabilities[:, i], b.probabilities[:, i], a.labels[:, i]),
             p_adjusted=float(adjusted[i]),
         )
         for i, name in enumerate(a.findings)
     )
-    macro, macro_p = _macro(findings, areas_b - areas_a)
+    macro, macro_p = _macro(differences)
     return Comparison(
         names, findings, macro, macro_p, len(a), n_patients, n_bootstrap, seed, tuple(warnings)
     )
@@ -256,13 +259,12 @@ def _reordered(
     )
 
 
-def _macro(findings: Sequence[FindingComparison], differences: Floats) -> tuple[Interval, float]:
-    rows = [i for i, item in enumerate(findings) if not math.isnan(item.difference.estimate)]
-    if not rows:
+def _macro(differences: Sequence[Resampled]) -> tuple[Interval, float]:
+    there = [item for item in differences if not math.isnan(item.estimate)]
+    if not there:
         return Interval(math.nan), math.nan
-    estimate = float(np.mean([findings[i].difference.estimate for i in rows]))
-    replicates = mean_over_findings(differences[rows])
-    return percentile_interval(estimate, replicates), bootstrap_p(estimate, replicates)
+    mean = mean_of(there)
+    return patient_interval(mean), bootstrap_p(mean)
 
 
 def _finding_json(item: FindingComparison) -> Mapping[str, object]:

@@ -20,7 +20,11 @@ from monai_cxr.evaluation.statistics.discrimination import (
     roc_curve_of,
 )
 from monai_cxr.evaluation.statistics.rates import rates_at
-from monai_cxr.evaluation.statistics.reliability import ReliabilityCurve, reliability_curve
+from monai_cxr.evaluation.statistics.reliability import (
+    ReliabilityCurve,
+    observed_shares,
+    reliability_curve,
+)
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +43,8 @@ class FindingCurves:
         recall: Increasing.
         precision: At this recall.
         reliability: Adaptive bins.
+        observed_low: Of each bin's observed share, the lower 95 % bound over patients.
+        observed_high: The upper bound.
         decision_thresholds: Threshold probabilities, increasing, up to six times the prevalence.
         net_benefit: Of the model, at these.
         net_benefit_all: Of flagging every image.
@@ -52,6 +58,8 @@ class FindingCurves:
     recall: Floats
     precision: Floats
     reliability: ReliabilityCurve
+    observed_low: Floats
+    observed_high: Floats
     decision_thresholds: Floats
     net_benefit: Floats
     net_benefit_all: Floats
@@ -80,6 +88,9 @@ class FindingCurves:
         read: dict[str, Floats] = {}
         for curve, series in _SERIES.items():
             entry = read_as(Mapping[str, Floats], value.get(curve), f"{place}.{curve}")
+            if "observed" in entry:  # a file before 1.3 has no bounds
+                unknown = np.full_like(entry["observed"], np.nan)
+                entry = {"observed_low": unknown, "observed_high": unknown, **entry}
             if {*series} - {*entry} or len({len(entry[key]) for key in series}) != 1:
                 raise SettingsError(
                     f"Expected {', '.join(series)} of one length at {place}.{curve}."
@@ -97,6 +108,8 @@ _SERIES = {
         "counts": "reliability.counts",
         "predicted": "reliability.predicted",
         "observed": "reliability.observed",
+        "observed_low": "observed_low",
+        "observed_high": "observed_high",
     },
     "decision": {
         "threshold": "decision_thresholds",
@@ -108,18 +121,23 @@ _SERIES = {
 """Curves and series of ``performance.json``, and the attributes that they are."""
 
 
-def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
+def finding_curves(
+    probabilities: Floats, labels: Floats, patients: NDArray[np.intp]
+) -> FindingCurves:
     """All curves of one finding.
 
     Args:
         probabilities: Shape (N,), in [0, 1].
         labels: Shape (N,), 0, 1 or NaN.
+        patients: Shape (N,), codes from 0.
 
     Returns:
         The curves with at most about 120 points each.
     """
     present = labels[~np.isnan(labels)]
     reliability = reliability_curve(probabilities, labels)
+    observed = observed_shares(probabilities, labels, patients)
+    bounds = (np.array([i.low for i in observed]), np.array([i.high for i in observed]))
     thresholds = decision_thresholds(float(present.mean()) if len(present) else 0.0)
     coverage, risk = risk_coverage_curve(probabilities, labels)
     kept = thinned(coverage, risk) if len(coverage) else np.empty(0, dtype=np.intp)
@@ -131,7 +149,8 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
     )
     if not 0.0 < present.sum() < len(present):
         nothing = np.empty(0)
-        return FindingCurves(nothing, nothing, nothing, nothing, nothing, reliability, *decisions)
+        empty = (nothing, nothing, nothing, nothing, nothing)
+        return FindingCurves(*empty, reliability, *bounds, *decisions)
     counts = cumulative_counts(probabilities, labels)
     fpr, tpr, on_thresholds = roc_curve_of(counts)
     precision, recall, _ = precision_recall_curve_of(counts)
@@ -143,6 +162,7 @@ def finding_curves(probabilities: Floats, labels: Floats) -> FindingCurves:
         recall[on_pr],
         precision[on_pr],
         reliability,
+        *bounds,
         *decisions,
     )
 

@@ -11,7 +11,8 @@ from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.calibration.calibrator import Calibrator
 from monai_cxr.evaluation.decisions.decision_rules import DecisionRules
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
-from monai_cxr.evaluation.statistics.intervals import FEWEST_REPLICATES
+from monai_cxr.evaluation.statistics.clusters import Clusters
+from monai_cxr.evaluation.statistics.intervals import FEW_PATIENTS, FEWEST_REPLICATES
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -64,7 +65,9 @@ def rules_overlap(predictions: PredictionSet, rules: DecisionRules) -> list[str]
     ]
 
 
-def finding_gaps(p: Floats, y: Floats, auroc: Interval, *, wanted: bool) -> tuple[str, ...]:
+def finding_gaps(
+    p: Floats, y: Floats, auroc: Interval, rarer: Clusters, *, wanted: bool
+) -> tuple[str, ...]:
     """Why numbers of a finding are missing, in sentences."""
     labelled = y[~np.isnan(y)]
     if not len(labelled):
@@ -78,4 +81,9 @@ def finding_gaps(p: Floats, y: Floats, auroc: Interval, *, wanted: bool) -> tupl
         gaps.append("all scores are equal, so it ranks nothing.")
     if wanted and math.isnan(auroc.low):
         gaps.append("too few patients of one class for an interval.")
+    elif wanted and rarer.n_effective < FEW_PATIENTS:
+        gaps.append(
+            f"the rarer class is worth {rarer.n_effective} patients only, so its intervals hold "
+            "the truth less often than in 95 of 100."
+        )
     return tuple(gaps)

@@ -58,6 +58,20 @@ def json_of(value: object) -> Any:
     return [json_of(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
+def with_plain_numbers(entry: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """An entry with the named intervals' estimates alone, and the intervals beside them.
+
+    Args:
+        entry: As :func:`json_of` gives it.
+        names: Keys that most readers want plain; those that the entry lacks are passed over.
+    """
+    for name in names:
+        if name in entry:
+            entry[f"{name}_interval"] = entry[name]
+            entry[name] = entry[name]["estimate"]
+    return entry
+
+
 def read_as(kind: Any, value: Any, place: str = "") -> Any:
     """A JSON value as a frozen dataclass or a plain type, checked on the way.
 
@@ -78,6 +92,8 @@ def read_as(kind: Any, value: Any, place: str = "") -> Any:
     if origin in (Union, UnionType):
         (wanted,) = (part for part in parts if part is not type(None))
         return None if value is None else read_as(wanted, value, place)
+    if kind is Interval and (value is None or isinstance(value, (int, float))):
+        value = {"estimate": value}  # an older file has the number alone
     if is_dataclass(kind):
         return _fields(kind, _expected(value, dict, place), place)
     if origin is np.ndarray:

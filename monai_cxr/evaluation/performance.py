@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,15 @@ from monai_cxr.evaluation.results import (
     Performance,
 )
 from monai_cxr.evaluation.statistics import discrimination, reliability
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes, rarer_class
+from monai_cxr.evaluation.statistics.delong import delong
 from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    centred_interval,
-    delong,
-    effective_patients,
-    patient_codes,
-    percentile_interval,
+    Resampled,
+    error_interval,
+    mean_interval,
+    mean_of,
+    patient_interval,
 )
 from monai_cxr.evaluation.statistics.logits import sigmoid
 from monai_cxr.evaluation.statistics.replicates import (
@@ -51,16 +54,25 @@ from monai_cxr.evaluation.statistics.replicates import (
 )
 from monai_cxr.evaluation.subgroups import (
     DEFAULT_DIMENSIONS,
-    mean_over_findings,
     plan_subgroups,
     subgroups_of,
 )
-from monai_cxr.prediction import OperatingPoint
+from monai_cxr.prediction import Interval, OperatingPoint
 
 Floats = NDArray[np.float64]
 
 MAX_FPR = 0.1
 """Partial AUROC is taken up to this false positive rate."""
+
+
+class _Drawn(NamedTuple):
+    """The statistics of a finding that are drawn again."""
+
+    auroc: Resampled
+    average_precision: Resampled
+    ece: Resampled
+    ece_equal_width: Resampled
+    brier: Resampled
 
 
 def evaluate(
@@ -126,7 +138,7 @@ def evaluate(
         identity=_identity(identity, predictions, plan, calibrator),
         findings=findings,
         macro=macro,
-        any_finding=_any_finding(predictions, replicates[len(statistics) - 1]),
+        any_finding=_any_finding(predictions, patients, replicates[len(statistics) - 1]),
         classification=classify(predictions, plan),
         operating_points=_operating_points(operating_points, predictions, plan, prevalences),
         subgroups=subgroups_of(
@@ -135,13 +147,16 @@ def evaluate(
             predictions,
         ),
         curves={
-            name: finding_curves(predictions.probabilities[:, i], predictions.labels[:, i])
+            name: finding_curves(
+                predictions.probabilities[:, i], predictions.labels[:, i], patients
+            )
             for i, name in enumerate(predictions.findings)
         },
         conformal=check_conformal(
             conformal,
             predictions.probabilities,
             predictions.labels,
+            patients,
             findings=predictions.findings,
         ),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -161,7 +176,6 @@ def _operating_points(
         predictions.patient_ids,
         findings=predictions.findings,
         n_bootstrap=plan.n_replicates,
-        seed=plan.seed,
     )
     return tuple(
         replace(
@@ -203,7 +217,15 @@ def _findings(
     replicates: Sequence[Floats],
 ) -> tuple[tuple[FindingPerformance, ...], Aggregate]:
     n = len(predictions.findings)
-    ranked, errors = replicates[0 : 2 * n : 2], replicates[1 : 2 * n : 2]
+    drawn = [
+        _drawn(
+            predictions.probabilities[:, i],
+            predictions.labels[:, i],
+            patients,
+            np.concatenate(replicates[2 * i : 2 * i + 2]),
+        )
+        for i in range(n)
+    ]
     findings = tuple(
         _finding(
             name,
@@ -213,26 +235,38 @@ def _findings(
                 None if raw is None else raw[:, i],
             ),
             patients,
-            np.concatenate([ranked[i], errors[i]]),
+            drawn[i],
         )
         for i, name in enumerate(predictions.findings)
     )
-    return findings, _aggregate(findings, np.stack(ranked), np.stack(errors))
+    return findings, _aggregate(findings, drawn)
+
+
+def _drawn(p: Floats, y: Floats, patients: NDArray[np.intp], replicates: Floats) -> _Drawn:
+    """Statistics of a finding with their replicates, shape (5, B)."""
+    counts = discrimination.cumulative_counts(p, y)
+    rarer = rarer_class(patients, y)
+    labelled = rarer if len(rarer.codes) else clusters_of(patients[~np.isnan(y)])
+    ece = reliability.expected_calibration_error
+    return _Drawn(
+        Resampled(discrimination.auroc_of(counts), replicates[0], rarer),
+        Resampled(discrimination.average_precision_of(counts), replicates[1], rarer),
+        Resampled(ece(p, y), replicates[2], labelled),
+        Resampled(ece(p, y, binning="equal_width"), replicates[3], labelled),
+        Resampled(reliability.brier_score(p, y), replicates[4], labelled),
+    )
 
 
 def _finding(
     name: str,
     data: tuple[Floats, Floats, Floats | None],
     patients: NDArray[np.intp],
-    replicates: Floats,
+    drawn: _Drawn,
 ) -> FindingPerformance:
     p, y, raw = data
-    areas, precisions, adaptive, equal, brier = replicates
-    ece = reliability.expected_calibration_error
     slope, intercept = reliability.calibration_slope_and_intercept(p, y)
     counts = discrimination.cumulative_counts(p, y)
-    n_rarer = effective_patients(patients, y)
-    auroc = percentile_interval(discrimination.auroc_of(counts), areas, n_clusters=n_rarer)
+    auroc = patient_interval(drawn.auroc, of_area=True)
     return FindingPerformance(
         finding=name,
         n=int((~np.isnan(y)).sum()),
@@ -241,60 +275,58 @@ def _finding(
         auroc=auroc,
         auroc_delong=delong(p, y),
         partial_auroc=discrimination.partial_auroc_of(counts, max_fpr=MAX_FPR),
-        average_precision=percentile_interval(
-            discrimination.average_precision_of(counts), precisions, n_clusters=n_rarer
-        ),
-        brier=percentile_interval(reliability.brier_score(p, y), brier),
-        ece=centred_interval(ece(p, y), adaptive),
-        ece_equal_width=centred_interval(ece(p, y, binning="equal_width"), equal),
+        average_precision=patient_interval(drawn.average_precision, of_area=True),
+        brier=patient_interval(drawn.brier),
+        ece=error_interval(drawn.ece),
+        ece_equal_width=error_interval(drawn.ece_equal_width),
         ece_floor=reliability.calibration_error_floor(p, y),
         log_loss=reliability.log_loss(p, y),
         calibration_slope=slope,
         calibration_intercept=intercept,
         brier_parts=reliability.brier_decomposition(p, y),
-        ece_uncalibrated=math.nan if raw is None else ece(raw, y),
-        gaps=finding_gaps(p, y, auroc, wanted=replicates.shape[1] > 0),
+        ece_uncalibrated=(
+            math.nan if raw is None else reliability.expected_calibration_error(raw, y)
+        ),
+        gaps=finding_gaps(
+            p, y, auroc, drawn.auroc.clusters, wanted=len(drawn.auroc.replicates) > 0
+        ),
     )
 
 
-def _aggregate(findings: Sequence[FindingPerformance], ranked: Floats, errors: Floats) -> Aggregate:
-    """Means over findings; ``ranked`` is (F, 2, B), ``errors`` (F, 3, B)."""
+def _aggregate(findings: Sequence[FindingPerformance], drawn: Sequence[_Drawn]) -> Aggregate:
+    """Means over findings: of those with both classes, and of all with labels."""
     rows = [i for i, item in enumerate(findings) if not math.isnan(item.auroc.estimate)]
     labelled = [i for i, item in enumerate(findings) if item.n]
-    share = np.array([findings[i].n_positive for i in rows], dtype=np.float64)
-    share /= max(share.sum(), 1.0)
-
-    def mean(values: Sequence[float]) -> float:
-        return float(np.mean(values)) if len(values) else math.nan
-
-    areas = [findings[i].auroc.estimate for i in rows]
-    weighted = float(share @ areas) if rows else math.nan
+    nothing = Interval(math.nan)
+    areas = [drawn[i].auroc for i in rows]
+    brier = [drawn[i].brier for i in labelled]
+    raw = [findings[i].ece_uncalibrated for i in labelled]
     return Aggregate(
         findings=tuple(findings[i].finding for i in rows),
-        auroc=percentile_interval(mean(areas), mean_over_findings(ranked[rows, 0])),
-        auroc_weighted=percentile_interval(weighted, mean_over_findings(ranked[rows, 0], share)),
-        average_precision=percentile_interval(
-            mean([findings[i].average_precision.estimate for i in rows]),
-            mean_over_findings(ranked[rows, 1]),
+        auroc=mean_interval(areas) if rows else nothing,
+        auroc_weighted=(
+            mean_interval(areas, [findings[i].n_positive for i in rows]) if rows else nothing
         ),
-        brier=percentile_interval(
-            mean([findings[i].brier.estimate for i in labelled]),
-            mean_over_findings(errors[labelled, 2]),
+        average_precision=(
+            mean_interval([drawn[i].average_precision for i in rows]) if rows else nothing
         ),
-        ece=centred_interval(
-            mean([findings[i].ece.estimate for i in labelled]),
-            mean_over_findings(errors[labelled, 0]),
-        ),
-        ece_uncalibrated=mean([findings[i].ece_uncalibrated for i in labelled]),
+        brier=patient_interval(mean_of(brier)) if brier else nothing,
+        ece=error_interval(mean_of([drawn[i].ece for i in labelled])) if labelled else nothing,
+        ece_uncalibrated=float(np.mean(raw)) if raw else math.nan,
     )
 
 
-def _any_finding(predictions: PredictionSet, replicates: Floats) -> AnyFinding:
+def _any_finding(
+    predictions: PredictionSet, patients: NDArray[np.intp], replicates: Floats
+) -> AnyFinding:
     scores, labels = discrimination.any_finding(predictions.probabilities, predictions.labels)
+    area = Resampled(
+        discrimination.auroc(scores, labels), replicates[0], rarer_class(patients, labels)
+    )
     return AnyFinding(
         int((~np.isnan(labels)).sum()),
         int((labels == 1.0).sum()),
-        percentile_interval(discrimination.auroc(scores, labels), replicates[0]),
+        patient_interval(area, of_area=True),
     )
 
 

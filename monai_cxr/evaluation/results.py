@@ -12,13 +12,13 @@ from monai_cxr.evaluation.classification import Classification
 from monai_cxr.evaluation.curves import FindingCurves
 from monai_cxr.evaluation.decisions.conformal import ConformalCheck
 from monai_cxr.evaluation.decisions.operating_points import CheckedOperatingPoint
-from monai_cxr.evaluation.json_values import json_of, number, read_as
+from monai_cxr.evaluation.json_values import json_of, number, read_as, with_plain_numbers
 from monai_cxr.evaluation.statistics.reliability import BrierParts
 from monai_cxr.evaluation.subgroups import Subgroup
 from monai_cxr.prediction import Interval
 
 FORMAT = "monai_cxr performance"
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class FindingPerformance:
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``: the plain numbers, and their intervals beside them."""
-        entry = _with_plain_numbers(json_of(self))
+        entry = with_plain_numbers(json_of(self), _PLAIN)
         del entry["finding"], entry["brier_parts"]["brier"]
         return {**entry, "prevalence": number(self.prevalence)}
 
@@ -113,7 +113,7 @@ class Aggregate:
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``."""
-        return _with_plain_numbers(json_of(self))
+        return with_plain_numbers(json_of(self), _PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +298,4 @@ class Performance:
         )
 
 
-def _with_plain_numbers(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry whose numbers that most readers want plain stand alone, intervals beside them."""
-    for name in ("average_precision", "brier", "ece", "ece_equal_width"):
-        if name in entry:
-            entry[f"{name}_interval"] = entry[name]
-            entry[name] = entry[name]["estimate"]
-    return entry
+_PLAIN = ("average_precision", "brier", "ece", "ece_equal_width")

@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.json_values import interval_to_json
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
 from monai_cxr.evaluation.statistics.discrimination import auroc
-from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    patient_codes,
-    percentile_interval,
-)
+from monai_cxr.evaluation.statistics.intervals import Resampled, mean_of, patient_interval
 from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
-from monai_cxr.evaluation.subgroups import mean_over_findings
 from monai_cxr.prediction import Interval, OperatingPoint
 
 Floats = NDArray[np.float64]
@@ -106,26 +103,27 @@ def robustness_to_json(points: Sequence[RobustnessPoint]) -> list[dict[str, obje
 
 def _areas(
     predictions: PredictionSet, labels: Floats, codes: NDArray[np.intp], plan: BootstrapPlan
-) -> tuple[Floats, Floats]:
-    """AUROCs, shape (F,), and their replicates, shape (F, B)."""
+) -> list[Resampled]:
+    """AUROCs of the F findings."""
     columns = range(len(predictions.findings))
     scores = predictions.probabilities
-    estimates = np.array([auroc(scores[:, i], labels[:, i]) for i in columns])
     compiled = [
         compile_ranking(scores[:, i], labels[:, i], codes, plan.n_patients) for i in columns
     ]
-    return estimates, np.concatenate(replicate(compiled, plan))
+    return [
+        Resampled(auroc(scores[:, i], labels[:, i]), drawn[0], rarer_class(codes, labels[:, i]))
+        for i, drawn in enumerate(replicate(compiled, plan))
+    ]
 
 
 def _points(
     where: tuple[str, float],
     predictions: tuple[PredictionSet, PredictionSet],
-    areas: tuple[tuple[Floats, Floats], tuple[Floats, Floats]],
+    areas: tuple[list[Resampled], list[Resampled]],
     thresholds: Mapping[str, float],
 ) -> list[RobustnessPoint]:
-    (before, before_replicates), (after, after_replicates) = areas
+    changes = [after.minus(before) for before, after in zip(*areas, strict=True)]
     first, second = (item.probabilities for item in predictions)
-    change, replicates = after - before, after_replicates - before_replicates
     moved = np.abs(second - first)
     points = []
     for i, name in enumerate(predictions[0].findings):
@@ -133,11 +131,10 @@ def _points(
         flipped = (
             np.nan if np.isnan(limit) else np.mean((first >= limit) != (second >= limit), 0)[i]
         )
-        interval = percentile_interval(float(change[i]), replicates[i])
+        interval = patient_interval(changes[i])
         points.append(
             RobustnessPoint(*where, name, interval, float(moved[:, i].mean()), float(flipped))
         )
-    there = ~np.isnan(change)
-    macro = float(change[there].mean()) if there.any() else np.nan
-    interval = percentile_interval(macro, mean_over_findings(replicates[there]))
+    there = [change for change in changes if not np.isnan(change.estimate)]
+    interval = patient_interval(mean_of(there)) if there else Interval(np.nan)
     return [*points, RobustnessPoint(*where, "macro", interval, float(moved.mean()), np.nan)]

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
-from monai_cxr.evaluation.statistics.intervals import percentile_interval
+from monai_cxr.evaluation.statistics.clusters import Clusters, rarer_class
+from monai_cxr.evaluation.statistics.intervals import (
+    Resampled,
+    mean_interval,
+    mean_of,
+    patient_interval,
+)
 from monai_cxr.evaluation.statistics.replicates import Ranking, compile_ranking
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import FACT_COLUMNS
@@ -78,6 +84,7 @@ class SubgroupPlan:
     columns: tuple[int, ...]
     estimates: Floats
     rankings: tuple[Ranking, ...]
+    clusters: tuple[Clusters, ...]
 
 
 def plan_subgroups(
@@ -156,6 +163,13 @@ def subgroups_of(
         The groups with intervals and gaps.
     """
     sizes = [int(plan.chosen.sum()) for plan in plans]
+    drawn = [
+        [
+            Resampled(float(estimate), values, clusters)
+            for estimate, values, clusters in zip(plan.estimates, rows, plan.clusters, strict=True)
+        ]
+        for plan, rows in zip(plans, replicates, strict=True)
+    ]
     result = []
     for i, plan in enumerate(plans):
         peers = [j for j, other in enumerate(plans) if other.dimension == plan.dimension]
@@ -168,14 +182,14 @@ def subgroups_of(
                 n=sizes[i],
                 n_patients=len(np.unique(predictions.patient_ids[plan.chosen])),
                 auroc={
-                    name: percentile_interval(float(plan.estimates[j]), replicates[i][j])
+                    name: patient_interval(drawn[i][j], of_area=True)
                     for j, name in enumerate(names)
                 },
-                macro_auroc=_macro(plan.estimates, replicates[i]),
+                macro_auroc=mean_interval(drawn[i]) if drawn[i] else Interval(math.nan),
                 reference=plans[reference].level,
                 gap=Interval(math.nan)
                 if reference == i
-                else _gap((plan, plans[reference]), (replicates[i], replicates[reference])),
+                else _gap((plan, plans[reference]), (drawn[i], drawn[reference])),
                 n_findings=len(names),
             )
         )
@@ -213,39 +227,18 @@ def _compiled(
     )
     everyone = np.ones((n_patients, 1))  # in double precision this gives the estimate itself
     estimates = np.array([float(ranking(everyone)[0, 0]) for ranking in rankings])
-    return SubgroupPlan(dimension, level, chosen, columns, estimates, rankings)
+    clusters = tuple(rarer_class(inside, labels[:, i]) for i in columns)
+    return SubgroupPlan(dimension, level, chosen, columns, estimates, rankings, clusters)
 
 
-def _macro(estimates: Floats, replicates: Floats) -> Interval:
-    if not len(estimates):
-        return Interval(math.nan)
-    return percentile_interval(float(estimates.mean()), mean_over_findings(replicates))
-
-
-def mean_over_findings(replicates: Floats, shares: Floats | None = None) -> Floats:
-    """Mean over findings, leaving one out where a replicate lacks it.
-
-    Args:
-        replicates: Shape (F, B); NaN where a finding cannot be computed.
-        shares: Shape (F,), weights of the findings; equal by default.
-
-    Returns:
-        float64, shape (B,).
-    """
-    there = ~np.isnan(replicates)
-    weights = there * (np.ones(len(replicates)) if shares is None else shares)[:, None]
-    count = weights.sum(axis=0)
-    total = (np.where(there, replicates, 0.0) * weights).sum(axis=0)
-    mean: Floats = np.full(replicates.shape[1], np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean
-
-
-def _gap(plans: tuple[SubgroupPlan, SubgroupPlan], replicates: tuple[Floats, Floats]) -> Interval:
+def _gap(
+    plans: tuple[SubgroupPlan, SubgroupPlan], drawn: tuple[list[Resampled], list[Resampled]]
+) -> Interval:
     common = [column for column in plans[0].columns if column in plans[1].columns]
     if not common:
         return Interval(math.nan)
-    rows = [[plan.columns.index(column) for column in common] for plan in plans]
-    estimate = float((plans[0].estimates[rows[0]] - plans[1].estimates[rows[1]]).mean())
-    differences = replicates[0][rows[0]] - replicates[1][rows[1]]
-    return percentile_interval(estimate, mean_over_findings(differences))
+    here, there = (
+        [areas[plan.columns.index(column)] for column in common]
+        for plan, areas in zip(plans, drawn, strict=True)
+    )
+    return patient_interval(mean_of([a.minus(b) for a, b in zip(here, there, strict=True)]))

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.evaluation.curves import FindingCurves
-from monai_cxr.evaluation.statistics.intervals import wilson
 from monai_cxr.prediction import Interval
 from monai_cxr.report.plot_frame import (
     FOREST,
@@ -106,10 +105,11 @@ def precision_recall_panel(
 
 
 def reliability_panel(title: str, curves: FindingCurves, ece: Interval) -> str:
-    """Observed share over mean probability by bin, with 95 % bars; larger dots are more films.
+    """Observed share over mean probability by bin; larger dots are more films.
 
-    Both axes have a square-root scale and end at the largest bin, rounded up: the probabilities of
-    rare findings crowd near 0. The diagonal stays the diagonal.
+    The bars are 95 % intervals over patients. Both axes have a square-root scale and end at the
+    largest bin, rounded up: the probabilities of rare findings crowd near 0. The diagonal stays the
+    diagonal.
     """
     bins = curves.reliability
     if not len(bins.counts):
@@ -119,9 +119,16 @@ def reliability_panel(title: str, curves: FindingCurves, ece: Interval) -> str:
     frame = Frame((0.0, end), (0.0, end), root=True)
     radii = 1.2 + 1.9 * np.sqrt(bins.counts / bins.counts.max())
     marks = "".join(
-        frame.whisker(x, wilson(y * n, n))
+        frame.whisker(x, Interval(y, low, high))
         + f'<circle class="dot" cx="{frame.x(x)}" cy="{frame.y(y)}" r="{radius:.1f}"/>'
-        for x, y, n, radius in zip(bins.predicted, bins.observed, bins.counts, radii, strict=True)
+        for x, y, low, high, radius in zip(
+            bins.predicted,
+            bins.observed,
+            curves.observed_low,
+            curves.observed_high,
+            radii,
+            strict=True,
+        )
     )
     chance = f'<path class="chance" d="{frame.path([0.0, end], [0.0, end])}"/>'
     note = f"ECE {ece.estimate:.3f}, {_count(bins.counts)} a bin"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monai_cxr.evaluation.statistics.intervals import wilson
+from monai_cxr.evaluation.statistics.shares import wilson
 from monai_cxr.findings import title_of
 from monai_cxr.prediction import Interval, OperatingPoint
 from monai_cxr.review.cases import Case, CaseStatus, urgency_of

@@ -19,7 +19,7 @@ from monai_cxr.evaluation.calibration.choice import fit_findings, patient_folds
 from monai_cxr.evaluation.calibration.methods import METHODS, FindingCalibration
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
 from monai_cxr.evaluation.calibration.provenance import Provenance
-from monai_cxr.evaluation.statistics.intervals import patient_codes
+from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.logits import to_logits
 
 if TYPE_CHECKING:

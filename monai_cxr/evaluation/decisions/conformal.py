@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.statistics.discrimination import known
-from monai_cxr.evaluation.statistics.intervals import wilson
+from monai_cxr.evaluation.statistics.shares import share_interval
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -119,15 +119,17 @@ def check_conformal(
     rules: Sequence[ConformalRule],
     probabilities: Floats,
     labels: Floats,
+    patients: NDArray[np.intp],
     *,
     findings: Sequence[str],
 ) -> tuple[ConformalCheck, ...]:
-    """What rules for all images do on other data, with Wilson intervals.
+    """What rules for all images do on other data, with intervals over patients.
 
     Args:
         rules: Rules of findings; those of other findings or of one stratum are left out.
         probabilities: Shape (N, F), in [0, 1].
         labels: Shape (N, F), 0, 1 or NaN.
+        patients: Shape (N,), codes from 0.
         findings: F names.
 
     Returns:
@@ -138,15 +140,14 @@ def check_conformal(
         if rule.finding not in findings or rule.group:
             continue
         i = list(findings).index(rule.finding)
-        score, label, _ = known(probabilities[:, i], labels[:, i])
-        flags = rule.flag(score)
-        positive, negative = label == 1.0, label == 0.0
+        flags, label = rule.flag(probabilities[:, i]), labels[:, i]
+        positive, negative, labelled = label == 1.0, label == 0.0, ~np.isnan(label)
         checks.append(
             ConformalCheck(
                 rule,
-                wilson(int((flags[positive] != ABSENT).sum()), int(positive.sum())),
-                wilson(int((flags[negative] != PRESENT).sum()), int(negative.sum())),
-                wilson(int((flags != UNCERTAIN).sum()), len(flags)),
+                share_interval(flags[positive] != ABSENT, patients[positive]),
+                share_interval(flags[negative] != PRESENT, patients[negative]),
+                share_interval(flags[labelled] != UNCERTAIN, patients[labelled]),
             )
         )
     return tuple(checks)

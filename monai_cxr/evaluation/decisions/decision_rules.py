@@ -78,7 +78,6 @@ def choose_rules(
     *,
     alpha: float | None = None,
     n_bootstrap: int = 1000,
-    seed: int = 0,
 ) -> DecisionRules:
     """Choose a threshold for each finding and, if asked, calibrate its conformal rule.
 
@@ -86,8 +85,7 @@ def choose_rules(
         predictions: Calibrated, of a split that will check nothing.
         criterion: See :func:`monai_cxr.evaluation.decisions.criteria.parse_criterion`.
         alpha: Promised error of the conformal rules, in (0, 1); None makes none.
-        n_bootstrap: Replicates of the intervals.
-        seed: Of the bootstrap.
+        n_bootstrap: 0 gives no intervals; else of no effect, because shares need no drawing.
 
     Returns:
         The rules, with a sketch of the patients.
@@ -99,7 +97,6 @@ def choose_rules(
         criterion,
         findings=predictions.findings,
         n_bootstrap=n_bootstrap,
-        seed=seed,
     )
     conformal = (
         ()

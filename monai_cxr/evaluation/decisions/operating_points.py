@@ -12,18 +12,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.evaluation.decisions.criteria import Criterion, choose_threshold, parse_criterion
-from monai_cxr.evaluation.json_values import json_of, number, read_as
-from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    patient_codes,
-    share_interval,
-)
-from monai_cxr.evaluation.statistics.rates import Rates, patients_behind, rates_at
-from monai_cxr.evaluation.statistics.replicates import compile_rates, replicate
+from monai_cxr.evaluation.json_values import json_of, read_as, with_plain_numbers
+from monai_cxr.evaluation.statistics.clusters import patient_codes
+from monai_cxr.evaluation.statistics.predictive_values import AtPrevalence, rates_at_prevalence
+from monai_cxr.evaluation.statistics.rates import Rates, rates_at
+from monai_cxr.evaluation.statistics.shares import share_interval
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import Interval, OperatingPoint
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Predictive values of an operating point at a stated prevalence.
+
+    Attributes:
+        prevalence: Stated, in (0, 1).
+        ppv: With a 95 % interval over patients.
+        npv: Likewise.
+    """
+
+    prevalence: float
+    ppv: Interval
+    npv: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +45,16 @@ class CheckedOperatingPoint:
     Attributes:
         point: The operating point, with the rates of the data that chose it.
         rates: Counts on these data.
-        sensitivity: With a patient bootstrap interval, on these data.
+        sensitivity: With an interval over patients, on these data.
         specificity: Likewise.
         ppv: Likewise, at the prevalence of these data.
         npv: Likewise, at the prevalence of these data.
         accuracy: Likewise, at the prevalence of these data.
+        likelihood_ratio_positive: Sensitivity / (1 - specificity), with such an interval.
+        likelihood_ratio_negative: (1 - sensitivity) / specificity, with such an interval.
         n: Labelled images.
         n_positive: Of these, the positive ones.
-        what_if: (prevalence, PPV, NPV) at prevalences that the reader stated.
+        what_if: PPV and NPV at prevalences that the reader stated.
     """
 
     point: OperatingPoint
@@ -50,9 +64,11 @@ class CheckedOperatingPoint:
     ppv: Interval
     npv: Interval
     accuracy: Interval
+    likelihood_ratio_positive: Interval
+    likelihood_ratio_negative: Interval
     n: int
     n_positive: int
-    what_if: tuple[tuple[float, float, float], ...] = ()
+    what_if: tuple[WhatIf, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``performance.json``."""
@@ -60,15 +76,11 @@ class CheckedOperatingPoint:
         counts = {name: int(n) for name, n in entry.pop("rates").items() if name != "threshold"}
         chosen = entry.pop("point")
         return {
-            **entry,
+            **with_plain_numbers(entry, _PLAIN),
             **counts,
             **{name: chosen[name] for name in ("finding", "threshold", "criterion")},
             "chosen_on": chosen,
-            "likelihood_ratio_positive": number(self.rates.likelihood_ratio_positive),
-            "likelihood_ratio_negative": number(self.rates.likelihood_ratio_negative),
-            "what_if": [
-                dict(zip(_WHAT_IF, map(number, values), strict=True)) for values in self.what_if
-            ],
+            "what_if": [with_plain_numbers(row, ("ppv", "npv")) for row in entry["what_if"]],
         }
 
     @classmethod
@@ -78,17 +90,11 @@ class CheckedOperatingPoint:
         Raises:
             SettingsError: If the value is no checked operating point.
         """
-        what_if = read_as(tuple[dict[str, float], ...], value.get("what_if", []), "what_if")
-        entry = {
-            **value,
-            "point": value.get("chosen_on"),
-            "rates": value,
-            "what_if": [[item.get(name) for name in _WHAT_IF] for item in what_if],
-        }
+        entry = {**value, "point": value.get("chosen_on"), "rates": value}
         return read_as(cls, entry, f"operating_points.{value.get('finding')}")  # type: ignore[no-any-return]
 
 
-_WHAT_IF = ("prevalence", "ppv", "npv")
+_PLAIN = ("likelihood_ratio_positive", "likelihood_ratio_negative")
 
 
 def choose_operating_points(
@@ -99,9 +105,8 @@ def choose_operating_points(
     *,
     findings: Sequence[str] = FINDING_NAMES,
     n_bootstrap: int = 1000,
-    seed: int = 0,
 ) -> tuple[OperatingPoint, ...]:
-    """Choose a threshold for each finding, with patient bootstrap intervals.
+    """Choose a threshold for each finding, with intervals over patients.
 
     Args:
         probabilities: Calibrated, shape (N, F), in [0, 1].
@@ -109,8 +114,7 @@ def choose_operating_points(
         patient_ids: Shape (N,).
         criterion: The rule, see :func:`parse_criterion`.
         findings: F names.
-        n_bootstrap: Replicates.
-        seed: Of the bootstrap.
+        n_bootstrap: 0 gives no intervals; else of no effect, because shares need no drawing.
 
     Returns:
         One point for each finding that has one; a finding without positives, or whose scores cannot
@@ -139,7 +143,6 @@ def choose_operating_points(
         patient_ids,
         findings=findings,
         n_bootstrap=n_bootstrap,
-        seed=seed,
     )
     return tuple(
         replace(
@@ -161,7 +164,6 @@ def check_operating_points(
     *,
     findings: Sequence[str] = FINDING_NAMES,
     n_bootstrap: int = 1000,
-    seed: int = 0,
 ) -> tuple[CheckedOperatingPoint, ...]:
     """What thresholds chosen elsewhere do on these data.
 
@@ -171,35 +173,24 @@ def check_operating_points(
         labels: Shape (N, F), 0, 1 or NaN.
         patient_ids: Shape (N,).
         findings: F names.
-        n_bootstrap: Replicates.
-        seed: Of the bootstrap.
+        n_bootstrap: 0 gives no intervals; else of no effect, because shares need no drawing.
 
     Returns:
-        One check a point, with patient bootstrap intervals.
+        One check a point, with intervals over patients.
     """
     codes, n_patients = patient_codes(patient_ids)
-    here = [point for point in points if point.finding in findings]
-    columns = [list(findings).index(point.finding) for point in here]
-    compiled = [
-        compile_rates(probabilities[:, i] >= point.threshold, labels[:, i], codes, n_patients)
-        for point, i in zip(here, columns, strict=True)
-    ]
-    n_replicates = n_bootstrap if n_patients > 1 else 0  # one patient has no spread
-    replicates = replicate(compiled, BootstrapPlan(n_patients, n_replicates, seed))
+    wanted = n_bootstrap > 0 and n_patients > 1  # one patient has no spread
     return tuple(
-        _checked(
-            point,
-            rates_at(probabilities[:, i], labels[:, i], point.threshold),
-            values,
-            patients_behind(probabilities[:, i] >= point.threshold, labels[:, i], codes),
-        )
-        for point, i, values in zip(here, columns, replicates, strict=True)
+        _checked(point, probabilities[:, i], labels[:, i], codes, wanted)
+        for point in points
+        if point.finding in findings
+        for i in [list(findings).index(point.finding)]
     )
 
 
 def prevalence_what_if(
     check: CheckedOperatingPoint, prevalences: Sequence[float]
-) -> tuple[tuple[float, float, float], ...]:
+) -> tuple[WhatIf, ...]:
     """PPV and NPV that a threshold would have at stated prevalences, by Bayes' rule.
 
     Sensitivity and specificity are taken to stay as they are, which is an assumption of the reader.
@@ -209,7 +200,7 @@ def prevalence_what_if(
         prevalences: Each in (0, 1).
 
     Returns:
-        (prevalence, PPV, NPV) for each.
+        One row a prevalence; without intervals where the rates have none.
 
     Raises:
         SettingsError: If a prevalence is not between 0 and 1.
@@ -217,20 +208,56 @@ def prevalence_what_if(
     wrong = [value for value in prevalences if not 0.0 < value < 1.0]
     if wrong:
         raise SettingsError(f"Expected prevalences between 0 and 1, but got {wrong}.")
-    rates = check.rates
-    return tuple((value, rates.ppv_at(value), rates.npv_at(value)) for value in prevalences)
+    rows = []
+    for value in prevalences:
+        there = _at(check.sensitivity, check.specificity, value)
+        ppv, npv = check.rates.ppv_at(value), check.rates.npv_at(value)
+        rows.append(
+            WhatIf(value, Interval(ppv), Interval(npv))
+            if there is None
+            else WhatIf(value, there.ppv, there.npv)
+        )
+    return tuple(rows)
 
 
 def _checked(
-    point: OperatingPoint, rates: Rates, replicates: Floats, n_patients: Sequence[int]
+    point: OperatingPoint,
+    probabilities: Floats,
+    labels: Floats,
+    codes: NDArray[np.intp],
+    wanted: bool,
 ) -> CheckedOperatingPoint:
-    n_positive = int(rates.true_positives + rates.false_negatives)
-    n = n_positive + int(rates.true_negatives + rates.false_positives)
-    estimates = (rates.sensitivity, rates.specificity, rates.ppv, rates.npv, rates.accuracy)
-    sensitivity, specificity, ppv, npv, accuracy = (
-        share_interval(estimate, values, count)
-        for estimate, values, count in zip(estimates, replicates, n_patients, strict=True)
-    )
+    rates = rates_at(probabilities, labels, point.threshold)
+    known, present = ~np.isnan(labels), labels == 1.0
+    flagged = probabilities >= point.threshold
+    right = flagged == present
+
+    def share(group: NDArray[np.bool_]) -> Interval:
+        interval = share_interval(right[group], codes[group])
+        return interval if wanted else Interval(interval.estimate)
+
+    sensitivity, specificity = share(present), share(known & ~present)
+    there = _at(sensitivity, specificity, 0.5)  # likelihood ratios are those of any prevalence
+    plain = Interval(rates.likelihood_ratio_positive), Interval(rates.likelihood_ratio_negative)
     return CheckedOperatingPoint(
-        point, rates, sensitivity, specificity, ppv, npv, accuracy, n=n, n_positive=n_positive
+        point,
+        rates,
+        sensitivity,
+        specificity,
+        ppv=share(known & flagged),
+        npv=share(known & ~flagged),
+        accuracy=share(known),
+        likelihood_ratio_positive=there.likelihood_ratio_positive if there else plain[0],
+        likelihood_ratio_negative=there.likelihood_ratio_negative if there else plain[1],
+        n=int(known.sum()),
+        n_positive=int(present.sum()),
+    )
+
+
+def _at(sensitivity: Interval, specificity: Interval, prevalence: float) -> AtPrevalence | None:
+    """The rates at a prevalence; None where one has no interval."""
+    if math.isnan(sensitivity.low) or math.isnan(specificity.low):
+        return None
+    return rates_at_prevalence(
+        sensitivity, specificity, prevalence, n_positive=math.nan, n_negative=math.nan
     )

@@ -1,23 +1,23 @@
-"""Intervals: patient-cluster bootstrap (the default), DeLong (image level), Wilson (a share)."""
+"""Intervals: a statistic with its patient replicates, and the interval that they give.
+
+Every interval that is drawn comes from :func:`patient_interval`, whatever the statistic: of one
+finding, of a difference between models or groups, or of a mean over findings.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.statistics.discrimination import known
+from monai_cxr.evaluation.statistics.clusters import Clusters, pooled
+from monai_cxr.evaluation.statistics.shares import wilson
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
-
-BLOCK = 32
-"""Replicates that are drawn and counted together; a block of weights stays in the cache."""
 
 MOST_EMPTY_REPLICATES = 0.05
 """Above this share of replicates without a class, no interval is given."""
@@ -25,247 +25,210 @@ MOST_EMPTY_REPLICATES = 0.05
 FEWEST_REPLICATES = 20
 """With fewer replicates no interval is given: its ends would be single draws."""
 
+FEW_PATIENTS = 6
+"""Below what so many patients are worth, drawn intervals hold the truth in fewer than 93 %."""
 
-@dataclass(frozen=True, slots=True)
-class BootstrapPlan:
-    """How replicates are drawn: whole patients, with replacement.
+_FLOOR_OF_BIAS = 1.0 / (math.sqrt(2.0) - 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resampled:
+    """A statistic of the data and of its replicates.
 
     Attributes:
-        n_patients: Patients to draw from, and drawn in each replicate.
-        n_replicates: How many replicates.
-        seed: The same seed gives the same replicates, whatever the number of threads.
+        estimate: Of the data itself.
+        replicates: float64, shape (B,); NaN where a replicate lacked a class.
+        clusters: The patients that it rests on, see :func:`rarer_class`.
     """
 
-    n_patients: int
-    n_replicates: int = 1000
-    seed: int = 0
+    estimate: float
+    replicates: Floats
+    clusters: Clusters
 
-    def __post_init__(self) -> None:
-        """Refuse plans that draw nothing."""
-        if self.n_patients < 1 or self.n_replicates < 0:
-            raise SettingsError(
-                f"Expected at least one patient and no negative number of replicates, but got "
-                f"{self.n_patients} and {self.n_replicates}."
-            )
+    def minus(self, other: Resampled) -> Resampled:
+        """The paired difference of two statistics on the same replicates."""
+        shares = _shares_of_variance(np.stack([self.replicates, -other.replicates]))
+        return Resampled(
+            self.estimate - other.estimate,
+            self.replicates - other.replicates,
+            pooled((self.clusters, other.clusters), shares),
+        )
 
     @property
-    def n_blocks(self) -> int:
-        """Number of blocks of at most :data:`BLOCK` replicates."""
-        return -(-self.n_replicates // BLOCK)
-
-    def block(self, number: int) -> NDArray[np.float32]:
-        """Draw one block of multiplicity weights.
-
-        Args:
-            number: In [0, n_blocks).
-
-        Returns:
-            float32, shape (n_patients, B): how often each patient is in each replicate. Each
-            column sums to n_patients.
-        """
-        size = min(BLOCK, self.n_replicates - number * BLOCK)
-        generator = np.random.default_rng([self.seed, number])
-        weights = np.empty((size, self.n_patients), dtype=np.float32)
-        for row in weights:
-            drawn = generator.integers(0, self.n_patients, self.n_patients, dtype=np.int32)
-            row[:] = np.bincount(drawn, minlength=self.n_patients)
-        return np.ascontiguousarray(weights.T)
-
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """All blocks in order."""
-        return (self.block(number) for number in range(self.n_blocks))
+    def drawn(self) -> Floats:
+        """Replicates that have a value; empty where too many, or too few in all, have none."""
+        values = self.replicates[~np.isnan(self.replicates)]
+        least = max(FEWEST_REPLICATES, (1 - MOST_EMPTY_REPLICATES) * len(self.replicates))
+        return values if len(values) >= least else np.empty(0)
 
 
-def patient_codes(patient_ids: ArrayLike) -> tuple[NDArray[np.intp], int]:
-    """Number the patients.
+def mean_of(parts: Sequence[Resampled], shares: ArrayLike | None = None) -> Resampled:
+    """Mean of statistics on the same replicates, always over all of them.
+
+    A replicate that lost a class of one part takes that part's value from the replicate that
+    follows, so that no replicate is a mean over fewer parts. Where more than 5 % lost it, the part
+    has no distribution, and the mean has none.
 
     Args:
-        patient_ids: Shape (N,), any sortable values.
+        parts: One or more.
+        shares: Weight of each part; equal by default. They are scaled to add up to 1.
 
     Returns:
-        Codes, shape (N,), in [0, P), and P.
+        The mean, resting on each part's patients by the part's share of the variance.
     """
-    names, codes = np.unique(np.asarray(patient_ids), return_inverse=True)
-    return codes.reshape(-1), len(names)
+    weights = np.ones(len(parts)) if shares is None else np.asarray(shares, dtype=np.float64)
+    weights = weights / weights.sum()
+    filled = np.stack([_filled(part) for part in parts]) * weights[:, None]
+    return Resampled(
+        float(weights @ [part.estimate for part in parts]),
+        filled.sum(axis=0),
+        pooled([part.clusters for part in parts], _shares_of_variance(filled)),
+    )
 
 
-def effective_patients(patients: NDArray[np.intp], labels: Floats) -> int:
-    """How many patients of the rarer class the data are worth (Kish 1965).
-
-    Where a few patients hold most of a class's images, that class is worth fewer patients than it
-    has: (sum m)^2 / sum m^2, with m the images of each patient.
-
-    Args:
-        patients: Shape (N,), codes from 0.
-        labels: Shape (N,), 0, 1 or NaN.
-
-    Returns:
-        The smaller of the two classes' numbers, rounded down; 0 without one of them.
-    """
-    worth = []
-    for value in (0.0, 1.0):
-        images = np.bincount(patients[labels == value]).astype(np.float64)
-        total = float(images.sum())
-        worth.append(total**2 / float(images @ images) if total else 0.0)
-    return int(min(worth) + 1e-9)
-
-
-def percentile_interval(
-    estimate: float,
-    replicates: ArrayLike,
-    *,
-    level: float = 0.95,
-    n_clusters: int | None = None,
+def patient_interval(
+    statistic: Resampled, *, of_area: bool = False, level: float = 0.95
 ) -> Interval:
-    """Percentile bootstrap interval, widened for few clusters (Hesterberg 2015).
+    """Percentile interval over patients, widened for few of them (Hesterberg 2015).
 
-    Resampling n clusters understates the variance by (n - 1) / n and takes the normal for Student's
+    Drawing n patients understates the variance by (n - 1) / n and takes the normal for Student's
     t. So the quantiles are taken further out: at Phi(t_{n-1} sqrt(n / (n - 1))).
 
     Args:
-        estimate: The statistic of the data itself.
-        replicates: Shape (B,); NaN where a replicate lacked a class.
+        statistic: Estimate, replicates and patients.
+        of_area: Whether it lies in [0, 1] as an area does. No resampling can move an area of 0 or
+            1, so its interval is then Wilson's over the patients: the variance of an area is at
+            most that of so many independent trials (van Dantzig 1951).
         level: Coverage in (0, 1).
-        n_clusters: See :func:`effective_patients`; None does not widen.
 
     Returns:
-        The interval; its bounds are NaN with fewer than 20 replicates or 2 clusters, and where
-        more than 5 % of the replicates are NaN, because what is left would be too narrow.
+        The interval; its bounds are NaN with fewer than 20 replicates or what 2 patients are
+        worth, and where more than 5 % of the replicates lack a class, because what is left would
+        be too narrow.
     """
-    values = np.asarray(replicates, dtype=np.float64)
-    valid = values[~np.isnan(values)]
-    enough = max(FEWEST_REPLICATES, (1 - MOST_EMPTY_REPLICATES) * len(values))
-    if math.isnan(estimate) or len(valid) < enough or (n_clusters is not None and n_clusters < 2):
+    estimate, values, n = statistic.estimate, statistic.drawn, statistic.clusters.n_effective
+    if math.isnan(estimate) or not len(values) or n < 2:
         return Interval(estimate)
-    tail = (1.0 - level) / 2.0
-    if n_clusters is not None:
-        n = n_clusters
-        # Heavy, and served models have no use for it: imported where intervals are computed.
-        from scipy.stats import norm
-        from scipy.stats import t as student_t
-
-        tail = float(norm.cdf(student_t.ppf(tail, n - 1) * math.sqrt(n / (n - 1))))
-    low, high = np.quantile(valid, [tail, 1.0 - tail])
+    if of_area and estimate in (0.0, 1.0):
+        return wilson(estimate * n, n, level=level)
+    tail = _tail((1.0 - level) / 2.0, n)
+    low, high = np.quantile(values, [tail, 1.0 - tail])
     return Interval(estimate, float(low), float(high))
 
 
-def centred_interval(
-    estimate: float, replicates: ArrayLike, *, least: float = 0.0, level: float = 0.95
+def mean_interval(
+    parts: Sequence[Resampled], shares: ArrayLike | None = None, *, level: float = 0.95
 ) -> Interval:
-    """Bootstrap interval freed of the resampling bias, for calibration errors.
+    """Interval of a mean of areas, always over all of them.
 
-    Binned errors grow when data are resampled (their floor is noise), so plain percentiles would
-    lie above the estimate. The replicates are moved by their own bias, and clipped at ``least``.
+    An area of 0 or 1, or one that too many replicates cannot give, has no replicates to go by. It
+    brings Wilson's interval over its patients instead, which is too wide rather than too narrow
+    (van Dantzig 1951); the parts are put together as independent ones (Zou and Donner 2008).
 
     Args:
-        estimate: The statistic of the data itself.
-        replicates: Shape (B,).
-        least: Smallest possible value.
+        parts: At least one area, on the same replicates.
+        shares: Weight of each; equal by default. They are scaled to add up to 1.
+        level: Coverage in (0, 1).
+
+    Returns:
+        The interval; of one area, its own.
+    """
+    weights = np.ones(len(parts)) if shares is None else np.asarray(shares, dtype=np.float64)
+    weights = weights / weights.sum()
+    mean = float(weights @ [part.estimate for part in parts])
+    moved = np.array([bool(len(p.drawn)) and 0.0 < p.estimate < 1.0 for p in parts])
+    if len(parts) == 1 or moved.all() or not moved.any():
+        whole = parts[0] if len(parts) == 1 else mean_of(parts, weights)
+        return patient_interval(whole, of_area=True, level=level)
+    rest = mean_of([p for p, m in zip(parts, moved, strict=True) if m], weights[moved])
+    pieces = [(float(weights[moved].sum()), patient_interval(rest, of_area=True, level=level))]
+    for part, weight in zip(parts, weights, strict=True):
+        if not (len(part.drawn) and 0.0 < part.estimate < 1.0):
+            n = part.clusters.worth
+            pieces.append((float(weight), wilson(part.estimate * n, n, level=level)))
+    below = math.hypot(*(w * (piece.estimate - piece.low) for w, piece in pieces))
+    above = math.hypot(*(w * (piece.high - piece.estimate) for w, piece in pieces))
+    return Interval(mean, max(0.0, mean - below), min(1.0, mean + above))
+
+
+def difference_interval(
+    difference: Resampled, of: tuple[Interval, Interval], *, level: float = 0.95
+) -> Interval:
+    """Interval of the difference of two areas, also where one of them is 0 or 1.
+
+    No resampling moves such an area, so the bounds are then recovered from the two areas' own
+    intervals (MOVER; Zou and Donner 2008).
+
+    Args:
+        difference: First minus second.
+        of: Intervals of the first and the second area.
+        level: Coverage in (0, 1).
+
+    Returns:
+        The interval.
+    """
+    first, second = of
+    if not {first.estimate, second.estimate} & {0.0, 1.0} or math.isnan(first.low + second.low):
+        return patient_interval(difference, level=level)
+    below = math.hypot(first.estimate - first.low, second.high - second.estimate)
+    above = math.hypot(first.high - first.estimate, second.estimate - second.low)
+    middle = difference.estimate
+    return Interval(middle, max(-1.0, middle - below), min(1.0, middle + above))
+
+
+def error_interval(statistic: Resampled, *, level: float = 0.95) -> Interval:
+    """Interval of a binned calibration error, freed of the resampling bias.
+
+    Binned errors grow when data are resampled (their floor is noise), so plain percentiles would
+    lie above the estimate. The replicates are moved by their own bias. The estimate itself is too
+    large by the same noise: resampling a perfectly calibrated model adds (sqrt 2 - 1) of the floor,
+    so the lower bound is let down by the floor that this bias tells of, to 0 at least.
+
+    Args:
+        statistic: The error; never negative.
         level: Coverage in (0, 1).
 
     Returns:
         The interval around the estimate.
     """
-    values = np.asarray(replicates, dtype=np.float64)
-    valid = values[~np.isnan(values)]
-    if not len(valid):
-        return Interval(estimate)
-    moved = np.maximum(values - (float(valid.mean()) - estimate), least)
-    return percentile_interval(estimate, moved, level=level)
+    values = statistic.drawn
+    if not len(values):
+        return Interval(statistic.estimate)
+    bias = float(values.mean()) - statistic.estimate
+    moved = np.maximum(statistic.replicates - bias, 0.0)
+    interval = patient_interval(
+        Resampled(statistic.estimate, moved, statistic.clusters), level=level
+    )
+    floor = max(0.0, bias) * _FLOOR_OF_BIAS
+    return Interval(interval.estimate, max(0.0, interval.low - floor), interval.high)
 
 
-def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
-    """Wilson score interval of a proportion (Wilson 1927).
+def _tail(tail: float, n: int) -> float:
+    # Heavy, and served models have no use for it: imported where intervals are computed.
+    from scipy.special import ndtr, stdtrit
 
-    Args:
-        successes: Count, at most n.
-        n: Trials.
-        level: Coverage in (0, 1).
-
-    Returns:
-        Interval in [0, 1]; NaN without trials.
-    """
-    if not n > 0:
-        return Interval(math.nan)
-    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+    return float(ndtr(stdtrit(n - 1, tail) * math.sqrt(n / (n - 1))))
 
 
-def share_interval(estimate: float, replicates: Floats, n_patients: int) -> Interval:
-    """Percentile interval of a share; Wilson's over patients where it is 0 or 1.
-
-    No resampling can move a share of 0 or 1, so its percentiles would claim certainty.
-
-    Args:
-        estimate: In [0, 1].
-        replicates: Shape (B,); empty gives no interval.
-        n_patients: Patients behind the share.
-
-    Returns:
-        The interval.
-    """
-    if estimate in (0.0, 1.0) and len(replicates):
-        return wilson(estimate * n_patients, n_patients)
-    return percentile_interval(estimate, replicates)
+def _filled(part: Resampled) -> Floats:
+    """Replicates without gaps, each gap filled from the next; all NaN where none can be used."""
+    values = part.replicates
+    missing = np.isnan(values)
+    if not len(part.drawn):
+        return np.full_like(values, np.nan)
+    there = np.flatnonzero(~missing)
+    following = np.searchsorted(there, np.arange(len(values))) % len(there)
+    filled: Floats = values[there[following]]
+    return filled
 
 
-def delong_covariance(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
-    """AUROCs of M models on the same images and their covariance (Sun & Xu 2014).
-
-    Images count as independent: with several images a patient the variance is too small.
-
-    Args:
-        scores: Shape (M, N), finite.
-        labels: Shape (N,), 0 or 1, both present.
-
-    Returns:
-        AUROCs, shape (M,), and covariance, shape (M, M).
-    """
-    score = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    present = np.asarray(labels) == 1
-    m, n = int(present.sum()), int((~present).sum())
-    from scipy.stats import rankdata
-
-    pooled = rankdata(score, axis=1)
-    among_positives = rankdata(score[:, present], axis=1)
-    among_negatives = rankdata(score[:, ~present], axis=1)
-    positive_parts = (pooled[:, present] - among_positives) / n
-    negative_parts = 1.0 - (pooled[:, ~present] - among_negatives) / m
-    areas = positive_parts.mean(axis=1)
-    covariance = _covariance(positive_parts) / m + _covariance(negative_parts) / n
-    return areas, covariance
-
-
-def delong(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95) -> Interval:
-    """AUROC with DeLong's image-level interval, on the logit scale so that it stays in [0, 1].
-
-    Args:
-        scores: Shape (N,), finite.
-        labels: Shape (N,), 0, 1 or NaN.
-        level: Coverage in (0, 1).
-
-    Returns:
-        The interval; bounds are NaN with fewer than two of a class, or at an area of 0 or 1.
-    """
-    score, label, _ = known(scores, labels)
-    n_positive = int(label.sum())
-    if n_positive < 1 or len(label) - n_positive < 1:
-        return Interval(math.nan)
-    areas, covariance = delong_covariance(score, label)
-    area, variance = float(areas[0]), float(covariance[0, 0])
-    if not (0.0 < area < 1.0) or not variance > 0.0:
-        return Interval(area)
-    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
-    logit = math.log(area / (1.0 - area))
-    half = z * math.sqrt(variance) / (area * (1.0 - area))
-    low, high = (1.0 / (1.0 + math.exp(-(logit + side * half))) for side in (-1.0, 1.0))
-    return Interval(area, low, high)
-
-
-def _covariance(parts: Floats) -> Floats:
-    if parts.shape[1] < 2:
-        return np.full((len(parts), len(parts)), np.nan)
-    return np.atleast_2d(np.cov(parts))
+def _shares_of_variance(parts: Floats) -> Floats:
+    """Share of the variance of the sum that each part, shape (M, B), brings; none is negative."""
+    there = parts[:, ~np.isnan(parts).any(axis=0)]
+    if there.shape[1] < 2:
+        return np.full(len(parts), 1.0 / len(parts))
+    centred = there - there.mean(axis=1, keepdims=True)
+    brought = np.maximum(centred @ centred.sum(axis=0), 0.0)
+    total = float(brought.sum())
+    shares: Floats = brought / total if total > 0.0 else np.full(len(parts), 1.0 / len(parts))
+    return shares

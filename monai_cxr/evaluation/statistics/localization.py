@@ -15,11 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.json_values import interval_to_json
-from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    patient_codes,
-    share_interval,
-)
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes
+from monai_cxr.evaluation.statistics.intervals import Resampled, patient_interval
+from monai_cxr.evaluation.statistics.shares import share_interval
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -58,7 +57,7 @@ class FindingLocalization:
         finding: Name.
         n: Films.
         n_patients: Patients.
-        pointing: Share of hits, with a patient bootstrap interval.
+        pointing: Share of hits, with an interval over patients.
         by_chance: Share of hits of a random pixel.
         mean_iou: With a patient bootstrap interval.
         iou_above: Share of films with an IoU of at least each of :data:`IOU_THRESHOLDS`.
@@ -247,24 +246,23 @@ def _checked(heatmap: ArrayLike, reference: Mask) -> Floats:
 def _summary(films: Sequence[LocalizedFilm], n_bootstrap: int, seed: int) -> FindingLocalization:
     codes, n_patients = patient_codes([film.patient_id for film in films])
     ious = np.array([film.iou for film in films])
-    columns = np.column_stack(
-        [np.array([film.hit for film in films], dtype=np.float64), ious]
-        + [(ious >= threshold).astype(np.float64) for threshold in IOU_THRESHOLDS]
-    )
-    sums = np.zeros((n_patients, columns.shape[1] + 1))
-    np.add.at(sums, codes, np.column_stack([columns, np.ones(len(films))]))
-    blocks = [sums.T @ block for block in BootstrapPlan(n_patients, n_bootstrap, seed).blocks()]
-    drawn = np.concatenate(blocks, axis=1) if blocks else np.empty((len(sums.T), 0))
-    intervals = [
-        share_interval(float(columns[:, i].mean()), drawn[i] / drawn[-1], n_patients)
-        for i in range(columns.shape[1])
-    ]
+    sums = np.zeros((n_patients, 2))
+    np.add.at(sums, codes, np.column_stack([ious, np.ones(len(films))]))
+    plan = BootstrapPlan(n_patients, n_bootstrap if n_patients > 1 else 0, seed)
+    blocks = [sums.T @ block for block in plan.blocks()]
+    drawn = np.concatenate(blocks, axis=1) if blocks else np.empty((2, 0))
+    mean_iou = Resampled(float(ious.mean()), drawn[0] / drawn[1], clusters_of(codes))
+
+    def share(hits: NDArray[np.bool_]) -> Interval:
+        interval = share_interval(hits, codes)
+        return interval if plan.n_replicates else Interval(interval.estimate)
+
     return FindingLocalization(
         finding=films[0].finding,
         n=len(films),
         n_patients=n_patients,
-        pointing=intervals[0],
+        pointing=share(np.array([film.hit for film in films], dtype=bool)),
         by_chance=float(np.mean([film.reference_share for film in films])),
-        mean_iou=intervals[1],
-        iou_above=tuple(intervals[2:]),
+        mean_iou=patient_interval(mean_iou, of_area=True),
+        iou_above=tuple(share(ious >= threshold) for threshold in IOU_THRESHOLDS),
     )

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from monai_cxr.evaluation.statistics.discrimination import known
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +99,6 @@ def rates_at(
         true_negatives=float(weight[~positive & ~present].sum()),
         false_negatives=float(weight[~positive & present].sum()),
     )
-
-
-def patients_behind(
-    flagged: NDArray[np.bool_], labels: Floats, codes: NDArray[np.intp]
-) -> tuple[int, ...]:
-    """Patients in the denominators of sensitivity, specificity, PPV, NPV and accuracy."""
-    known = ~np.isnan(labels)
-    groups = (labels == 1.0, labels == 0.0, flagged & known, ~flagged & known, known)
-    return tuple(len(np.unique(codes[group])) for group in groups)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

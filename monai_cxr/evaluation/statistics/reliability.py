@@ -13,6 +13,8 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.statistics.discrimination import known
 from monai_cxr.evaluation.statistics.logistic import fit_logistic
 from monai_cxr.evaluation.statistics.logits import CLIP, to_logits
+from monai_cxr.evaluation.statistics.shares import share_interval
+from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
 Binning = Literal["equal_width", "adaptive"]
@@ -117,6 +119,26 @@ def reliability_curve(
     return ReliabilityCurve(
         counts[held], predicted[held] / counts[held], observed[held] / counts[held]
     )
+
+
+def observed_shares(
+    probabilities: ArrayLike, labels: ArrayLike, patients: NDArray[np.intp]
+) -> list[Interval]:
+    """Share of positives in each bin of :func:`reliability_curve`, with its interval over patients.
+
+    Args:
+        probabilities: Shape (N,), in [0, 1].
+        labels: Shape (N,), 0, 1 or NaN.
+        patients: Shape (N,), codes from 0.
+
+    Returns:
+        One a bin that holds anything, in increasing probability; adaptive bins.
+    """
+    probability, label, _ = known(probabilities, labels)
+    patient = patients[~np.isnan(np.asarray(labels, dtype=np.float64))]
+    bins = assign_bins(probability, bin_edges(probability))
+    inside = (bins == number for number in np.unique(bins))
+    return [share_interval(label[chosen] == 1.0, patient[chosen]) for chosen in inside]
 
 
 def expected_calibration_error(

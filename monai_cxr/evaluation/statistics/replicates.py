@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from monai_cxr.evaluation.statistics.intervals import BootstrapPlan
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.reliability import assign_bins, bin_edges
 
 Floats = NDArray[np.float64]
@@ -99,25 +99,6 @@ class CalibrationErrors:
         return np.stack([adaptive, errors[self.n_adaptive :].sum(axis=0), shares[-2]])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CountRates:
-    """Sensitivity, specificity, PPV, NPV and accuracy at one threshold under weights.
-
-    Attributes:
-        counts: float32, shape (4, P): true and false positives, true and false negatives.
-    """
-
-    counts: csc_matrix
-
-    def __call__(self, weights: Weights) -> Floats:
-        """The five rates, shape (5, B)."""
-        tp, fp, tn, fn = (self.counts @ weights).astype(np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            accuracy = (tp + tn) / (tp + fp + tn + fn)
-            rates = [tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn), accuracy]
-        return np.stack(rates)
-
-
 def compile_ranking(
     scores: Floats,
     labels: Floats,
@@ -184,29 +165,6 @@ def compile_calibration_errors(
     values = np.concatenate([error, error, error**2, np.ones(n)])
     sums = _sums(rows, np.tile(patient, 4), (n_bins + 2, n_patients), values)
     return CalibrationErrors(sums, n_adaptive)
-
-
-def compile_rates(
-    positive: NDArray[np.bool_],
-    labels: Floats,
-    patients: NDArray[np.intp],
-    n_patients: int,
-) -> CountRates:
-    """Count once.
-
-    Args:
-        positive: Shape (N,), the decision.
-        labels: Shape (N,), 0, 1 or NaN.
-        patients: Shape (N,), codes in [0, n_patients).
-        n_patients: P.
-
-    Returns:
-        The compiled statistic.
-    """
-    keep = ~np.isnan(labels)
-    flagged, present = positive[keep], labels[keep] == 1.0
-    rows = np.select([flagged & present, flagged, ~present], [0, 1, 2], 3)
-    return CountRates(_sums(rows, patients[keep], (4, n_patients)))
 
 
 def replicate(

@@ -1,61 +1,42 @@
-"""Significance: p values of differences between two models, and Holm's correction."""
+"""Significance: p values of differences over patients, and Holm's correction."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from monai_cxr.evaluation.statistics.discrimination import known
-from monai_cxr.evaluation.statistics.intervals import delong_covariance
+from monai_cxr.evaluation.statistics.intervals import Resampled
 
 Floats = NDArray[np.float64]
 
-
-def delong_p(scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike) -> float:
-    """Two-sided p of DeLong's test for two AUROCs on the same images (DeLong 1988).
-
-    Args:
-        scores_a: Shape (N,), finite.
-        scores_b: Shape (N,), finite.
-        labels: Shape (N,), 0, 1 or NaN.
-
-    Returns:
-        In [0, 1]; NaN with fewer than two of a class; 1 where the models rank alike.
-    """
-    a, label, _ = known(scores_a, labels)
-    b, _, _ = known(scores_b, labels)
-    if min(label.sum(), len(label) - label.sum()) < 2:
-        return math.nan
-    areas, covariance = delong_covariance(np.stack([a, b]), label)
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
-    difference = float(areas[1] - areas[0])
-    if variance <= 1e-18:
-        return 1.0 if abs(difference) < 1e-12 else 0.0
-    return 2.0 * NormalDist().cdf(-abs(difference) / math.sqrt(variance))
+_NO_SPREAD = 1e-12
 
 
-def bootstrap_p(estimate: float, replicates: ArrayLike) -> float:
+def bootstrap_p(difference: Resampled) -> float:
     """Two-sided p that a difference is 0, from the standard error of its replicates.
 
+    Student's t with n - 1 degrees of freedom and the variance times n / (n - 1), as in
+    :func:`patient_interval`. B replicates resolve no p below 1 / (B + 1) (Phipson and Smyth 2010).
+
     Args:
-        estimate: Of the data.
-        replicates: Shape (B,); NaN where a class was absent.
+        difference: A difference on the same replicates.
 
     Returns:
-        In [0, 1]; NaN with fewer than 95 % of the replicates, 1 for no difference at all.
+        In [1 / (B + 1), 1]; NaN where no interval is given, 1 for no difference at all.
     """
-    values = np.asarray(replicates, dtype=np.float64)
-    valid = values[~np.isnan(values)]
-    if math.isnan(estimate) or len(valid) < max(2.0, 0.95 * len(values)):
+    values, n = difference.drawn, difference.clusters.n_effective
+    if math.isnan(difference.estimate) or not len(values) or n < 2:
         return math.nan
-    error = float(valid.std(ddof=1))
-    if error <= 1e-12:
-        return 1.0 if abs(estimate) < 1e-12 else 0.0
-    return 2.0 * NormalDist().cdf(-abs(estimate) / error)
+    from scipy.stats import t as student_t
+
+    least = 1.0 / (len(difference.replicates) + 1)
+    error = float(values.std(ddof=1)) * math.sqrt(n / (n - 1))
+    if error <= _NO_SPREAD:
+        return 1.0 if abs(difference.estimate) < _NO_SPREAD else least
+    return max(least, 2.0 * float(student_t.sf(abs(difference.estimate) / error, n - 1)))
 
 
 def holm(p_values: Sequence[float]) -> Floats:

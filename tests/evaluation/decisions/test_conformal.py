@@ -78,7 +78,9 @@ def test_check():
     rule = fit_conformal("Mass", *films(rng, 300))
     other = fit_conformal("Edema", *films(rng, 300))
     p, y = films(rng, 500)
-    (check,) = check_conformal([rule, other], p[:, None], y[:, None], findings=("Mass",))
+    (check,) = check_conformal(
+        [rule, other], p[:, None], y[:, None], np.arange(len(y)), findings=("Mass",)
+    )
     flags = rule.flag(p)
     assert check.coverage_positive.estimate == (flags[y == 1] != ABSENT).mean()
     assert check.decided.estimate == (flags != UNCERTAIN).mean()

@@ -80,7 +80,7 @@ class TestEvaluation:
         point = by_finding["Edema"]
         hit = point.sensitivity.estimate * 0.05
         false = (1 - point.specificity.estimate) * 0.95
-        assert point.what_if[0][1] == pytest.approx(hit / (hit + false))
+        assert point.what_if[0].ppv.estimate == pytest.approx(hit / (hit + false))
 
     def test_a_rate_of_one_still_has_an_interval(self):
         table = made_up_table()

@@ -201,7 +201,9 @@ class TestPoints:
         )
         here = check.n_positive / check.n
         ((_, ppv, npv),) = prevalence_what_if(check, [here])
-        assert (ppv, npv) == pytest.approx((check.ppv.estimate, check.npv.estimate), abs=1e-9)
+        assert (ppv.estimate, npv.estimate) == pytest.approx(
+            (check.ppv.estimate, check.npv.estimate), abs=1e-9
+        )
         with pytest.raises(SettingsError):
             prevalence_what_if(check, [0.0])
 

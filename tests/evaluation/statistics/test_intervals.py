@@ -5,146 +5,155 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import roc_auc_score
-from statsmodels.stats.proportion import proportion_confint
 
-from monai_cxr.errors import SettingsError
+from monai_cxr.evaluation.statistics.clusters import Clusters, clusters_of
 from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    centred_interval,
-    delong,
-    delong_covariance,
-    effective_patients,
-    patient_codes,
-    percentile_interval,
-    wilson,
+    Resampled,
+    difference_interval,
+    error_interval,
+    mean_interval,
+    mean_of,
+    patient_interval,
 )
+from monai_cxr.evaluation.statistics.shares import wilson
+from monai_cxr.evaluation.statistics.significance import bootstrap_p
+from monai_cxr.prediction import Interval
 
 
-class TestWilson:
-    @pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (3, 10), (470, 1000), (1, 22_433)])
-    @pytest.mark.parametrize("level", [0.9, 0.95])
-    def test_against_statsmodels(self, k, n, level):
-        low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
-        interval = wilson(k, n, level=level)
-        assert interval.estimate == k / n
-        assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-9)
-
-    def test_no_trials(self):
-        assert math.isnan(wilson(0, 0).estimate)
+def clusters(n: int, start: int = 0) -> Clusters:
+    return clusters_of(np.arange(start, start + n))
 
 
-class TestDeLong:
-    def test_against_the_definition(self):
-        rng = np.random.default_rng(0)
-        labels = (rng.random(80) < 0.4).astype(float)
-        scores = np.stack([(labels + rng.normal(size=80)).round(1), rng.normal(size=80).round(1)])
-        areas, covariance = delong_covariance(scores, labels)
-        x, y = scores[:, labels == 1], scores[:, labels == 0]
-        psi = (x[:, :, None] > y[:, None, :]) + 0.5 * (x[:, :, None] == y[:, None, :])
-        v10, v01 = psi.mean(axis=2), psi.mean(axis=1)
-        expected = np.cov(v10) / x.shape[1] + np.cov(v01) / y.shape[1]
-        np.testing.assert_allclose(covariance, expected, atol=1e-12)
-        np.testing.assert_allclose(areas, [roc_auc_score(labels, s) for s in scores], atol=1e-12)
+def resampled(estimate: float, spread: float, n: int, seed: int = 0, start: int = 0) -> Resampled:
+    draws = np.random.default_rng(seed).normal(estimate, spread, 999)
+    return Resampled(estimate, draws, clusters(n, start))
 
-    def test_interval_is_the_logit_interval(self):
-        rng = np.random.default_rng(1)
-        labels = (rng.random(200) < 0.3).astype(float)
-        scores = labels + rng.normal(size=200)
-        areas, covariance = delong_covariance(scores, labels)
-        a, se = areas[0], math.sqrt(covariance[0, 0])
-        half = stats.norm.ppf(0.975) * se / (a * (1 - a))
-        expected = 1 / (1 + np.exp(-(np.log(a / (1 - a)) + np.array([-half, half]))))
-        interval = delong(scores, labels)
+
+class TestPatientInterval:
+    def test_many_patients_have_numpy_s_percentiles(self):
+        statistic = resampled(0.0, 1.0, 10**6)
+        interval = patient_interval(statistic)
+        expected = np.percentile(statistic.replicates, [2.5, 97.5])
+        assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=1e-4)
+
+    @pytest.mark.parametrize("n", [2, 5, 10, 60])
+    def test_few_patients_widen_it_as_hesterberg_says(self, n):
+        statistic = resampled(0.0, 1.0, n)
+        tail = stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf(0.025, n - 1))
+        expected = np.quantile(statistic.replicates, [tail, 1 - tail])
+        interval = patient_interval(statistic)
         assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=1e-12)
 
-    def test_gaps(self):
-        assert math.isnan(delong([0.1, 0.2], [0, 0]).estimate)
-        assert math.isnan(delong([0.1, 0.2, 0.3], [0, 0, 1]).low)
-        assert delong([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]).estimate == 1.0
+    def test_one_patient_has_none(self):
+        assert math.isnan(patient_interval(resampled(0.5, 0.1, 1)).low)
+
+    def test_many_empty_replicates_give_none(self):
+        for empty, given in ((5, True), (6, False)):
+            values = np.where(np.arange(100) < empty, np.nan, np.linspace(0.4, 0.6, 100))
+            interval = patient_interval(Resampled(0.5, values, clusters(10)))
+            assert math.isnan(interval.low) is not given
+
+    def test_an_area_of_one_is_not_certain(self):
+        perfect = Resampled(1.0, np.ones(500), clusters(8))
+        assert patient_interval(perfect, of_area=True) == wilson(8, 8)
 
 
-class TestBootstrapPlan:
-    def test_weights_are_multiplicities_of_patients(self):
-        plan = BootstrapPlan(50, 70, 1)
-        blocks = np.concatenate(list(plan.blocks()), axis=1)
-        assert blocks.shape == (50, 70)
-        np.testing.assert_array_equal(blocks.sum(axis=0), 50)
-        assert len(np.unique(blocks, axis=1).T) == 70
+class TestMeans:
+    def test_the_mean_of_one_is_that_one(self):
+        """Case two-intervals-for-one-number: a macro over one finding is that finding."""
+        part = resampled(0.9, 0.05, 7)
+        assert mean_interval([part]) == patient_interval(part, of_area=True)
+        whole = mean_of([part])
+        assert patient_interval(whole) == patient_interval(part)
 
-    def test_the_seed_decides(self):
-        first, second = BootstrapPlan(9, 5, 1), BootstrapPlan(9, 5, 2)
-        np.testing.assert_array_equal(first.block(0), BootstrapPlan(9, 5, 1).block(0))
-        assert not np.array_equal(first.block(0), second.block(0))
-
-    def test_multiplicities_are_binomial(self):
-        weights = BootstrapPlan(200, 320, 0).block(0).ravel()
-        expected = stats.binom.pmf(np.arange(6), 200, 1 / 200)
-        observed = np.bincount(weights.astype(int), minlength=6)[:6] / len(weights)
-        np.testing.assert_allclose(observed, expected, atol=0.02)
-
-    @pytest.mark.parametrize(("patients", "replicates"), [(0, 10), (10, -1)])
-    def test_nothing_to_draw(self, patients, replicates):
-        with pytest.raises(SettingsError):
-            BootstrapPlan(patients, replicates)
-
-    def test_codes(self):
-        codes, n = patient_codes(["b", "a", "b"])
-        assert (codes.tolist(), n) == ([1, 0, 1], 2)
-
-
-class TestPercentiles:
-    def test_against_numpy(self):
-        values = np.random.default_rng(0).normal(size=999)
-        interval = percentile_interval(0.0, values)
-        assert (interval.low, interval.high) == pytest.approx(
-            tuple(np.percentile(values, [2.5, 97.5])), abs=1e-12
+    def test_replicates_that_lost_a_class_still_average_all_parts(self):
+        first, second = resampled(0.9, 0.01, 9), resampled(0.5, 0.01, 9, seed=1)
+        second.replicates[::25] = np.nan  # 4 %
+        mean = mean_of([first, second])
+        assert not np.isnan(mean.replicates).any()
+        assert abs(mean.replicates - 0.7).max() < 0.1  # a mean over the first alone would be 0.9
+        np.testing.assert_allclose(
+            mean.replicates[0], (first.replicates[0] + second.replicates[1]) / 2
         )
 
-    def test_few_clusters_widen_as_hesterberg_says(self):
-        values = np.random.default_rng(0).normal(size=9999)
-        interval = percentile_interval(0.0, values, n_clusters=10)
-        tail = stats.norm.cdf(math.sqrt(10 / 9) * stats.t.ppf(0.025, 9))
-        assert interval.low == pytest.approx(np.quantile(values, tail), abs=1e-12)
+    def test_a_part_without_a_distribution_brings_its_widest(self):
+        """Two patients decide a finding, so a mean over it is not known as if they did not."""
+        sure, unknown = resampled(0.9, 0.01, 200), resampled(0.7, 0.001, 2, start=500)
+        unknown.replicates[::5] = np.nan
+        assert np.isnan(mean_of([sure, unknown]).replicates).all()
+        interval, alone = mean_interval([sure, unknown]), wilson(1.4, 2)
+        assert interval.estimate == pytest.approx(0.8)
+        assert interval.low <= 0.8 - (0.7 - alone.low) / 2
+        assert interval.high >= 0.8 + (alone.high - 0.7) / 2
 
-    def test_effective_patients(self):
-        """Kish: 1 for one patient with everything, P for P patients with one image each."""
-        patients = np.array([0, 0, 0, 1, 2, 3])
-        assert effective_patients(patients, np.array([1, 1, 1, 0, 0, 0.0])) == 1
-        assert effective_patients(patients, np.array([1, 0, np.nan, 1, 1, 0.0])) == 2
-        assert effective_patients(patients, np.zeros(6)) == 0
-        images = np.array([5, 1, 2])
-        labels = np.append(np.ones(8), np.zeros(50))
-        codes = np.append(np.repeat([0, 1, 2], images), np.arange(3, 53))
-        assert effective_patients(codes, labels) == int(images.sum() ** 2 / (images**2).sum())
+    def test_shares_weigh(self):
+        parts = [resampled(0.9, 0.01, 50), resampled(0.5, 0.01, 50, seed=1)]
+        assert mean_interval(parts, [3, 1]).estimate == pytest.approx(0.8)
+        weighed = mean_of(parts, [3, 1]).replicates
+        expected = 0.75 * parts[0].replicates + 0.25 * parts[1].replicates
+        np.testing.assert_allclose(weighed, expected)
 
-    def test_many_empty_replicates_give_no_interval(self):
-        values = np.where(np.arange(100) < 6, np.nan, 0.5)
-        assert math.isnan(percentile_interval(0.5, values).low)
+    def test_it_is_worth_the_patients_of_the_part_that_varies(self):
+        few, many = resampled(0.9, 0.1, 6), resampled(0.8, 0.001, 500, seed=1, start=100)
+        assert mean_of([few, many]).clusters.n_effective == 6
+        assert mean_of([few, few]).clusters.n_effective == 6
 
-    def test_centred_intervals_hold_the_estimate(self):
+    def test_no_replicates(self):
+        bare = [Resampled(0.9, np.empty(0), clusters(9)), Resampled(0.7, np.empty(0), clusters(9))]
+        interval = mean_interval(bare)
+        assert interval.estimate == pytest.approx(0.8)
+        assert math.isnan(interval.low)
+
+
+class TestDifferences:
+    def test_of_one_finding_they_rest_on_its_patients(self):
+        first, second = resampled(0.9, 0.05, 7), resampled(0.8, 0.05, 7, seed=1)
+        difference = first.minus(second)
+        assert difference.clusters.n_effective == 7
+        np.testing.assert_array_equal(difference.replicates, first.replicates - second.replicates)
+
+    def test_two_perfect_models_are_not_known_to_be_equal(self):
+        perfect = Resampled(1.0, np.ones(500), clusters(5))
+        of = patient_interval(perfect, of_area=True)
+        interval = difference_interval(perfect.minus(perfect), (of, of))
+        assert interval.estimate == 0.0
+        assert interval.low < -0.3
+        assert interval.high > 0.3
+
+    def test_otherwise_they_are_paired(self):
+        first, second = resampled(0.9, 0.01, 50), resampled(0.8, 0.01, 50, seed=1)
+        difference = first.minus(second)
+        of = (Interval(0.9, 0.8, 0.95), Interval(0.8, 0.7, 0.9))
+        assert difference_interval(difference, of) == patient_interval(difference)
+
+
+class TestErrors:
+    def test_they_hold_the_estimate(self):
         values = np.abs(np.random.default_rng(0).normal(0.02, 0.004, 1000))
-        interval = centred_interval(0.01, values)
+        interval = error_interval(Resampled(0.01, values, clusters(100)))
         assert interval.low < 0.01 < interval.high
-        assert centred_interval(0.0, values).low == 0.0
-        assert math.isnan(centred_interval(0.1, []).low)
+        assert error_interval(Resampled(0.0, values, clusters(100))).low == 0.0
+        assert math.isnan(error_interval(Resampled(0.1, np.empty(0), clusters(100))).low)
+
+    def test_an_error_that_may_be_noise_may_be_zero(self):
+        """Perfect calibration: resampling the floor F gives sqrt(2) F, and the truth is 0."""
+        values = np.random.default_rng(0).normal(0.02 * math.sqrt(2), 0.002, 1000)
+        assert error_interval(Resampled(0.02, values, clusters(100))).low == 0.0
 
 
-def test_scipy_bootstrap_agrees_where_each_patient_has_one_image():
-    rng = np.random.default_rng(0)
-    labels = (rng.random(150) < 0.4).astype(float)
-    scores = labels + rng.normal(size=150)
-    from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
+class TestP:
+    def test_it_is_student_s(self):
+        difference = resampled(0.02, 0.01, 8)
+        error = difference.replicates.std(ddof=1) * math.sqrt(8 / 7)
+        assert bootstrap_p(difference) == pytest.approx(2 * stats.t.sf(0.02 / error, 7))
 
-    ranking = compile_ranking(scores, labels, np.arange(150), 150)
-    (ours,) = replicate([ranking], BootstrapPlan(150, 2000, 0))
-    theirs = stats.bootstrap(
-        (scores, labels),
-        lambda s, y: roc_auc_score(y, s),
-        paired=True,
-        vectorized=False,
-        n_resamples=600,
-        method="percentile",
-        rng=np.random.default_rng(1),
-    )
-    assert ours.std() == pytest.approx(theirs.standard_error, rel=0.1)
+    def test_it_is_never_zero(self):
+        """Case two-intervals-for-one-number: 999 replicates resolve 0.001."""
+        assert bootstrap_p(resampled(1.0, 0.001, 500)) == 1.0 / 1000.0
+        assert bootstrap_p(Resampled(1.0, np.ones(199), clusters(9))) == 1.0 / 200.0
+
+    def test_no_difference_and_no_interval(self):
+        assert bootstrap_p(Resampled(0.0, np.zeros(50), clusters(9))) == 1.0
+        gaps = np.array([np.nan] * 10 + [0.1] * 10)
+        assert math.isnan(bootstrap_p(Resampled(0.1, gaps, clusters(9))))
+        assert math.isnan(bootstrap_p(resampled(0.1, 0.1, 1)))
