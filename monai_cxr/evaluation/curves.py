@@ -97,7 +97,8 @@ class FindingCurves:
                 )
             read |= {name: entry[key] for key, name in series.items()}
         read["roc_thresholds"] = np.nan_to_num(read["roc_thresholds"], nan=np.inf)
-        bins = ReliabilityCurve(*(read.pop(name) for name in _SERIES["reliability"].values()))
+        held = [name for name in read if name.startswith("reliability.")]
+        bins = ReliabilityCurve(*(read.pop(name) for name in held))
         return cls(reliability=bins, **read)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monai_cxr.evaluation.decisions.conformal import FLAGS, ConformalRule
-from monai_cxr.evaluation.statistics.predictive_values import AtPrevalence, at_prevalence
+from monai_cxr.evaluation.statistics.predictive_values import AtPrevalence, rates_at_prevalence
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import FindingScore, Interval, OperatingPoint, Prediction
 from monai_cxr.review.cases import urgency_of
@@ -117,12 +117,11 @@ def trade_of(point: OperatingPoint | None, prevalence: float) -> AtPrevalence | 
     """What an operating point means at a prevalence; None where too little is known of it."""
     if point is None or math.isnan(prevalence) or not 0 < point.n_positive < point.n:
         return None
-    sensitivity, specificity = point.sensitivity.estimate, point.specificity.estimate
-    if math.isnan(sensitivity) or math.isnan(specificity):
+    if math.isnan(point.sensitivity.estimate) or math.isnan(point.specificity.estimate):
         return None
-    return at_prevalence(
-        sensitivity,
-        specificity,
+    return rates_at_prevalence(
+        point.sensitivity,
+        point.specificity,
         prevalence,
         n_positive=point.n_positive,
         n_negative=point.n - point.n_positive,

@@ -59,9 +59,10 @@ def curves(draw):
     pair, triple, bins = (draw(st.integers(0, 3)) for _ in range(3))
     thresholds = np.nan_to_num(draw(series(pair)), nan=np.inf)
     reliability = ReliabilityCurve(*(draw(series(bins)) for _ in range(3)))
+    bounds = draw(series(bins)), draw(series(bins))
     drawn_series = [draw(series(n)) for n in (pair, pair, bins, bins, *[triple] * 3, 2, 2)]
     return FindingCurves(
-        *drawn_series[:2], thresholds, *drawn_series[2:4], reliability, *drawn_series[4:]
+        *drawn_series[:2], thresholds, *drawn_series[2:4], reliability, *bounds, *drawn_series[4:]
     )
 
 
@@ -146,6 +147,15 @@ def test_what_a_newer_version_adds_is_passed_over_and_what_an_older_lacks_is_unk
     value["schema_version"] = "1.99"
     del value["findings"]["Mass"]["ece_uncalibrated"]
     assert math.isnan(Performance.from_json(value)["Mass"].ece_uncalibrated)
+    ratio = value["operating_points"][0]["likelihood_ratio_positive"]
+    for point in value["operating_points"]:
+        del point["likelihood_ratio_positive_interval"], point["what_if"][0]["ppv_interval"]
+    for curves in value["curves"].values():
+        del curves["reliability"]["observed_low"], curves["reliability"]["observed_high"]
+    older = Performance.from_json(value)
+    assert older.operating_points[0].likelihood_ratio_positive.estimate == ratio
+    assert math.isnan(older.operating_points[0].what_if[0].ppv.low)
+    assert np.isnan(older.curves["Mass"].observed_low).all()
     value["schema_version"] = "2.0"
     with pytest.raises(SettingsError, match=r"schema version 1\.x"):
         Performance.from_json(value)

@@ -75,8 +75,8 @@ class TestEvaluation:
             load_predictions(made_up_table(seed=1)), n_bootstrap=0, rules=rules, prevalences=stated
         ).operating_points
         by_finding = {point.point.finding: point for point in checked}
-        assert [row[0] for row in by_finding["Mass"].what_if] == [0.05, 0.2]
-        assert [row[0] for row in by_finding["Edema"].what_if] == [0.05]
+        assert [row.prevalence for row in by_finding["Mass"].what_if] == [0.05, 0.2]
+        assert [row.prevalence for row in by_finding["Edema"].what_if] == [0.05]
         point = by_finding["Edema"]
         hit = point.sensitivity.estimate * 0.05
         false = (1 - point.specificity.estimate) * 0.95

@@ -200,8 +200,8 @@ class TestPoints:
             n_bootstrap=10,
         )
         here = check.n_positive / check.n
-        ((_, ppv, npv),) = prevalence_what_if(check, [here])
-        assert (ppv.estimate, npv.estimate) == pytest.approx(
+        (row,) = prevalence_what_if(check, [here])
+        assert (row.ppv.estimate, row.npv.estimate) == pytest.approx(
             (check.ppv.estimate, check.npv.estimate), abs=1e-9
         )
         with pytest.raises(SettingsError):
