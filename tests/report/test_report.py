@@ -220,7 +220,7 @@ class TestModelCard:
             title="Model",
             description="",
         )
-        assert "| Edema | 0 | not estimable |" in card
+        assert "| Edema | 121 | 0 | not estimable |" in card
         assert "nan" not in card.lower()
 
 
