@@ -19,15 +19,24 @@ def _style(name: str) -> str:
     return (FRONTEND / name).read_text(encoding="utf-8")
 
 
-def viewer(data: dict[str, Any], *, key: str, on_go: Callable[[], None]) -> None:
-    """The reading desk; ``on_go`` finds the case to open in ``st.session_state[key]["go"]``."""
+def viewer(
+    data: dict[str, Any], *, key: str, on_go: Callable[[], None], on_kept: Callable[[], None]
+) -> None:
+    """The reading desk.
+
+    Args:
+        data: See :mod:`clinical_app.desk`.
+        key: Of the component in ``st.session_state``.
+        on_go: Finds the case to open in ``st.session_state[key]["go"]``.
+        on_kept: Finds in ``st.session_state[key]["kept"]`` what the tab kept through a reload.
+    """
     mount = st.components.v2.component(
         "cxr_viewer",
         html='<div class="desk"></div>',
         css=_style("viewer.css"),
         js=joined(VIEWER),
     )
-    mount(key=key, data=data, on_go_change=on_go)
+    mount(key=key, data=data, on_go_change=on_go, on_kept_change=on_kept)
 
 
 def worklist(data: dict[str, Any], *, key: str, on_open: Callable[[], None]) -> None:

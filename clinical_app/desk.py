@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from clinical_app.access import Identity
 from clinical_app.service import Service
-from monai_cxr.review.cases import Case, CaseStatus, priors
+from monai_cxr.findings import title_of
+from monai_cxr.prediction import Prediction
+from monai_cxr.review.cases import ROUTINE, Case, CaseStatus
 from monai_cxr.review.performance_file import UNKNOWN
-from monai_cxr.review.reviews import Review
+from monai_cxr.review.priors import PRIOR, Comparison, Comparisons
+from monai_cxr.review.reviews import Review, last_review
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, statements, summary_words
 from monai_cxr.review.words import SERIOUS, day, flag_words, percent, reason_words
-from monai_cxr.review.worklist import person, short_name, study_name
+from monai_cxr.review.worklist import closing, person, short_name, study_name
 
+HIDDEN = "Say what you see, then Enter: the model's scores come after your own word is stored."
+_MOST_PRIORS = 8
+_MOST_CHANGES = 4
 _GROUPS = {"present": "Present", "flagged": "Flagged", "uncertain": "Uncertain"}
 
 
@@ -44,19 +51,19 @@ def study(
         reviews: All reviews of this study.
     """
     token = service.grants.give("case", case.case_id, session, identity)
+    hidden = service.is_hidden(identity, case, reviews)
     made = case_statements(service, case)
-    mine = [review for review in reviews if review.reader == identity.user]
-    review = mine[-1] if mine else None
     refusal = case.refusal
     uploaded = service.uploads.case(case.case_id) is not None
     return {
         "id": case.case_id,
-        "version": f"{case.status.value} {len(case.images)} {len(made)}",
+        "version": _version(case, made, hidden=hidden),
         "name": _name(service, case),
         "person": person(case),
         "day": day(case.acquired),
-        "headline": _headline(case, made),
-        "subline": _subline(service, case),
+        "hidden": hidden,
+        "headline": "Your own reading first" if hidden else _headline(case, made),
+        "subline": HIDDEN if hidden else _subline(service, case),
         "refusal": {
             "title": reason_words(refusal.reason).capitalize(),
             "sentence": refusal.sentence,
@@ -64,49 +71,158 @@ def study(
         if refusal
         else None,
         "flags": [*_notices(service, case), *_flags(case)],
-        "statements": [_statement(service, item) for item in made],
+        "statements": [_hidden(item) for item in sorted(made, key=lambda item: item.title)]
+        if hidden
+        else [_statement(service, case, item) for item in made],
         "images": [
-            {
-                "film": f"/cxr/film/{token}/{number}",
-                "heat": f"/cxr/heat/{token}/{number}"
-                if image.prediction is not None and service.spoke(case)
-                else None,
-                "view": image.view.value,
-                "sentence": image.sentence,
-            }
-            for number, image in enumerate(case.images)
+            _image(service, case, token, number, hidden=hidden)
+            for number in range(len(case.images))
         ],
-        "review": {
-            "findings": {
-                name: {"opinion": item.opinion, "location": item.location, "label": item.label}
-                for name, item in (review.findings if review else {}).items()
-            },
-            "note": review.note if review else "",
-            "seconds": review.seconds if review else 0,
-            "finished": review.finished if review else False,
-        },
+        "review": review_data(case, last_review(reviews, identity.user, _digest(case)), reviews),
         "can_review": identity.may("review") and not uploaded,
         "review_sentence": "An upload is not kept, so there is nothing to review."
         if uploaded
         else "Your role may look and not judge.",
         "review_url": f"/cxr/review/{token}",
-        "others": _others(reviews, identity),
+        "touch_url": f"/cxr/touch/{token}",
+        "others": others_in_words(reviews, identity),
         "text_url": f"/cxr/text/{token}",
         "foot": _foot(case),
-        "reports": _reports(service, case, token),
-        "prior": None,
+        "reports": [] if hidden else _reports(service, case, token),
+        "priors": [],
+        "comparison": [],
     }
 
 
-def with_prior(
+def with_priors(
     service: Service, case: Case, identity: Identity, session: str, reviews: Sequence[Review]
 ) -> dict[str, Any]:
-    """The same, with the films of the latest earlier study of the patient."""
+    """The same, with the films of other studies of this person, and what changed since."""
     made = study(service, case, identity, session, reviews)
-    earlier = priors(service.source, case)
-    if earlier:
-        made["prior"] = study(service, earlier[0], identity, session, ())
+    found = service.priors.of(case)
+    made["priors"] = [
+        _compared(service, one, identity, session) for one in found.studies[:_MOST_PRIORS]
+    ]
+    made["comparison"] = _comparison(service, case, found, hidden=made["hidden"])
     return made
+
+
+def review_data(case: Case, review: Review | None, reviews: Sequence[Review]) -> dict[str, Any]:
+    """A reader's review of a case for the component.
+
+    Args:
+        case: The study.
+        review: The reader's own, or None.
+        reviews: All of the study.
+    """
+    films = {image.key.sop_uid: image.film_id for image in case.images}
+    mine = [one for one in reviews if review is not None and one.reader == review.reader]
+    closed = closing(case, {case.name: [review] if review else mine})
+    finished = review is not None and review.finished
+    return {
+        "findings": {
+            name: {"opinion": item.opinion, "location": item.location, "label": item.label}
+            for name, item in (review.findings if review else {}).items()
+        },
+        "marks": {
+            name: {
+                "film": films[mark.sop_uid],
+                "kind": mark.kind,
+                "text": mark.text,
+                "points": [list(point) for point in mark.points],
+            }
+            for name, mark in (review.marks if review else {}).items()
+            if mark.sop_uid in films
+        },
+        "note": review.note if review else "",
+        "seconds": review.seconds if review else 0,
+        "at": review.at if review else 0,
+        "finished": finished,
+        "finished_at": time.strftime("%H:%M", time.localtime(closed.at)) if finished else "",
+        "since": closed.since,
+    }
+
+
+def _digest(case: Case) -> str:
+    return case.prediction.model.digest if case.prediction else ""
+
+
+def _version(case: Case, made: Sequence[Statement], *, hidden: bool) -> str:
+    films = " ".join(f"{image.film_id}{image.reason}" for image in case.images)
+    return f"{case.status.value} {len(made)} {_digest(case)[:12]} {hidden} {films}"
+
+
+def _image(
+    service: Service, case: Case, token: str, number: int, *, hidden: bool
+) -> dict[str, Any]:
+    image = case.images[number]
+    heat = image.prediction is not None and service.spoke(case) and not hidden
+    return {
+        "id": image.film_id,
+        "film": f"/cxr/film/{token}/{image.film_id}",
+        "heat": f"/cxr/heat/{token}/{image.film_id}" if heat else None,
+        "view": image.view.value,
+        "sentence": image.sentence,
+    }
+
+
+def _compared(
+    service: Service, one: Comparison, identity: Identity, session: str
+) -> dict[str, Any]:
+    """Another study of this person: its films, and nothing of what a model said of them."""
+    token = service.grants.give("case", one.case.case_id, session, identity)
+    clock = f"{one.time[:2]}:{one.time[2:4]}" if one.time else ""
+    when = " ".join(part for part in (day(one.date), clock) if part)
+    return {
+        "id": one.case.case_id,
+        "relation": one.relation,
+        "title": " · ".join(part for part in (f"{one.relation} {when}", person(one.case)) if part),
+        "when": when,
+        "images": [
+            _image(service, one.case, token, number, hidden=True)
+            for number in range(len(one.case.images))
+        ],
+    }
+
+
+def _comparison(service: Service, case: Case, found: Comparisons, *, hidden: bool) -> list[str]:
+    """What a reader must know of other studies, and what the same model says of the last one."""
+    lines = []
+    if found.others:
+        lines.append(
+            f"Other studies here carry this patient ID with another {' and '.join(found.others)}: "
+            "they are not offered as priors."
+        )
+    if found.undated:
+        lines.append("Which studies of this person are earlier is not stated: one has no date.")
+    prior = next((one for one in found.studies if one.relation == PRIOR), None)
+    if prior is not None and not hidden:
+        lines += _changes(service, case, prior)
+    return lines
+
+
+def _changes(service: Service, case: Case, prior: Comparison) -> list[str]:
+    now, then = case.prediction, prior.case.prediction
+    if now is None or then is None or not (service.spoke(case) and service.spoke(prior.case)):
+        return []
+    since = f"since {day(prior.date)}"
+    new = [name for name in case.flagged if name not in prior.case.flagged]
+    gone = [name for name in prior.case.flagged if name not in case.flagged]
+    lines = [f"New {since}: {_scores(new, then, now)}."] if new else []
+    lines += [f"No longer flagged {since}: {_scores(gone, then, now)}."] if gone else []
+    return lines or [f"The same findings are flagged as {day(prior.date)}."]
+
+
+def _scores(names: Sequence[str], then: Prediction, now: Prediction) -> str:
+    said = []
+    for name in names[:_MOST_CHANGES]:
+        before = next((s.probability for s in then.scores if s.finding == name), math.nan)
+        after = next((s.probability for s in now.scores if s.finding == name), math.nan)
+        known = not (math.isnan(before) or math.isnan(after))
+        numbers = f" ({percent(before)} to {percent(after)})" if known else ""
+        said.append(f"{title_of(name)}{numbers}")
+    more = len(names) - _MOST_CHANGES
+    return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
 def _name(service: Service, case: Case) -> str:
@@ -135,16 +251,32 @@ def _subline(service: Service, case: Case) -> str:
 
 
 def _flags(case: Case) -> list[dict[str, Any]]:
-    codes = {code for image in case.images for code in image.flags}
+    """Cautions; in a study of several films each says which film it is about."""
+    films: dict[str, list[int]] = {}
+    for number, image in enumerate(case.images, start=1):
+        for code in image.flags:
+            films.setdefault(code, []).append(number)
     return [
-        {"text": flag_words(code), "serious": code in SERIOUS}
-        for code in sorted(codes, key=lambda code: (code not in SERIOUS, code))
+        {"text": _of_films(flag_words(code), films[code], case), "serious": code in SERIOUS}
+        for code in sorted(films, key=lambda code: (code not in SERIOUS, code))
     ]
+
+
+def _of_films(text: str, numbers: Sequence[int], case: Case) -> str:
+    if len(case.images) == 1:
+        return text
+    named = ", ".join(f"{n} ({case.images[n - 1].view.value})" for n in numbers)
+    return f"Film {named}: {text}"
 
 
 def _notices(service: Service, case: Case) -> list[dict[str, Any]]:
     """What a reader must know of the model before its statements."""
     texts = []
+    if case.shared:
+        texts.append(
+            "Films of another person carry the same Study Instance UID; they are a study of "
+            "their own here. Check whose this is."
+        )
     if case.prediction is not None and service.model is not None and not service.spoke(case):
         texts.append("Read by another model than the one loaded here: there is no heatmap.")
     if service.bundle_changed:
@@ -157,7 +289,7 @@ def _place(service: Service, item: Statement) -> str:
     return known.sentence if known else UNKNOWN
 
 
-def _statement(service: Service, item: Statement) -> dict[str, Any]:
+def _statement(service: Service, case: Case, item: Statement) -> dict[str, Any]:
     def known(value: float) -> float | None:
         return None if math.isnan(value) else round(value, 6)
 
@@ -171,14 +303,44 @@ def _statement(service: Service, item: Statement) -> dict[str, Any]:
         "state": item.state,
         "threshold": known(item.threshold),
         "meaning": [*item.meaning, _place(service, item)],
+        "films": _by_film(case, item.finding),
         "claimed": item.positive,
         "box": item.finding in service.localized and service.localized[item.finding].shown,
     }
 
 
-def _others(reviews: Sequence[Review], identity: Identity) -> str:
-    names = sorted({r.reader for r in reviews if r.reader != identity.user})
-    return f"Also reviewed by {', '.join(names)}." if names else ""
+def _by_film(case: Case, finding: str) -> str:
+    """What was said of each film, where the study has several: the study shows the highest."""
+    said = []
+    for number, image in enumerate(case.images, start=1):
+        made = image.prediction
+        score = next((s for s in made.scores if s.finding == finding), None) if made else None
+        value = math.nan if score is None else score.probability
+        words = "not read" if score is None else "-" if math.isnan(value) else percent(value)
+        flagged = ", flagged" if score is not None and score.positive else ""
+        said.append(f"film {number} ({image.view.value}) {words}{flagged}")
+    return f"By film: {'; '.join(said)}." if len(case.images) > 1 else ""
+
+
+def _hidden(item: Statement) -> dict[str, Any]:
+    """A finding to judge before the model's word on it reaches the browser."""
+    return {
+        "finding": item.finding, "title": item.title, "urgency": ROUTINE,
+        "group": "What do you see?", "probability": None, "text": "", "state": "hidden",
+        "threshold": None, "meaning": [], "films": "", "claimed": False, "box": False,
+    }  # fmt: skip
+
+
+def others_in_words(reviews: Sequence[Review], identity: Identity) -> str:
+    """Who else said something of a study, and who closed it when."""
+    others = {r.reader: r for r in reviews if r.reader != identity.user}
+    finished = [
+        f"Finished by {name} {time.strftime('%H:%M', time.localtime(review.at))}."
+        for name, review in sorted(others.items())
+        if review.finished
+    ]
+    names = sorted(name for name, review in others.items() if not review.finished)
+    return " ".join([*finished, *([f"Also reviewed by {', '.join(names)}."] if names else [])])
 
 
 def _reports(service: Service, case: Case, token: str) -> list[dict[str, str]]:

@@ -107,6 +107,18 @@ class Grants:
         with self._lock:
             return self._is_idle(session)
 
+    def idle_seconds_left(self, session: str) -> float:
+        """After how long without use a session is locked; 0 where it is, or is not known."""
+        with self._lock:
+            used = self._used.get(session)
+            return 0.0 if used is None else max(used.at + self._idle - self._clock(), 0.0)
+
+    def was_locked(self, session: str) -> bool:
+        """Whether somebody locked a session, as opposed to leaving it."""
+        with self._lock:
+            used = self._used.get(session)
+            return used is not None and used.at == -math.inf
+
     def _is_idle(self, session: str) -> bool:
         used = self._used.get(session)
         return used is not None and self._clock() - used.at > self._idle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -16,16 +17,23 @@ from starlette.routing import Route
 
 from clinical_app import service as services
 from clinical_app.access import identify, proxy_user
-from clinical_app.desk import case_statements
+from clinical_app.desk import case_statements, others_in_words, review_data
 from clinical_app.grants import Grant
 from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
 from monai_cxr.review.cases import Case
-from monai_cxr.review.reviews import Review, parse_findings, parse_note, parse_seconds
+from monai_cxr.review.parsing import parse_findings, parse_marks, parse_note, parse_seconds
+from monai_cxr.review.reviews import Change, Review, last_review
 from monai_cxr.review.study_report import report_page, report_text
-from monai_cxr.review.worklist import short_name, study_name, worklist
+from monai_cxr.review.worklist import (
+    by_study,
+    reviews_of,
+    short_name,
+    study_name,
+    worklist,
+)
 
 _LARGEST_REVIEW = 64 * 1024
 _BYTES = "application/octet-stream"
@@ -38,13 +46,14 @@ def routes() -> list[Route]:
     return [
         Route("/cxr/health", _health, methods=["GET"]),
         Route("/cxr/worklist/{token}", _granted("worklist", "worklist", _worklist)),
-        Route("/cxr/film/{token}/{image:int}", _granted("case", "read", _film)),
-        Route("/cxr/heat/{token}/{image:int}", _granted("case", "read", _heat)),
+        Route("/cxr/film/{token}/{film}", _granted("case", "read", _film)),
+        Route("/cxr/heat/{token}/{film}", _granted("case", "read", _heat)),
         Route("/cxr/thumbnail/{token}", _granted("thumbnail", "operations", _thumbnail)),
         Route("/cxr/text/{token}", _granted("case", "read", _text)),
         Route("/cxr/report/{token}", _granted("case", "read", _report)),
         Route("/cxr/sr/{token}", _granted("case", "read", _structured_report)),
         Route("/cxr/review/{token}", _review, methods=["POST"]),
+        Route("/cxr/touch/{token}", _touch, methods=["GET", "POST"]),
     ]
 
 
@@ -96,18 +105,23 @@ def _answered(make: Callable[[], Response]) -> Response:
         return _refused(503, str(error))
 
 
-def _worklist(service: Service, _grant: Grant, request: Request) -> Response:
+def _worklist(service: Service, grant: Grant, request: Request) -> Response:
     reviews = service.store.reviews()
+    reading = service.presence.readers()
+    state = json.dumps([service.source.version(), len(reviews), reading])
     last = max((review.at for review in reviews), default=0.0)
-    tag = f'"{service.source.version()}-{len(reviews)}-{last:.3f}"'
+    tag = f'"{hashlib.sha256(state.encode()).hexdigest()[:16]}-{last:.3f}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304)
+    known = by_study(reviews)
     content = worklist(
         service.source.cases(),
         reviews,
         now=time.time(),
         longest_wait_seconds=service.settings.longest_wait_minutes * 60.0,
         identify=service.settings.show_patient_id,
+        hidden=lambda case: service.is_hidden(grant.identity, case, reviews_of(case, known)),
+        reading=reading,
     )
     return JSONResponse(content, headers={"ETag": tag})
 
@@ -120,10 +134,24 @@ def _case_of(service: Service, grant: Grant) -> Case:
 
 
 def _image_of(case: Case, request: Request) -> int:
-    number = int(request.path_params["image"])
-    if not 0 <= number < len(case.images):
-        raise InputError(f"This study has {len(case.images)} film(s).", reason="missing_file")
-    return number
+    """Place of a film that a link names by itself, in the study as it is now."""
+    name = str(request.path_params["film"])
+    for number, image in enumerate(case.images):
+        if image.film_id == name:
+            return number
+    raise InputError(
+        f"This study has {len(case.images)} film(s), and not this one. Open the study again.",
+        reason="missing_file",
+    )
+
+
+def _require_own_word(service: Service, grant: Grant, case: Case) -> None:
+    """Refuse what a model said to a reader who has not yet said what they see."""
+    if service.is_hidden(grant.identity, case, service.reviews_of(case)):
+        raise InputError(
+            "Your own reading comes first: say what you see, then the model's word is shown.",
+            reason="read_first",
+        )
 
 
 def _film(service: Service, grant: Grant, request: Request) -> Response:
@@ -133,6 +161,7 @@ def _film(service: Service, grant: Grant, request: Request) -> Response:
 
 def _heat(service: Service, grant: Grant, request: Request) -> Response:
     case = _case_of(service, grant)
+    _require_own_word(service, grant, case)
     return _plain(service.heat(case, _image_of(case, request)))
 
 
@@ -147,18 +176,20 @@ def _thumbnail(service: Service, grant: Grant, _request: Request) -> Response:
 
 
 def _said(service: Service, grant: Grant, case: Case) -> Review | None:
-    reviews = service.store.of_study(study_name(case))
-    return next((r for r in reversed(reviews) if r.reader == grant.identity.user), None)
+    digest = case.prediction.model.digest if case.prediction else ""
+    return last_review(service.reviews_of(case), grant.identity.user, digest)
 
 
 def _text(service: Service, grant: Grant, _request: Request) -> Response:
     case = _case_of(service, grant)
+    _require_own_word(service, grant, case)
     said = _said(service, grant, case)
     text = report_text(
         case,
         case_statements(service, case),
         said.findings if said else {},
         note=said.note if said else "",
+        marks=tuple(said.marks.values()) if said else (),
         model=case.prediction.model if case.prediction else None,
     )
     service.audit(grant.identity, "copied", study_name(case))
@@ -167,6 +198,7 @@ def _text(service: Service, grant: Grant, _request: Request) -> Response:
 
 def _report(service: Service, grant: Grant, _request: Request) -> Response:
     case = _case_of(service, grant)
+    _require_own_word(service, grant, case)
     said = _said(service, grant, case)
     page = report_page(
         case,
@@ -174,6 +206,7 @@ def _report(service: Service, grant: Grant, _request: Request) -> Response:
         said.findings if said else {},
         service.data(case, 0),
         note=said.note if said else "",
+        marks=tuple(said.marks.values()) if said else (),
         model=case.prediction.model if case.prediction else None,
     )
     service.audit(grant.identity, "reported", study_name(case))
@@ -184,6 +217,7 @@ def _structured_report(service: Service, grant: Grant, _request: Request) -> Res
     case, model = _case_of(service, grant), service.model
     if model is None:
         raise InputError("No model is loaded.", reason="no_model")
+    _require_own_word(service, grant, case)
     reported = [
         ReportedFilm(service.data(case, number), image.prediction)
         for number, image in enumerate(case.images)
@@ -237,26 +271,85 @@ def _saved(service: Service, grant: Grant, content: Any) -> Response:
     case = _case_of(service, grant)
     if service.uploads.case(case.case_id) is not None:
         raise InputError("An upload is not kept, nor a review of it.", reason="upload")
-    prediction = case.prediction
-    image = content.get("image", 0)
-    known = isinstance(image, int) and not isinstance(image, bool) and 0 <= image < len(case.images)
-    scores = prediction.scores if prediction else ()
-    now = time.time()
-    review = Review(
+    reviews = service.reviews_of(case)
+    hidden = service.is_hidden(grant.identity, case, reviews)
+    if hidden and content.get("reveal") is not True:
+        raise InputError(
+            "Your own reading comes first: Enter stores it, and shows the model's word.",
+            reason="read_first",
+        )
+    before = last_review(reviews, grant.identity.user, _digest(case))
+    review = service.store.merge(_change(service, grant, case, content, hidden=hidden))
+    service.grants.use(grant.session)
+    if review.finished and not (before and before.finished):
+        service.audit(grant.identity, "finished", review.study_uid)
+    if before and before.finished and not review.finished:
+        service.audit(grant.identity, "opened again", review.study_uid)
+    now = time.localtime(review.at)
+    said = review_data(case, review, [review])
+    return JSONResponse({"saved": time.strftime("%H:%M:%S", now), "review": said})
+
+
+def _digest(case: Case) -> str:
+    return case.prediction.model.digest if case.prediction else ""
+
+
+def _change(
+    service: Service, grant: Grant, case: Case, content: dict[str, Any], *, hidden: bool
+) -> Change:
+    """What a browser says, checked; a film that it names must be one of this study."""
+    film = content.get("film")
+    image = case.images[0] if film is None else case.image(film) if isinstance(film, str) else None
+    if image is None:
+        raise InputError(
+            "This study has another film now. Open it again; nothing was stored.",
+            reason="another_film",
+        )
+    scores = case.prediction.scores if case.prediction else ()
+    note, before = content.get("note"), content.get("note_before")
+    films = {one.film_id: one.key.sop_uid for one in case.images}
+    seen = content.get("films")
+    names = seen if isinstance(seen, list) else list(films)
+    finished = True if content.get("finished") is True and not hidden else None
+    return Change(
         study_uid=study_name(case),
-        sop_uid=case.images[image if known else 0].key.sop_uid,
+        sop_uid=image.key.sop_uid,
         reader=grant.identity.user,
-        model_digest=prediction.model.digest if prediction else "",
+        model_digest=_digest(case),
         findings=parse_findings(
             content.get("findings", {}), {score.finding: score.probability for score in scores}
         ),
-        note=parse_note(content.get("note", "")),
+        marks=parse_marks(content.get("marks", {}), films),
+        note=None if note is None else parse_note(note),
+        note_before=None if before is None else parse_note(before),
+        finished=False if content.get("reopen") is True else finished,
+        films=tuple(films[name] for name in names if isinstance(name, str) and name in films),
+        flagged=case.flagged,
         seconds=parse_seconds(content.get("seconds", 0)),
-        finished=content.get("finished") is True,
-        at=now,
+        score_seen=bool(scores) and not hidden,
+        at=time.time(),
     )
-    service.store.save(review)
-    service.grants.use(grant.session)
-    if review.finished:
-        service.audit(grant.identity, "finished", review.study_uid)
-    return JSONResponse({"saved": time.strftime("%H:%M:%S", time.localtime(now))})
+
+
+def _touch(request: Request) -> Response:
+    """Use of a session by a hand on the desk (POST), or how long it has left (GET)."""
+    service = services.current()
+    grant = _allowed(request, "case", "read") or _allowed(request, "worklist", "worklist")
+    if grant is None:
+        return _denied()
+    return _answered(lambda: _touched(service, grant, request))
+
+
+def _touched(service: Service, grant: Grant, request: Request) -> Response:
+    case = service.case(grant.case_id) if grant.kind == "case" else None
+    study = study_name(case) if case is not None else ""
+    if request.method == "POST":
+        if not request.headers.get("content-type", "").startswith("application/json"):
+            return _refused(415, "Expected JSON.")
+        service.grants.use(grant.session)
+        service.presence.reads(grant.identity.user, grant.session, study)
+    readers = service.presence.of(study) if study else ()
+    left = service.grants.idle_seconds_left(grant.session)
+    others = [name for name in readers if name != grant.identity.user]
+    said = others_in_words(service.reviews_of(case), grant.identity) if case is not None else ""
+    return JSONResponse({"idle_seconds_left": left, "reading": others, "others": said})

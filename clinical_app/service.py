@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from clinical_app.access import Identity
 from clinical_app.grants import Grants
+from clinical_app.presence import Presence
 from clinical_app.settings import ViewerSettings
 from monai_cxr.bundle.digests import fingerprint
 from monai_cxr.bundle.model import BundleModel
@@ -26,8 +29,10 @@ from monai_cxr.review.performance_file import (
     conformal_rules,
     localized_findings,
 )
-from monai_cxr.review.reviews import Access, ReviewStore
+from monai_cxr.review.priors import Priors
+from monai_cxr.review.reviews import Access, Review, ReviewStore
 from monai_cxr.review.uploads import Uploads
+from monai_cxr.review.worklist import reviews_of
 
 _FILM_BYTES = 384 * 2**20
 _HEAT_BYTES = 64 * 2**20
@@ -35,14 +40,14 @@ _THUMBNAIL_BYTES = 16 * 2**20
 
 
 class _Kept:
-    """The last payloads, up to a number of bytes."""
+    """The last payloads, up to a number of bytes, each by the name of its film."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._lock = threading.Lock()
-        self._values: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._values: OrderedDict[str, bytes] = OrderedDict()
 
-    def get(self, key: tuple[str, int], make: Callable[[], bytes]) -> bytes:
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -54,6 +59,12 @@ class _Kept:
             while total > self._most and len(self._values) > 1:
                 total -= len(self._values.popitem(last=False)[1])
         return value
+
+
+def _name(case: Case, image: int) -> str:
+    """What a cache calls an image: by the film itself, never by its place in the study."""
+    film = case.images[image]
+    return film.film_id or f"{case.case_id}/{film.key.sop_uid}"
 
 
 @dataclass(slots=True)
@@ -69,6 +80,8 @@ class Service:
         performance: What is known of the model, or None.
         local_user: Name of whoever sits at this machine.
         grants: Links to films.
+        presence: Who has which study open.
+        priors: Other studies of a person.
         uploads: Films that were dropped into the browser, in memory only.
         audit_gaps: Lines that the audit lacks because the store did not answer.
         rules: Conformal rules by finding.
@@ -84,6 +97,8 @@ class Service:
     performance: PerformanceFile | None = None
     local_user: str = "local reader"
     grants: Grants = field(init=False)
+    presence: Presence = field(default_factory=Presence)
+    priors: Priors = field(init=False)
     uploads: Uploads = field(default_factory=Uploads)
     audit_gaps: int = 0
     rules: dict[str, ConformalRule] = field(init=False)
@@ -98,6 +113,7 @@ class Service:
     def __post_init__(self) -> None:
         """Make the links, and read what lies beside the model."""
         self.grants = Grants(self.settings.idle_minutes * 60.0)
+        self.priors = Priors(self.source)
         self.rules = conformal_rules(self.performance)
         self.localized = localized_findings(self.performance)
         self.references = find_references(self.bundle) if self.bundle else ()
@@ -133,7 +149,8 @@ class Service:
         Raises:
             InputError: If it is gone or no film.
         """
-        return self._films.get((case.case_id, image), lambda: film_payload(self.data(case, image)))
+        make = partial(self.data, case, image)
+        return self._films.get(_name(case, image), lambda: film_payload(make()))
 
     def thumbnail(self, case: Case, image: int) -> bytes:
         """An image as a small PNG.
@@ -141,8 +158,8 @@ class Service:
         Raises:
             InputError: If it is gone or no film.
         """
-        key = (case.case_id, image)
-        return self._thumbnails.get(key, lambda: thumbnail(self.data(case, image)))
+        make = partial(self.data, case, image)
+        return self._thumbnails.get(_name(case, image), lambda: thumbnail(make()))
 
     def heat(self, case: Case, image: int) -> bytes:
         """Heatmaps of all findings of an image.
@@ -160,7 +177,32 @@ class Service:
             with self._network:
                 return heat_payload(data, model, model.findings)
 
-        return self._heats.get((case.case_id, image), make)
+        return self._heats.get(_name(case, image), make)
+
+    def reviews_of(self, case: Case) -> list[Review]:
+        """All reviews of a case, oldest first.
+
+        Raises:
+            DeliveryError: If the store does not answer.
+        """
+        names = {case.name, case.key.study_uid} - {""}
+        return reviews_of(case, {name: self.store.of_study(name) for name in names})
+
+    def is_hidden(self, identity: Identity, case: Case, reviews: Sequence[Review]) -> bool:
+        """Whether a reader gives their own word on a case before the model's reaches them.
+
+        Args:
+            identity: The reader.
+            case: The study; the same reader meets the same study in the same way.
+            reviews: Of the case.
+        """
+        share = self.settings.read_first.get(identity.role, 0.0)
+        if share <= 0 or not identity.may("review") or self.uploads.case(case.case_id):
+            return False
+        drawn = hashlib.sha256(f"{identity.user}\n{case.name}".encode()).digest()
+        if int.from_bytes(drawn[:6], "big") >= share * 2**48:
+            return False
+        return all(review.reader != identity.user for review in reviews)
 
     def audit(self, identity: Identity, action: str, study_uid: str = "") -> None:
         """Add a line to the audit; a store that does not answer must not stop a reader."""

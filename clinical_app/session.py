@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 import streamlit as st
@@ -33,6 +34,11 @@ def identity() -> Identity:
     user = str(st.user.get("email") or st.user.get("sub") or "")
     claim = st.user.get(settings.role_claim) if settings.role_claim else None
     return identify(user, settings, claim)
+
+
+def reader_id(who: Identity) -> str:
+    """What a browser's tab calls its reader, to keep nothing of theirs for the next one."""
+    return hashlib.sha256(f"reader {who.user}".encode()).hexdigest()[:12]
 
 
 def gate(permission: str) -> tuple[Service, Identity]:
@@ -90,7 +96,10 @@ def _lock(service: Service, who: Identity) -> None:
     with st.container(key="narrow"):
         st.title("Locked")
         minutes = service.settings.idle_minutes
-        st.write(f"Nobody used this session for {minutes:g} minutes. Your work is saved.")
+        why = f"Nobody used this session for {minutes:g} minutes."
+        if service.grants.was_locked(session_id()):
+            why = "You locked this session."
+        st.write(f"{why} What was not saved yet is kept in this tab, and saved once you go on.")
         if service.settings.authentication == "oidc":
             st.button("Sign in again", type="primary", on_click=st.logout)
         else:

@@ -46,6 +46,8 @@ class ViewerSettings:
         ledger: Address of a screening ledger, such as ``sqlite:////srv/ledger.sqlite``; its
             studies are shown, and it keeps reviews and audit.
         store: SQLite file of reviews and audit without a ledger; None: the user's state folder.
+        read_first: By role the share of studies, in [0, 1], that a reader judges before the
+            model's scores, order and maps reach the browser.
         theme: ``"dark"``, ``"light"``, or ``"system"``: as each reader's own system is set.
     """
 
@@ -67,6 +69,7 @@ class ViewerSettings:
     ledger: str | None = field(default=None, repr=False)
     store: str | None = None
     theme: str = "dark"
+    read_first: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe or cannot work."""
@@ -85,6 +88,13 @@ class ViewerSettings:
             if not 0.0 < share < 1.0:
                 raise SettingsError(
                     f"Expected a prevalence of '{finding}' between 0 and 1, but got {share}."
+                )
+        for role, share in self.read_first.items():
+            _one_of("read_first", role, ROLES)
+            if not 0.0 <= share <= 1.0:
+                raise SettingsError(
+                    f"Expected a share of studies from 0 to 1 for '{role}' in read_first, but "
+                    f"got {share}."
                 )
         self._check_access()
 
@@ -174,6 +184,11 @@ def _typed(key: str, value: Any) -> Any:
             role: tuple(_is(f"roles.{role}", user, (str,)).casefold() for user in users)
             for role, users in table.items()
             if _is(f"roles.{role}", users, (list,)) is users
+        }
+    if key == "read_first":
+        return {
+            role: float(_is(f"read_first.{role}", share, (int, float)))
+            for role, share in _is(key, value, (dict,)).items()
         }
     if key == "prevalence":
         table = _is(key, value, (dict,))

@@ -37,6 +37,11 @@ FRAME = """
 [data-testid="stCaptionContainer"] { opacity: .82; }
 [class*="st-key-chart_"] { flex: none; height: 21.5rem; }
 [class*="st-key-chart_day_"] { height: 14.3rem; }
+/* White letters on the dark theme's light blue are too faint: they follow the theme. */
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] * {
+  color: light-dark(#ffffff, #0c0f13) !important; }
+/* The desk says by itself that the server is away, beside the film and not over it. */
+body:has(.st-key-desk) [data-baseweb="modal"] { display: none !important; }
 .thumbnail { width: 6.9rem; height: 6.9rem; display: grid; place-items: center; background: #000;
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: .86rem; }
 .thumbnail > * { grid-area: 1 / 1; }

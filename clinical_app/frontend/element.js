@@ -14,6 +14,9 @@ export function button(name, label, key, act, sign = label) {
   if (sign !== label) made.setAttribute("aria-label", label);
   if (key) made.append(element("kbd", "", key));
   made.title = key ? `${label} (${key})` : label;
-  made.addEventListener("click", act);
+  made.addEventListener("click", (event) => {
+    if (event.detail > 0) made.blur(); // after a mouse the keys belong to the desk again
+    act(event);
+  });
   return made;
 }

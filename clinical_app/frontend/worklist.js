@@ -1,25 +1,14 @@
 // Worklist: rows from an HTTP route, kept up to date, drawn only where they are seen, on keys.
 
 import { element } from "./element.js";
+import { BY, SORTS, URGENCY, isPinned, rowOf } from "./worklistrow.js";
 
 const STATUSES = [
   ["", "All"], ["new", "New"], ["read", "Read"], ["waiting", "Waiting"],
   ["not analysed", "Not analysed"], ["failed", "Failed"],
 ];
-const URGENCY = { 1: "Act now", 2: "Soon", 3: "Routine", 4: "" };
-const MARK = { 1: "▲▲", 2: "▲", 3: "▵", 4: "" };
 const ROW = 2.7; // rem
 const QUEUE = 400;
-
-function waited(seconds) {
-  const minutes = Math.max(seconds, 0) / 60;
-  if (minutes < 1) return "now";
-  if (minutes < 60) return `${Math.round(minutes)} min`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} h ${String(Math.floor(minutes % 60)).padStart(2, "0")}`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
-
 class Worklist {
   constructor(root) {
     this.root = root;
@@ -32,6 +21,9 @@ class Worklist {
     this.build();
     this.onKey = (event) => this.key(event);
     window.addEventListener("keydown", this.onKey, true);
+    for (const name of ["pointermove", "wheel", "pointerdown"]) {
+      root.addEventListener(name, () => this.touch(), { passive: true });
+    }
     this.measure();
     this.observer = new ResizeObserver(() => {
       this.measure();
@@ -68,7 +60,20 @@ class Worklist {
       this.words = this.search.value.toLowerCase();
       this.select();
     });
-    top.append(this.chips, this.search);
+    this.sort = element("select", "sort");
+    this.sort.setAttribute("aria-label", "Order of the list");
+    SORTS.forEach(([value, label]) => {
+      const option = element("option", "", label);
+      option.value = value;
+      this.sort.append(option);
+    });
+    this.sort.addEventListener("change", () => {
+      this.sort.blur();
+      this.select();
+    });
+    const find = element("div", "find");
+    find.append(this.sort, this.search);
+    top.append(this.chips, find);
     this.heads = element("div", "row heads");
     ["", "Urgency", "Study", "Patient", "Flagged, or why not", "Waiting", "Studied", "View", "Status"]
       .forEach((text) => this.heads.append(element("span", "", text)));
@@ -101,6 +106,17 @@ class Worklist {
     this.tag = "";
     this.asked = performance.now();
     this.load();
+  }
+
+  // A hand on the list is use of the session.
+  touch() {
+    const now = performance.now();
+    const every = Math.min(15, (this.data?.idle_seconds || 1800) / 6) * 1000;
+    if (!this.data || !this.data.touch_url || now - (this.touched || -Infinity) < every) return;
+    this.touched = now;
+    fetch(this.data.touch_url, {
+      method: "POST", body: "{}", credentials: "same-origin", headers: { "Content-Type": "application/json" },
+    }).catch(() => {});
   }
 
   async load() {
@@ -137,8 +153,8 @@ class Worklist {
     this.counts = counts;
     this.rows = rows;
     rows.forEach((row) => {
-      row.text = [row.name, row.person, row.flagged.join(" "), row.why, row.view, row.day, row.status,
-        URGENCY[row.urgency]].join(" ").toLowerCase();
+      row.text = [row.name, row.person, row.flagged.join(" "), row.why, row.view, row.day, row.status, row.since,
+        row.accession, row.reading.join(" "), URGENCY[row.urgency]].join(" ").toLowerCase();
     });
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     this.buttons.forEach((made, i) => {
@@ -163,6 +179,8 @@ class Worklist {
     const words = this.words.split(/\s+/).filter(Boolean);
     this.shown = this.rows.filter((row) => (!this.status || row.status === this.status)
       && words.every((word) => row.text.includes(word)));
+    const by = BY[this.sort.value];
+    if (by) this.shown = [...this.shown].sort((a, b) => isPinned(b) - isPinned(a) || by(a, b));
     this.buttons.forEach((made, i) => made.setAttribute("aria-pressed", String(STATUSES[i][0] === this.status)));
     if (!this.shown.some((row) => row.id === this.chosen)) {
       this.chosen = this.shown.length ? this.shown[0].id : "";
@@ -172,7 +190,7 @@ class Worklist {
     this.draw();
     this.tell(this.shown.length ? "" : this.rows.length
       ? "No study matches. Clear the search or choose another status."
-      : "No studies yet. They appear here as they arrive.");
+      : this.data.empty || "No studies yet. They appear here as they arrive.");
   }
 
   tell(text) {
@@ -192,28 +210,9 @@ class Worklist {
   }
 
   row(study, i, now) {
-    const made = element("div", `row u${study.urgency} ${study.status.replace(" ", "-")}`);
+    const made = rowOf(study, now);
     made.style.top = `${i * this.rowHeight}px`;
-    made.id = `row-${study.id}`;
-    made.dataset.id = study.id;
-    made.setAttribute("role", "option");
     made.setAttribute("aria-selected", String(study.id === this.chosen));
-    const mark = element("span", "mark", MARK[study.urgency]);
-    mark.setAttribute("aria-hidden", "true");
-    const scored = study.status === "new" || study.status === "read";
-    const said = study.flagged.join(", ") || study.why || (scored ? "Nothing flagged" : "");
-    const cells = [
-      mark,
-      element("span", "urgency", scored ? URGENCY[study.urgency] : ""),
-      element("span", "name", study.name),
-      element("span", "", study.person),
-      element("span", "flagged", said),
-      element("span", "wait", study.status === "read" ? "" : waited(now - study.received)),
-      element("span", "soft", study.day),
-      element("span", "soft", study.images > 1 ? `${study.view} +${study.images - 1}` : study.view),
-      element("span", "soft", study.status === "read" && study.readers.length ? `read by ${study.readers.join(", ")}` : study.status),
-    ];
-    made.append(...cells);
     made.addEventListener("click", () => {
       this.chosen = study.id;
       this.open();
@@ -226,6 +225,7 @@ class Worklist {
     if (at < 0) return;
     const from = Math.max(at - QUEUE / 4, 0);
     const queue = this.shown.slice(from, from + QUEUE).map((row) => row.id);
+    keepQueue(this.data.reader, queue);
     this.send("open", { id: this.chosen, queue });
     this.tell("Opening");
   }
@@ -244,6 +244,8 @@ class Worklist {
   }
 
   key(event) {
+    this.touch();
+    if (event.repeat && event.key === "Enter") return; // a held key opens nothing
     if (!this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
     if (target === this.search) {
@@ -269,6 +271,14 @@ class Worklist {
     keys[event.key]();
     event.preventDefault();
     event.stopPropagation();
+  }
+}
+
+function keepQueue(reader, queue) {
+  try {
+    sessionStorage.setItem(`cxr ${reader} queue`, JSON.stringify(queue));
+  } catch (error) {
+    // a browser that keeps nothing
   }
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from clinical_app import components, desk, session
@@ -31,15 +33,19 @@ def page() -> None:
     case = _read(service, who, film.file_id, film.getvalue())
     if case is None:
         return
-    data = {
+    data: dict[str, Any] = {
         "case": desk.study(service, case, who, session.session_id(), ()),
         "next": None,
+        "after": None,
         "previous": None,
+        "drafts": [],
+        "queued": False,
         "listed": False,
+        "reader": session.reader_id(who),
         "idle_seconds": service.settings.idle_minutes * 60,
     }
     _keep(service, case)
-    components.viewer(data, key="upload_desk", on_go=_stay)
+    components.viewer(data, key="upload_desk", on_go=_stay, on_kept=_stay)
 
 
 def _read(service: Service, who: Identity, file_id: str, content: bytes) -> Case | None:

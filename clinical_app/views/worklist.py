@@ -18,7 +18,14 @@ def page() -> None:
         return
     service, who = session.gate("worklist")
     token = service.grants.give("worklist", "", session.session_id(), who)
-    data = {"url": f"/cxr/worklist/{token}", "chosen": st.session_state.get("case", "")}
+    data = {
+        "url": f"/cxr/worklist/{token}",
+        "touch_url": f"/cxr/touch/{token}",
+        "chosen": st.session_state.get("case", ""),
+        "reader": session.reader_id(who),
+        "idle_seconds": service.settings.idle_minutes * 60,
+        "empty": f"No studies yet in the {service.source.name}. They appear here as they arrive.",
+    }
     components.worklist(data, key=_KEY, on_open=_open)
 
 

@@ -11,7 +11,7 @@ value, the values of interest that the header offers, and the polarity. Whoever 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from monai_cxr.dicom.pixels.grayscale import (
     render,
     stored_values,
 )
+from monai_cxr.dicom.pixels.overlay_planes import Drawn, drawn_over
 from monai_cxr.dicom.pixels.palette import palette_to_rgb
 from monai_cxr.dicom.pixels.window import Window, apply_window
 from monai_cxr.dicom.reader import DicomFile
@@ -74,6 +75,8 @@ class DisplayFilm:
         pixel_spacing_mm: (between rows, between columns) in mm, or None.
         spacing_source: ``"patient"``, ``"magnification"``, ``"detector"`` or ``""``.
         orientation: Patient directions of the row and the column, such as ``("L", "F")``, or ().
+        pixel_aspect: Height of a pixel over its width.
+        drawn: What the header wants drawn over the film, or covered.
     """
 
     values: NDArray[np.uint16]
@@ -87,6 +90,8 @@ class DisplayFilm:
     pixel_spacing_mm: tuple[float, float] | None = None
     spacing_source: str = ""
     orientation: tuple[str, ...] = ()
+    pixel_aspect: float = 1.0
+    drawn: Drawn = field(default_factory=Drawn)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -135,8 +140,11 @@ def display_dicom(dicom: DicomFile) -> DisplayFilm:
             cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
         if cells.ndim == 2:
             chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
-            return _gray(cells, chain, facts)  # type: ignore[arg-type]
-    return _nominal(gray_of_color(cells), facts)
+            film = _gray(cells, chain, facts)  # type: ignore[arg-type]
+        else:
+            film = _nominal(gray_of_color(cells), facts)
+        drawn = drawn_over(parsed.dataset, little_endian=parsed.little_endian)
+    return replace(film, drawn=drawn)
 
 
 def display_radiograph(film: Radiograph) -> DisplayFilm:
@@ -267,4 +275,5 @@ def _film(
         pixel_spacing_mm=facts.pixel_spacing_mm,
         spacing_source=facts.spacing_source,
         orientation=tuple(v for v in facts.patient_orientation if v)[:2],
+        pixel_aspect=facts.pixel_aspect,
     )

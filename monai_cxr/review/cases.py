@@ -32,6 +32,8 @@ class CaseImage:
 
     Attributes:
         key: Identity; it stays on the server.
+        film_id: Opaque name for links and caches, of the SOP Instance UID and the file's content:
+            never a place in a list, which changes when a film arrives.
         view: Projection.
         prediction: What the model says, or None.
         reason: Code of a refusal or failure, ``""`` without one.
@@ -49,6 +51,7 @@ class CaseImage:
     failed: bool = False
     flags: tuple[str, ...] = ()
     predicted_at: float = 0.0
+    film_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class Case:
         sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
         age_years: Or None.
         prediction: Of the study, or None.
+        time: ``HHMMSS`` of the first film, or ``""``.
+        accession: Accession number, or ``""``.
+        shared: Whether films of another person carry the same Study Instance UID.
+        study: What reviews and the audit call it; ``""``: its Study Instance UID.
     """
 
     case_id: str
@@ -76,11 +83,24 @@ class Case:
     sex: str = ""
     age_years: float | None = None
     prediction: Prediction | None = field(default=None)
+    time: str = ""
+    accession: str = field(default="", repr=False)
+    shared: bool = False
+    study: str = field(default="", repr=False)
 
     @property
     def key(self) -> InstanceKey:
         """Identity of the first image."""
         return self.images[0].key
+
+    @property
+    def name(self) -> str:
+        """What reviews and the audit call it: its UID, or the image's name where it has none."""
+        return self.study or self.key.study_uid or self.key.sop_uid
+
+    def image(self, film_id: str) -> CaseImage | None:
+        """The film of this name, or None."""
+        return next((image for image in self.images if image.film_id == film_id), None)
 
     @property
     def flagged(self) -> tuple[str, ...]:
@@ -199,18 +219,3 @@ def due(case: Case, *, longest_wait_seconds: float) -> float:
 def opaque(secret: bytes, text: str) -> str:
     """A name for links that tells nothing of an identifier: HMAC-SHA-256, 80 bits."""
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:20] if text else ""
-
-
-def priors(source: CaseSource, case: Case) -> list[Case]:
-    """Earlier studies of the same patient, the latest first."""
-    if not case.patient:
-        return []
-    mine = (case.acquired, case.received)
-    earlier = [
-        other
-        for other in source.cases()
-        if other.patient == case.patient
-        and other.case_id != case.case_id
-        and (other.acquired, other.received) < mine
-    ]
-    return sorted(earlier, key=lambda other: (other.acquired, other.received), reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
@@ -13,19 +14,48 @@ from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.folder import film_paths
 from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.errors import BundleError, InputError, SettingsError, UnsupportedImage
+from monai_cxr.errors import (
+    BundleError,
+    InputError,
+    SettingsError,
+    UnreadableImage,
+    UnsupportedImage,
+)
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
+from monai_cxr.review.persons import FilmHeader, by_person, header_of, named
 
 _LOOK_AGAIN_SECONDS = 2.0
 
 
-@dataclass(slots=True)
-class _Entry:
-    case: Case
-    paths: list[Path]
+@dataclass(frozen=True, slots=True)
+class _Film:
+    """A file of the folder, as it was when it was last read.
+
+    Attributes:
+        path: Where it lies.
+        stamp: (size, time of change in ns); another one is another film.
+        image: What the viewer shows of it.
+        header: Who and when.
+    """
+
+    path: Path
+    stamp: tuple[int, int]
+    image: CaseImage
+    header: FilmHeader
+
+    @property
+    def received(self) -> float:
+        """POSIX seconds of the last change."""
+        return self.stamp[1] / 1e9
+
+    @property
+    def study_key(self) -> str:
+        """What films of one study have in common."""
+        key = self.image.key
+        return key.study_uid or f"{key.sop_uid}\n{self.path.parent}"
 
 
 class FolderCases:
@@ -48,8 +78,9 @@ class FolderCases:
         self._model = model
         self._secret = secret
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
-        self._known: set[Path] = set()
+        self._films: dict[Path, _Film] = {}
+        self._studies: dict[str, list[Path]] = {}
+        self._cases: dict[str, list[Case]] = {}  # by what films of one study have in common
         self._version = 0
         self._stop = threading.Event()
         self._look = threading.Event()
@@ -74,28 +105,27 @@ class FolderCases:
     def cases(self) -> Sequence[Case]:
         """All cases known so far."""
         with self._lock:
-            return [entry.case for entry in self._entries.values()]
+            return [case for cases in self._cases.values() for case in cases]
 
     def case(self, case_id: str) -> Case | None:
         """One case, or None."""
-        with self._lock:
-            entry = self._entries.get(case_id)
-            return entry.case if entry else None
+        return next((case for case in self.cases() if case.case_id == case_id), None)
 
     def data(self, image: CaseImage) -> bytes:
-        """The file of an image, read now.
+        """The file of an image, read now; never that of another one which took its place.
 
         Raises:
-            UnreadableImage: If it is gone.
+            UnreadableImage: If it is gone, or was changed since it was indexed.
         """
         with self._lock:
-            paths = [
-                path
-                for entry in self._entries.values()
-                for path, other in zip(entry.paths, entry.case.images, strict=True)
-                if other.key == image.key
-            ]
-        return read_bytes(paths[0] if paths else self._directory / "gone")[0]
+            paths = [f.path for f in self._films.values() if f.image.film_id == image.film_id]
+        content = read_bytes(paths[0] if paths else self._directory / "gone")[0]
+        if image.film_id and self._name(image.key.sop_uid, content) != image.film_id:
+            self._look.set()
+            raise UnreadableImage(
+                "The file was changed on the disk; it is being read again.", reason="changed_file"
+            )
+        return content
 
     def queue(self) -> Sequence[QueueLine]:
         """Studies that wait for the model."""
@@ -110,24 +140,26 @@ class FolderCases:
     def retry(self, case_id: str, *, actor: str) -> bool:
         """Analyse a case again."""
         with self._lock:
-            entry = self._entries.get(case_id)
-            if entry is None:
-                return False
-            images = tuple(
-                CaseImage(image.key, image.view) if image.reason else image
-                for image in entry.case.images
-            )
-            self._put(entry, replace(entry.case, images=images, status=CaseStatus.WAITING))
+            case = self._of(case_id)
+            refused = {image.film_id for image in case.images if image.reason} if case else set()
+            again = [f for f in self._films.values() if f.image.film_id in refused]
+            for film in again:
+                fresh = CaseImage(film.image.key, film.image.view, film_id=film.image.film_id)
+                self._films[film.path] = replace(film, image=fresh)
+            self._group({film.study_key for film in again})
         self._look.set()
-        return True
+        return case is not None
 
     def update(self) -> None:
         """Index what is new and analyse what waits, in this thread; :meth:`start` does it again."""
-        self._index(self._new_paths())
-        for case_id in self._waiting():
+        for path, stamp in self._changed_files():
             if self._stop.is_set():
                 return
-            self._analyse(case_id)
+            self._index(path, stamp)
+        for film in self._waiting():
+            if self._stop.is_set():
+                return
+            self._analyse(film)
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -135,106 +167,116 @@ class FolderCases:
             self._look.wait(_LOOK_AGAIN_SECONDS)
             self._look.clear()
 
-    def _new_paths(self) -> list[Path]:
-        paths = [path for path in film_paths(self._directory) if path not in self._known]
-        self._known.update(paths)
-        return paths
+    def _changed_files(self) -> list[tuple[Path, tuple[int, int]]]:
+        """Files that are new, or whose size or time of change is another than when last read."""
+        found = []
+        for path in film_paths(self._directory):
+            stamp, known = _stamp(path), self._films.get(path)
+            if stamp is not None and (known is None or known.stamp != stamp):
+                found.append((path, stamp))
+        return found
 
-    def _waiting(self) -> list[str]:
+    def _waiting(self) -> list[_Film]:
         with self._lock:
-            waiting = [
-                entry.case
-                for entry in self._entries.values()
-                if entry.case.status is CaseStatus.WAITING
-            ]
-        return [case.case_id for case in sorted(waiting, key=lambda case: case.received)]
+            waiting = [film for film in self._films.values() if _is_waiting(film.image)]
+        return sorted(waiting, key=lambda film: film.received)
 
-    def _index(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            if self._stop.is_set():
-                return
-            try:
-                data, name = read_bytes(path)
-                facts = open_dicom(data).facts if is_dicom(data) else None
-            except InputError as error:
-                self._add(path, _refused(CaseImage(_named(path)), error))
-                continue
-            if facts is None:
-                self._add(path, CaseImage(InstanceKey("", "", "", name)))
-                continue
-            self._add(
-                path,
-                CaseImage(facts.key if facts.key.sop_uid else _named(path), facts.view),
-                acquired=facts.acquired,
-                sex=facts.sex,
-                age_years=facts.age_years,
-            )
+    def _name(self, sop_uid: str, content: bytes) -> str:
+        return opaque(self._secret, f"{sop_uid}\n{hashlib.sha256(content).hexdigest()}")
 
-    def _add(
+    def _index(self, path: Path, stamp: tuple[int, int]) -> None:
+        try:
+            data, name = read_bytes(path)
+        except InputError as error:
+            header = FilmHeader(InstanceKey("", "", "", path.name))
+            self._put(path, stamp, header, _refused(CaseImage(header.key), error), b"")
+            return
+        header, view = FilmHeader(InstanceKey("", "", "", name)), ViewPosition.UNKNOWN
+        try:
+            if is_dicom(data):
+                opened = open_dicom(data)
+                header, view = header_of(opened), opened.facts.view
+                if not header.key.sop_uid:
+                    header = replace(header, key=replace(header.key, sop_uid=path.name))
+        except InputError as error:
+            self._put(path, stamp, header, _refused(CaseImage(header.key), error), data)
+            return
+        self._put(path, stamp, header, CaseImage(header.key, view), data)
+
+    def _put(
         self,
         path: Path,
+        stamp: tuple[int, int],
+        header: FilmHeader,
         image: CaseImage,
-        *,
-        acquired: str = "",
-        sex: str = "",
-        age_years: float | None = None,
+        data: bytes,
     ) -> None:
-        key = image.key
-        case_id = opaque(self._secret, key.study_uid or f"{key.sop_uid}\n{path.parent}")
-        try:
-            received = path.stat().st_mtime
-        except OSError:
-            received = 0.0
+        named = replace(image, film_id=self._name(image.key.sop_uid, data))
+        film = _Film(path, stamp, named, header)
         with self._lock:
-            entry = self._entries.get(case_id)
-            if entry is not None:
-                pairs = [*zip(entry.case.images, entry.paths, strict=True), (image, path)]
-                pairs.sort(key=lambda pair: pair[0].view is ViewPosition.LATERAL)
-                entry.paths = [where for _, where in pairs]
-                images = tuple(one for one, _ in pairs)
-                self._put(entry, replace(entry.case, images=images, status=CaseStatus.WAITING))
-                return
-            case = Case(
-                case_id,
-                opaque(self._secret, key.patient_id),
-                (image,),
-                CaseStatus.WAITING,
-                received,
-                acquired=acquired,
-                sex=sex,
-                age_years=age_years,
-            )
-            self._put(_Entry(case, [path]), case)
+            before = self._films.get(path)
+            touched = {film.study_key}
+            if before is not None:
+                touched.add(before.study_key)
+                self._studies[before.study_key].remove(path)
+            self._films[path] = film
+            self._studies.setdefault(film.study_key, []).append(path)
+            self._group(touched)
 
-    def _put(self, entry: _Entry, case: Case) -> None:
-        entry.case = case
-        self._entries[case.case_id] = entry
+    def _group(self, study_keys: Iterable[str]) -> None:
+        """Make the cases of some studies anew: one a person, whoever came first."""
+        for study_key in study_keys:
+            films = {
+                self._films[path].image.film_id: self._films[path]
+                for path in self._studies[study_key]
+            }  # a copy of a film is the film
+            people = by_person(list(films.values()), lambda film: film.header.person)
+            self._cases[study_key] = [
+                self._case(study_key, group, shared=len(people) > 1) for group in people
+            ]
         self._version += 1
 
-    def _analyse(self, case_id: str) -> None:
-        with self._lock:
-            entry = self._entries[case_id]
-            case, paths = entry.case, list(entry.paths)
-        images = tuple(
-            self._analysed(image, path) for image, path in zip(case.images, paths, strict=True)
-        )
+    def _case(self, study_key: str, films: list[_Film], *, shared: bool) -> Case:
+        films = sorted(films, key=lambda film: film.image.view is ViewPosition.LATERAL)
+        images = tuple(film.image for film in films)
+        told = max((film.header for film in films), key=lambda header: header.person.stated)
+        first = films[0].header
+        apart = f"{study_key}\n{named(told.person)}" if shared else study_key
+        case_id = opaque(self._secret, apart)
         predictions = [image.prediction for image in images if image.prediction is not None]
-        failed = any(image.failed for image in images)
-        unread = CaseStatus.FAILED if failed else CaseStatus.NOT_ANALYSED
-        status = CaseStatus.ANALYSED if predictions else unread
-        done = replace(
-            case,
-            images=images,
-            status=status,
-            prediction=study_prediction(predictions) if predictions else None,
+        ages = [f.header.age_years for f in films if f.header.age_years is not None]
+        return Case(
+            case_id,
+            opaque(self._secret, told.person.patient_id),
+            images,
+            _status(images),
+            min(film.received for film in films),
+            acquired=first.date,
+            sex=told.person.sex,
+            age_years=ages[0] if ages else None,
+            prediction=study_prediction(predictions)
+            if predictions and not any(map(_is_waiting, images))
+            else None,
+            time=first.time,
+            accession=first.accession,
+            shared=shared,
+            study=f"{first.key.study_uid or first.key.sop_uid}/{case_id[:8]}" if shared else "",
         )
+
+    def _of(self, case_id: str) -> Case | None:
+        cases = (case for cases in self._cases.values() for case in cases)
+        return next((case for case in cases if case.case_id == case_id), None)
+
+    def _analyse(self, film: _Film) -> None:
+        done = self._analysed(film.image, film.path)
+        if _stamp(film.path) not in (film.stamp, None):
+            return  # the file was changed meanwhile: it is indexed and read again
         with self._lock:
-            if entry.case.images == case.images:  # else another film of the study came meanwhile
-                self._put(entry, done)
+            if self._films.get(film.path) is film:
+                self._films[film.path] = replace(film, image=done)
+                self._group({film.study_key})
 
     def _analysed(self, image: CaseImage, path: Path) -> CaseImage:
-        if image.prediction is not None or image.reason:
-            return image
         if self._model is None:
             return replace(image, reason="no_model", sentence="No model is loaded.")
         try:
@@ -251,8 +293,26 @@ class FolderCases:
         )
 
 
-def _named(path: Path) -> InstanceKey:
-    return InstanceKey("", "", "", path.name)
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file; None where it vanished."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _is_waiting(image: CaseImage) -> bool:
+    return image.prediction is None and not image.reason
+
+
+def _status(images: Sequence[CaseImage]) -> CaseStatus:
+    if any(map(_is_waiting, images)):
+        return CaseStatus.WAITING
+    if any(image.prediction is not None for image in images):
+        return CaseStatus.ANALYSED
+    failed = any(image.failed for image in images)
+    return CaseStatus.FAILED if failed else CaseStatus.NOT_ANALYSED
 
 
 def _refused(image: CaseImage, error: InputError | BundleError) -> CaseImage:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +16,7 @@ from monai_cxr.prediction import Prediction, study_prediction
 from monai_cxr.radiograph import ViewPosition
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
+from monai_cxr.review.persons import Person, birth_year, by_person, named
 from monai_cxr.review.words import SCOPE_REASONS
 from monai_cxr.screening.ledger import Ledger, counts, jobs, quarantine, worklist
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
@@ -55,7 +56,7 @@ def answering() -> Iterator[None]:
 @dataclass(frozen=True, slots=True)
 class _Known:
     study: Study
-    case: Case
+    cases: tuple[Case, ...]
 
 
 class LedgerCases:
@@ -85,26 +86,35 @@ class LedgerCases:
         """All cases; only what changed since the last call is read again."""
         with self._lock:
             self._refresh()
-            return [known.case for known in self._known.values()]
+            return [case for known in self._known.values() for case in known.cases]
 
     def case(self, case_id: str) -> Case | None:
         """One case, or None."""
         with self._lock:
             self._refresh()
             study_uid = self._by_id.get(case_id)
-            return self._known[study_uid].case if study_uid else None
+            cases = self._known[study_uid].cases if study_uid else ()
+            return next((case for case in cases if case.case_id == case_id), None)
 
     def data(self, image: CaseImage) -> bytes:
-        """The file of an image, read now.
+        """The file of an image, read now; never that of another one which took its place.
 
         Raises:
-            UnreadableImage: If it is gone.
+            UnreadableImage: If it is gone, or the ledger has another file of this name now.
         """
         with answering():
             film = jobs.film(self._ledger, image.key.sop_uid)
         if film is None:
             raise UnreadableImage("The ledger has no such film.", reason="missing_file")
+        if image.film_id and self._name(film) != image.film_id:
+            raise UnreadableImage(
+                "Another file of this film arrived; open the study again.", reason="changed_file"
+            )
         return read_bytes(film.path)[0]
+
+    def _name(self, film: Film) -> str:
+        content = film.pixel_sha256 or film.path
+        return opaque(self._secret, f"{film.key.sop_uid}\n{content}")
 
     def retry(self, case_id: str, *, actor: str) -> bool:
         """Release the quarantined films of a study."""
@@ -156,9 +166,9 @@ class LedgerCases:
             found = self._films_of([study.study_uid for study in changed])
             sentences = self._sentences(found)
         for study in changed:
-            case = self._case(study, found.get(study.study_uid, []), sentences)
-            self._known[study.study_uid] = _Known(study, case)
-            self._by_id[case.case_id] = study.study_uid
+            cases = self._cases(study, found.get(study.study_uid, []), sentences)
+            self._known[study.study_uid] = _Known(study, cases)
+            self._by_id |= {case.case_id: study.study_uid for case in cases}
         self._version = version
 
     def _films_of(self, study_uids: Sequence[str]) -> dict[str, _Films]:
@@ -188,14 +198,29 @@ class LedgerCases:
         entries = quarantine.entries(self._ledger, limit=_MOST_ENTRIES)
         return {entry.film_id: entry.message for entry in entries if entry.film_id is not None}
 
-    def _case(self, study: Study, pairs: _Films, sentences: Mapping[int, str]) -> Case:
-        images = [_image(film, result, sentences) for film, result in pairs]
+    def _cases(self, study: Study, pairs: _Films, sentences: Mapping[int, str]) -> tuple[Case, ...]:
+        """The cases of a study: one a person."""
+        people = by_person(pairs, lambda pair: _person(study, *pair))
+        return tuple(
+            self._case(study, group, sentences, shared=len(people) > 1) for group in people
+        )
+
+    def _case(
+        self, study: Study, pairs: _Films, sentences: Mapping[int, str], *, shared: bool
+    ) -> Case:
+        images = [
+            replace(_image(film, result, sentences), film_id=self._name(film))
+            for film, result in pairs
+        ]
         images.sort(key=lambda image: image.view is ViewPosition.LATERAL)
         known = [result for _, result in pairs if result is not None]
         predictions = [image.prediction for image in images if image.prediction is not None]
+        told = max((_person(study, *pair) for pair in pairs), key=lambda one: one.stated)
+        apart = f"{study.study_uid}\n{named(told)}" if shared else study.study_uid
+        case_id = opaque(self._secret, apart)
         return Case(
-            case_id=opaque(self._secret, study.study_uid),
-            patient=opaque(self._secret, study.patient_id),
+            case_id=case_id,
+            patient=opaque(self._secret, told.patient_id),
             images=tuple(images),
             status=_status(study, images),
             received=study.first_received_at,
@@ -203,7 +228,17 @@ class LedgerCases:
             sex=known[0].sex if known else "",
             age_years=known[0].age if known else None,
             prediction=_newest_model(predictions),
+            accession=pairs[0][0].accession_number,
+            shared=shared,
+            study=f"{study.study_uid}/{case_id[:8]}" if shared else "",
         )
+
+
+def _person(study: Study, film: Film, result: Result | None) -> Person:
+    """Whom a film shows, as far as the ledger knows: it keeps no name and no date of birth."""
+    sex, age = (result.sex, result.age) if result is not None else ("", None)
+    year = birth_year("", film.study_date or study.study_date, age)
+    return Person(film.key.patient_id, sex=sex, birth_year=year)
 
 
 def _newest_model(predictions: Sequence[Prediction]) -> Prediction | None:

@@ -1,20 +1,30 @@
 """Ledger store: reviews and the audit of a screening ledger.
 
 The ledger keeps one row a film and finding, and only adds rows. A whole review becomes the rows
-that say something new; the film as a whole (finding ``""``) carries note and time, and its
-``label_agrees`` is known once the reader has closed the study.
+that say something new; the film as a whole (finding ``""``) carries note, measurements and whether
+the study is closed, and its ``label_agrees`` is known once it is.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from sqlalchemy import func, select
 
 from monai_cxr.review.ledger_cases import answering
-from monai_cxr.review.reviews import Access, FindingReview, Review
+from monai_cxr.review.reviews import (
+    Access,
+    Change,
+    FindingReview,
+    Review,
+    last_review,
+    mark_from_json,
+    merged,
+    says_something,
+)
 from monai_cxr.screening.ledger import Ledger, audit, reviews
 from monai_cxr.screening.ledger.reviews import Review as Row
 from monai_cxr.screening.ledger.schema import reviews as review_table
@@ -37,35 +47,45 @@ class LedgerStore:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._writing = threading.Lock()
         self._last = -1
         self._kept: list[Review] = []
 
     def save(self, review: Review) -> None:
         """Add what the review says beyond what the ledger knows of it."""
-        with answering():
-            before = {
-                (known.study_uid, known.reader, known.model_digest): known
-                for known in self.of_study(review.study_uid)
-            }.get((review.study_uid, review.reader, review.model_digest))
-            rows = _new_rows(review, before)
-            if rows:
-                reviews.add(self._ledger, rows)
+        with self._writing, answering():
+            before = {_key(known): known for known in self.of_study(review.study_uid)}
+            self._add(review, before.get(_key(review)))
+
+    def merge(self, change: Change) -> Review:
+        """Add a change to what the ledger knows, and return the review after it."""
+        with self._writing, answering():
+            known = self.of_study(change.study_uid)
+            after = merged(last_review(known, change.reader, change.model_digest), change)
+            before = {_key(review): review for review in known}
+            self._add(after, before.get(_key(after)))
+            return after
+
+    def _add(self, review: Review, before: Review | None) -> None:
+        rows = _new_rows(review, before)
+        if rows:
+            reviews.add(self._ledger, rows)
 
     def reviews(self) -> Sequence[Review]:
         """The last review of each study, reader and model, oldest first."""
-        with self._lock, answering():
+        with self._reading, answering():
             with self._ledger.read() as connection:
                 last = connection.execute(select(func.max(review_table.c.id))).scalar() or 0
             if last != self._last:
-                self._kept = _joined(reviews.since(self._ledger))
+                self._kept = joined(reviews.since(self._ledger))
                 self._last = int(last)
             return list(self._kept)
 
     def of_study(self, study_uid: str) -> Sequence[Review]:
         """The same, of one study."""
         with answering():
-            return _joined(reviews.of_study(self._ledger, study_uid))
+            return joined(reviews.of_study(self._ledger, study_uid))
 
     def record(self, access: Access) -> None:
         """Add an entry to the ledger's audit trail."""
@@ -83,6 +103,10 @@ class LedgerStore:
         ]
 
 
+def _key(review: Review) -> _Key:
+    return review.study_uid, review.reader, review.model_digest
+
+
 def _new_rows(review: Review, before: Review | None) -> list[Row]:
     said = before.findings if before else {}
     names = [*review.findings, *(name for name in said if name not in review.findings)]
@@ -92,22 +116,39 @@ def _new_rows(review: Review, before: Review | None) -> list[Row]:
         now, then = review.findings.get(name, empty), said.get(name, empty)
         if replace(now, probability=None) != replace(then, probability=None):
             rows.append(_row(review, name, now))
-    changed = before is None or (review.note, review.finished) != (before.note, before.finished)
-    if changed or rows:
-        disagrees = any(item.opinion == "disagree" for item in review.findings.values())
-        rows.append(
-            Row(
-                review.sop_uid,
-                review.study_uid,
-                "",
-                review.reader,
-                review.model_digest,
-                label_agrees=(not disagrees) if review.finished else None,
-                note=review.note,
-                seconds_to_read=review.seconds,
-            )
-        )
+    if before is None or _as_a_whole(review) != _as_a_whole(before):
+        rows.append(_row_of_study(review))
     return rows
+
+
+def _as_a_whole(review: Review) -> tuple[Any, ...]:
+    closed = (review.finished, review.films, review.flagged)
+    return review.note, *closed, dict(review.marks), _agrees(review), review.score_seen
+
+
+def _agrees(review: Review) -> bool | None:
+    if not review.finished:
+        return None
+    return all(item.opinion != "disagree" for item in review.findings.values())
+
+
+def _row_of_study(review: Review) -> Row:
+    seen = {"films": list(review.films), "flagged": list(review.flagged)}
+    return Row(
+        review.sop_uid,
+        review.study_uid,
+        "",
+        review.reader,
+        review.model_digest,
+        label_agrees=_agrees(review),
+        note=review.note,
+        seconds_to_read=review.seconds,
+        reviewed_at=review.at,
+        finished=review.finished,
+        score_seen=review.score_seen,
+        seen=seen if any(seen.values()) else {},
+        marks={name: asdict(mark) for name, mark in review.marks.items()},
+    )
 
 
 def _row(review: Review, name: str, item: FindingReview) -> Row:
@@ -120,12 +161,15 @@ def _row(review: Review, name: str, item: FindingReview) -> Row:
         label_agrees=_AGREES[item.opinion],
         location_agrees=_AGREES[item.location],
         corrected_label=_CORRECTED.get(item.label),
-        note=_UNCERTAIN if item.label == _UNCERTAIN else "",
         seconds_to_read=review.seconds,
+        reviewed_at=review.at,
+        uncertain=True if item.label == _UNCERTAIN else None,
+        score_seen=review.score_seen,
+        probability=item.probability,
     )
 
 
-def _joined(rows: Sequence[Row]) -> list[Review]:
+def joined(rows: Sequence[Row]) -> list[Review]:
     """Rows of the ledger, oldest first, as the last review of each study, reader and model."""
     made: dict[_Key, Review] = {}
     for row in rows:
@@ -133,15 +177,31 @@ def _joined(rows: Sequence[Row]) -> list[Review]:
         review = made.pop(key, None) or Review(
             row.study_uid, row.sop_uid, row.reader, row.model_digest
         )
-        if row.finding:
-            label = _UNCERTAIN if row.note == _UNCERTAIN else _LABEL[row.corrected_label]
-            item = FindingReview(_OPINION[row.label_agrees], _OPINION[row.location_agrees], label)
-            findings = {**review.findings, row.finding: item}
-            if item == FindingReview():
-                del findings[row.finding]
-            review = replace(review, findings=findings)
-        else:
-            review = replace(review, note=row.note, finished=row.label_agrees is not None)
+        review = _with_finding(review, row) if row.finding else _with_study(review, row)
         seconds = row.seconds_to_read if row.seconds_to_read is not None else review.seconds
-        made[key] = replace(review, seconds=seconds, at=row.reviewed_at)
+        made[key] = replace(
+            review, sop_uid=row.sop_uid, seconds=seconds, at=row.reviewed_at,
+            score_seen=row.score_seen if row.score_seen is not None else review.score_seen,
+        )  # fmt: skip
     return list(made.values())
+
+
+def _with_finding(review: Review, row: Row) -> Review:
+    label = _UNCERTAIN if row.uncertain else _LABEL[row.corrected_label]
+    opinion, location = _OPINION[row.label_agrees], _OPINION[row.location_agrees]
+    item = FindingReview(opinion, location, label, row.probability)
+    findings = {**review.findings, row.finding: item}
+    if not says_something(item):
+        del findings[row.finding]
+    return replace(review, findings=findings)
+
+
+def _with_study(review: Review, row: Row) -> Review:
+    return replace(
+        review,
+        note=row.note,
+        finished=bool(row.finished),
+        films=tuple(row.seen.get("films", ())),
+        flagged=tuple(row.seen.get("flagged", ())),
+        marks={name: mark_from_json(item) for name, item in row.marks.items()},
+    )

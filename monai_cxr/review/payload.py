@@ -4,7 +4,8 @@ Films and heatmaps are a JSON header, padding, then the pixels.
 
 Layout: uint32 (little endian) length of the header, the header as UTF-8 JSON, zero bytes up to a
 multiple of 8, then the parts that the header names, one after the other: ``values`` (uint16, little
-endian, row by row), tables (uint8 levels of each of the 65,536 values), or maps (uint8).
+endian, row by row), tables (uint8 levels of each of the 65,536 values), overlays (bits, the lowest
+first), or maps (uint8).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,11 @@ HEAT_SIDE = 192
 THUMBNAIL_SIDE = 96
 """Longer side of a thumbnail: one sees what kind of picture it is, and can read no text in it."""
 
-_HOT = 0.5
+HOT = 0.5
+"""Level of a map that a contour follows, and from which on a place is hot."""
+
+LARGEST_BOX = 0.15
+"""Share of the film above which a box points to no place: nothing is drawn but the contour."""
 
 
 def film_payload(data: bytes) -> bytes:
@@ -69,7 +75,8 @@ def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> by
         "rows": shape[0],
         "columns": shape[1],
         "findings": list(findings),
-        "boxes": [hot_box(share) for share in shares],
+        "boxes": [telling_box(share) for share in shares],
+        "level": HOT,
     }
     return _packed(header, parts)
 
@@ -86,9 +93,9 @@ def hot_box(share: NDArray[np.float32]) -> tuple[float, float, float, float] | N
         a hot place.
     """
     peak = np.unravel_index(int(share.argmax()), share.shape)
-    if share[peak] < _HOT:
+    if share[peak] < HOT:
         return None
-    regions, _ = ndimage.label(share >= _HOT, structure=np.ones((3, 3)))
+    regions, _ = ndimage.label(share >= HOT, structure=np.ones((3, 3)))
     rows, columns = ndimage.find_objects(np.asarray(regions == regions[peak], dtype=np.uint8))[0]
     height, width = share.shape
     return (
@@ -97,6 +104,12 @@ def hot_box(share: NDArray[np.float32]) -> tuple[float, float, float, float] | N
         (columns.stop - columns.start) / width,
         (rows.stop - rows.start) / height,
     )
+
+
+def telling_box(share: NDArray[np.float32]) -> tuple[float, float, float, float] | None:
+    """The same, or None where it covers so much of the film that it points to no place."""
+    box = hot_box(share)
+    return box if box is not None and box[2] * box[3] <= LARGEST_BOX else None
 
 
 def thumbnail(data: bytes) -> bytes:
@@ -130,6 +143,18 @@ def _film_parts(film: DisplayFilm) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         "spacing": film.pixel_spacing_mm,
         "spacing_source": film.spacing_source,
         "orientation": list(film.orientation),
+        "aspect": film.pixel_aspect,
+        "overlays": [
+            {
+                "rows": one.bits.shape[0],
+                "columns": one.bits.shape[1],
+                "top": one.top,
+                "left": one.left,
+            }
+            for one in film.drawn.overlays
+        ],
+        "unread_overlays": film.drawn.unread,
+        "shutter": asdict(film.drawn.shutter) if film.drawn.shutter else None,
         "presets": [
             {
                 "name": preset.name,
@@ -141,7 +166,8 @@ def _film_parts(film: DisplayFilm) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         ],
     }
     levels = [np.rint(table * 255.0).astype(np.uint8) for table in tables]
-    return header, [film.values.astype("<u2"), *levels]
+    planes = [np.packbits(one.bits, bitorder="little") for one in film.drawn.overlays]
+    return header, [film.values.astype("<u2"), *levels, *planes]
 
 
 def _packed(header: dict[str, Any], parts: Sequence[NDArray[Any]]) -> bytes:

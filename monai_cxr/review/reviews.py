@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import pandas as pd
 
-from monai_cxr.errors import InputError
-from monai_cxr.findings import FINDINGS
-
-OPINIONS = ("", "agree", "disagree")
-LABELS = ("", "absent", "uncertain", "present")
 _COLUMNS = (
     *("sop_uid", "study_uid", "reader", "model_digest", "finding", "probability", "opinion"),
     *("location", "label", "label_text", "note", "seconds", "finished", "at"),
+    *("uncertain", "score_seen"),
 )
 LONGEST_NOTE = 4000
-LONGEST_READING_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,23 @@ class FindingReview:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """One measurement on a film.
+
+    Attributes:
+        sop_uid: SOP Instance UID of the film.
+        kind: ``"length"``, ``"ratio"`` (cardiothoracic) or ``"angle"``.
+        points: (column, row) in pixels of the film: two a line.
+        text: What was measured, with its unit, such as ``"32.1 mm"``.
+    """
+
+    sop_uid: str
+    kind: str
+    points: tuple[tuple[float, float], ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """One reader's review of one study.
 
@@ -53,6 +65,12 @@ class Review:
         seconds: For how long the study was looked at.
         finished: Whether the reader closed the study.
         at: POSIX seconds of the last change.
+        marks: Measurements, by a name that the browser chose.
+        films: SOP Instance UIDs of the films that the study had when it was closed; ``()`` where
+            that is not known.
+        flagged: Findings that were flagged then.
+        score_seen: Whether the model's scores were on the screen before the reader's last word;
+            None where that is not known.
     """
 
     study_uid: str
@@ -64,6 +82,10 @@ class Review:
     seconds: float = 0.0
     finished: bool = False
     at: float = 0.0
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    films: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+    score_seen: bool | None = None
 
     def __repr__(self) -> str:
         """The image alone: no reader, no note."""
@@ -77,7 +99,124 @@ class Review:
     def from_json(cls, value: Mapping[str, Any]) -> Review:
         """The inverse of :meth:`to_json`."""
         findings = {name: FindingReview(**item) for name, item in value["findings"].items()}
-        return cls(**{**value, "findings": findings})
+        marks = {name: mark_from_json(item) for name, item in value.get("marks", {}).items()}
+        seen = {name: tuple(value.get(name, ())) for name in ("films", "flagged")}
+        return cls(**{**value, "findings": findings, "marks": marks, **seen})
+
+
+def mark_from_json(value: Mapping[str, Any]) -> Mark:
+    """A mark from its JSON value."""
+    points = tuple((float(x), float(y)) for x, y in value["points"])
+    return Mark(value["sop_uid"], value["kind"], points, value["text"])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one tab of a reader says beyond what it said before; it takes nothing else back.
+
+    Attributes:
+        study_uid: See :class:`Review`.
+        sop_uid: Of the film on the screen.
+        reader: Who.
+        model_digest: Of the model whose statement is judged, or ``""``.
+        findings: What changed; an empty one takes an opinion back.
+        marks: What changed, by name; None takes a mark away.
+        note: The whole note, or None for no change.
+        note_before: The note as this tab knew it; None: not known.
+        finished: True closes the study, False opens it again, None says nothing of it.
+        films: See :class:`Review`.
+        flagged: See :class:`Review`.
+        seconds: For how long the study was looked at; 0 says nothing of it.
+        score_seen: See :class:`Review`.
+        at: POSIX seconds.
+    """
+
+    study_uid: str
+    sop_uid: str
+    reader: str
+    model_digest: str
+    findings: Mapping[str, FindingReview] = field(default_factory=dict)
+    marks: Mapping[str, Mark | None] = field(default_factory=dict)
+    note: str | None = None
+    note_before: str | None = None
+    finished: bool | None = None
+    films: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+    seconds: float = 0.0
+    score_seen: bool | None = None
+    at: float = 0.0
+
+    def __repr__(self) -> str:
+        """The image alone: no reader, no note."""
+        return f"Change(sop_uid={self.sop_uid!r})"
+
+
+def last_review(reviews: Sequence[Review], reader: str, model_digest: str) -> Review | None:
+    """What a reader's next word on a study builds on.
+
+    Args:
+        reviews: Of the study, oldest first.
+        reader: Who.
+        model_digest: Of the model that speaks now.
+
+    Returns:
+        Their review of this model; else note and marks alone of their last review, because an
+        opinion on another model's statement is none on this one's.
+    """
+    mine = [review for review in reviews if review.reader == reader]
+    same = [review for review in mine if review.model_digest == model_digest]
+    if same:
+        return same[-1]
+    if not mine:
+        return None
+    kept = replace(mine[-1], findings={}, finished=False, films=(), flagged=(), score_seen=None)
+    return replace(kept, model_digest=model_digest)
+
+
+def merged(before: Review | None, change: Change) -> Review:
+    """A review after a change: two tabs of one reader add up, and neither wipes the other's word.
+
+    Args:
+        before: The reader's review, or None for the first word.
+        change: What is said now.
+
+    Returns:
+        The review. A note that another tab changed meanwhile is kept beside the new one.
+    """
+    known = before or Review(
+        change.study_uid, change.sop_uid, change.reader, change.model_digest, at=change.at
+    )
+    findings = {**known.findings, **change.findings}
+    marks = {**known.marks, **change.marks}
+    closed = change.finished is True
+    return replace(
+        known,
+        sop_uid=change.sop_uid,
+        findings={name: item for name, item in findings.items() if says_something(item)},
+        marks={name: mark for name, mark in marks.items() if mark is not None},
+        note=_one_note(known.note, change),
+        finished=known.finished if change.finished is None else change.finished,
+        films=change.films if closed else known.films,
+        flagged=change.flagged if closed else known.flagged,
+        seconds=max(known.seconds, change.seconds),
+        score_seen=change.score_seen if change.score_seen is not None else known.score_seen,
+        at=change.at,
+    )
+
+
+def says_something(item: FindingReview) -> bool:
+    """Whether a finding's review is more than an empty one."""
+    return bool(item.opinion or item.location or item.label)
+
+
+def _one_note(kept: str, change: Change) -> str:
+    if change.note is None or change.note == kept:
+        return kept
+    if change.note_before is None or kept in ("", change.note_before):
+        return change.note
+    if change.note in kept.split("\n\n"):
+        return kept
+    return f"{kept}\n\n{change.note}"[:LONGEST_NOTE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +243,21 @@ class Access:
 
 
 class ReviewStore(Protocol):
-    """Where reviews and the audit are kept: a local file, or the screening ledger."""
+    """Where reviews and the audit are kept: the screening ledger, or a file of the same schema."""
 
     def save(self, review: Review) -> None:
         """Keep a review; the last one of a study, reader and model counts.
 
         Raises:
             DeliveryError: If the store is locked or gone; nothing was kept, try again.
+        """
+        ...
+
+    def merge(self, change: Change) -> Review:
+        """Add a change to what is kept, and return the review after it.
+
+        Raises:
+            DeliveryError: If the store is locked, full or gone; nothing was kept, try again.
         """
         ...
 
@@ -131,58 +278,14 @@ class ReviewStore(Protocol):
         ...
 
 
-def parse_findings(
-    value: Any, probabilities: Mapping[str, float | None]
-) -> dict[str, FindingReview]:
-    """Read the finding part of a review that a browser sent.
-
-    Args:
-        value: By finding ``{"opinion", "location", "label"}``.
-        probabilities: What the model said, by finding: also the findings that may be reviewed.
-
-    Raises:
-        InputError: If it is not of this shape.
-    """
-    if not isinstance(value, dict):
-        raise InputError("Expected an object of findings.", reason="invalid_review")
-    result: dict[str, FindingReview] = {}
-    for name, item in value.items():
-        if name not in FINDINGS and name not in probabilities:
-            raise InputError(f"Unknown finding '{str(name)[:40]}'.", reason="invalid_review")
-        if not isinstance(item, dict):
-            raise InputError("Expected an object for a finding.", reason="invalid_review")
-        opinion, location, label = (item.get(k, "") for k in ("opinion", "location", "label"))
-        if opinion not in OPINIONS or location not in OPINIONS or label not in LABELS:
-            raise InputError(
-                f"Expected an opinion of {OPINIONS} and a label of {LABELS}.",
-                reason="invalid_review",
-            )
-        if opinion or location or label:
-            result[name] = FindingReview(opinion, location, label, probabilities.get(name))
-    return result
-
-
-def parse_note(value: Any) -> str:
-    """A note that a browser sent: text of at most 4,000 characters, control characters left out."""
-    if not isinstance(value, str):
-        raise InputError("Expected a note as text.", reason="invalid_review")
-    text = "".join(c for c in value if c.isprintable() or c in "\n\t")
-    return text[:LONGEST_NOTE]
-
-
-def parse_seconds(value: Any) -> float:
-    """A reading time that a browser sent, in [0, one day]."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError("Expected seconds as a number.", reason="invalid_review")
-    return float(min(max(value, 0.0), LONGEST_READING_SECONDS))
-
-
 def reviews_table(reviews: Sequence[Review]) -> pd.DataFrame:
     """One row a review and finding, for label audit and local recalibration.
 
     Returns:
         Columns sop_uid, study_uid, reader, model_digest, finding, probability, opinion, location,
-        label (0, 1 or missing), label_text, note, seconds, finished, at (UTC).
+        label (0, 1 or missing), label_text, note, seconds, finished, at (UTC), uncertain (whether
+        the reader cannot tell) and score_seen (whether the model's scores were on the screen
+        before the reader's word; missing where that is not known).
     """
     as_number = {"present": 1.0, "absent": 0.0}
     rows = [
@@ -201,6 +304,8 @@ def reviews_table(reviews: Sequence[Review]) -> pd.DataFrame:
             "seconds": review.seconds,
             "finished": review.finished,
             "at": pd.Timestamp(review.at, unit="s", tz="UTC"),
+            "uncertain": item.label == "uncertain",
+            "score_seen": review.score_seen,
         }
         for review in reviews
         for name, item in (review.findings or {"": FindingReview()}).items()

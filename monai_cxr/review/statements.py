@@ -164,16 +164,17 @@ def _meaning(
     if trade is not None:
         share, source = prevalence
         where = "at this site" if source == "site" else "in the calibration data"
-        among = f"At the prevalence of {percent(share)} {where}"
+        among = f"at the prevalence of {percent(share)} {where}"
         if score.positive:
             right = _in_ten(trade.ppv.estimate)
             low, high = percent(trade.ppv.low), percent(trade.ppv.high)
             ppv = f"PPV {percent(trade.ppv.estimate)}, {low} to {high}"
-            sentences.append(f"{among}, {right} flags are right ({ppv}).")
+            sentences.append(f"{_of_this_film(score)}{among}, {right} flags are right ({ppv}).")
         else:
             missed = percent(1.0 - trade.npv.estimate)
             low, high = percent(1.0 - trade.npv.high), percent(1.0 - trade.npv.low)
-            sentences.append(f"{among}, {missed} ({low} to {high}) of unflagged films have it.")
+            unflagged = f"{missed} ({low} to {high}) of unflagged films have it"
+            sentences.append(f"{_of_this_film(score)}{among}, {unflagged}.")
     sentences.append(
         f"Flagged from {percent(point.threshold)} on ({point.criterion}): finds "
         f"{_with_interval(point.sensitivity)} of the films with it, leaves "
@@ -181,6 +182,20 @@ def _meaning(
         f"{point.n} calibration films had it."
     )
     return sentences
+
+
+def _of_this_film(score: FindingScore) -> str:
+    """The film's own number in words; the numbers of all flagged ones come after it."""
+    if math.isnan(score.probability):
+        return "Of all films: "
+    if score.probability > 0.95:
+        return "Of films scored like this one nearly all have it. Of all films: "
+    if score.probability < 0.02:
+        return "Of films scored like this one hardly any has it. Of all films: "
+    few = score.probability < 0.45
+    number = f"1 in {round(1 / score.probability)}" if few else _in_ten(score.probability)
+    verb = "has" if few else "have"
+    return f"Of films scored like this one about {number} {verb} it. Of all films: "
 
 
 def _conformal_words(rule: ConformalRule, state: str) -> str:

@@ -17,12 +17,13 @@ from monai_cxr.prediction import ModelIdentity
 from monai_cxr.reading.files import read_display
 from monai_cxr.report.rendering import render
 from monai_cxr.review.cases import Case
-from monai_cxr.review.reviews import FindingReview
+from monai_cxr.review.reviews import FindingReview, Mark
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, summary_words
 from monai_cxr.review.words import day, flag_words, percent
 from monai_cxr.review.worklist import person, short_name
 
 _LONGEST_SIDE = 900
+MARK_WORDS = {"length": "length", "ratio": "cardiothoracic ratio", "angle": "angle"}
 _RESEARCH = "Research use only, not a medical device."
 
 
@@ -33,6 +34,7 @@ def report_text(
     *,
     note: str = "",
     model: ModelIdentity | None = None,
+    marks: Sequence[Mark] = (),
 ) -> str:
     """A study in a few lines, for a dictation system.
 
@@ -42,6 +44,7 @@ def report_text(
         review: What the reader says, by finding.
         note: Of the reader.
         model: Which model spoke.
+        marks: Measurements of the reader.
     """
     lines = [f"Chest radiograph{_when(case)}."]
     refusal = case.refusal
@@ -57,6 +60,8 @@ def report_text(
     judged = [f"{title_of(name)} {item.label}" for name, item in review.items() if item.label]
     if judged:
         lines.append("Reader: " + ", ".join(judged) + ".")
+    if marks:
+        lines.append(f"Measured: {_measured(case, marks)}.")
     if note:
         lines.append(note)
     if model is not None:
@@ -72,6 +77,7 @@ def report_page(
     *,
     note: str = "",
     model: ModelIdentity | None = None,
+    marks: Sequence[Mark] = (),
 ) -> str:
     """A study as one HTML page that needs no other file; it names no patient.
 
@@ -82,6 +88,7 @@ def report_page(
         data: File of the film to show; nothing is shown where it cannot be.
         note: Of the reader.
         model: Which model spoke.
+        marks: Measurements of the reader.
     """
     refusal = case.refusal
     facts = (short_name(case), person(case), day(case.acquired))
@@ -99,12 +106,23 @@ def report_page(
         urgency=URGENCY_WORDS,
         said={item.finding: _said(review.get(item.finding)) for item in made},
         note=note,
+        measured=_measured(case, marks),
         model=f"{model.name} {model.version}, digest {model.digest}" if model else "no model",
     )
 
 
 def _when(case: Case) -> str:
     return f" of {day(case.acquired)}" if case.acquired else ""
+
+
+def _measured(case: Case, marks: Sequence[Mark]) -> str:
+    """Measurements in words; each says which film it is of where there are several."""
+    places = {image.key.sop_uid: number for number, image in enumerate(case.images, start=1)}
+    said = []
+    for mark in marks:
+        film = f" on film {places.get(mark.sop_uid, '?')}" if len(case.images) > 1 else ""
+        said.append(f"{MARK_WORDS.get(mark.kind, mark.kind)} {mark.text}{film}")
+    return ", ".join(said)
 
 
 def _picture(data: bytes) -> tuple[str, str]:

@@ -44,7 +44,7 @@ class Uploads:
         if is_dicom(data):
             facts = open_dicom(data).facts
             image = CaseImage(facts.key, facts.view)
-        image = _read(image, data, model)
+        image = _read(replace(image, film_id=secrets.token_hex(10)), data, model)
         case = Case(
             case_id=secrets.token_hex(10),
             patient="",

@@ -62,6 +62,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "bit_depth": "unusual bit depth",
         "blank": "blank film",
         "body_part": "not a chest",
+        "changed_file": "file was changed",
         "codec_missing": "decoder missing",
         "color": "colour picture",
         "damaged_header": "damaged header",

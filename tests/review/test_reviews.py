@@ -18,13 +18,11 @@ from hypothesis import strategies as st
 from monai_cxr.errors import DeliveryError, InputError, SettingsError
 from monai_cxr.review.ledger_store import LedgerStore
 from monai_cxr.review.local_store import LocalStore
+from monai_cxr.review.parsing import parse_findings, parse_note, parse_seconds
 from monai_cxr.review.reviews import (
     Access,
     FindingReview,
     Review,
-    parse_findings,
-    parse_note,
-    parse_seconds,
     reviews_csv,
     reviews_table,
 )
@@ -101,7 +99,9 @@ class TestLocalStore:
         store.save(REVIEW)
         store.save(replace(REVIEW, finished=True))
         with sqlite3.connect(tmp_path / "r.sqlite") as connection:
-            assert connection.execute("select count(*) from review").fetchone() == (2,)
+            assert connection.execute(
+                "select count(*) from reviews where finding = ''"
+            ).fetchone() == (2,)
         connection.close()
 
     def test_a_kill_loses_nothing_that_was_saved(self, tmp_path):
@@ -146,7 +146,10 @@ class TestLocalStore:
 class TestParsing:
     def test_keeps_what_was_said_with_the_probability(self):
         parsed = parse_findings({"Effusion": {"opinion": "agree"}, "Mass": {}}, {"Effusion": 0.7})
-        assert parsed == {"Effusion": FindingReview("agree", "", "", 0.7)}
+        assert parsed == {
+            "Effusion": FindingReview("agree", "", "", 0.7),
+            "Mass": FindingReview(),
+        }
 
     @pytest.mark.parametrize(
         "value",

@@ -6,7 +6,7 @@ import json
 
 from review_data import case
 
-from monai_cxr.review.cases import due, opaque, priors
+from monai_cxr.review.cases import due, opaque
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.worklist import worklist
 
@@ -45,7 +45,7 @@ class TestOrder:
         missed = case(1, {"Pneumothorax": 0.1}, received=0.0)
         assert due(missed, longest_wait_seconds=HOUR) == 3 * HOUR
         for arrival, expected in ((2.9, [2, 1]), (3.1, [1, 2])):
-            urgent = case(2, {"Pneumothorax": 0.9}, received=arrival * HOUR)
+            urgent = case(2, {"Effusion": 0.9}, received=(arrival - 1) * HOUR)
             content = worklist([urgent, missed], [], now=9 * HOUR, longest_wait_seconds=HOUR)
             assert ids(content) == expected
 
@@ -89,29 +89,32 @@ class TestRows:
         assert content["rows"][0]["name"] == "P1"
 
 
-class TestPriors:
-    class Source:
-        name = "list"
-
-        def __init__(self, *cases):
-            self._cases = cases
-
-        def cases(self):
-            return self._cases
-
-    def test_are_earlier_studies_of_the_same_patient_newest_first(self):
-        now = case(1, {}, acquired="20240301")
-        old, older = case(2, {}, acquired="20230101"), case(3, {}, acquired="20220101")
-        later, other = case(4, {}, acquired="20250101"), case(5, {}, patient="q")
-        assert priors(self.Source(now, older, old, later, other), now) == [old, older]
-
-    def test_of_an_unknown_patient_are_none(self):
-        one, two = case(1, {}, patient="", acquired="2"), case(2, {}, patient="", acquired="1")
-        assert priors(self.Source(one, two), one) == []
-
-
 def test_opaque_names_depend_on_the_secret():
     assert opaque(b"a", "1.2.3") == opaque(b"a", "1.2.3")
     assert opaque(b"a", "1.2.3") != opaque(b"b", "1.2.3")
     assert opaque(b"a", "") == ""
     assert "1.2.3" not in opaque(b"a", "1.2.3")
+
+
+class TestActNow:
+    def test_act_now_below_routine(self):
+        """A new pneumothorax stands above whatever has waited longer, and each row says why."""
+        cases = [
+            case(1, {"Hernia": 0.1}, received=0.0),
+            case(2, {"Cardiomegaly": 0.9}, received=0.0),
+            case(3, {"Effusion": 0.9}, received=0.0),
+            case(4, {"Pneumothorax": 0.9}, received=8 * HOUR),
+            case(5, {"Pneumothorax": 0.9}, received=7 * HOUR),
+        ]
+        content = worklist(cases, [], now=9 * HOUR, longest_wait_seconds=HOUR)
+        assert ids(content) == [5, 4, 3, 2, 1]
+        rows = {int(row["id"], 16): row for row in content["rows"]}
+        assert rows[4]["order"].startswith("Act now")
+        assert rows[3]["order"] == "Overdue since 8 h 00."
+        assert [rows[i]["overdue"] for i in (1, 2, 3, 4)] == [True, True, True, False]
+
+    def test_overdue_ones_stand_in_the_order_of_their_due_time(self):
+        cases = [case(1, {"Hernia": 0.1}), case(2, {"Effusion": 0.9}, received=HOUR)]
+        assert ids(worklist(cases, [], now=9 * HOUR, longest_wait_seconds=HOUR)) == [2, 1]
+        cases = [case(1, {"Hernia": 0.1}), case(2, {"Effusion": 0.9}, received=2.5 * HOUR)]
+        assert ids(worklist(cases, [], now=9 * HOUR, longest_wait_seconds=HOUR)) == [1, 2]

@@ -1,13 +1,18 @@
-// Desk: one study at a time, its film, its prior beside it, and what is said of it.
+// Desk: one study at a time, its film, another of this person beside it, and what is said of it.
 
 import { element } from "../element.js";
 import { Clock } from "./clock.js";
+import { Comparing } from "./comparing.js";
 import { Dictation } from "./dictation.js";
 import { film } from "./fetching.js";
+import { Finishing } from "./finishing.js";
 import { Keyboard } from "./keyboard.js";
 import { Layers } from "./layers.js";
+import { Marks } from "./marks.js";
+import { Memory } from "./memory.js";
 import { Pane } from "./pane.js";
 import { Panel } from "./panel.js";
+import { remind } from "./reminding.js";
 import { Reviews } from "./reviews.js";
 import { Sheet } from "./sheet.js";
 import { Toolbar } from "./toolbar.js";
@@ -15,17 +20,20 @@ import { Toolbar } from "./toolbar.js";
 const PATIENCE = 5000; // milliseconds that an answer to an older step is held back
 
 export class Desk {
-  constructor(root) {
+  constructor(root, reader) {
     this.root = root;
-    this.priorOn = false;
-    this.ruling = false;
+    this.measuring = ""; // a kind of mark
+    this.planesOn = true;
     this.spaced = false; // the space bar is down
+    this.memory = new Memory(reader);
     this.reviews = new Reviews(this);
     this.layers = new Layers(this);
     this.dictation = new Dictation(this);
+    this.marks = new Marks(this);
     this.pane = new Pane(this, "");
-    this.beside = new Pane(this, "Prior");
-    this.beside.root.hidden = true;
+    this.beside = new Pane(this, "");
+    this.comparing = new Comparing(this);
+    this.finishing = new Finishing(this);
     this.active = this.pane;
     this.stage = element("div", "stage");
     this.stage.append(this.pane.root, this.beside.root);
@@ -40,8 +48,8 @@ export class Desk {
   }
 
   remove() {
-    this.reviews.save(this.current, true);
-    for (const part of [this.keyboard, this.clock, this.reviews]) part.remove();
+    this.reviews.saveAll(true);
+    for (const part of [this.keyboard, this.clock, this.reviews, this.pane, this.beside]) part.remove();
   }
 
   get isListening() {
@@ -50,6 +58,11 @@ export class Desk {
 
   get currentImage() {
     return this.current.images[this.image];
+  }
+
+  // Whether the film that the header names is on the screen.
+  get isPainted() {
+    return Boolean(this.pane.film) && this.pane.film.id === this.currentImage.id;
   }
 
   // ---- from study to study
@@ -68,13 +81,16 @@ export class Desk {
     this.pending = null;
     this.data = data;
     const { current } = this;
-    const same = current && current.id === data.case.id && current.version === data.case.version;
-    if (same) this.current = data.case;
-    else this.open(data.case);
-    for (const coming of [data.next, data.next && data.next.prior]) {
-      const first = coming && coming.images[0];
-      if (first && first.film) film(first.film).catch(() => {});
-    }
+    const same = current && current.id === data.case.id && current.version === data.case.version && !this.locked;
+    this.locked = false;
+    if (same) {
+      this.current = data.case;
+      this.reviews.open(data.case);
+      this.panel.repaintReview();
+    } else this.open(data.case);
+    for (const coming of [data.next, data.after]) if (coming) this.reviews.open(coming);
+    if (this.isPainted) this.fetchAhead();
+    remind(this, data);
     this.toolbar.paintWalk(data);
     const { wish } = this;
     this.wish = "";
@@ -84,16 +100,21 @@ export class Desk {
   // A new study, from Python or, before Python answers, from what was prefetched.
   open(study) {
     const same = this.current && this.current.id === study.id;
+    const shown = same && this.current.images[this.image];
+    const place = shown ? study.images.findIndex(({ id }) => id === shown.id) : 0;
+    this.image = Math.max(place, 0);
     this.current = study;
     this.began = performance.now();
     if (!same) {
-      this.image = 0;
       this.layers.hide();
-      this.priorOn = false;
+      this.comparing.close();
+      this.finishing.opened();
+      this.measure("");
       this.panel.chosen = study.statements.length ? study.statements[0].finding : "";
     }
     this.reviews.open(study);
     this.root.dataset.case = study.id;
+    this.root.dataset.hidden = String(study.hidden);
     this.showImage();
     this.panel.paint(study);
     this.toolbar.paintWalk(this.data);
@@ -105,33 +126,54 @@ export class Desk {
       if (this.pending) this.wish = way; // pressed again before Python named the study after
       return;
     }
-    if (this.reviews.isUnsaved(this.current)) this.reviews.save(this.current);
+    this.reviews.saveAll();
     this.pending = { id: study.id, at: performance.now() };
     // Painted from memory at once where it is known; Python follows. It stays silent where its last
     // word was this study: two quick steps, there and back, reach it as none.
     const known = this.received.case.id === study.id;
     if (known) this.data = this.received;
-    else this.data = { ...this.data, next: null, previous: study.images ? this.current : null };
+    else this.data = { ...this.data, next: way === "next" ? this.data.after : null, after: null, previous: study.images ? this.current : null };
     if (known || study.images) this.open(known ? this.received.case : study);
-    this.send("go", study.id);
+    this.send("go", study.id); // what Python must name first stays away, and this study whole, until then
+  }
+
+  // The films of the next two studies, one after the other, once the one that is read is here.
+  async fetchAhead() {
+    const { after, next } = this.data;
+    for (const coming of [this.current.priors[0], next, next && next.priors[0], after]) {
+      const first = coming && coming.images[0];
+      if (first && first.film) await film(first).catch(() => {});
+    }
   }
 
   finish() {
-    if (!this.current.can_review) return;
-    this.reviews.of(this.current).finished = true;
-    this.reviews.save(this.current);
-    if (this.data.next || this.pending) this.go("next");
-    else this.tell("Finished. There is no further study in this list.");
+    this.finishing.finish();
+  }
+
+  undo() {
+    this.finishing.undo();
   }
 
   leave() {
-    if (this.data.listed) this.send("go", "");
+    if (!this.data.listed) return;
+    this.reviews.saveAll();
+    this.send("go", "");
+  }
+
+  // Ask Python for the study anew: links that work, what the server knows now.
+  renew() {
+    const now = performance.now();
+    if (this.renewed && now - this.renewed < 4000) return;
+    this.renewed = now;
+    this.send("go", `refresh ${Math.round(now)}`);
   }
 
   lock() {
     if (this.locked) return;
     this.locked = true;
-    this.pane.clear("Locked after a time without use.");
+    this.comparing.close();
+    this.comparing.show();
+    this.pane.clear("Locked after a time without use. What is not saved is kept in this tab.");
     this.panel.clear();
     this.send("go", "lock");
   }
@@ -140,27 +182,10 @@ export class Desk {
 
   showImage() {
     const { current: study, currentImage: image } = this;
-    this.pane.title.textContent = this.priorOn ? `This study ${study.day}` : "";
     this.toolbar.paintWhere(study, image, this.image);
-    if (image.film) this.pane.show(image.film, image.heat, `Film of study ${study.name}, ${image.view}`);
+    if (image.film) this.pane.show(image, `Film of study ${study.name}, ${image.view}`);
     else this.pane.clear(image.sentence || "There is no film to show.");
-    this.showPrior();
-  }
-
-  showPrior() {
-    const { prior } = this.current;
-    const on = Boolean(prior && this.priorOn);
-    this.beside.root.hidden = !on;
-    this.stage.classList.toggle("two", on);
-    if (on) {
-      this.beside.title.textContent = `Prior ${prior.day}`;
-      const first = prior.images[0];
-      if (first.film) this.beside.show(first.film, null, `Prior film of ${prior.day}`);
-      else this.beside.clear(first.sentence);
-    }
-    if (!on) this.active = this.pane;
-    if (this.pane.film && this.pane.at.fitted) requestAnimationFrame(() => this.pane.fit());
-    this.toolbar.paintTools();
+    this.comparing.show();
   }
 
   nextImage() {
@@ -170,30 +195,43 @@ export class Desk {
   }
 
   togglePrior() {
-    if (!this.current.prior) {
-      this.tell("There is no earlier study of this patient here.");
-      return;
-    }
-    this.priorOn = !this.priorOn;
-    this.showImage();
+    this.comparing.toggle();
+  }
+
+  stepPrior(by) {
+    this.comparing.step(by);
+  }
+
+  nextPriorImage() {
+    this.comparing.nextImage();
   }
 
   // A pane has drawn its film.
   painted(pane) {
-    if (pane === this.beside) pane.follow(this.pane);
+    if (pane === this.beside) this.comparing.follow();
     else {
       this.root.dataset.paintedMs = (performance.now() - this.began).toFixed(1);
+      this.finishing.seen(pane.film.id);
       this.toolbar.paintPresets();
-      if (!this.beside.root.hidden) this.beside.follow(this.pane);
+      this.comparing.follow();
+      this.fetchAhead();
     }
     this.toolbar.paintTools();
+    this.panel.paintReady();
   }
 
   // A pane's window has changed; the other one's follows.
   linked(pane) {
     const other = pane === this.pane ? this.beside : this.pane;
-    if (!other.root.hidden) other.follow(pane);
+    if (this.comparing.isOn) other.follow(pane);
     this.toolbar.paintPresets();
+    this.toolbar.paintTools();
+  }
+
+  // A pane's film was moved; the other one's follows.
+  moved(pane) {
+    const other = pane === this.pane ? this.beside : this.pane;
+    if (this.comparing.isOn && other.film && pane.film) other.move((at) => at.follow(pane.at), false);
     this.toolbar.paintTools();
   }
 
@@ -208,22 +246,55 @@ export class Desk {
 
   // ---- small things
 
-  rule(on = !this.ruling) {
-    this.ruling = on;
-    this.stage.classList.toggle("ruling", on);
+  measure(kind) {
+    this.measuring = this.measuring === kind ? "" : kind;
+    this.marks.drawing = null;
+    this.stage.classList.toggle("ruling", Boolean(this.measuring));
+    if (this.current) this.toolbar.paintTools();
+  }
+
+  togglePlanes() {
+    this.planesOn = !this.planesOn;
+    for (const pane of [this.pane, this.beside]) pane.decorate();
     this.toolbar.paintTools();
+  }
+
+  togglePanel() {
+    this.root.classList.toggle("alone");
   }
 
   escape() {
     this.sheet.close();
-    this.active.rulers = [];
+    this.measure("");
     this.active.decorate();
-    this.rule(false);
   }
 
-  tell(text) {
+  // A word of the reader is stored.
+  saved(id, change, when) {
+    this.tell(`Saved ${when}`);
+    if (change.note !== undefined) this.panel.box.tellNote();
+    if (this.current && this.current.id === id) {
+      this.panel.repaintReview();
+      this.pane.decorate();
+      if (change.reveal) this.renew();
+    }
+  }
+
+  // Who else is at this study now.
+  others({ reading, others }) {
+    if (this.current) this.panel.paintOthers(reading, others);
+  }
+
+  away(isAway) {
+    if (isAway) this.tell("The server does not answer. Films that are here stay; your word is kept in this tab.", true);
+    else if (this.isAway) this.tell("The server answers again.");
+    this.isAway = isAway;
+  }
+
+  // stays: until the next word, because it is still true then.
+  tell(text, stays = false) {
     this.status.textContent = text;
     clearTimeout(this.telling);
-    this.telling = setTimeout(() => { this.status.textContent = ""; }, 6000);
+    if (!stays) this.telling = setTimeout(() => { this.status.textContent = ""; }, 6000);
   }
 }

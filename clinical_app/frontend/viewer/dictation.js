@@ -10,8 +10,8 @@ export class Dictation {
     const { desk } = this;
     let text;
     try {
-      if (desk.reviews.isUnsaved(study)) await desk.reviews.save(study);
-      const answer = await fetch(study.text_url, { credentials: "same-origin", cache: "no-store" });
+      if (desk.reviews.isUnsaved(study)) await desk.reviews.saveAll();
+      const answer = await fetch(desk.reviews.studies.get(study.id).text_url, { credentials: "same-origin", cache: "no-store" });
       text = await answer.text();
       if (!answer.ok) throw new Error(JSON.parse(text).message);
     } catch (error) {

@@ -16,13 +16,14 @@ export class Layers {
     return this.heatOn && pane === this.desk.pane ? this.desk.panel.chosen : "";
   }
 
-  // Of the claimed findings whose maps were shown to localize, and of the chosen one.
+  // Of the claimed findings whose maps were shown to localize, and of the chosen one. box is missing where
+  // the hot place is too large to point to anything: a contour of the map is drawn then.
   boxesOf(pane) {
     if (!this.boxesOn || pane !== this.desk.pane) return [];
     const { chosen } = this.desk.panel;
     return this.desk.current.statements
-      .filter(({ finding, box, claimed }) => box && (claimed || finding === chosen) && pane.heat.boxes.has(finding))
-      .map(({ finding, title }) => ({ finding, title, chosen: finding === chosen }))
+      .filter(({ finding, box, claimed }) => box && (claimed || finding === chosen) && pane.heat.maps.has(finding))
+      .map(({ finding, title }) => ({ finding, title, chosen: finding === chosen, box: pane.heat.boxes.get(finding) }))
       .sort((a, b) => a.chosen - b.chosen); // the chosen one is drawn over the others
   }
 
@@ -36,6 +37,10 @@ export class Layers {
 
   toggleHeat() {
     const { desk } = this;
+    if (desk.current.hidden) {
+      desk.tell("Your own reading first: the map comes after your word is stored.");
+      return;
+    }
     if (!this.canHeat) {
       desk.tell("There is no heatmap: the model did not read this film.");
       return;
@@ -57,7 +62,10 @@ export class Layers {
     }
     this.boxesOn = !this.boxesOn;
     desk.repaint();
-    if (this.boxesOn) desk.tell("Boxes around the hottest place of a map, not outlines of disease.");
+    if (this.boxesOn) {
+      desk.tell("Boxes around the hottest place of a map, its contour at half of its peak where that is large. "
+        + "No outlines of disease.");
+    }
   }
 
   fade(opacity) {

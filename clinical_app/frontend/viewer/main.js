@@ -10,7 +10,7 @@ const desks = new WeakMap();
 export default function viewer({ parentElement, data, setTriggerValue }) {
   let desk = desks.get(parentElement);
   if (!desk) {
-    desk = new Desk(parentElement.querySelector(".desk"));
+    desk = new Desk(parentElement.querySelector(".desk"), data.reader);
     desks.set(parentElement, desk);
   }
   desk.update(data, setTriggerValue);

@@ -1,4 +1,4 @@
-// Overlay: what lies over a film: heatmap, boxes, patient directions, rulers.
+// Overlay: what lies over a film: heatmap, boxes, patient directions, measurements.
 
 // viridis at eight stops (van der Walt and Smith, CC0): even in lightness, colour-blind safe
 const VIRIDIS = [
@@ -95,7 +95,7 @@ function label(context, at, text, [left, top], taken) {
   context.fillText(text, x + 4 * unit, y + 17 * unit);
 }
 
-// Patient directions at the edges of the picture, as far as the file states them.
+// Patient directions at all four edges, as far as the file states them, at every turn.
 export function drawDirections(context, at) {
   const [row, column] = at.film.orientation;
   if (!row || !column) return;
@@ -105,13 +105,23 @@ export function drawDirections(context, at) {
   for (let i = 0; i < at.turn; i += 1) sides = [sides[3], sides[0], sides[1], sides[2]];
   const edge = 18 * at.unit;
   writeIn(context, 15 * at.unit, "center", "middle");
+  outlined(context, at.unit, sides[0], at.width / 2, edge);
   outlined(context, at.unit, sides[1], at.width - edge, at.height / 2);
+  outlined(context, at.unit, sides[2], at.width / 2, at.height - edge);
   outlined(context, at.unit, sides[3], edge, at.height / 2);
 }
 
-export function drawRuler(context, at, ruler) {
+export function drawMark(context, at, { kind, points, text }) {
   const one = at.unit;
-  const [a, b] = [at.toScreen(...ruler.from), at.toScreen(...ruler.to)];
+  const places = points.map((point) => at.toScreen(...point));
+  for (let i = 0; i + 1 < places.length; i += 2) drawLine(context, one, places[i], places[i + 1]);
+  const [x, y] = places.at(-1);
+  writeIn(context, 13 * one, "left", "middle");
+  const words = text || (kind === "ratio" ? "CTR" : "");
+  outlined(context, one, words, x + 9 * one, y - 9 * one, "#ffd75e");
+}
+
+function drawLine(context, one, a, b) {
   context.lineWidth = 3.5 * one;
   context.strokeStyle = "rgba(0,0,0,.75)";
   for (let pass = 0; pass < 2; pass += 1) {
@@ -128,17 +138,6 @@ export function drawRuler(context, at, ruler) {
     context.arc(x, y, 3 * one, 0, 2 * Math.PI);
     context.fill();
   }
-  writeIn(context, 13 * one, "left", "middle");
-  outlined(context, one, lengthInWords(at.film, ruler), b[0] + 9 * one, b[1] - 9 * one, "#ffd75e");
-}
-
-function lengthInWords(film, { from, to }) {
-  const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
-  const { spacing } = film;
-  if (!spacing) return `${Math.hypot(dx, dy).toFixed(0)} px`;
-  const length = Math.hypot(dx * spacing[1], dy * spacing[0]);
-  const where = film.spacing_source === "detector" ? " at the detector" : "";
-  return `${length.toFixed(1)} mm${where}`;
 }
 
 function writeIn(context, size, align, baseline) {

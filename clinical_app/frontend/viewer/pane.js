@@ -1,10 +1,14 @@
-// Pane: one film on two canvases, gray values below, what lies over it above.
+// Pane: one film on two canvases, gray values below, what lies over it above. It shows the film that the
+// header names, or black.
 
 import { element } from "../element.js";
-import { film, heatmaps } from "./fetching.js";
+import { drawContour } from "./contour.js";
+import { film, heatmaps, shareOf } from "./fetching.js";
 import { BLACK, fillTable, lookAfter, lookByHand, lookInWords, presetLook } from "./grays.js";
-import { drawBoxes, drawDirections, drawHeat, drawRuler } from "./overlay.js";
+import { keepLook, openLook } from "./looking.js";
+import { drawBoxes, drawDirections, drawHeat, drawMark } from "./overlay.js";
 import { Placement } from "./placement.js";
+import { drawPlanes, planesInWords } from "./planes.js";
 import { listen } from "./pointer.js";
 import { sample } from "./sampling.js";
 
@@ -17,76 +21,104 @@ export class Pane {
     this.base.setAttribute("role", "img");
     this.over.setAttribute("aria-hidden", "true");
     this.message = element("div", "message");
+    this.sentence = element("span");
+    this.message.append(this.sentence);
     this.corner = element("div", "corner");
     this.title = element("div", "title", title);
-    this.root.append(this.base, this.over, this.title, this.corner, this.message);
+    this.warning = element("div", "warning");
+    this.root.append(this.base, this.over, this.title, this.warning, this.corner, this.message);
     this.film = null;
     this.at = null; // its placement
     this.heat = null;
     this.table = new Uint32Array(65536);
-    this.rulers = [];
-    this.url = "";
+    this.id = ""; // of the film that belongs here
+    this.paintedAt = 0;
     listen(this);
-    new ResizeObserver(() => this.resized()).observe(this.root);
+    this.watcher = new ResizeObserver(() => this.resized());
+    this.watcher.observe(this.root);
+    this.onScale = () => this.resized();
+    this.watchScale();
   }
 
-  async show(url, heatUrl, label) {
-    if (this.url === url) return;
-    this.url = url;
-    this.cool();
-    this.rulers = [];
-    const slow = setTimeout(() => this.say("Loading the film"), 150);
+  remove() {
+    this.watcher.disconnect();
+    if (this.scale) this.scale.removeEventListener("change", this.onScale);
+  }
+
+  // Another screen may have other pixels: one film pixel stays one of the screen.
+  watchScale() {
+    if (this.scale) this.scale.removeEventListener("change", this.onScale);
+    this.scale = window.matchMedia(`(resolution: ${window.devicePixelRatio || 1}dppx)`);
+    this.scale.addEventListener("change", this.onScale);
+  }
+
+  async show(image, label) {
+    const { id } = image;
+    if (this.id === id && (this.film || this.loading)) {
+      if (image.heat && !this.heat && this.film) await this.warm(image);
+      return;
+    }
+    this.blank();
+    this.id = id;
+    this.loading = true;
+    const slow = setInterval(() => this.say(`Loading the film · ${Math.round(shareOf(id) * 100)} %`), 150);
     try {
-      const loaded = await film(url);
-      if (this.url !== url) return;
+      const loaded = await film(image);
+      if (this.id !== id) return;
       this.film = loaded;
       this.at = new Placement(loaded);
       this.say("");
-      this.preset(0, false);
-      this.fit();
+      openLook(this);
     } catch (error) {
-      if (this.url === url) {
-        this.film = null;
-        this.draw();
+      if (this.id === id) {
+        this.blank();
         this.say(error.message);
+        if (error.status === 403) this.desk.renew();
+        if (error.status === 422) this.desk.finishing.cannotShow(id);
       }
       return;
     } finally {
-      clearTimeout(slow);
+      clearInterval(slow);
+      if (this.id === id) this.loading = false;
     }
     this.base.setAttribute("aria-label", label);
-    this.root.dataset.painted = url;
+    this.root.dataset.painted = id;
+    this.paintedAt = performance.now();
     this.desk.painted(this);
-    if (heatUrl) await this.warm(url, heatUrl);
+    if (image.heat) await this.warm(image);
   }
 
-  cool() {
+  // Black, and nothing over it: what was here belongs to another film.
+  blank() {
+    this.id = "";
+    this.film = null;
     this.heat = null;
-    this.root.dataset.heat = "";
+    this.loading = false;
+    this.paintedAt = 0;
+    Object.assign(this.root.dataset, { painted: "", heat: "", shown: "", boxes: "" });
+    this.base.removeAttribute("aria-label");
+    this.draw();
   }
 
-  async warm(url, heatUrl) {
+  async warm(image) {
     try {
-      const heat = await heatmaps(heatUrl);
-      if (this.url !== url) return;
+      const heat = await heatmaps(image);
+      if (this.id !== image.id) return;
       this.heat = heat;
       this.root.dataset.heat = "ready";
       this.decorate();
     } catch (error) {
-      if (this.url === url) this.desk.tell(error.message);
+      if (this.id === image.id) this.desk.tell(error.message);
     }
   }
 
   clear(sentence) {
-    this.url = "";
-    this.cool();
-    this.film = null;
-    this.draw();
+    this.blank();
     this.say(sentence);
   }
 
   say(text) {
-    this.message.textContent = text;
+    this.sentence.textContent = text;
     this.message.hidden = !text;
   }
 
@@ -94,15 +126,17 @@ export class Pane {
 
   preset(number, tell = true) {
     if (!this.film || !this.film.presets[number]) return;
-    this.look = presetLook(this.film, number);
+    this.look = presetLook(this.film, number, this.look.inverted);
     if (tell) this.desk.linked(this);
     this.redraw();
+    keepLook(this);
   }
 
   window(center, width) {
     this.look = lookByHand(this.film, this.look, center, width);
     this.desk.linked(this);
     this.redraw();
+    keepLook(this);
   }
 
   follow(other) {
@@ -116,6 +150,18 @@ export class Pane {
     this.look = { ...this.look, inverted: !this.look.inverted };
     this.desk.linked(this);
     this.redraw();
+    keepLook(this);
+  }
+
+  // Everything as the film opened.
+  reset() {
+    if (!this.film) return;
+    this.look = presetLook(this.film, 0);
+    this.desk.linked(this);
+    this.move((at) => {
+      Object.assign(at, { turn: 0, flipped: false });
+      at.fit();
+    });
   }
 
   // ---- the placement
@@ -144,16 +190,20 @@ export class Pane {
     this.move((at) => at.flip());
   }
 
-  move(how) {
+  move(how, tell = true) {
     if (!this.film) return;
     this.size();
     how(this.at);
     this.draw();
+    if (!tell) return;
+    keepLook(this);
+    this.desk.moved(this);
   }
 
   resized() {
-    if (!this.root.isConnected || !this.film) return;
-    if (this.at.fitted) this.fit();
+    this.watchScale();
+    if (!this.root.isConnected) return;
+    if (this.film && this.at.fitted) this.move((at) => at.fit(), false);
     else this.draw();
   }
 
@@ -211,18 +261,29 @@ export class Pane {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.over.width, this.over.height);
     if (!this.film) {
-      this.corner.textContent = "";
+      for (const part of [this.corner, this.warning]) part.textContent = "";
       return;
     }
     const { at, desk, heat } = this;
     const finding = heat ? desk.layers.heatOf(this) : "";
     const warm = Boolean(finding) && drawHeat(context, at, heat, finding, desk.layers.opacity);
+    if (warm) drawContour(context, at, heat, finding);
     this.root.dataset.shown = warm ? finding : "";
-    const boxes = heat ? desk.layers.boxesOf(this) : [];
-    this.root.dataset.boxes = boxes.map((one) => one.finding).join(" ");
-    drawBoxes(context, at, boxes.map((one) => ({ ...one, box: heat.boxes.get(one.finding) })));
+    this.decorateBoxes(context);
+    if (desk.planesOn) drawPlanes(context, at);
     drawDirections(context, at);
-    this.rulers.forEach((ruler) => drawRuler(context, at, ruler));
-    this.corner.textContent = `${lookInWords(this.film, this.look)} · ${(at.scale * 100).toFixed(0)} %`;
+    desk.marks.of(this).forEach((mark) => drawMark(context, at, mark));
+    this.warning.textContent = at.flipped ? "MIRRORED" : "";
+    const planes = planesInWords(this.film, desk.planesOn);
+    const words = [lookInWords(this.film, this.look), `${(at.scale * 100).toFixed(0)} %`, planes];
+    this.corner.textContent = words.filter(Boolean).join(" · ");
+  }
+
+  decorateBoxes(context) {
+    const boxes = this.heat ? this.desk.layers.boxesOf(this) : [];
+    this.root.dataset.boxes = boxes.filter(({ box }) => box).map(({ finding }) => finding).join(" ");
+    this.root.dataset.contours = boxes.filter(({ box }) => !box).map(({ finding }) => finding).join(" ");
+    boxes.filter(({ box }) => !box).forEach(({ finding }) => drawContour(context, this.at, this.heat, finding, "#9bd4f5"));
+    drawBoxes(context, this.at, boxes.filter(({ box }) => box));
   }
 }

@@ -2,10 +2,10 @@
 
 import { element } from "../element.js";
 import { ReviewBox } from "./reviewbox.js";
-import { judged, placed } from "./verdicts.js";
+import { judged, judgedFirst, placed } from "./verdicts.js";
 
 const MARKS = {
-  present: "▲", flagged: "▲", uncertain: "◆", absent: "○", "not flagged": "○", "no rule": "–",
+  present: "▲", flagged: "▲", uncertain: "◆", absent: "○", "not flagged": "○", "no rule": "–", hidden: "·",
 };
 
 export class Panel {
@@ -16,6 +16,7 @@ export class Panel {
     this.box = new ReviewBox(desk);
     this.chosen = ""; // a finding
     this.rows = new Map();
+    this.numbersOpen = window.innerHeight > 900; // the statistics of a finding
   }
 
   paint(study) {
@@ -30,6 +31,11 @@ export class Panel {
       study.flags.forEach((flag) => list.append(element("li", flag.serious ? "serious" : "", flag.text)));
       parts.push(list);
     }
+    if (study.comparison.length) {
+      const since = element("ul", "flags since");
+      study.comparison.forEach((line) => since.append(element("li", "", line)));
+      parts.push(since);
+    }
     const list = this.paintFindings(study.statements);
     this.explain = element("div", "explain");
     this.explain.setAttribute("aria-live", "polite");
@@ -38,6 +44,21 @@ export class Panel {
     parts.push(this.box.paint(study), this.paintFoot(study));
     this.root.replaceChildren(...parts);
     this.choose(this.chosen, false);
+  }
+
+  // The review has changed: in another tab, or by taking a word back.
+  repaintReview() {
+    this.rows.forEach((_, finding) => this.paintSaid(finding));
+    this.paintExplain();
+    this.box.repaint(this.desk.current);
+  }
+
+  paintReady() {
+    this.box.paintReady();
+  }
+
+  paintOthers(reading, others) {
+    this.box.paintOthers(reading, others);
   }
 
   clear() {
@@ -52,10 +73,10 @@ export class Panel {
 
   paintFoot(study) {
     const foot = element("p", "foot", study.foot);
-    study.reports.forEach(({ label, url }) => {
+    study.reports.forEach(({ label, url }, i) => {
       const link = element("a", "", label);
       Object.assign(link, { href: url, target: "_blank", rel: "noopener" });
-      foot.append(" · ", link);
+      foot.append(...(i || study.foot ? [" · ", link] : [link]));
     });
     return foot;
   }
@@ -102,8 +123,10 @@ export class Panel {
     const opinion = said.opinion || (said.label === "uncertain" ? "uncertain" : "");
     const words = { agree: "agreed", disagree: "disagreed", uncertain: "not sure" }[opinion] || "";
     const place = { agree: "place right", disagree: "place wrong" }[said.location] || "";
-    entry.said.textContent = { agree: "✓", disagree: "✗", uncertain: "?" }[opinion] || (place ? "·" : "");
-    entry.words = [words, place].filter(Boolean).join(", ");
+    const label = opinion ? "" : { present: "present", absent: "absent" }[said.label] || "";
+    const sign = { agree: "✓", disagree: "✗", uncertain: "?", present: "+", absent: "−" }[opinion || label];
+    entry.said.textContent = sign || (place ? "·" : "");
+    entry.words = [words || label, place].filter(Boolean).join(", ");
     entry.said.title = entry.words;
     const { title, state, text } = entry.statement;
     entry.row.setAttribute("aria-label", [title, state, text, entry.words].filter(Boolean).join(", "));
@@ -132,32 +155,44 @@ export class Panel {
     const entry = this.rows.get(this.chosen);
     this.explain.replaceChildren();
     if (!entry) return;
-    const top = element("p", "", entry.statement.title);
-    top.append(element("span", "soft", ` ${entry.statement.state}, ${entry.statement.text}`));
+    const { films, meaning, state, text, title } = entry.statement;
+    const top = element("p", "", title);
+    if (state !== "hidden") top.append(element("span", "soft", ` ${state}, ${text}`));
     if (entry.words) top.append(element("strong", "", ` · you: ${entry.words}`));
     this.explain.append(top);
-    entry.statement.meaning.forEach((line) => this.explain.append(element("p", "soft", unbroken(line))));
+    if (films) this.explain.append(element("p", "soft films", unbroken(films)));
+    meaning.slice(0, 1).forEach((line) => this.explain.append(element("p", "soft", unbroken(line))));
+    if (meaning.length < 2) return;
+    const more = element("details");
+    more.open = this.numbersOpen;
+    more.addEventListener("toggle", () => { this.numbersOpen = more.open; });
+    more.append(element("summary", "soft", "The numbers behind it"));
+    meaning.slice(1).forEach((line) => more.append(element("p", "soft", unbroken(line))));
+    this.explain.append(more);
   }
 
   // ---- what the reader says of the chosen finding
 
   judge(opinion) {
-    this.say((said, { state }) => judged(said, opinion, ["present", "flagged"].includes(state)));
+    this.say((said, { state }) => (state === "hidden"
+      ? judgedFirst(said, opinion) : judged(said, opinion, ["present", "flagged"].includes(state))));
   }
 
   judgePlace() {
-    this.say((said) => placed(said));
+    this.say((said, { state }) => (state === "hidden" ? null : placed(said)));
   }
 
   say(how) {
-    const { current, reviews } = this.desk;
+    const { current, finishing, reviews } = this.desk;
     const entry = this.rows.get(this.chosen);
-    if (!entry || !current.can_review) return;
-    const { findings } = reviews.of(current);
-    findings[this.chosen] = how(findings[this.chosen], entry.statement);
+    if (!entry || !finishing.mayJudge()) return;
+    const before = reviews.of(current).findings[this.chosen] || { opinion: "", location: "", label: "" };
+    const now = how(before, entry.statement);
+    if (!now) return;
+    finishing.said.push({ finding: this.chosen, before });
+    reviews.say(current, { findings: { [this.chosen]: now } });
     this.paintSaid(this.chosen);
     this.paintExplain();
-    reviews.saveSoon(current);
   }
 }
 

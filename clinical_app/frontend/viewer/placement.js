@@ -15,7 +15,7 @@ export class Placement {
 
   // Device pixels a film pixel along columns and rows; pixels need not be square.
   get scales() {
-    const spacing = this.film.spacing || [1, 1];
+    const spacing = this.film.spacing || [this.film.aspect || 1, 1];
     const least = Math.min(...spacing);
     return [(this.scale * spacing[1]) / least, (this.scale * spacing[0]) / least];
   }
@@ -60,8 +60,37 @@ export class Placement {
     if (this.fitted) this.fit();
   }
 
+  // Left and right of the screen change places, however the film is turned.
   flip() {
     this.flipped = !this.flipped;
+    this.turn = (4 - this.turn) % 4;
+  }
+
+  // The same part of another film, as large against the pane.
+  follow(other) {
+    this.turn = other.turn;
+    this.flipped = other.flipped;
+    const [mine, theirs] = [this.fitting(), other.fitting()];
+    this.fitted = other.fitted;
+    this.scale = mine * (other.scale / theirs);
+    this.center = [
+      (other.center[0] / other.film.columns) * this.film.columns,
+      (other.center[1] / other.film.rows) * this.film.rows,
+    ];
+  }
+
+  // The scale at which the film just fits.
+  fitting() {
+    const { center, fitted, scale } = this;
+    this.fit();
+    const fits = this.scale;
+    Object.assign(this, { center, fitted, scale });
+    return fits;
+  }
+
+  get state() {
+    const { center, fitted, flipped, scale, turn } = this;
+    return { center, fitted, flipped, scale, turn };
   }
 
   // Columns and rows of the film at a device pixel, and back.

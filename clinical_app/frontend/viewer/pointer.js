@@ -1,7 +1,8 @@
-// Pointer: window, pan, zoom and ruler by mouse, pen or finger on a pane.
+// Pointer: window, pan, zoom and measurements by mouse, pen or finger on a pane; two fingers zoom and pan.
 
 export function listen(pane) {
   const { root } = pane;
+  const fingers = new Map(); // pointer id -> place
   let drag = null;
   const ratio = () => window.devicePixelRatio || 1;
   const place = (event) => {
@@ -10,31 +11,42 @@ export function listen(pane) {
   };
   root.addEventListener("contextmenu", (event) => event.preventDefault());
   root.addEventListener("pointerdown", (event) => {
+    const focused = root.getRootNode().activeElement;
+    if (focused) focused.blur(); // a film under the hand takes the keys from the note
     if (!pane.film) return;
     event.preventDefault();
-    root.setPointerCapture(event.pointerId);
+    capture(root, event.pointerId);
     pane.desk.activate(pane);
     const [x, y] = place(event);
-    drag = { kind: kindOf(event, pane.desk), x, y };
-    if (drag.kind === "ruler") {
-      const at = pane.at.toFilm(x, y);
-      pane.rulers.push({ from: at, to: at });
+    fingers.set(event.pointerId, [x, y]);
+    if (fingers.size > 1) {
+      if (drag && drag.kind === "mark") pane.desk.marks.drop(pane);
+      drag = null;
+      return;
     }
+    drag = { kind: kindOf(event, pane.desk), x, y };
+    if (drag.kind === "mark") pane.desk.marks.begin(pane, pane.at.toFilm(x, y));
   });
   root.addEventListener("pointermove", (event) => {
-    if (!drag || !pane.film) return;
+    if (!pane.film) return;
     const [x, y] = place(event);
-    if (drag.kind === "ruler") {
-      const ruler = pane.rulers.at(-1); // none where Esc cleared them meanwhile
-      if (ruler) ruler.to = pane.at.toFilm(x, y);
-      pane.decorate();
+    if (fingers.size > 1 && fingers.has(event.pointerId)) {
+      const before = spread(fingers);
+      fingers.set(event.pointerId, [x, y]);
+      pinched(pane, before, spread(fingers));
+      return;
+    }
+    if (!drag) return;
+    if (drag.kind === "mark") {
+      pane.desk.marks.stretch(pane, pane.at.toFilm(x, y));
       return;
     }
     dragged(pane, drag.kind, x - drag.x, y - drag.y, ratio());
     Object.assign(drag, { x, y });
   });
-  const end = () => {
-    if (drag && drag.kind === "ruler") dropShort(pane);
+  const end = (event) => {
+    fingers.delete(event.pointerId);
+    if (drag && drag.kind === "mark") pane.desk.marks.end(pane);
     drag = null;
   };
   root.addEventListener("pointerup", end);
@@ -46,10 +58,29 @@ export function listen(pane) {
   }, { passive: false });
 }
 
+function capture(root, id) {
+  try {
+    root.setPointerCapture(id);
+  } catch (error) {
+    // the pointer is gone already
+  }
+}
+
+// Middle and distance of the first two fingers.
+function spread(fingers) {
+  const [[ax, ay], [bx, by]] = [...fingers.values()];
+  return { x: (ax + bx) / 2, y: (ay + by) / 2, apart: Math.max(Math.hypot(bx - ax, by - ay), 1) };
+}
+
+function pinched(pane, before, now) {
+  pane.pan(now.x - before.x, now.y - before.y);
+  pane.zoom(now.apart / before.apart, now.x, now.y);
+}
+
 function kindOf(event, desk) {
   if (event.button === 1 || event.shiftKey || desk.spaced) return "pan";
   if (event.button === 2) return "zoom";
-  return desk.ruling ? "ruler" : "window";
+  return desk.measuring ? "mark" : "window";
 }
 
 function dragged(pane, kind, dx, dy, ratio) {
@@ -61,11 +92,4 @@ function dragged(pane, kind, dx, dy, ratio) {
     const up = film.inverse !== look.inverted ? -1 : 1;
     pane.window(look.center + up * dy * step, look.width + 2 * dx * step);
   }
-}
-
-// A click is no ruler.
-function dropShort(pane) {
-  const last = pane.rulers.at(-1);
-  if (last && Math.hypot(last.to[0] - last.from[0], last.to[1] - last.from[1]) < 2) pane.rulers.pop();
-  pane.decorate();
 }

@@ -5,14 +5,18 @@ import { element } from "../element.js";
 const KEYS = [
   ["1 to 6", "window presets; the file's own window is 1"],
   ["drag", "window (left-right: width, up-down: centre); arrow keys with Shift"],
-  ["wheel, + −", "zoom"], ["Shift-drag", "pan"], ["f, o", "fit, one film pixel a screen pixel"],
-  ["i, r, x", "invert, rotate, flip"], ["m, Esc", "ruler in mm, clear rulers"],
+  ["wheel, + −", "zoom; two fingers zoom and pan"], ["Shift-drag", "pan"],
+  ["f, o, 0", "fit, one film pixel a screen pixel, everything as opened"],
+  ["i, r, x", "invert, rotate, mirror"], ["g", "the file's own overlays and shutter"],
+  ["m, k, j", "measure a length, the cardiothoracic ratio, an angle; Delete takes the last one away"],
   ["h, [ ]", "heatmap of the chosen finding, its opacity"],
   ["b", "boxes of flagged findings, where the model was shown to localize"],
   ["↑ ↓", "choose a finding"], ["a, d, u", "agree, disagree, I am not sure"],
   ["l", "the place is right, wrong, not judged"], ["t", "write a note"],
-  ["s", "prior study beside"], ["v", "next film of the study"],
-  ["Enter", "finish and open the next study"], ["n, p", "next, previous study"],
+  ["s", "another study of this person beside"], [", .", "a newer, an older one"],
+  ["v, Shift-v", "next film of the study, of the one beside"],
+  ["Enter", "finish and open the next study"], ["z", "take the last word back; open a finished study again"],
+  ["n, p", "next, previous study"], ["e", "the film alone, without the panel"],
   ["c", "copy the text for dictation"], ["w", "worklist"], ["?", "this list"],
 ];
 

@@ -21,7 +21,11 @@ export class Toolbar {
       fit: button("tool", "Fit", "f", () => desk.active.fit()),
       actual: button("tool", "1:1", "o", () => desk.active.actual()),
       rotate: button("tool", "Rotate", "r", () => desk.active.rotate()),
-      ruler: button("tool", "Ruler", "m", () => desk.rule()),
+      flip: button("tool", "Mirror", "x", () => desk.active.flip()),
+      ruler: button("tool", "Ruler", "m", () => desk.measure("length")),
+      ratio: button("tool", "CTR", "k", () => desk.measure("ratio")),
+      angle: button("tool", "Angle", "j", () => desk.measure("angle")),
+      planes: button("tool", "Overlay", "g", () => desk.togglePlanes()),
       heat: button("tool", "Heatmap", "h", () => layers.toggleHeat()),
       boxes: button("tool", "Boxes", "b", () => layers.toggleBoxes()),
       prior: button("tool", "Prior", "s", () => desk.togglePrior()),
@@ -33,6 +37,7 @@ export class Toolbar {
     this.fader.addEventListener("input", () => layers.fade(Number(this.fader.value)));
     const tools = element("div", "group");
     tools.append(...Object.values(this.tool), this.fader);
+    tools.className = "group tools";
     return tools;
   }
 
@@ -59,7 +64,7 @@ export class Toolbar {
   paintPresets() {
     const { pane } = this.desk;
     const { film, look } = pane;
-    const key = film ? `${film.url} ${look.preset}` : "";
+    const key = film ? `${film.id} ${look.preset}` : "";
     if (this.presets.dataset.key === key) return;
     this.presets.dataset.key = key;
     this.presets.replaceChildren();
@@ -75,14 +80,19 @@ export class Toolbar {
     const { desk, tool } = this;
     const { layers, pane } = desk;
     const pressed = (name, on) => tool[name].setAttribute("aria-pressed", String(Boolean(on)));
-    pressed("ruler", desk.ruling);
+    for (const [name, kind] of [["ruler", "length"], ["ratio", "ratio"], ["angle", "angle"]]) {
+      pressed(name, desk.measuring === kind);
+    }
     pressed("heat", layers.heatOn);
     pressed("boxes", layers.boxesOn);
-    pressed("prior", desk.priorOn);
-    pressed("invert", pane.look && pane.look.inverted);
+    pressed("prior", desk.comparing.isOn);
+    pressed("invert", pane.film && pane.look.inverted);
+    pressed("flip", desk.active.film && desk.active.at.flipped);
+    pressed("planes", desk.planesOn);
+    tool.planes.hidden = !(pane.film && (pane.film.overlays.length || pane.film.shutter));
     tool.heat.disabled = !layers.canHeat;
     tool.boxes.disabled = !layers.canBox;
-    tool.prior.disabled = !desk.current.prior;
+    tool.prior.disabled = !desk.current.priors.length;
     this.fader.disabled = !layers.heatOn;
     this.fader.value = layers.opacity;
   }

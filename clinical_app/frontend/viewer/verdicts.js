@@ -12,6 +12,13 @@ export function judged(said, opinion, positive) {
   return { ...now, opinion, label: there ? "present" : "absent" };
 }
 
+// Before the model's word is known there is nothing to agree with: agree says present, disagree absent.
+export function judgedFirst(said, opinion) {
+  const label = { agree: "present", disagree: "absent", uncertain: "uncertain" }[opinion];
+  const now = { ...NOTHING, ...said };
+  return { ...NOTHING, label: now.label === label ? "" : label };
+}
+
 export function placed(said) {
   const now = { ...NOTHING, ...said };
   return { ...now, location: { "": "agree", agree: "disagree", disagree: "" }[now.location] };

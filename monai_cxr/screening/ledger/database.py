@@ -112,19 +112,22 @@ class Ledger:
         return f"Ledger({self._engine.dialect.name})"
 
 
-def open_ledger(url: str | Path, *, clock: Clock = time.time) -> Ledger:
+def open_ledger(
+    url: str | Path, *, clock: Clock = time.time, busy_seconds: float = BUSY_SECONDS
+) -> Ledger:
     """Open a ledger, create its tables, and bring an older one up to date.
 
     Args:
         url: ``sqlite:///relative.sqlite``, ``sqlite:////absolute.sqlite``, the path of a SQLite
             file, or ``postgresql://user@host/database`` (psycopg).
         clock: Seconds since 1970.
+        busy_seconds: How long a writer waits for another one of a SQLite file.
 
     Raises:
         SettingsError: If the address is wrong, the database does not answer, or it was written
             by a newer version.
     """
-    engine = create_engine(_url(url), **_engine_options(_url(url)))
+    engine = create_engine(_url(url), **_engine_options(_url(url), busy_seconds))
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     ledger = Ledger(engine, clock=clock)
@@ -182,12 +185,12 @@ def _url(url: str | Path) -> URL:
     return parsed
 
 
-def _engine_options(url: URL) -> dict[str, Any]:
+def _engine_options(url: URL, busy_seconds: float) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
             raise SettingsError("Expected a ledger in a file: memory forgets what was promised.")
         Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        return {"connect_args": {"timeout": BUSY_SECONDS}}
+        return {"connect_args": {"timeout": busy_seconds}}
     # A server that was restarted is noticed before a connection is used.
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
 

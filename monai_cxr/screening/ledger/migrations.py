@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import Connection, func, inspect, select, text
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger.schema import metadata, schema_version
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _reviews_say_what_they_mean(connection: Connection) -> None:
+    """Version 2: "uncertain" and "finished" of a review in columns of their own, and what it saw.
+
+    "uncertain" was the note of a finding's row, "finished" a film's ``label_agrees`` that is set.
+    """
+    for column in (
+        *("uncertain INTEGER", "finished INTEGER", "score_seen INTEGER"),
+        *("probability DOUBLE PRECISION", "seen TEXT DEFAULT '' NOT NULL"),
+        "marks TEXT DEFAULT '' NOT NULL",
+    ):
+        connection.execute(text(f"ALTER TABLE reviews ADD COLUMN {column}"))
+    connection.execute(
+        text(
+            "UPDATE reviews SET uncertain = 1, note = '' WHERE finding <> '' AND note = 'uncertain'"
+        )
+    )
+    connection.execute(
+        text(
+            "UPDATE reviews SET finished = CASE WHEN label_agrees IS NULL THEN 0 ELSE 1 END "
+            "WHERE finding = ''"
+        )
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_reviews_say_what_they_mean,)
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""
 

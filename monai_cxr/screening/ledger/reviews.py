@@ -6,7 +6,8 @@ corrected, by whom, of which model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, studies
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.schema import reviews
+
+_YES_OR_NO = ("label_agrees", "location_agrees", "uncertain", "finished", "score_seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,13 @@ class Review:
         corrected_label: 1 present, 0 absent, None when not corrected.
         note: Free text.
         seconds_to_read: From opening the film to this word, or None.
-        reviewed_at: Set by the ledger.
+        reviewed_at: POSIX seconds; 0 for the ledger's own clock.
+        uncertain: Whether the reader cannot tell; None where a label says more.
+        finished: Of the film as a whole: whether the reader closed the study.
+        score_seen: Whether the model's score was on the screen before this word; None: not known.
+        probability: What the model said, [0, 1], or None.
+        seen: What the study held when it was closed: ``"films"`` and ``"flagged"``.
+        marks: Measurements by their name.
     """
 
     sop_uid: str
@@ -47,6 +56,12 @@ class Review:
     note: str = field(default="", repr=False)
     seconds_to_read: float | None = None
     reviewed_at: float = 0.0
+    uncertain: bool | None = None
+    finished: bool | None = None
+    score_seen: bool | None = None
+    probability: float | None = None
+    seen: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    marks: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse an impossible label and a nameless reader."""
@@ -109,15 +124,23 @@ def _row(item: Review, now: float) -> dict[str, object]:
         "corrected_label": item.corrected_label,
         "note": item.note,
         "seconds_to_read": item.seconds_to_read,
-        "reviewed_at": now,
+        "reviewed_at": item.reviewed_at or now,
+        "uncertain": _integer(item.uncertain),
+        "finished": _integer(item.finished),
+        "score_seen": _integer(item.score_seen),
+        "probability": item.probability,
+        "seen": json.dumps(dict(item.seen)) if item.seen else "",
+        "marks": json.dumps(dict(item.marks)) if item.marks else "",
     }
 
 
 def _review(row: Any) -> Review:
     values = row._asdict()
     values.pop("id")
-    for name in ("label_agrees", "location_agrees"):
+    for name in _YES_OR_NO:
         values[name] = None if values[name] is None else bool(values[name])
+    for name in ("seen", "marks"):
+        values[name] = json.loads(values[name]) if values[name] else {}
     return Review(**values)
 
 

@@ -206,6 +206,12 @@ reviews = Table(
     Column("reader", Text, nullable=False),
     Column("seconds_to_read", Double),
     _time("reviewed_at", nullable=False),
+    Column("uncertain", Integer),
+    Column("finished", Integer),
+    Column("score_seen", Integer),
+    Column("probability", Double),
+    _text("seen"),
+    _text("marks"),
     Index("ix_reviews_film", "sop_uid", "finding"),
 )
 
