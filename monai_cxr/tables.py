@@ -29,6 +29,9 @@ INDEX_COLUMNS = ("path", *KEY_COLUMNS, *FACT_COLUMNS, "split")
 
 SPLITS = ("train", "val", "test")
 
+CORRECTED_BY = "corrected_by"
+"""Optional column of both tables: the overlay that a film's labels were corrected by, or empty."""
+
 _GROUP_BYTES = 4 << 20
 """Of a row group at least, but for the last: some 4,700 predictions, or 840 with embeddings."""
 
@@ -124,6 +127,8 @@ def normalise_index(
         given = finding in table
         values = label_numbers(table, [finding])[:, 0] if given else np.full(len(table), np.nan)
         columns[finding] = policy.apply(values) if given and policy is not None else values
+    if CORRECTED_BY in table:
+        columns[CORRECTED_BY] = table[CORRECTED_BY].fillna("").astype(str)
     result = pd.DataFrame(columns, index=table.index).reset_index(drop=True)
     _check_index(result, findings)
     if policy is not None or "label_policy" in table.attrs:

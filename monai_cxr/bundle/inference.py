@@ -19,6 +19,7 @@ from monai_cxr.reading.in_order import in_order
 from monai_cxr.reading.read_ahead import Film, read_ahead
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.tables import (
+    CORRECTED_BY,
     EMBEDDING_COLUMN,
     FACT_COLUMNS,
     KEY_COLUMNS,
@@ -258,6 +259,8 @@ def _assemble(
             columns[name] = found.get(name, np.nan)
     for finding in labelled:
         columns[label_column(finding)] = inputs[finding]
+    if CORRECTED_BY in inputs:
+        columns[CORRECTED_BY] = inputs[CORRECTED_BY].fillna("").astype(str)
     arrays = [EMBEDDING_COLUMN] if "embeddings" in extras else []
     arrays += [cam_column(finding) for finding in model.findings] if "cam" in extras else []
     for name in arrays:

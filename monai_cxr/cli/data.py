@@ -94,6 +94,7 @@ def split(
     Example: monai-cxr split index.parquet --fractions 0.7 0.1 0.2 --out split.parquet
     """
     from monai_cxr.data import splits
+    from monai_cxr.labels.check import carry_check
     from monai_cxr.tables import normalise_index, read_table, write_table
 
     path, shares = _index_and_shares(index, fractions)
@@ -107,6 +108,7 @@ def split(
     else:
         table = splits.split_by_patient(table, shares, seed=seed, stratify=stratify)
     write_table(table, out)
+    carry_check(path, out)
     used = table[table["split"] != ""].groupby("split")
     counts = [(name, len(rows), rows["patient_id"].nunique()) for name, rows in used]
     if json:

@@ -84,6 +84,12 @@ def evaluate(
             "published results of the same split beside yours."
         ),
     ] = "",
+    label_floor: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Smallest F1 of a finding's labels, where labels check was run."
+        ),
+    ] = 0.8,
     json: JsonOption = False,
 ) -> None:
     """Evaluate predictions: AUROC and more with patient-level intervals; JSON, CSV and HTML.
@@ -93,6 +99,7 @@ def evaluate(
     from monai_cxr.evaluation.calibration.calibrator import read_calibrator
     from monai_cxr.evaluation.decisions.criteria import parse_prevalences
     from monai_cxr.evaluation.performance import evaluate as run_evaluation
+    from monai_cxr.labels.check import require_checked
     from monai_cxr.report.files import write_report
 
     stated = parse_prevalences(prevalence or ())
@@ -106,6 +113,9 @@ def evaluate(
         blank=blank,
         one_image_a_patient=one_image_a_patient,
     )
+    for table in (predictions, labels):
+        if isinstance(table, Path) or (isinstance(table, str) and Path(table).is_file()):
+            require_checked(Path(table), scores.findings, label_floor)
     calibrator = None if calibration is None else read_calibrator(calibration)
     performance = run_evaluation(
         scores,

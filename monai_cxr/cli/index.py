@@ -116,6 +116,7 @@ def index_folder(
     """
     from monai_cxr.data import folder
     from monai_cxr.label_policy import LabelPolicy
+    from monai_cxr.labels.check import carry_check
     from monai_cxr.tables import write_table
 
     with progress("files") as report:
@@ -127,6 +128,8 @@ def index_folder(
             progress=report,
         )
     write_table(index, out)
+    if labels is not None:
+        carry_check(labels, out)
     if json:
         emit({**asdict(summary), "out": out})
         return

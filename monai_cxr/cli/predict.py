@@ -94,6 +94,7 @@ def predict(
     from monai_cxr.bundle.ensemble import load_predictor
     from monai_cxr.bundle.inference import input_table, predict_chunks
     from monai_cxr.errors import InvalidTable, SettingsError
+    from monai_cxr.labels.check import carry_check
     from monai_cxr.reading.reader_limits import ReaderLimits
     from monai_cxr.reading.reader_template import start_template
     from monai_cxr.tables import write_chunks
@@ -129,6 +130,8 @@ def predict(
             limits=limits,
         )
         write_chunks(_counted(chunks, counts), out)
+    for entry in inputs:
+        carry_check(entry, out)
     n_scored = counts.pop("", 0)
     if json:
         emit(

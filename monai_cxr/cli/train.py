@@ -72,6 +72,12 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
     ] = False,
+    label_floor: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Smallest F1 of a finding's labels, where labels check was run."
+        ),
+    ] = 0.8,
     json: JsonOption = False,
 ) -> None:
     """Train a bundle: write its configs into RUN, print the plain MONAI command, run it.
@@ -89,7 +95,14 @@ def train(
     if index is None or out is None:
         raise typer.BadParameter("Training needs --index and --out.")
     wanted = request.TrainingRequest(
-        bundle, index, out, [*(setting or ()), *(more or ())], preset, source, tracking
+        bundle,
+        index,
+        out,
+        [*(setting or ()), *(more or ())],
+        preset,
+        source,
+        tracking,
+        label_floor,
     )
     with progress("films") as report:
         command = request.prepare(wanted, progress=report)

@@ -11,6 +11,7 @@ from monai_cxr.bundle.config import find_bundle, parse_setting, read_config
 from monai_cxr.bundle.presets import read_preset
 from monai_cxr.data.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
+from monai_cxr.labels.check import FLOOR, require_checked
 from monai_cxr.optional import require
 from monai_cxr.tables import write_table
 from monai_cxr.training.workflow import prepare_run
@@ -30,6 +31,7 @@ class TrainingRequest:
         preset: Named settings of the bundle.
         source: A bundle to start from: its configs and its weights.
         tracking: One of :data:`TRACKERS`, or None.
+        label_floor: Smallest F1 of a finding's labels, where they were checked against readers.
     """
 
     bundle: str | None
@@ -39,6 +41,7 @@ class TrainingRequest:
     preset: str | None = None
     source: str | None = None
     tracking: str | None = None
+    label_floor: float = FLOOR
 
 
 def prepare(
@@ -70,6 +73,7 @@ def prepare(
     index = request.index
     if index.suffix == ".npz":
         index = _unpacked(request, settings.get("findings") or _findings_of(bundle), progress)
+    require_checked(index, settings.get("findings") or _findings_of(bundle), request.label_floor)
     return [*prepare_run(bundle, index, request.out, settings), *tracking]
 
 

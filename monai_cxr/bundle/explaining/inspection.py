@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -11,7 +9,6 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from monai_cxr.bundle.explaining.explanation import heat_overlay
 from monai_cxr.bundle.explaining.saliency import saliency
@@ -30,6 +27,7 @@ from monai_cxr.evaluation.statistics.perturbation import PERTURBATIONS
 from monai_cxr.preprocessing import prepare
 from monai_cxr.radiograph import Radiograph
 from monai_cxr.reading.files import read_radiograph
+from monai_cxr.reading.thumbnails import picture_uri
 from monai_cxr.report.inspection import WorstError
 from monai_cxr.tables import require_columns
 
@@ -135,15 +133,7 @@ def _pictures(inspector: Inspector, image_id: str, finding: str) -> tuple[str, s
         return "", ""
     heat = saliency(inspector.model, film, [finding], map_method(inspector.model))[0]
     gray = np.repeat(film.pixels[:, :, None] * 255, 3, axis=2)
-    return _data_uri(gray), _data_uri(heat_overlay(film.pixels, heat))
-
-
-def _data_uri(picture: NDArray[np.float32]) -> str:
-    image = Image.fromarray(picture.round().astype(np.uint8))
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    return picture_uri(gray, _THUMBNAIL), picture_uri(heat_overlay(film.pixels, heat), _THUMBNAIL)
 
 
 def localize(

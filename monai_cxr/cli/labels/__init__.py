@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from monai_cxr.cli.labels import reports
+from monai_cxr.cli.labels import audit, budget, check, overlay, reports
 
 labels_app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,6 @@ labels_app = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
-    for verbs in (reports,):
+    for verbs in (reports, check, audit, overlay, budget):
         verbs.register(labels_app)
     app.add_typer(labels_app, name="labels")

@@ -25,7 +25,7 @@ from monai_cxr.evaluation.predictions.prediction_columns import (
 )
 from monai_cxr.findings import FINDINGS
 from monai_cxr.label_policy import LabelPolicy
-from monai_cxr.tables import label_numbers, read_table
+from monai_cxr.tables import CORRECTED_BY, label_numbers, read_table
 
 Floats = NDArray[np.float64]
 
@@ -140,6 +140,7 @@ def load_predictions(
     )
     patients, patient_notes = patients_of(truth, kept, image_ids[rows], one_image_a_patient)
     notes += refusals + score_notes + label_notes + patient_notes
+    notes += _label_sets(truth)
     notes += _disagreement(kept, names, label_values, labels is not None)
     notes += _left_out(scored, names) if findings is None else []
     return PredictionSet(
@@ -186,6 +187,18 @@ def _matched_rows(
 def _left_out(scored: Mapping[str, object], names: Sequence[str]) -> list[str]:
     absent = [name for name in scored if name in FINDINGS and name not in names]
     return [f"No labels, so not evaluated: {', '.join(absent)}."] if absent else []
+
+
+def _label_sets(truth: pd.DataFrame) -> list[str]:
+    """Which labels were used, where an overlay of corrections was applied to the index."""
+    if CORRECTED_BY not in truth:
+        return []
+    counts = truth[CORRECTED_BY].fillna("").value_counts()
+    parts = [
+        f"{n} films with labels corrected by {name}" if name else f"{n} with original labels"
+        for name, n in counts.items()
+    ]
+    return [f"Labels: {', '.join(parts)}."]
 
 
 def _disagreement(

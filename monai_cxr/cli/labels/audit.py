@@ -1,0 +1,257 @@
+"""Audit: labels audit, labels corrections."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from monai_cxr.labels.audit import LabelAudit
+
+_SHOWN = 12
+_SIDE = 512
+_QUESTION = "Is there {}?"
+IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="The index.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    app.command()(audit)
+    app.command()(corrections)
+
+
+def audit(
+    index: IndexArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the audit.")],
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Predictions of these films by models that never saw their patients. Default: "
+            "networks are trained on folds of the patients.",
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds, where networks are trained.")] = 5,
+    bundle: Annotated[
+        str, typer.Option(help="Bundle to train on the folds.")
+    ] = "chest_xray_classification",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the training. Repeatable."),
+    ] = None,
+    per_queue: Annotated[
+        int, typer.Option(min=1, help="Films of each of a finding's two queues.")
+    ] = 100,
+    random_share: Annotated[
+        float, typer.Option(help="Films drawn at random, as a share of the queues.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of folds and random films.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Rank the labels of an index by how likely they are wrong, for readers to look at.
+
+    Writes queue.csv (for whoever runs the audit), questions.html (for readers: one question a
+    film, blind to label and model) and audit.html. Stopped, it goes on where it was.
+
+    Example: monai-cxr labels audit split.parquet --predictions out_of_fold.parquet --out audit
+    """
+    from monai_cxr.labels.audit import audit_labels
+    from monai_cxr.tables import normalise_index, read_table, write_table
+
+    raw = read_table(index)
+    findings = _labelled_findings(raw)
+    table = normalise_index(raw, findings)
+    if predictions is None:
+        scores = _out_of_fold(table, out, bundle, setting or [], folds, seed)
+    else:
+        scores = read_table(predictions)
+    made = audit_labels(
+        table, scores, findings, per_queue=per_queue, random_share=random_share, seed=seed
+    )
+    write_table(made.queue, out / "queue.csv")
+    _write_pages(made, out, seed)
+    if json:
+        emit({"findings": made.findings, "films": len(made.queue), "out": out})
+        return
+    show(
+        "Labels that may be wrong",
+        ("finding", "films", "present", "issues present", "issues absent", "to look at"),
+        [
+            (
+                *(one.finding, one.n, one.n_positive),
+                *(one.issues_present, one.issues_absent, one.n_queued),
+            )
+            for one in made.findings
+        ],
+    )
+    say(f"For readers: {out / 'questions.html'}. Overview: {out / 'audit.html'}")
+
+
+def corrections(
+    index: IndexArgument,
+    answers: Annotated[
+        list[Path],
+        typer.Option("--answers", metavar="FILE", help="Answers of a reader. Repeatable."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Overlay to write (CSV).")],
+    audit_folder: Annotated[
+        Path | None,
+        typer.Option("--audit", metavar="DIR", help="The audit, for the share of wrong labels."),
+    ] = None,
+    adjudicated: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Answers of who decides where readers differ."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Turn readers' answers into corrections, and say how far they agree and how many labels err.
+
+    Where readers differ nothing is corrected: differing.csv beside the overlay names the films for
+    a third reader, whose answers come back by --adjudicated.
+
+    Example: monai-cxr labels corrections split.parquet --answers a.csv --answers b.csv --out o.csv
+    """
+    import pandas as pd
+
+    from monai_cxr.labels import answers as said
+    from monai_cxr.tables import normalise_index, read_table, write_table
+
+    raw = read_table(index)
+    findings = _labelled_findings(raw)
+    table = normalise_index(raw, findings)
+    parts = [said.read_answers(path) for path in answers]
+    if adjudicated is not None:
+        parts.append(said.read_answers(adjudicated).assign(reader=said.ADJUDICATOR))
+    together = pd.concat(parts, ignore_index=True)
+    decided, differing = said.settled(together)
+    overlay = said.corrections(table, decided, findings)
+    write_table(overlay, out)
+    differing_path = out.with_name("differing.csv")
+    write_table(differing, differing_path)
+    rates: tuple[said.ErrorRate, ...] = ()
+    if audit_folder is not None:
+        rates = said.error_rates(read_table(audit_folder / "queue.csv"), decided, table)
+    agreements = said.agreement(together)
+    if json:
+        emit(
+            {
+                "settled": len(decided),
+                "differing": len(differing),
+                "corrections": len(overlay),
+                "agreement": agreements,
+                "error_rates": rates,
+                "out": out,
+            }
+        )
+        return
+    if agreements:
+        rows = [(a.finding, a.n, f"{a.agreed:.2f}", f"{a.kappa:.2f}") for a in agreements]
+        show("Agreement of two readers", ("finding", "both judged", "agreed", "kappa"), rows)
+    if rates:
+        show(
+            "Labels that are wrong, by the random share",
+            ("finding", "judged", "wrong", "share of all labels (95 %)"),
+            [(r.finding, r.n, r.wrong, str(r.rate)) for r in rates],
+        )
+    if len(differing):
+        note(f"Readers differ on {len(differing)}: {differing_path}")
+    say(f"{len(overlay)} corrections: {out}")
+
+
+def _labelled_findings(table: pd.DataFrame) -> tuple[str, ...]:
+    from monai_cxr.errors import InvalidTable
+    from monai_cxr.findings import FINDING_NAMES
+
+    names = tuple(name for name in FINDING_NAMES if name in table and table[name].notna().any())
+    if not names:
+        raise InvalidTable("The index has no labels to audit.", reason="no_labels")
+    return names
+
+
+def _out_of_fold(
+    table: pd.DataFrame, out: Path, bundle: str, setting: list[str], folds: int, seed: int
+) -> pd.DataFrame:
+    from monai_cxr.bundle.config import parse_setting
+    from monai_cxr.tables import write_table
+    from monai_cxr.training.out_of_fold import predict_out_of_fold
+
+    with progress("folds") as report:
+        scores = predict_out_of_fold(
+            table,
+            bundle,
+            out / "folds",
+            dict(parse_setting(text) for text in setting),
+            folds=folds,
+            seed=seed,
+            progress=report,
+        )
+    write_table(scores, out / "out_of_fold.parquet")
+    return scores
+
+
+def _write_pages(made: LabelAudit, out: Path, seed: int) -> None:
+    """The readers' page, in an order that says nothing, and the overview."""
+    from monai_cxr.atomic import write_atomically
+    from monai_cxr.findings import title_of
+    from monai_cxr.reading.thumbnails import thumbnails
+    from monai_cxr.report.questions import Question, question_page
+    from monai_cxr.report.rendering import render
+
+    unique = made.queue.drop_duplicates(["finding", "sop_uid"])
+    pictures: dict[str, str] = {}
+    with progress("films") as report:
+        paths = list(dict.fromkeys(unique["path"]))
+        for path, picture in zip(paths, thumbnails(list(map(Path, paths)), _SIDE), strict=True):
+            pictures[path] = picture
+            report(len(pictures), len(paths))
+    questions = [
+        Question(
+            str(row.sop_uid),
+            str(row.finding),
+            _QUESTION.format(_with_article(title_of(str(row.finding)).lower())),
+            image=pictures[str(row.path)],
+        )
+        for row in unique.sample(frac=1.0, random_state=seed)
+        .sort_values("finding", kind="stable")
+        .itertuples(index=False)
+    ]
+    lead = "Say what you see on each film. Neither its label nor any model's score is shown."
+    page = question_page("Label audit", lead, questions)
+    films = [
+        (
+            finding,
+            [
+                (
+                    queue,
+                    [
+                        {**row, "image": pictures[row["path"]]}
+                        for row in part[part["queue"] == queue].head(_SHOWN).to_dict("records")
+                    ],
+                )
+                for queue in ("given_present", "given_absent")
+            ],
+        )
+        for finding, part in made.queue.groupby("finding", sort=False)
+    ]
+    overview = render("audit.html", findings=made.findings, films=films)
+    for name, text in (("questions.html", page), ("audit.html", overview)):
+        write_atomically(out / name, partial(_write_text, text=text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _with_article(words: str) -> str:
+    if words in ("pneumonia", "edema", "emphysema", "fibrosis", "pleural thickening"):
+        return words
+    if words in ("atelectasis", "cardiomegaly", "consolidation", "infiltration"):
+        return words
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
