@@ -4,8 +4,8 @@
 
 The predictions (10,012 films of reproduce-chexnet, out of sample) meet Google's adjudicated labels
 of 2019 on a few hundred films. For each finding: AUROC of telling a wrong label from a right one,
-and precision among the first 20 and 50, by queue, beside plain disagreement |label - probability| over
-both labels and chance.
+and precision among the first 20 and 50, by queue, beside plain disagreement |label - probability|
+over both labels and chance.
 """
 
 from __future__ import annotations
