@@ -13,7 +13,7 @@ import pandas as pd
 
 from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.statistics.intervals import wilson
+from monai_cxr.evaluation.statistics.shares import wilson
 from monai_cxr.prediction import Interval
 
 FLOOR = 0.8
