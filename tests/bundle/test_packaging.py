@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
-from monai_cxr.bundle.config import read_config, write_config
+from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config, write_config
 from monai_cxr.bundle.digests import write_digests
 from monai_cxr.bundle.model import BundleModel, rules_of
-from monai_cxr.bundle.packaging import package, verify
+from monai_cxr.bundle.packaging import describe, package, verify
+from monai_cxr.bundle.presets import expand_settings
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     read_calibrator,
@@ -207,3 +213,83 @@ class TestVerify:
     def test_digests_are_json(self, packaged_bundle):
         content = json.loads((packaged_bundle / "digests.json").read_text())
         assert content["algorithm"] == "sha256"
+
+
+class TestDescription:
+    @pytest.mark.parametrize(
+        ("settings", "task", "pred"),
+        [
+            (
+                {"findings": ["Effusion", "COVID", "Fracture"], "architecture": "small_resnet"},
+                "Classification of 3 findings on frontal chest radiographs",
+                "3 calibrated probabilities, not exclusive",
+            ),
+            (
+                {"findings": ["A", "B"], "task": "multi_class"},
+                "Classification of 2 classes on frontal chest radiographs",
+                "2 calibrated probabilities, exclusive",
+            ),
+            (
+                {"findings": ["Hernia"]},
+                "Classification of 1 finding on frontal chest radiographs",
+                "1 calibrated probability, not exclusive",
+            ),
+        ],
+    )
+    def test_metadata_says_fourteen(self, tmp_path, settings, task, pred):
+        """What is said of findings and network follows from the settings, in both papers."""
+        source = find_bundle("chest_xray_classification")
+        expanded = expand_settings(settings, read_config(source, "train"))
+        copy_bundle(source, tmp_path / "bundle", expanded)
+        describe(tmp_path / "bundle")
+        metadata = read_config(tmp_path / "bundle", "metadata")
+        assert metadata["task"] == task
+        assert metadata["pred_classes"] == pred
+        assert all(name in metadata["description"] for name in settings["findings"])
+        readme = (tmp_path / "bundle" / "docs" / "README.md").read_text(encoding="utf-8")
+        said = f"{metadata} {readme.partition('## Data')[0]}"
+        assert "14" not in said.replace("20240725", "").partition("'references'")[0]
+        assert ("DenseNet" in metadata["description"]) == ("architecture" not in settings)
+        assert f"`pred`: {pred}, float32" in readme
+
+    def test_versions_are_those_installed(self, packaged_bundle):
+        metadata = read_config(packaged_bundle, "metadata")
+        assert metadata["pytorch_version"] == torch.__version__.partition("+")[0]
+        assert metadata["monai_version"] == importlib.metadata.version("monai")
+        assert "14 findings of NIH" in metadata["task"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_plain_export_closes_bundle(packaged_bundle, tmp_path, monkeypatch, phantom_index):
+    """MONAI's own export into models/ is told, and the bundle is served as before."""
+    from monai.bundle import ckpt_export
+
+    bundle = Path(shutil.copytree(packaged_bundle, tmp_path / "my bundle"))
+    monkeypatch.chdir(bundle)
+    digest = verify(Path()).digest
+    ckpt_export(
+        "network_def",
+        filepath="models/model.ts",
+        ckpt_file="models/model.pt",
+        meta_file="configs/metadata.json",
+        config_file="configs/inference.json",
+    )
+    (bundle / "models" / "verify_model.ts").write_bytes(b"of the model zoo's own check")
+    verified = verify(Path())
+    assert (verified.name, verified.digest) == ("my bundle", digest)
+    assert verified.not_packaged == ("models/model.ts", "models/verify_model.ts")
+    assert BundleModel.load(bundle, device="cpu").identity.digest == digest
+    (bundle / "models" / "handler.py").write_text("", encoding="utf-8")
+    with pytest.raises(InvalidBundle, match=r"'my bundle' has files .*handler\.py"):
+        verify(Path())
+
+
+def test_transfer_cannot_be_packaged(trained_run, tmp_path):
+    """A run of a version that trained outputs without labels: packaging names the way out."""
+    run = Path(shutil.copytree(trained_run, tmp_path / "run"))
+    index = pd.read_parquet(run / "index.parquet")
+    index[[name for name in FINDING_NAMES if name not in ("Effusion", "Mass")]] = np.nan
+    index.to_parquet(run / "index.parquet", index=False)
+    with pytest.raises(NotCalibrated, match="--set findings=Effusion,Mass"):
+        package(run, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

@@ -168,7 +168,7 @@ class TestRefusals:
             prepare(phantom_index, tmp_path / "run", findings=names)
         assert caught.value.reason == "no_labels"
 
-    def test_a_finding_without_a_label_here_is_told_with_the_way_out(self, phantom_index, tmp_path):
+    def test_transfer_cannot_be_packaged_is_told_before_training(self, phantom_index, tmp_path):
         table = phantom_index.table.drop(columns="Hernia")
         write_table(table, tmp_path / "index.parquet")
         wanted = r"1 of 14 findings have no label in train.*: Hernia.*--set findings=Atelectasis,"
