@@ -42,13 +42,17 @@ def calibration_overlap(
     if not seen.any():
         return []
     n_seen = len(np.unique(predictions.patient_ids[seen]))
+    if not sketch.same_numbering(predictions.numbering):
+        return [_taken_for_others(n_seen, predictions, "fitted the calibration")]
     text = (
-        f"{n_seen} of {predictions.n_patients} patients also fitted the calibration, so the "
-        "calibration errors shown are too small."
+        f"{n_seen} of {predictions.n_patients} patients also fitted the calibration, by their "
+        "numbers, so the calibration errors shown are too small."
     )
     if not allowed:
         raise InvalidTable(
-            f"{text} Evaluate on other patients, or allow the overlap and have it marked.",
+            f"{text} Evaluate on other patients, or allow the overlap and have it marked. Where "
+            "two sets only count their patients alike, put the set's name before the number "
+            "(site:00000001), as index join does.",
             reason="patient_overlap",
         )
     return [f"OVERLAP: {text}"]
@@ -59,10 +63,19 @@ def rules_overlap(predictions: PredictionSet, rules: DecisionRules) -> list[str]
     if rules.patients is None or not rules.patients.seen(predictions.patient_ids).any():
         return []
     n_seen = len(np.unique(predictions.patient_ids[rules.patients.seen(predictions.patient_ids)]))
+    if not rules.patients.same_numbering(predictions.numbering):
+        return [_taken_for_others(n_seen, predictions, "chose the operating points")]
     return [
         f"OVERLAP: {n_seen} of {predictions.n_patients} patients also chose the operating points, "
-        "so their rates here are too good."
+        "by their numbers, so their rates here are too good."
     ]
+
+
+def _taken_for_others(n_seen: int, predictions: PredictionSet, what: str) -> str:
+    return (
+        f"{n_seen} of {predictions.n_patients} patients have the number of a patient who {what}. "
+        "They are taken for others, because the names of the films are those of another set."
+    )
 
 
 def finding_gaps(

@@ -21,6 +21,14 @@ N_OFFICIAL_FILMS = 25_596
 """Films of the official test split."""
 
 
+_SPELLINGS = {
+    **dict.fromkeys(("official test", "official test split", "official test set"), OFFICIAL_SPLIT),
+    **dict.fromkeys(("official", "test official"), OFFICIAL_SPLIT),
+    **dict.fromkeys(("random by patient", "random", "random split by patient"), RANDOM_SPLIT),
+}
+"""Names of the splits, and no others: a text that merely holds such a word may deny it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedResult:
     """One row of a published table.
@@ -66,11 +74,9 @@ def all_results() -> tuple[PublishedResult, ...]:
 
 
 def split_named(text: str) -> str:
-    """A split as this module names it, where the text means one of its splits; else the text."""
-    words = text.casefold().replace("-", " ").replace("_", " ").split()
-    if "official" in words and not {"train", "val", "validation"} & set(words):
-        return OFFICIAL_SPLIT
-    return RANDOM_SPLIT if words[:1] == ["random"] else text
+    """A split as this module names it, where the text is one of its spellings; else the text."""
+    words = " ".join(text.casefold().replace("-", " ").replace("_", " ").split())
+    return _SPELLINGS.get(words, text)
 
 
 def published_results(split: str) -> tuple[PublishedResult, ...]:

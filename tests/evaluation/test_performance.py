@@ -114,6 +114,24 @@ class TestCalibration:
         marked = evaluate(predictions, n_bootstrap=10, calibrator=calibrator, allow_overlap=True)
         assert marked.warnings[0].startswith("OVERLAP: 60 of 120 patients")
 
+    @pytest.mark.parametrize("marked", [False, True])
+    def test_strangers_taken_for_patients(self, table, marked):
+        """NIH's patients and a hospital's, both counted from 1: other films, other people."""
+        ids = [f"{i % 60 + 1:08d}" for i in range(len(table))]
+        nih = table.assign(patient_id=ids, sop_uid=[f"{p}_{i:03d}.png" for i, p in enumerate(ids)])
+        site = table.assign(
+            patient_id=[str(int(p)) for p in ids], sop_uid=[f"s{i}.png" for i in range(len(ids))]
+        )
+        calibrator = fit_calibrator(load_predictions(nih.drop(columns="path", errors="ignore")))
+        calibrator = type(calibrator).from_json(json.loads(json.dumps(calibrator.to_json())))
+        others = load_predictions(site.drop(columns="path", errors="ignore"))
+        options = {"n_bootstrap": 10, "calibrator": calibrator, "allow_overlap": marked}
+        said = " ".join(evaluate(others, **options).warnings)
+        assert "OVERLAP" not in said
+        assert "60 of 60 patients have the number of a patient who fitted" in said
+        with pytest.raises(InvalidTable, match="also fitted the calibration"):
+            evaluate(load_predictions(nih), calibrator=calibrator)
+
 
 class TestGaps:
     def test_a_finding_without_positives_is_a_marked_gap(self, table):

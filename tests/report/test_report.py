@@ -156,7 +156,14 @@ class TestPublishedResults:
             ("official_train_val", "official_train_val"),
             ("random", "random by patient"),
             ("val", "val"),
+            ("Official-Test", "official test"),
+            ("not the official one", "not the official one"),
+            ("unofficial test", "unofficial test"),
+            ("random films", "random films"),
+            ("Random by patient", "random by patient"),
+            ("official test without Hernia", "official test without Hernia"),
         ],
+        ids=lambda text: f"split_name_misread:{text}",
     )
     def test_splits_by_other_names(self, text, split):
         assert published.split_named(text) == split

@@ -227,7 +227,7 @@ def fit_calibrator(
         seed=seed,
         data_digest=predictions.digest,
         training_priors=dict(training_priors or {}),
-        patients=PatientSketch.of(predictions.patient_ids),
+        patients=PatientSketch.of(predictions.patient_ids, predictions.numbering),
     )
     return Calibrator(findings, provenance)
 

@@ -22,18 +22,25 @@ class PatientSketch:
 
     Attributes:
         bits: uint8, shape (M / 8,), packed.
+        numbering: Whose numbers the identifiers are, such as ``"NIH"``, as the names of the images
+            tell; empty where they do not, None in files that do not say.
     """
 
     bits: NDArray[np.uint8]
+    numbering: str | None = None
 
     @classmethod
-    def of(cls, patient_ids: ArrayLike) -> PatientSketch:
+    def of(cls, patient_ids: ArrayLike, numbering: str | None = None) -> PatientSketch:
         """Sketch the distinct identifiers."""
         names = np.unique(_plain(patient_ids))
         n_bytes = max(8, math.ceil(len(names) * BITS_A_PATIENT / 8))
         flags = np.zeros(n_bytes * 8, dtype=bool)
         flags[_positions(names, n_bytes * 8).reshape(-1)] = True
-        return cls(np.packbits(flags))
+        return cls(np.packbits(flags), numbering)
+
+    def same_numbering(self, numbering: str) -> bool:
+        """Whether equal identifiers mean the same patient: each set counts its own from 1."""
+        return self.numbering is None or self.numbering == numbering
 
     def seen(self, patient_ids: ArrayLike) -> NDArray[np.bool_]:
         """Whether each identifier, shape (N,), was sketched; wrong once in a million at most."""
@@ -45,13 +52,18 @@ class PatientSketch:
 
     def to_json(self) -> dict[str, object]:
         """Base 64."""
-        return {"bloom_filter": base64.b64encode(self.bits.tobytes()).decode(), "hashes": N_HASHES}
+        packed = base64.b64encode(self.bits.tobytes()).decode()
+        named = {} if self.numbering is None else {"numbering": self.numbering}
+        return {"bloom_filter": packed, "hashes": N_HASHES, **named}
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> PatientSketch:
         """The inverse of :meth:`to_json`."""
         packed = base64.b64decode(str(value["bloom_filter"]), validate=True)
-        return cls(np.frombuffer(packed, dtype=np.uint8))
+        numbering = value.get("numbering")
+        return cls(
+            np.frombuffer(packed, dtype=np.uint8), None if numbering is None else str(numbering)
+        )
 
 
 def _plain(patient_ids: ArrayLike) -> NDArray[np.str_]:

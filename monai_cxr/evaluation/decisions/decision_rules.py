@@ -108,7 +108,9 @@ def choose_rules(
             for i, name in enumerate(predictions.findings)
         )
     )
-    return DecisionRules(points, conformal, PatientSketch.of(predictions.patient_ids))
+    return DecisionRules(
+        points, conformal, PatientSketch.of(predictions.patient_ids, predictions.numbering)
+    )
 
 
 def read_rules(path: Path | str) -> DecisionRules:

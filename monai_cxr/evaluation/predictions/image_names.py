@@ -107,6 +107,12 @@ def matched_rows(
     )
 
 
+def numbering_of(names: Iterable[str]) -> str:
+    """Whose scheme every name follows: NIH, CheXpert or MIMIC-CXR; empty where some follow none."""
+    found = patients_in_names(pd.DataFrame({"path": list(names)}))
+    return "" if found is None else found[1]
+
+
 def patients_in_names(table: pd.DataFrame) -> tuple[Names, str] | None:
     """Patients that every image's name holds, as NIH, CheXpert and MIMIC-CXR name their files.
 

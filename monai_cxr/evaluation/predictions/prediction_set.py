@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.predictions.column_names import label_columns
-from monai_cxr.evaluation.predictions.image_names import image_identifiers, matched_rows
+from monai_cxr.evaluation.predictions.image_names import (
+    image_identifiers,
+    matched_rows,
+    numbering_of,
+)
 from monai_cxr.evaluation.predictions.prediction_columns import (
     UNCALIBRATED,
     common_findings,
@@ -62,6 +66,11 @@ class PredictionSet:
     def n_patients(self) -> int:
         """How many patients there are."""
         return len(np.unique(self.patient_ids))
+
+    @property
+    def numbering(self) -> str:
+        """Whose patient numbers these are, such as ``"NIH"``, where the images' names tell."""
+        return numbering_of(self.image_ids)
 
     @property
     def digest(self) -> str:
