@@ -1,4 +1,4 @@
-"""Findings: the 14 labels of ChestX-ray14, with their names elsewhere and their sourced codes."""
+"""Findings: the 14 labels of ChestX-ray14, and the sourced codes that reports state them with."""
 
 from __future__ import annotations
 
@@ -232,3 +232,28 @@ def title_of(finding: str) -> str:
     return (
         FINDINGS[finding].title if finding in FINDINGS else finding.replace("_", " ").capitalize()
     )
+
+
+def _dcm(value: str, meaning: str, source: str) -> Code:
+    return Code(value, "DCM", meaning, source)
+
+
+_CONCEPTS = "DICOM PS3.16 Annex D"
+
+PROBABILITY = _dcm("122157", "Probability", _CONCEPTS)
+NO_UNITS = Code("1", "UCUM", "no units", "DICOM PS3.16 CID 7181")
+PRESENCE = _sct("705057003", "Presence", "DICOM PS3.16 TID 1501")
+PRESENT = _sct("52101004", "Present", "DICOM PS3.16 CID 240")
+ABSENT = _sct("272519000", "Absent", "DICOM PS3.16 CID 240")
+CLINICAL_FINDING = _sct("404684003", "Clinical finding", "DICOM PS3.16 TID 1501")
+CHEST_RADIOGRAPHY = _sct("399208008", "Plain chest X-ray", "DICOM PS3.16 CID 100")
+ARTIFICIAL_INTELLIGENCE = _dcm("123110", "Artificial Intelligence", _CONCEPTS)
+DEVICE = _dcm("121007", "Device", _CONCEPTS)
+REPORT_TITLE = _dcm("126000", "Imaging Measurement Report", _CONCEPTS)
+IMAGING_MEASUREMENTS = _dcm("126010", "Imaging Measurements", _CONCEPTS)
+MAP_METHODS = {
+    "cam": _dcm("130402", "Class activation", "DICOM PS3.16 CID 217"),
+    "grad_cam": _dcm("130403", "Gradient-weighted class activation", "DICOM PS3.16 CID 217"),
+    "occlusion": _dcm("130404", "Saliency", "DICOM PS3.16 CID 217"),
+}
+"""What reports and messages say besides the findings; maps by the method that made them."""

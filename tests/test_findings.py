@@ -103,3 +103,17 @@ class TestNames:
         first = next(iter(FINDINGS))
         with pytest.raises(SettingsError, match="distinct"):
             FindingSet([first, first])
+
+
+def test_concepts_of_reports_are_those_of_pydicom_s_dictionary():
+    from pydicom.sr._concepts_dict import concepts
+
+    from monai_cxr import findings
+
+    named = (
+        "PROBABILITY", "NO_UNITS", "PRESENT", "ABSENT", "CLINICAL_FINDING", "DEVICE",
+        "ARTIFICIAL_INTELLIGENCE", "REPORT_TITLE", "IMAGING_MEASUREMENTS",
+    )  # fmt: skip
+    for code in (*(getattr(findings, name) for name in named), *findings.MAP_METHODS.values()):
+        meanings = [m[code.value][0] for m in concepts[code.scheme].values() if code.value in m]
+        assert any(meaning.startswith(code.meaning) for meaning in meanings), code

@@ -16,6 +16,8 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code as DicomCode
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
+from monai_cxr import findings
+from monai_cxr.dicom.results.codes import dicom_code
 from monai_cxr.dicom.results.instances import (
     DicomInstance,
     derived_uid,
@@ -37,14 +39,6 @@ CAPTURE_SERIES_NUMBER = 901
 SEGMENTATION_SERIES_NUMBER = 902
 MAX_SIDE = 1024
 """Longer side of a Secondary Capture; a heat map holds no finer detail."""
-
-_METHODS = {  # PS3.16 CID 217
-    "cam": DicomCode("130402", "DCM", "Class activation"),
-    "grad_cam": DicomCode("130403", "DCM", "Gradient-weighted class activation"),
-    "occlusion": DicomCode("130404", "DCM", "Saliency"),
-}
-_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
-_CLINICAL_FINDING = DicomCode("404684003", "SCT", "Clinical finding")
 
 
 def heatmap_capture(
@@ -154,15 +148,15 @@ def heatmap_segmentation(
         kind = f"seg:{score.finding}:{method}"
         algorithm = content.AlgorithmIdentificationSequence(
             name=model.name,
-            family=_ARTIFICIAL_INTELLIGENCE,
+            family=dicom_code(findings.ARTIFICIAL_INTELLIGENCE),
             version=model.version or "unknown",
             parameters={"model_sha256": model.digest, "method": code.meaning},
         )
         segment = seg.SegmentDescription(
             segment_number=1,
             segment_label=f"{FINDINGS[score.finding].title} ({code.meaning.lower()})"[:64],
-            segmented_property_category=_CLINICAL_FINDING,
-            segmented_property_type=_finding_code(score),
+            segmented_property_category=dicom_code(findings.CLINICAL_FINDING),
+            segmented_property_type=dicom_code(FINDINGS[score.finding].code),
             algorithm_type="AUTOMATIC",
             algorithm_identification=algorithm,
             tracking_uid=derived_uid(image.SOPInstanceUID, model.digest, score.finding),
@@ -210,14 +204,10 @@ def _caption(score: FindingScore, model: ModelIdentity) -> str:
 
 
 def _method(name: str) -> DicomCode:
-    if name not in _METHODS:
-        raise SettingsError(f"Unknown method '{name}'. Expected one of: {', '.join(_METHODS)}.")
-    return _METHODS[name]
-
-
-def _finding_code(score: FindingScore) -> DicomCode:
-    code = FINDINGS[score.finding].code
-    return DicomCode(code.value, code.scheme, code.meaning)
+    known = findings.MAP_METHODS
+    if name not in known:
+        raise SettingsError(f"Unknown method '{name}'. Expected one of: {', '.join(known)}.")
+    return dicom_code(known[name])
 
 
 def _share(heat: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,23 +17,15 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.sr.coding import Code as DicomCode
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
 from monai_cxr import findings
+from monai_cxr.dicom.results.codes import dicom_code
 from monai_cxr.dicom.results.instances import MANUFACTURER
 from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require
 from monai_cxr.prediction import ModelIdentity
-
-_PROBABILITY = DicomCode("122157", "DCM", "Probability")
-_PRESENCE = DicomCode("705057003", "SCT", "Presence")
-_PRESENT = DicomCode("52101004", "SCT", "Present")
-_ABSENT = DicomCode("272519000", "SCT", "Absent")
-_CLINICAL_FINDING = DicomCode("404684003", "SCT", "Clinical finding")
-_ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
-_NO_UNITS = DicomCode("1", "UCUM", "no units")
 
 _SEQUENCE_HEADER_BYTES = 12
 _KEPT = 1_024
@@ -85,22 +77,31 @@ def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
         name=wording.model.name,
         version=wording.model.version or "unknown",
         parameters=list(wording.parameters),
-        family=_ARTIFICIAL_INTELLIGENCE,
+        family=dicom_code(findings.ARTIFICIAL_INTELLIGENCE),
         manufacturer=MANUFACTURER,
     )
     presence = [
-        sr.QualitativeEvaluation(_PRESENCE, _PRESENT if wording.positive else _ABSENT)
+        sr.QualitativeEvaluation(
+            dicom_code(findings.PRESENCE),
+            dicom_code(findings.PRESENT if wording.positive else findings.ABSENT),
+        )
         for _ in range(wording.positive is not None)
     ]
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=values.tracking_uid, identifier=f"monai_cxr:{finding.name}"
         ),
-        finding_category=_CLINICAL_FINDING,
-        finding_type=_code(finding.code),
-        finding_sites=[sr.FindingSite(_code(finding.site))],
+        finding_category=dicom_code(findings.CLINICAL_FINDING),
+        finding_type=dicom_code(finding.code),
+        finding_sites=[sr.FindingSite(dicom_code(finding.site))],
         algorithm_id=algorithm,
-        measurements=[sr.Measurement(_PROBABILITY, _rounded(values.probability), _NO_UNITS)],
+        measurements=[
+            sr.Measurement(
+                dicom_code(findings.PROBABILITY),
+                _rounded(values.probability),
+                dicom_code(findings.NO_UNITS),
+            )
+        ],
         qualitative_evaluations=presence,
         source_images=[sr.SourceImageForMeasurementGroup(wording.sop_class_uid, values.sop_uid)],
     )
@@ -169,7 +170,3 @@ def _encoded(dataset: Dataset) -> bytes:
 def _rounded(probability: float) -> float:
     """Six decimals: a Numeric Value is a DS of at most 16 characters (PS3.5 6.2)."""
     return round(probability, 6)
-
-
-def _code(code: findings.Code) -> DicomCode:
-    return DicomCode(code.value, code.scheme, code.meaning)

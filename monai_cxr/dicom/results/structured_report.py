@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.sr.coding import Code as DicomCode
 
+from monai_cxr import findings
+from monai_cxr.dicom.results.codes import dicom_code
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
     DicomInstance,
@@ -43,11 +44,6 @@ from monai_cxr.errors import NotCalibrated, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import keep_quiet
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
-
-_CHEST_RADIOGRAPHY = DicomCode("399208008", "SCT", "Plain chest X-ray")
-_DEVICE = DicomCode("121007", "DCM", "Device")
-_REPORT_TITLE = DicomCode("126000", "DCM", "Imaging Measurement Report")
-_IMAGING_MEASUREMENTS = "126010"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +142,7 @@ def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset])
 def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, group: Wording) -> Any:
     """TID 1500: observer (TID 1001), procedure, image library (TID 1600), one group (TID 1501)."""
     observer = sr.ObserverContext(
-        _DEVICE,
+        dicom_code(findings.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
             uid=derived_uid("monai_cxr", model.digest, "device"),
             name=model.name,
@@ -158,9 +154,9 @@ def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, group: Word
     listed = [image for image in evidence if _can_be_listed(image)]
     return sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=_CHEST_RADIOGRAPHY,
+        procedure_reported=dicom_code(findings.CHEST_RADIOGRAPHY),
         imaging_measurements=[measurement_group(group)],
-        title=_REPORT_TITLE,
+        title=dicom_code(findings.REPORT_TITLE),
         referenced_images=listed or None,
     )[0]
 
@@ -209,7 +205,7 @@ def _with_groups(instance: DicomInstance, groups: Iterable[bytes]) -> DicomInsta
 def _leave_room(content: Dataset) -> None:
     """Put the stand-in into the container of Imaging Measurements (126010, DCM)."""
     for item in content.ContentSequence:
-        if item.ConceptNameCodeSequence[0].CodeValue == _IMAGING_MEASUREMENTS:
+        if item.ConceptNameCodeSequence[0].CodeValue == findings.IMAGING_MEASUREMENTS.value:
             item.add_new("ContentSequence", "SQ", [_stand_in()])
             item["ContentSequence"].is_undefined_length = True
             item.is_undefined_length_sequence_item = True

@@ -11,14 +11,17 @@ import json
 import math
 from typing import Any
 
-from monai_cxr.findings import FINDINGS, Code
+from monai_cxr.findings import (
+    ABSENT,
+    CHEST_RADIOGRAPHY,
+    FINDINGS,
+    PRESENT,
+    PROBABILITY,
+    Code,
+)
 from monai_cxr.optional import require
 from monai_cxr.prediction import FindingScore, Prediction
 from monai_cxr.screening.delivering.study_message import (
-    ABSENT,
-    CHEST_RADIOGRAPHY,
-    PRESENT,
-    PROBABILITY,
     StudyReport,
     identifier,
 )

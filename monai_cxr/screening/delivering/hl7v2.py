@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.findings import FINDINGS, Code
-from monai_cxr.prediction import FindingScore, Prediction
-from monai_cxr.screening.delivering.study_message import (
+from monai_cxr.findings import (
     ABSENT,
     CHEST_RADIOGRAPHY,
+    FINDINGS,
     PRESENT,
     PROBABILITY,
+    Code,
+)
+from monai_cxr.prediction import FindingScore, Prediction
+from monai_cxr.screening.delivering.study_message import (
     StudyReport,
 )
 

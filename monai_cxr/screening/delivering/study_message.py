@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.findings import Code
 from monai_cxr.prediction import Prediction
-
-PRESENT = Code("52101004", "SCT", "Present", "DICOM PS3.16 CID 240")
-ABSENT = Code("272519000", "SCT", "Absent", "DICOM PS3.16 CID 240")
-PROBABILITY = Code("122157", "DCM", "Probability", "DICOM PS3.16 Annex D")
-CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray", "DICOM PS3.16 CID 100")
 
 
 @dataclass(frozen=True, slots=True)
