@@ -232,7 +232,10 @@ def _structured_report(service: Service, grant: Grant, _request: Request) -> Res
             reason="another_model",
         )
     instance = structured_report(
-        reported, operating_points=model.operating_points, created=_predicted(case)
+        reported,
+        operating_points=model.operating_points,
+        calibration=model.calibrator.methods if model.calibrator is not None else {},
+        created=_predicted(case),
     )
     service.audit(grant.identity, "reported", study_name(case))
     name = f'attachment; filename="{short_name(case)}-sr.dcm"'

@@ -75,7 +75,7 @@ class ModelIdentity:
     """Which model spoke.
 
     Attributes:
-        name: Bundle name.
+        name: Name in the bundle's metadata, whatever its folder is called.
         version: Bundle version.
         digest: SHA-256 over weights and calibration, hexadecimal.
         runtime: Engine and precision, for example ``"torch-cpu-fp32"``.

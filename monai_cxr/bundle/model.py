@@ -167,7 +167,7 @@ class BundleModel:
         return cls(
             opened.runtime,
             ModelIdentity(
-                bundle.name,
+                str(metadata.get("name") or bundle.name),
                 str(metadata.get("version", "")),
                 variant(opened.digest, served) if served else opened.digest,
                 runtime=opened.runtime.name + served,
@@ -296,6 +296,15 @@ def bundle_digest(bundle: Path) -> str:
         weights = bundle / WEIGHTS_NAME
         return file_digest(weights) if weights.is_file() else ""
     return model_digest(check_digests(bundle))
+
+
+def reporting(bundle: Path) -> tuple[dict[str, OperatingPoint], dict[str, str]]:
+    """What reports state of a calibrated bundle, read without loading its network.
+
+    Returns:
+        Operating points and calibration methods, by finding.
+    """
+    return rules_of(bundle).by_finding, read_calibrator(bundle / CALIBRATION_NAME).methods
 
 
 def _field(config: dict[str, Any], name: str, kind: type) -> Any:

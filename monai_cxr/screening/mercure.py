@@ -76,7 +76,9 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
             prediction = model.predict([model.read(path)])[0]
             data, _ = read_bytes(path)
             report = structured_report(
-                ReportedFilm(data, prediction), operating_points=model.operating_points
+                ReportedFilm(data, prediction),
+                operating_points=model.operating_points,
+                calibration=model.calibrator.methods if model.calibrator is not None else {},
             )
         except InputError as error:
             films.append({"sop_uid": path.stem.rpartition("#")[2], "reason": error.reason})

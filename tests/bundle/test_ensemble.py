@@ -44,7 +44,7 @@ class TestEnsemble:
         one, two = Ensemble(members), Ensemble(members[::-1])
         assert one.identity.digest == two.identity.digest
         assert one.identity.digest not in [member.identity.digest for member in members]
-        assert one.identity.name == "phantom_bundle + other"
+        assert one.identity.name == " + ".join(member.identity.name for member in members)
 
     def test_through_the_same_table(self, members, phantom_index):
         rows = phantom_index.rows("test").head(3)

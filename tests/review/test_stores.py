@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_data import ADDED_COLUMNS, make_first_version
 from sqlalchemy import create_engine, inspect, text
 
 from monai_cxr.review.ledger_store import LedgerStore
@@ -24,7 +25,6 @@ create table access (id integer primary key autoincrement, at real not null, use
  role text not null, action text not null, study_uid text not null);
 create table secret (name text primary key, value blob not null);
 """
-OLD_COLUMNS = ("uncertain", "finished", "score_seen", "probability", "seen", "marks")
 
 
 def old_review(number: int, **values) -> dict:
@@ -72,9 +72,7 @@ class TestEarlierVersions:
             "sop_uid, study_uid, finding, model_digest, label_agrees, note, reader, reviewed_at"
         )
         with engine.begin() as connection:  # as version 1 left it
-            for column in OLD_COLUMNS:
-                connection.execute(text(f"alter table reviews drop column {column}"))
-            connection.execute(text("update schema_version set version = 1"))
+            make_first_version(connection)
             for finding, agrees, note in (
                 ("Mass", "null", "uncertain"), ("Hernia", "0", ""), ("", "0", "uncertain"),
             ):  # fmt: skip
@@ -97,7 +95,7 @@ class TestEarlierVersions:
         engine = create_engine(f"sqlite:///{tmp_path / 'new.sqlite'}")
         known = {column["name"] for column in inspect(engine).get_columns("reviews")}
         engine.dispose()
-        assert set(OLD_COLUMNS) <= known
+        assert set(ADDED_COLUMNS["reviews"]) <= known
         assert MIGRATIONS
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection, text
+
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
@@ -45,3 +47,19 @@ def finish_all(ledger: Ledger, *, owner: str = "w", deliveries=(), positive=()) 
         outcomes = [outcome(film, positive=positive) for film in films]
         n += jobs.finish(ledger, owner, outcomes, deliveries=deliveries)
     return n
+
+
+ADDED_COLUMNS = {
+    "reviews": ("uncertain", "finished", "score_seen", "probability", "seen", "marks"),
+    "outbox": ("unanswered", "tried_since"),
+}
+"""Columns that version 1 of the schema did not have."""
+
+
+def make_first_version(connection: Connection) -> None:
+    """Take a ledger's tables back to version 1, as the first release made them."""
+    for table, columns in ADDED_COLUMNS.items():
+        for column in columns:
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+    connection.execute(text("DELETE FROM schema_version"))
+    connection.execute(text("INSERT INTO schema_version (version, applied_at) VALUES (1, 0.0)"))

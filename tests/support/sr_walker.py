@@ -38,13 +38,17 @@ FINDING = ("121071", "DCM")
 SITE = ("363698007", "SCT")
 PROBABILITY = ("122157", "DCM")
 PRESENCE = ("705057003", "SCT")
+COMMENT = ("121106", "DCM")
 PARAMETERS = ("111002", "DCM")
 
 
-def check_report(report: Dataset) -> list[Dataset]:
+COMPREHENSIVE_3D = "1.2.840.10008.5.1.4.1.1.88.34"
+
+
+def check_report(report: Dataset, *, sop_class_uid: str = COMPREHENSIVE_3D) -> list[Dataset]:
     """Assert the rows of TID 1500; gives the groups."""
     assert report.Modality == "SR"
-    assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
+    assert report.SOPClassUID == sop_class_uid
     assert report.CompletionFlag == "COMPLETE"
     assert report.PreliminaryFlag == "PRELIMINARY"
     assert report.VerificationFlag == "UNVERIFIED"
@@ -87,6 +91,12 @@ def check_group(group: Dataset) -> None:
     measured = number.MeasuredValueSequence[0]
     assert code(measured.MeasurementUnitsCodeSequence[0]) == ("1", "UCUM")
     assert 0.0 <= float(measured.NumericValue) <= 1.0
+    for region in number.get("ContentSequence", ()):  # TID 320
+        assert (region.ValueType, region.RelationshipType) == ("SCOORD", "INFERRED FROM")
+        (image,) = region.ContentSequence
+        assert (image.ValueType, image.RelationshipType) == ("IMAGE", "SELECTED FROM")
+        assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == source_uid(group)
+    assert only(group, COMMENT).TextValue.startswith("AI ")
     sources = [child for child in group.ContentSequence if child.ValueType == "IMAGE"]
     assert len(sources) == 1
     assert name(sources[0]) == ("121112", "DCM")  # source of measurement

@@ -163,9 +163,9 @@ def _check(source: Dataset, policy: DeidentificationPolicy) -> None:
 
 
 def _rebuilt(source: Dataset, policy: DeidentificationPolicy, syntax: str) -> tuple[Dataset, str]:
-    patient_id = elements.text(source, "PatientID")
-    known = patient_id or elements.text(source, "StudyInstanceUID")
-    patient = pseudonym(policy.key, known, elements.text(source, "IssuerOfPatientID"))
+    patient_id = elements.identifier(source, "PatientID")
+    known = patient_id or elements.identifier(source, "StudyInstanceUID")
+    patient = pseudonym(policy.key, known, elements.identifier(source, "IssuerOfPatientID"))
     result = _cleaned(source, policy.key, date_shift_days(policy.key, patient))
     result.PatientID = result.PatientName = patient
     result.PatientBirthDate = ""

@@ -112,10 +112,10 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
     sex = elements.text(dataset, "PatientSex").upper()[:1]
     return HeaderFacts(
         key=InstanceKey(
-            elements.text(dataset, "PatientID"),
-            elements.text(dataset, "StudyInstanceUID"),
-            elements.text(dataset, "SeriesInstanceUID"),
-            elements.text(dataset, "SOPInstanceUID"),
+            elements.identifier(dataset, "PatientID"),
+            elements.identifier(dataset, "StudyInstanceUID"),
+            elements.identifier(dataset, "SeriesInstanceUID"),
+            elements.identifier(dataset, "SOPInstanceUID"),
         ),
         sop_class_uid=elements.text(dataset, "SOPClassUID"),
         modality=elements.text(dataset, "Modality").upper(),

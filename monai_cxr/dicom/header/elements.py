@@ -76,6 +76,32 @@ def text(dataset: Dataset, keyword: str, *, default: str = "") -> str:
     return cleaned[:64]
 
 
+def identifier(dataset: Dataset, keyword: str) -> str:
+    r"""Value of an element that says who or what something is: whole, and never cleaned.
+
+    Args:
+        dataset: A header.
+        keyword: Keyword of the element, for example ``"StudyInstanceUID"`` or ``"PatientID"``.
+
+    Returns:
+        The value without its padding; several values stay joined by backslashes. A control
+        character is written as ``\x00``, so that two values are never taken for one. ``""`` when
+        absent or malformed.
+    """
+    try:
+        value = _value(dataset, keyword)
+        if value is None:
+            return ""
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        elif not isinstance(value, str) and isinstance(value, Sequence):
+            value = "\\".join(str(v) for v in value)
+        text = str(value).strip(" \0")
+    except MALFORMED:
+        return ""
+    return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in text)
+
+
 def without_accents(text: str) -> str:
     """Text with its letters bare: "Tórax" is "Torax"."""
     decomposed = unicodedata.normalize("NFKD", text)

@@ -121,16 +121,28 @@ def for_presentation(images: Sequence[HeaderFacts]) -> tuple[HeaderFacts, ...]:
         The same in the same order, without the FOR PROCESSING images whose study shows the same
         view (or an unknown one) FOR PRESENTATION.
     """
-    shown = {(f.key.study_uid, f.view) for f in images if not f.for_processing}
+    needless = raw_beside_processed([(f.key.study_uid, f.view, f.for_processing) for f in images])
+    return tuple(facts for facts, out in zip(images, needless, strict=True) if not out)
+
+
+def raw_beside_processed(images: Sequence[tuple[str, ViewPosition, bool]]) -> tuple[bool, ...]:
+    """Which images are raw and shown FOR PRESENTATION by another one of their study.
+
+    Args:
+        images: (Study Instance UID, view, whether FOR PROCESSING) of each.
+
+    Returns:
+        For each image, whether its study shows the same view (or an unknown one) otherwise.
+    """
     unknown = ViewPosition.UNKNOWN
+    shown = {(study, view) for study, view, is_raw in images if not is_raw}
     studies = {study for study, _ in shown}
 
-    def is_needless(facts: HeaderFacts) -> bool:
-        study = facts.key.study_uid
-        same_view = (study, facts.view) in shown or (study, unknown) in shown
-        return facts.for_processing and study in studies and (same_view or facts.view is unknown)
+    def is_needless(study: str, view: ViewPosition, is_raw: bool) -> bool:
+        same_view = (study, view) in shown or (study, unknown) in shown
+        return is_raw and study in studies and (same_view or view is unknown)
 
-    return tuple(facts for facts in images if not is_needless(facts))
+    return tuple(is_needless(*image) for image in images)
 
 
 def _require(decision: ScopeDecision) -> None:

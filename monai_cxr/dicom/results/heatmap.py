@@ -6,26 +6,29 @@ soon seen without its report. The Segmentation is for viewers that lay it over t
 
 from __future__ import annotations
 
-from datetime import datetime
+import io
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sr.coding import Code as DicomCode
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from monai_cxr import findings
 from monai_cxr.dicom.results.codes import dicom_code
+from monai_cxr.dicom.results.evidence import film_evidence, repeat_study
 from monai_cxr.dicom.results.instances import (
     DicomInstance,
     derived_uid,
-    film_evidence,
     header_of,
     stamp,
     writing,
     written,
+    written_name,
 )
 from monai_cxr.dicom.results.report_document import equipment
 from monai_cxr.dicom.results.structured_report import ReportedFilm
@@ -77,23 +80,25 @@ def heatmap_capture(
     score, code = film.prediction[finding], _method(method)
     sc: Any = require("highdicom.sc", extra="pacs")
     keep_quiet("highdicom")
-    model = film.prediction.model
+    model = written_name(film.prediction.model)
+    is_jpeg_2000 = transfer_syntax == JPEG2000Lossless
     with writing():
-        image = film_evidence(header_of(film.source))
+        header = header_of(film.source)
+        image = film_evidence(header)
+        drawn = captioned(picture, _caption(score, model))
         kind = f"sc:{score.finding}:{method}"
         capture = sc.SCImage.from_ref_dataset(
             image,
-            pixel_array=captioned(picture, _caption(score, model)),
-            # JPEG 2000 transforms colour losslessly on its own (PS3.5 8.2.4).
-            photometric_interpretation="YBR_RCT" if transfer_syntax == JPEG2000Lossless else "RGB",
+            pixel_array=drawn,
+            photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
-            series_instance_uid=derived_uid(image.StudyInstanceUID, model.digest, "sc-series"),
+            series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "sc-series"),
             series_number=CAPTURE_SERIES_NUMBER,
             sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
             instance_number=FINDINGS.index(score.finding) + 1,
             patient_orientation=image.get("PatientOrientation", ["L", "F"]),
-            transfer_syntax_uid=transfer_syntax,
+            transfer_syntax_uid=ExplicitVRLittleEndian if is_jpeg_2000 else transfer_syntax,
             series_description="AI heat maps (research use, not for diagnosis)",
             **equipment(model),
         )
@@ -103,7 +108,10 @@ def heatmap_capture(
         capture.ImageComments = _caption(score, model)
         capture.SourceImageSequence = [_reference(image)]
         capture.DerivationDescription = f"{code.meaning} of {score.finding}"
-        stamp(capture, created or datetime.now().astimezone())
+        if is_jpeg_2000:
+            _encode_jpeg_2000(capture, drawn)
+        repeat_study(capture, header)
+        stamp(capture, created or datetime.now(timezone.utc))
         return written(capture)
 
 
@@ -137,9 +145,10 @@ def heatmap_segmentation(
     seg: Any = require("highdicom.seg", extra="pacs")
     content: Any = require("highdicom.content", extra="pacs")
     keep_quiet("highdicom")
-    model = film.prediction.model
+    model = written_name(film.prediction.model)
     with writing():
-        image = film_evidence(header_of(film.source))
+        header = header_of(film.source)
+        image = film_evidence(header)
         if heat.shape != (image.Rows, image.Columns):
             raise UnsupportedImage(
                 f"The map has shape {heat.shape}, the film {(image.Rows, image.Columns)}.",
@@ -168,7 +177,7 @@ def heatmap_segmentation(
             segmentation_type="FRACTIONAL",
             fractional_type="OCCUPANCY",
             segment_descriptions=[segment],
-            series_instance_uid=derived_uid(image.StudyInstanceUID, model.digest, "seg-series"),
+            series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "seg-series"),
             series_number=SEGMENTATION_SERIES_NUMBER,
             sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
             instance_number=FINDINGS.index(score.finding) + 1,
@@ -178,8 +187,28 @@ def heatmap_segmentation(
             **equipment(model),
         )
         _make_readable(result, image)
-        stamp(result, created or datetime.now().astimezone())
+        dimensions = derived_uid(image.SOPInstanceUID, model.digest, f"{kind}:dimensions")
+        for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+            for item in result.get(keyword, ()):
+                item.DimensionOrganizationUID = dimensions
+        repeat_study(result, header)
+        stamp(result, created or datetime.now(timezone.utc))
         return written(result)
+
+
+def _encode_jpeg_2000(capture: Dataset, drawn: NDArray[np.uint8]) -> None:
+    """Compress a capture by Pillow, which may encode in several threads at a time.
+
+    pylibjpeg-openjpeg, which pydicom would take, may not: two threads end the process by SIGSEGV.
+    JPEG 2000 transforms colour losslessly on its own (PS3.5 8.2.4).
+    """
+    stream = io.BytesIO()
+    Image.fromarray(drawn).save(stream, "JPEG2000", irreversible=False, no_jp2=True, mct=1)
+    capture.PhotometricInterpretation = "YBR_RCT"
+    capture.PixelData = encapsulate([stream.getvalue()])
+    capture["PixelData"].VR = "OB"
+    capture["PixelData"].is_undefined_length = True
+    capture.file_meta.TransferSyntaxUID = JPEG2000Lossless
 
 
 def captioned(picture: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Instances: what we write into a study: derived identifiers, facts taken over from a film.
+"""Instances: what we write into a study: derived identifiers, times, encoding.
 
 A result's UID is a function of the film, the model and the kind of result, so that making it again
 after a crash makes the same object, and a PACS that has it keeps one.
@@ -11,51 +11,24 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 
 from pydicom import Dataset, FileMetaDataset, dcmwrite
-from pydicom.uid import UID
+from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from monai_cxr.dicom.header import elements, parsing
-from monai_cxr.dicom.header.scope import is_radiograph_class
 from monai_cxr.dicom.reader import DicomFile
 from monai_cxr.errors import CXRError, UnsupportedImage
 from monai_cxr.picture.quiet import quiet
+from monai_cxr.prediction import ModelIdentity
 
 MANUFACTURER = "monai_cxr"
 """Manufacturer (0008,0070) of everything that we write; films never carry it."""
 
 Source = bytes | Dataset | DicomFile
 
-_TEXTS = (
-    ("PatientID", 64),
-    ("IssuerOfPatientID", 64),
-    ("AccessionNumber", 16),
-    ("StudyID", 16),
-    ("StudyDescription", 64),
-    ("Manufacturer", 64),
-    ("ManufacturerModelName", 64),
-)
-STUDY_KEYWORDS = (
-    "SpecificCharacterSet",
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-    "StudyDescription",
-)
-"""Patient and study attributes that a result repeats."""
-
 _IMPLEMENTATION_UID = "2.25.252879846312413546938172464834107953419"
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,59 +111,6 @@ def is_own_result(header: Dataset) -> bool:
     return elements.text(header, "Manufacturer") == MANUFACTURER
 
 
-def film_evidence(header: Dataset) -> Dataset:
-    """Take over from a film what a result in the same study repeats.
-
-    Only well-formed values are taken; an attribute that the standard demands and the film lacks is
-    empty. Text is decoded by the film's own character set and written as UTF-8 where it needs it.
-
-    Args:
-        header: Header of the film.
-
-    Returns:
-        A small data set of identity, study, equipment and geometry.
-
-    Raises:
-        UnsupportedImage: ``"no_identity"`` if a UID is missing or malformed, because the result
-            could not be filed in the study; ``"sop_class"`` if it is no radiograph.
-    """
-    result = Dataset()
-    for keyword in _UIDS:
-        value = elements.text(header, keyword)
-        if not UID(value).is_valid:
-            state = "malformed" if value else "missing"
-            raise UnsupportedImage(
-                f"{keyword} is {state}, so no result can be filed in the study. "
-                "Send the film with valid UIDs.",
-                reason="no_identity",
-            )
-        setattr(result, keyword, UID(value))
-    if not is_radiograph_class(result.SOPClassUID):
-        raise UnsupportedImage(
-            "The SOP Class is not that of a radiograph, so no result can cite it.",
-            reason="sop_class",
-        )
-    for keyword, longest in _TEXTS:
-        value = elements.text(header, keyword)[:longest].strip().replace("\\", " ")
-        if value or keyword in ("PatientID", "AccessionNumber", "StudyID"):
-            setattr(result, keyword, value)
-    result.PatientName = _person_name(header, "PatientName")
-    result.ReferringPhysicianName = _person_name(header, "ReferringPhysicianName")
-    result.PatientBirthDate = _date(header, "PatientBirthDate")
-    sex = elements.text(header, "PatientSex").upper()[:1]
-    result.PatientSex = sex if sex in ("M", "F", "O") else ""
-    result.StudyDate = _date(header, "StudyDate")
-    result.StudyTime = _time(header, "StudyTime")
-    result.Modality = _code_string(header, "Modality") or "OT"
-    for keyword in ("Rows", "Columns"):
-        setattr(result, keyword, elements.integer(header, keyword) or 0)
-    _add_geometry(result, header)
-    texts = [str(element.value) for element in result]
-    if not all(text.isascii() for text in texts):
-        result.SpecificCharacterSet = "ISO_IR 192"
-    return result
-
-
 def add_file_meta(dataset: Dataset, transfer_syntax: str) -> None:
     """Set the file meta information (PS3.10 7.1)."""
     meta = FileMetaDataset()
@@ -216,9 +136,30 @@ def written(dataset: Dataset) -> DicomInstance:
     )
 
 
+def make_implicit(dataset: Dataset) -> None:
+    """Have a data set written as Implicit VR Little Endian, its texts byte for byte as they are."""
+    for tag in list(dataset.keys()):
+        if dataset.get_item(tag).VR == "SQ":
+            dataset[tag]  # items are parsed, because their bytes are in the other syntax
+    dataset.set_original_encoding(True, True, dataset._character_set)
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
 def stamp(dataset: Dataset, created: datetime) -> None:
-    """Set when an object was made, so that making it again gives the same bytes."""
-    moment = created.astimezone() if created.tzinfo else created
+    """Set when an object was made, so that making it again gives the same bytes on any host.
+
+    Times are in the zone that the data set states in Timezone Offset From UTC (0008,0201), which
+    is the film's where the film states one; else in UTC, and the data set says so (PS3.3 C.12.1.1).
+
+    Args:
+        dataset: The object, with the attributes of its study.
+        created: When; a time without a zone is in UTC.
+    """
+    zone = zone_of(dataset)
+    if zone is None:
+        zone, dataset.TimezoneOffsetFromUTC = timezone.utc, "+0000"
+    aware = created if created.tzinfo else created.replace(tzinfo=timezone.utc)
+    moment = aware.astimezone(zone)
     dataset.InstanceCreationDate = moment.strftime("%Y%m%d")
     dataset.InstanceCreationTime = moment.strftime("%H%M%S")
     for keyword in ("ContentDate", "DateOfSecondaryCapture"):
@@ -229,45 +170,23 @@ def stamp(dataset: Dataset, created: datetime) -> None:
             setattr(dataset, keyword, dataset.InstanceCreationTime)
     for item in dataset.get("ContributingEquipmentSequence", ())[-1:]:  # the library that wrote it
         if "ContributionDateTime" in item:
-            item.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+            item.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S%z")
 
 
-def _add_geometry(result: Dataset, header: Dataset) -> None:
-    orientation = elements.texts(header, "PatientOrientation")
-    if len(orientation) == 2 and all(re.fullmatch(r"[A-Z]{1,3}", v) for v in orientation):
-        result.PatientOrientation = list(orientation)
-    spacing = elements.numbers(header, "ImagerPixelSpacing")
-    if len(spacing) == 2 and all(0.0 < v < 100.0 for v in spacing):
-        result.ImagerPixelSpacing = [f"{v:.6g}" for v in spacing]
+def zone_of(header: Dataset) -> timezone | None:
+    """The zone that Timezone Offset From UTC (0008,0201) states; None without one."""
+    offset = elements.text(header, "TimezoneOffsetFromUTC")
+    match = re.fullmatch(r"([+-])(\d{2})([0-5]\d)", offset)
+    if match is None:
+        return None
+    minutes = (60 * int(match[2]) + int(match[3])) * (-1 if match[1] == "-" else 1)
+    return timezone(timedelta(minutes=minutes)) if -720 <= minutes <= 840 else None
 
 
-def _person_name(header: Dataset, keyword: str) -> str:
-    """A name with its alphabetic, ideographic and phonetic groups (PS3.5 6.2.1)."""
-    try:
-        value = header.get(keyword)
-        text = "" if value is None else str(value)
-    except elements.MALFORMED:
-        return ""
-    groups = "".join(c for c in text if c.isprintable() and c != "\\").split("=")[:3]
-    return "=".join("^".join(group.strip()[:64].split("^")[:5]) for group in groups).rstrip("=")
+def written_name(model: ModelIdentity) -> ModelIdentity:
+    """A model as results name it: in ASCII, because a result has the film's character set."""
 
+    def plain(text: str) -> str:
+        return elements.without_accents(text).encode("ascii", "replace").decode()
 
-def _date(header: Dataset, keyword: str) -> str:
-    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", elements.text(header, keyword))
-    try:
-        return date(*map(int, match.groups())).strftime("%Y%m%d") if match else ""
-    except ValueError:
-        return ""
-
-
-def _time(header: Dataset, keyword: str) -> str:
-    match = re.match(r"(\d{2}):?(\d{2}):?(\d{2})", elements.text(header, keyword))
-    try:
-        return time.fromisoformat(":".join(match.groups())).strftime("%H%M%S") if match else ""
-    except ValueError:
-        return ""
-
-
-def _code_string(header: Dataset, keyword: str) -> str:
-    value = elements.text(header, keyword).upper()
-    return value if re.fullmatch(r"[A-Z0-9_ ]{1,16}", value) else ""
+    return replace(model, name=plain(model.name), version=plain(model.version))

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 
+import pydicom
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    ExplicitVRLittleEndian,
+)
 
+from monai_cxr.dicom.results.evidence import repeat_study
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
-    STUDY_KEYWORDS,
     DicomInstance,
     add_file_meta,
     derived_uid,
+    written,
 )
 from monai_cxr.findings import FINDINGS
+from monai_cxr.picture.quiet import quiet
 from monai_cxr.prediction import ModelIdentity
+
+REPORT_CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage)
+"""SOP Classes that can hold a report, the best first: it has no 3D coordinates, no references."""
 
 SERIES_DESCRIPTION = "AI chest findings (research use, not for diagnosis)"
 SERIES_NUMBER = 900
@@ -24,26 +36,30 @@ PRIVATE_SCHEME_UID = derived_uid("monai_cxr", "99MONAICXR", "coding-scheme")
 """UID of the private coding scheme, for a finding that has no verified SNOMED CT code."""
 
 
-def report_document(evidence: list[Dataset], model: ModelIdentity, content: Dataset) -> Dataset:
+def report_document(
+    header: Dataset, evidence: list[Dataset], model: ModelIdentity, content: Dataset
+) -> Dataset:
     """The SR Document modules (PS3.3 A.35.13) around a content tree.
 
     highdicom's own class copies and searches the tree several times, which takes longer than all
     the rest; what it adds is the dozen attributes below.
 
+    Each report is a series of its own: viewers show one report of a series (OHIF #6243).
+
     Args:
+        header: Header of the first film, whose study is repeated.
         evidence: The films, of one study.
         model: Whose report.
         content: The root of the content tree.
     """
     report = Dataset()
-    for keyword in STUDY_KEYWORDS:
-        if keyword in evidence[0]:
-            report[keyword] = evidence[0][keyword]
     films = "|".join(sorted(image.SOPInstanceUID for image in evidence))
     report.SOPClassUID = Comprehensive3DSRStorage
     report.SOPInstanceUID = derived_uid(films, model.digest, "sr")
-    report.SeriesInstanceUID = derived_uid(report.StudyInstanceUID, model.digest, "sr-series")
+    report.SeriesInstanceUID = derived_uid(films, model.digest, "sr-series")
+    report["StudyInstanceUID"] = evidence[0]["StudyInstanceUID"]
     report.Modality = "SR"
+    repeat_study(report, header)
     report.SeriesNumber, report.InstanceNumber = SERIES_NUMBER, 1
     report.SeriesDescription = SERIES_DESCRIPTION
     report.ReferencedPerformedProcedureStepSequence = []
@@ -58,6 +74,23 @@ def report_document(evidence: list[Dataset], model: ModelIdentity, content: Data
         report.add(element)
     add_file_meta(report, ExplicitVRLittleEndian)
     return report
+
+
+def alternatives(instance: DicomInstance) -> Iterator[DicomInstance]:
+    """An object, and after it what says the same to a receiver that does not take its SOP Class.
+
+    Each has a UID of its own, because a SOP Instance is of one SOP Class.
+    """
+    yield instance
+    if instance.sop_class_uid != Comprehensive3DSRStorage:
+        return
+    for class_uid in REPORT_CLASSES[1:]:
+        with quiet():
+            report = pydicom.dcmread(io.BytesIO(instance.data))
+            report.SOPClassUID = class_uid
+            report.SOPInstanceUID = derived_uid(instance.sop_uid, class_uid, "sr-class")
+            add_file_meta(report, ExplicitVRLittleEndian)
+            yield written(report)
 
 
 def add_private_schemes(report: Dataset, names: Iterable[str]) -> None:

@@ -1,10 +1,13 @@
 """Report groups: each finding of each film as one group of TID 1501, built once and then filled in.
 
 highdicom builds a group and pydicom encodes it in 12 ms, and a report of one film has fourteen. But
-of all its values only the tracking UID, the probability and the film's UID differ from film to
-film. So a group is built and encoded once for each finding, model and wording, and its encoding is
-kept with gaps where those values go. Sequences and items in it are of undefined length (PS3.5 7.5),
-so that filling a gap changes no length elsewhere.
+of all its values only the tracking UID, the probability, and the film's UID and size differ from
+film to film. So a group is built and encoded once for each finding, model and wording, and its
+encoding is kept with gaps where those values go. Sequences and items in it are of undefined length
+(PS3.5 7.5), so that filling a gap changes no length elsewhere.
+
+The probability is inferred from the whole film, and says so by the outline of the film (TID 320).
+Viewers attach a measurement to an image by its coordinates only, and show the comment as its label.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
@@ -42,6 +46,7 @@ class Wording:
         model: Who says it.
         parameters: Algorithm Parameters (111002, DCM).
         sop_class_uid: Of the film.
+        has_size: Whether the film's header states its rows and columns.
     """
 
     finding: str
@@ -49,6 +54,7 @@ class Wording:
     model: ModelIdentity
     parameters: tuple[str, ...]
     sop_class_uid: str
+    has_size: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,18 @@ class Values:
         tracking_uid: Tracking Unique Identifier (112040, DCM).
         probability: In [0, 1].
         sop_uid: Of the film.
+        shape: (rows, columns) of the film.
     """
 
     tracking_uid: str
     probability: float
     sop_uid: str
+    shape: tuple[int, int] = (1, 1)
 
 
-_STAND_IN = Values("2.25.1792345678912345678987", 0.123457, "2.25.2897654321987654321234")
+_STAND_IN = Values(
+    "2.25.1792345678912345678987", 0.123457, "2.25.2897654321987654321234", (1283, 1723)
+)
 
 
 def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
@@ -87,7 +97,21 @@ def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
         )
         for _ in range(wording.positive is not None)
     ]
-    return sr.MeasurementsAndQualitativeEvaluations(
+    outline = [
+        sr.CoordinatesForMeasurement(
+            "POLYLINE",
+            np.asarray(_outline(values.shape)).reshape(-1, 2),
+            sr.SourceImageForRegion(wording.sop_class_uid, values.sop_uid),
+        )
+        for _ in range(wording.has_size)
+    ]
+    probability = sr.Measurement(
+        dicom_code(findings.PROBABILITY),
+        _rounded(values.probability),
+        dicom_code(findings.NO_UNITS),
+        referenced_coordinates=outline or None,
+    )
+    groups = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=values.tracking_uid, identifier=f"monai_cxr:{finding.name}"
         ),
@@ -95,16 +119,22 @@ def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
         finding_type=dicom_code(finding.code),
         finding_sites=[sr.FindingSite(dicom_code(finding.site))],
         algorithm_id=algorithm,
-        measurements=[
-            sr.Measurement(
-                dicom_code(findings.PROBABILITY),
-                _rounded(values.probability),
-                dicom_code(findings.NO_UNITS),
-            )
-        ],
+        measurements=[probability],
         qualitative_evaluations=presence,
         source_images=[sr.SourceImageForMeasurementGroup(wording.sop_class_uid, values.sop_uid)],
     )
+    comment = sr.TextContentItem(
+        dicom_code(findings.COMMENT), label(wording), relationship_type="CONTAINS"
+    )
+    groups[0].ContentSequence.append(comment)
+    return groups
+
+
+def label(wording: Wording) -> str:
+    """What a viewer shows beside the film: the finding, and whether it is present."""
+    title = FINDINGS[wording.finding].title
+    decision = {True: ": present", False: ": absent", None: ""}[wording.positive]
+    return f"AI {title}{decision}"
 
 
 def encoded_group(wording: Wording, values: Values) -> bytes:
@@ -114,9 +144,8 @@ def encoded_group(wording: Wording, values: Values) -> bytes:
         MissingDependency: Without the extra ``pacs``.
     """
     parts = _template(wording)
-    return b"".join(
-        piece for pair in zip(parts, (*_gaps(values), b""), strict=True) for piece in pair
-    )
+    gaps = _gaps(values, has_size=wording.has_size)
+    return b"".join(piece for pair in zip(parts, (*gaps, b""), strict=True) for piece in pair)
 
 
 def encoded_item(item: Dataset) -> bytes:
@@ -142,7 +171,7 @@ def _template(wording: Wording) -> tuple[bytes, ...]:
     (group,) = measurement_group(wording)
     leave_open(group)
     rest, parts = encoded_item(group), []
-    for gap in _gaps(_STAND_IN):
+    for gap in _gaps(_STAND_IN, has_size=wording.has_size):
         part, found, rest = rest.partition(gap)
         if not found:
             raise RuntimeError("A report's group is not laid out as it was: look at highdicom.")
@@ -150,14 +179,22 @@ def _template(wording: Wording) -> tuple[bytes, ...]:
     return (*parts, rest)
 
 
-def _gaps(values: Values) -> Sequence[bytes]:
+def _gaps(values: Values, *, has_size: bool) -> Sequence[bytes]:
     """The elements that differ from film to film, in the order of a group."""
-    tracking, probability, image = Dataset(), Dataset(), Dataset()
+    tracking, probability, image, outline = Dataset(), Dataset(), Dataset(), Dataset()
     tracking.UID = UID(values.tracking_uid)
     probability.FloatingPointValue = _rounded(values.probability)
     probability.NumericValue = DSfloat(_rounded(values.probability), auto_format=True)
     image.ReferencedSOPInstanceUID = UID(values.sop_uid)
-    return [_encoded(tracking), _encoded(probability), _encoded(image)]
+    outline.GraphicData = _outline(values.shape)
+    of_region = [_encoded(image), _encoded(outline)] if has_size else []
+    return [_encoded(tracking), _encoded(probability), *of_region, _encoded(image)]
+
+
+def _outline(shape: tuple[int, int]) -> list[float]:
+    """The border of a film as column and row in turn, closed (PS3.3 C.18.6.1.2)."""
+    rows, columns = map(float, shape)
+    return [0.0, 0.0, columns, 0.0, columns, rows, 0.0, rows, 0.0, 0.0]
 
 
 def _encoded(dataset: Dataset) -> bytes:

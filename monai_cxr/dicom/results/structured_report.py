@@ -10,23 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from pydicom import Dataset
 
 from monai_cxr import findings
 from monai_cxr.dicom.results.codes import dicom_code
+from monai_cxr.dicom.results.evidence import film_evidence
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
     DicomInstance,
     Source,
     derived_uid,
-    film_evidence,
     header_of,
     stamp,
     writing,
     written,
+    written_name,
 )
 from monai_cxr.dicom.results.report_document import (
     add_predecessor,
@@ -63,7 +64,7 @@ def structured_report(
     films: ReportedFilm | Sequence[ReportedFilm],
     *,
     operating_points: Iterable[OperatingPoint] | Mapping[str, OperatingPoint] = (),
-    calibration: str = "",
+    calibration: str | Mapping[str, str] = "",
     created: datetime | None = None,
     predecessor: DicomInstance | None = None,
 ) -> DicomInstance:
@@ -72,9 +73,10 @@ def structured_report(
     Args:
         films: One film, or several of one study read by one model.
         operating_points: Thresholds to state beside each finding.
-        calibration: How probabilities were calibrated, for example ``"platt"``.
+        calibration: How probabilities were calibrated, for example ``"platt"``; or by finding.
         created: When the result was made: give the time kept with the result, and making the
-            report again gives the same bytes. None for now.
+            report again gives the same bytes, on any host. Without a zone it is in UTC; None for
+            now.
         predecessor: An earlier report of the same study that this one replaces.
 
     Returns:
@@ -98,7 +100,8 @@ def structured_report(
     sr: Any = require("highdicom.sr", extra="pacs")
     keep_quiet("highdicom")
     with writing():
-        evidence = [film_evidence(header_of(film.source)) for film in reported]
+        headers = [header_of(film.source) for film in reported]
+        evidence = [film_evidence(header) for header in headers]
         model = _one_study_and_model(reported, evidence)
         groups = [
             group
@@ -107,12 +110,12 @@ def structured_report(
         ]
         content = _content(sr, evidence, model, groups[0][0])
         _leave_room(content)
-        report = report_document(evidence, model, content)
+        report = report_document(headers[0], evidence, model, content)
         names = {score.finding for film in reported for score in film.prediction.scores}
         add_private_schemes(report, names)
         if predecessor is not None:
             add_predecessor(report, predecessor)
-        stamp(report, created or datetime.now().astimezone())
+        stamp(report, created or datetime.now(timezone.utc))
         document = written(report)
     return _with_groups(document, (encoded_group(*group) for group in groups))
 
@@ -136,7 +139,7 @@ def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset])
             raise NotCalibrated(
                 "The prediction holds no probability. Calibrate the bundle before reporting."
             )
-    return films[0].prediction.model
+    return written_name(films[0].prediction.model)
 
 
 def _content(sr: Any, evidence: list[Dataset], model: ModelIdentity, group: Wording) -> Any:
@@ -171,25 +174,29 @@ def _groups(
     film: ReportedFilm,
     image: Dataset,
     points: Mapping[str, OperatingPoint],
-    calibration: str,
+    calibration: str | Mapping[str, str],
 ) -> Iterator[tuple[Wording, Values]]:
     prediction = film.prediction
+    model = written_name(prediction.model)
     for score in prediction.scores:
         if math.isnan(score.probability):
             continue
-        parameters = _parameters(prediction, points.get(score.finding), calibration)
+        method = calibration if isinstance(calibration, str) else calibration.get(score.finding, "")
+        parameters = _parameters(prediction, points.get(score.finding), method)
         yield (
             Wording(
                 score.finding,
                 score.positive,
-                prediction.model,
+                model,
                 tuple(parameters),
                 str(image.SOPClassUID),
+                has_size=image.Rows > 0 and image.Columns > 0,
             ),
             Values(
                 derived_uid(image.SOPInstanceUID, prediction.model.digest, score.finding),
                 score.probability,
                 str(image.SOPInstanceUID),
+                (image.Rows, image.Columns),
             ),
         )
 

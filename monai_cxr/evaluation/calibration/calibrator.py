@@ -48,6 +48,11 @@ class Calibrator:
         """Names of the findings in order."""
         return tuple(calibration.finding for calibration in self.findings)
 
+    @property
+    def methods(self) -> dict[str, str]:
+        """The method of each finding by its name, for example ``{"Mass": "platt"}``."""
+        return {calibration.finding: calibration.method for calibration in self.findings}
+
     def for_findings(self, names: Sequence[str]) -> Calibrator:
         """The same calibration with its findings in the order of a model's outputs.
 

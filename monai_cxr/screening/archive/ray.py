@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_cxr.bundle.model import rules_of
+from monai_cxr.bundle.model import reporting
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError, SettingsError
@@ -44,7 +44,12 @@ from monai_cxr.screening.archive.archive import (
 from monai_cxr.screening.archive.listing import SOURCE
 from monai_cxr.screening.archive.pacs import PacsArchive
 from monai_cxr.screening.archive.summary import ArchiveSummary
-from monai_cxr.screening.archive.worker import DESTINATION, KIND
+from monai_cxr.screening.archive.worker import (
+    DESTINATION,
+    KEEP_TRYING_SECONDS,
+    KIND,
+    is_settled,
+)
 from monai_cxr.screening.delivering.delivery import Folder, deliver_batch, report_builder
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.outbox import DeliveryContent
@@ -102,7 +107,7 @@ def screen_archive_on_ray(
                     _screen_shard(archive, options, films, progress)
                 else:
                     time.sleep(_BACKOFF_POLL_SECONDS)
-        _deliver(archive, options, {})
+        _deliver(archive, options, {}, is_last=True)
         progress(n_files_done(archive), n_files_known(archive))
         return finish_archive(archive)
 
@@ -217,6 +222,7 @@ class ShardPredictor:
             report = structured_report(
                 ReportedFilm(read_bytes(path)[0], outcome.prediction),
                 operating_points=self._model.operating_points,
+                calibration=self._model.calibrator.methods if self._model.calibrator else {},
                 created=created,
             )
         except InputError:  # the driver tries again and records the reason
@@ -239,16 +245,34 @@ def _commit(
 
 
 def _deliver(
-    archive: Archive, options: ArchiveOptions, reports: Mapping[str, DicomInstance]
+    archive: Archive,
+    options: ArchiveOptions,
+    reports: Mapping[str, DicomInstance],
+    *,
+    is_last: bool = False,
 ) -> None:
+    """File reports; what waits for other films of its study, or for the disk, is filed at last."""
     if not (options.with_reports and archive.is_calibrated):
         return
-    make = report_builder(rules_of(archive.bundle).by_finding)
+    make = report_builder(*reporting(archive.bundle))
 
     def build(content: DeliveryContent) -> DicomInstance:
         return reports.get(content.film.key.sop_uid) or make(content)
 
     folder = Folder(DESTINATION, archive.out / REPORTS_NAME)
     while outbox.n_pending(archive.ledger):
-        if not sum(deliver_batch(archive.ledger, folder, {KIND: build}, SOURCE, n=_COMMIT)):
+        n = sum(
+            deliver_batch(
+                archive.ledger,
+                folder,
+                {KIND: build},
+                SOURCE,
+                n=_COMMIT,
+                keep_trying_seconds=KEEP_TRYING_SECONDS,
+                is_settled=partial(is_settled, archive.ledger),
+            )
+        )
+        if not n and not is_last:
+            return
+        if not n:
             time.sleep(_BACKOFF_POLL_SECONDS)

@@ -6,17 +6,21 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from monai_cxr.errors import CXRError
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.delivering.delivery import Folder, deliver_batch, report_builder
-from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox
+from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox, studies
+from monai_cxr.screening.ledger.studies import Study
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 KIND, DESTINATION = "sr", "archive"
 LISTED_CURSOR = "archive-is-listed"
+KEEP_TRYING_SECONDS = 7_200.0
+"""How long the folder of reports may be away; an archive must end, and a service need not."""
 _IDLE_SECONDS = 0.2
 
 
@@ -63,6 +67,11 @@ def work(task: ArchiveWork, errors: Connection) -> None:
         raise SystemExit(1) from None
 
 
+def is_settled(ledger: Ledger, study: Study) -> bool:
+    """Whether no film of a study can still come: all files are listed, and its films are read."""
+    return study.status != studies.WAITING and cursors.get(ledger, LISTED_CURSOR) == "yes"
+
+
 def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
     import torch
 
@@ -73,12 +82,23 @@ def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
     with_reports = task.reports is not None and model.calibrator is not None
 
     folder = Folder(DESTINATION, task.reports) if task.reports is not None else None
-    builders = {KIND: report_builder(model.operating_points)}
+    methods = model.calibrator.methods if model.calibrator is not None else {}
+    builders = {KIND: report_builder(model.operating_points, methods)}
 
     def report() -> int:
         if folder is None or not with_reports or stop():
             return 0
-        return sum(deliver_batch(ledger, folder, builders, task.owner, n=task.batch_size))
+        return sum(
+            deliver_batch(
+                ledger,
+                folder,
+                builders,
+                task.owner,
+                n=task.batch_size,
+                keep_trying_seconds=KEEP_TRYING_SECONDS,
+                is_settled=partial(is_settled, ledger),
+            )
+        )
 
     def when_idle() -> bool:
         if report():

@@ -261,7 +261,7 @@ def _described(
 ) -> ReceivedFilm:
     with quiet():
         facts = header_facts(parsed.dataset)
-        accession_number = elements.text(parsed.dataset, "AccessionNumber")
+        accession_number = elements.identifier(parsed.dataset, "AccessionNumber")
         study_date = elements.text(parsed.dataset, "StudyDate")
     if not facts.key.sop_uid:
         raise UnreadableImage(
@@ -277,5 +277,5 @@ def _described(
         sop_class_uid=facts.sop_class_uid,
         modality=facts.modality[:16],
         study_date=study_date[:32],
-        accession_number=accession_number[:64],
+        accession_number=accession_number,
     )

@@ -8,13 +8,16 @@ from sqlalchemy import exists, select
 
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, audit
-from monai_cxr.screening.ledger.schema import COMPLETED, PENDING, films, outbox
+from monai_cxr.screening.ledger.schema import COMPLETED, FAILED, PENDING, films, outbox
 
 _DAY_SECONDS = 86_400.0
 
 
 def clean_spool(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 500) -> int:
     """Delete the files of films that were completed long ago and have nothing left to deliver.
+
+    A film whose result was given up is kept too: the result can only be made of it. Its delivery is
+    tried again or dismissed by ``screen retry``.
 
     Files in quarantine stay until a person decides.
 
@@ -28,11 +31,13 @@ def clean_spool(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 
         How many were deleted.
     """
     before = ledger.clock() - keep_days * _DAY_SECONDS
-    is_pending = exists().where(outbox.c.sop_uid == films.c.sop_uid, outbox.c.state == PENDING)
+    is_owed = exists().where(
+        outbox.c.sop_uid == films.c.sop_uid, outbox.c.state.in_((PENDING, FAILED))
+    )
     query = (
         select(films.c.id, films.c.path)
         .where(films.c.state == COMPLETED, films.c.finished_at < before, films.c.path != "")
-        .where(~is_pending)
+        .where(~is_owed)
         .order_by(films.c.id)
         .limit(limit)
     )

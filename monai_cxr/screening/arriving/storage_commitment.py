@@ -53,7 +53,7 @@ class CommitmentReporter:
         """
         if not sender.port or not sender.host:
             return 0x0124  # not authorized: nowhere to report to
-        transaction = elements.text(request, "TransactionUID")
+        transaction = elements.identifier(request, "TransactionUID")
         wanted = elements.items(request, "ReferencedSOPSequence")
         if not transaction or not wanted:
             return 0x0115  # invalid argument value
@@ -106,8 +106,8 @@ def report(ledger: Ledger, transaction_uid: str, request: Dataset) -> Dataset:
     kept, missing = [], []
     for item in request.ReferencedSOPSequence:
         reference = Dataset()
-        reference.ReferencedSOPClassUID = elements.text(item, "ReferencedSOPClassUID")
-        reference.ReferencedSOPInstanceUID = elements.text(item, "ReferencedSOPInstanceUID")
+        reference.ReferencedSOPClassUID = elements.identifier(item, "ReferencedSOPClassUID")
+        reference.ReferencedSOPInstanceUID = elements.identifier(item, "ReferencedSOPInstanceUID")
         film = jobs.film(ledger, reference.ReferencedSOPInstanceUID)
         if film is not None and film.sop_class_uid == reference.ReferencedSOPClassUID:
             kept.append(reference)

@@ -25,8 +25,10 @@ from monai_cxr.prediction import OperatingPoint
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.screening.arriving.spool import MAY_PASS
 from monai_cxr.screening.delivering.study_message import Message
-from monai_cxr.screening.ledger import Ledger, outbox
+from monai_cxr.screening.ledger import Ledger, outbox, presentation, studies
 from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
+from monai_cxr.screening.ledger.studies import Study
+from monai_cxr.screening.logs import uid_hash
 from monai_cxr.screening.network import dicomweb, storage_scu
 from monai_cxr.screening.network.dicom_network import Peer
 from monai_cxr.screening.network.storage_scu import Answer
@@ -35,6 +37,7 @@ BATCH = 16
 """Objects of one association; building one takes about 0.3 s, and a lease 120 s."""
 
 NOTHING_TO_SEND = "nothing_to_send"
+_UNSETTLED_SECONDS = 5.0
 
 Made = DicomInstance | Message
 """What is delivered."""
@@ -144,13 +147,13 @@ def _instances(made: Sequence[Made]) -> list[DicomInstance]:
 
 
 def report_builder(
-    operating_points: Mapping[str, OperatingPoint], calibration: str = ""
+    operating_points: Mapping[str, OperatingPoint], calibration: str | Mapping[str, str] = ""
 ) -> Callable[[DeliveryContent], DicomInstance]:
     """A builder of structured reports, for deliveries of kind ``"sr"``.
 
     Args:
         operating_points: Of the model, by finding.
-        calibration: How its probabilities were calibrated.
+        calibration: How its probabilities were calibrated, by finding.
     """
 
     def build(content: DeliveryContent) -> DicomInstance:
@@ -172,8 +175,13 @@ def deliver_batch(
     owner: str,
     *,
     n: int = BATCH,
+    keep_trying_seconds: float = outbox.KEEP_TRYING_SECONDS,
+    is_settled: Callable[[Study], bool] | None = None,
 ) -> tuple[int, int]:
     """Take up to n due deliveries of a destination and send them.
+
+    A raw image (FOR PROCESSING) waits until its study is settled; where the study has the image for
+    presentation too, there is nothing to send for the raw one.
 
     Args:
         ledger: The ledger.
@@ -181,31 +189,37 @@ def deliver_batch(
         builders: By kind, for example ``{"sr": report_builder(points)}``.
         owner: Unique name of this process and thread.
         n: Deliveries at most.
+        keep_trying_seconds: How long a receiver may be away before a delivery is given up.
+        is_settled: Whether all films of a study are here; default: it is quiet.
 
     Returns:
         (delivered, not delivered) this time.
     """
+    attempt = _Attempt(ledger, owner, keep_trying_seconds, is_settled or _quiet_since(ledger))
     kinds = list(builders)
     leased = outbox.lease(ledger, owner, n, kinds=kinds, destinations=[destination.name])
     built: list[tuple[Delivery, Made]] = []
     n_delivered = 0
     for delivery in leased:
         try:
-            made = builders[delivery.kind](outbox.content(ledger, delivery))
+            content = outbox.content(ledger, delivery)
+            if attempt.waits(content):
+                continue
+            made = None if attempt.is_needless(content) else builders[delivery.kind](content)
         except MissingDependency:
             raise
         except CXRError as error:  # this object cannot be made; the others can
             kind = getattr(error, "reason", type(error).__name__)
-            answer = Answer(False, error=kind, permanent=kind not in MAY_PASS)
-            _note_failure(ledger, owner, delivery, answer)
+            attempt.failed(delivery, Answer(False, error=kind, permanent=kind not in MAY_PASS))
             continue
         except SQLAlchemyError:  # the ledger is away, which is no fault of this object
             raise
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
-            _note_failure(ledger, owner, delivery, Answer(False, error=type(error).__name__))
+            answer = Answer(False, error=type(error).__name__)
+            attempt.failed(delivery, answer, max_attempts=outbox.MAX_ATTEMPTS_TO_MAKE)
             continue
         if made is None:
-            outbox.delivered(ledger, owner, delivery.id, status=NOTHING_TO_SEND)
+            attempt.delivered(delivery, NOTHING_TO_SEND)
             n_delivered += 1
         else:
             built.append((delivery, made))
@@ -217,12 +231,10 @@ def deliver_batch(
         answers = [Answer(False, error=str(error))] * len(built)
     for (delivery, made), answer in zip(built, answers, strict=True):
         if answer.stored:
-            outbox.delivered(
-                ledger, owner, delivery.id, status=answer.status, object_uid=made.identifier
-            )
+            attempt.delivered(delivery, answer.status, answer.object_uid or made.identifier)
             n_delivered += 1
         else:
-            _note_failure(ledger, owner, delivery, answer)
+            attempt.failed(delivery, answer)
     return n_delivered, len(leased) - n_delivered
 
 
@@ -242,22 +254,58 @@ def run_delivery(
             stop.wait(poll_seconds)
 
 
-def _note_failure(ledger: Ledger, owner: str, delivery: Delivery, answer: Answer) -> None:
-    state = outbox.failed(
-        ledger,
-        owner,
-        delivery.id,
-        status=answer.status,
-        error=answer.error,
-        permanent=answer.permanent,
-    )
-    _LOG.warning(
-        "not delivered",
-        extra={
-            "delivery": delivery.id,
-            "destination": delivery.destination,
-            "error": answer.error,
-            "status": answer.status,
-            "state": state or "taken over",
-        },
-    )
+def _quiet_since(ledger: Ledger) -> Callable[[Study], bool]:
+    return lambda study: studies.is_quiet(study, ledger.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What becomes of leased deliveries: in the ledger, and in one line of the log each."""
+
+    ledger: Ledger
+    owner: str
+    keep_trying_seconds: float
+    is_settled: Callable[[Study], bool]
+
+    def is_needless(self, content: DeliveryContent) -> bool:
+        return presentation.spoken_for(self.ledger, content.film, content.result)
+
+    def waits(self, content: DeliveryContent) -> bool:
+        """Postpone what may still turn out to be needless."""
+        if not presentation.is_raw(content.result.prediction.flags):
+            return False
+        study = studies.study(self.ledger, content.film.key.study_uid)
+        if study is None or self.is_settled(study) or self.is_needless(content):
+            return False
+        outbox.postpone(self.ledger, self.owner, content.delivery.id, seconds=_UNSETTLED_SECONDS)
+        return True
+
+    def delivered(self, delivery: Delivery, status: str, object_uid: str = "") -> None:
+        outbox.delivered(self.ledger, self.owner, delivery.id, status=status, object_uid=object_uid)
+        _LOG.info("delivered", extra=_told(delivery) | {"status": status})
+
+    def failed(
+        self, delivery: Delivery, answer: Answer, *, max_attempts: int | None = None
+    ) -> None:
+        state = outbox.failed(
+            self.ledger,
+            self.owner,
+            delivery.id,
+            status=answer.status,
+            error=answer.error,
+            permanent=answer.permanent,
+            max_attempts=max_attempts,
+            keep_trying_seconds=self.keep_trying_seconds,
+        )
+        said = {"error": answer.error, "status": answer.status, "state": state or "taken over"}
+        _LOG.warning("not delivered", extra=_told(delivery) | said)
+
+
+def _told(delivery: Delivery) -> dict[str, object]:
+    """What a log may say of a delivery."""
+    return {
+        "delivery": delivery.id,
+        "kind": delivery.kind,
+        "destination": delivery.destination,
+        "uid_hash": uid_hash(delivery.sop_uid),
+    }

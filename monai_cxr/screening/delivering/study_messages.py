@@ -18,7 +18,7 @@ from monai_cxr.screening.delivering.delivery import Builder, Folder
 from monai_cxr.screening.delivering.fhir import fhir_bundle
 from monai_cxr.screening.delivering.hl7v2 import oru_message
 from monai_cxr.screening.delivering.study_message import Message, StudyReport
-from monai_cxr.screening.ledger import Ledger, worklist
+from monai_cxr.screening.ledger import Ledger, presentation, worklist
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 from monai_cxr.screening.ledger.records import Film, Result
 from monai_cxr.screening.ledger.schema import results
@@ -125,9 +125,11 @@ def _studies(ledger: Ledger) -> Iterator[str]:
 def _by_model(
     pairs: Sequence[tuple[Film, Result | None]],
 ) -> list[list[tuple[Film, Result]]]:
+    read = [(film, result) for film, result in pairs if result is not None]
+    raw = presentation.needless([(result.view, result.prediction.flags) for _, result in read])
     by_digest: dict[str, list[tuple[Film, Result]]] = {}
-    for film, result in pairs:
-        if result is not None:
+    for (film, result), is_needless in zip(read, raw, strict=True):
+        if not is_needless:
             by_digest.setdefault(result.prediction.model.digest, []).append((film, result))
     return list(by_digest.values())
 

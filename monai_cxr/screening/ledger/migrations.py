@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, Double, func, inspect, select, text
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger.schema import metadata, schema_version
@@ -36,7 +36,14 @@ def _reviews_say_what_they_mean(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_reviews_say_what_they_mean,)
+def _deliveries_for_days(connection: Connection) -> None:
+    """Version 3: a delivery remembers since when it fails, and its leases without an answer."""
+    double = Double().compile(connection.dialect)
+    for column in ("unanswered INTEGER DEFAULT '0' NOT NULL", f"tried_since {double}"):
+        connection.exec_driver_sql(f"ALTER TABLE outbox ADD COLUMN {column}")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_reviews_say_what_they_mean, _deliveries_for_days)
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""
 

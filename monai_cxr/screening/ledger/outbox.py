@@ -1,4 +1,8 @@
-"""Outbox: what must be delivered, until the receiver said that it has it."""
+"""Outbox: what must be delivered, until the receiver said that it has it.
+
+A receiver that is away is asked for days, at last once an hour. What is given up after that keeps
+its film until a person tries it again or dismisses it.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
-from monai_cxr.screening.ledger.schema import DELIVERED, FAILED, PENDING, films, outbox, results
+from monai_cxr.screening.ledger.schema import (
+    DELIVERED,
+    DISMISSED,
+    FAILED,
+    PENDING,
+    films,
+    outbox,
+    results,
+)
 
-MAX_ATTEMPTS = 20
+DAY_SECONDS = 86_400.0
+KEEP_TRYING_SECONDS = 14 * DAY_SECONDS
+"""How long a receiver may be away: a long weekend, a move to another PACS."""
+
+MAX_UNANSWERED = 20
+"""Leases of one delivery that may end without any answer: it ends the processes that make it."""
+
+MAX_ATTEMPTS_TO_MAKE = 8
+"""Attempts to make an object of a film, some four minutes; nobody's network is in the way."""
+
 POISON = "too_many_attempts"
-_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 900.0
+_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +51,7 @@ class Delivery:
         sop_uid: Of the film.
         study_uid: Of the film.
         model_digest: Of the result.
-        state: ``"pending"``, ``"delivered"`` or ``"failed"``.
+        state: ``"pending"``, ``"delivered"``, ``"failed"`` or ``"dismissed"``.
         attempts: How often it was leased.
         last_status: What the receiver said last, for example ``"0xA700"``.
         last_error: Kind of the last error.
@@ -103,14 +124,15 @@ def lease(
     )
     with ledger.write() as connection:
         chosen = connection.execute(query).all()
-        poison = [row for row in chosen if row.attempts >= MAX_ATTEMPTS]
-        ids = [row.id for row in chosen if row.attempts < MAX_ATTEMPTS]
+        poison = [row for row in chosen if row.unanswered >= MAX_UNANSWERED]
+        ids = [row.id for row in chosen if row.unanswered < MAX_UNANSWERED]
         # A lease is a date before which nobody else takes it; one that ends is simply due again.
         connection.execute(
             update(outbox)
             .where(outbox.c.id.in_(ids))
             .values(
                 attempts=outbox.c.attempts + 1,
+                unanswered=outbox.c.unanswered + 1,
                 lease_owner=owner,
                 lease_until=now + seconds,
                 available_at=now + seconds,
@@ -196,7 +218,8 @@ def failed(
     status: str = "",
     error: str = "",
     permanent: bool = False,
-    max_attempts: int = MAX_ATTEMPTS,
+    max_attempts: int | None = None,
+    keep_trying_seconds: float = KEEP_TRYING_SECONDS,
 ) -> str:
     """The receiver refused or did not answer: try again after a growing pause, or give up.
 
@@ -207,7 +230,9 @@ def failed(
         status: What the receiver said, for example ``"0xA700"``.
         error: Kind of the error, without identity.
         permanent: A retry cannot help.
-        max_attempts: After so many attempts it waits for ``retry``.
+        max_attempts: After so many attempts it waits for ``retry``; None for the limit of time.
+        keep_trying_seconds: After so long since the first failure it waits for ``retry``; until
+            then it is tried again, at last once an hour.
 
     Returns:
         The delivery's state, ``""`` when it is not this owner's.
@@ -225,7 +250,10 @@ def failed(
         ).one_or_none()
         if row is None:
             return ""
-        is_over = permanent or row.attempts >= max_attempts
+        if max_attempts is not None:
+            is_over = permanent or row.attempts >= max_attempts
+        else:
+            is_over = permanent or now - (row.tried_since or now) >= keep_trying_seconds
         pause = min(_BACKOFF_SECONDS * 2.0 ** min(row.attempts - 1, 30), _LONGEST_BACKOFF_SECONDS)
         state = FAILED if is_over else PENDING
         connection.execute(
@@ -235,6 +263,8 @@ def failed(
                 state=state,
                 last_status=status,
                 last_error=error,
+                unanswered=0,
+                tried_since=row.tried_since or now,
                 available_at=now + pause,
                 lease_owner="",
                 lease_until=None,
@@ -246,19 +276,93 @@ def failed(
     return state
 
 
-def retry(ledger: Ledger, ids: Sequence[int] | None = None, *, actor: str = "operator") -> int:
-    """Make failed deliveries pending, and waiting ones due at once; gives their number."""
+def postpone(ledger: Ledger, owner: str, delivery_id: int, *, seconds: float) -> None:
+    """Give a delivery back untried, because what it says is not certain yet."""
+    with ledger.write() as connection:
+        connection.execute(
+            update(outbox)
+            .where(
+                outbox.c.id == delivery_id,
+                outbox.c.state == PENDING,
+                outbox.c.lease_owner == owner,
+            )
+            .values(
+                attempts=outbox.c.attempts - 1,
+                unanswered=0,
+                available_at=ledger.clock() + seconds,
+                lease_owner="",
+                lease_until=None,
+            )
+        )
+
+
+def retry(
+    ledger: Ledger,
+    ids: Sequence[int] | None = None,
+    *,
+    reason: str | None = None,
+    actor: str = "operator",
+) -> int:
+    """Make failed and dismissed deliveries pending, and waiting ones due at once.
+
+    Args:
+        ledger: The ledger.
+        ids: Only these; None for all that failed or wait.
+        reason: Only those whose last error or status this is.
+        actor: Who asked for it.
+
+    Returns:
+        Their number.
+    """
     now = ledger.clock()
-    condition = and_(outbox.c.state != DELIVERED, outbox.c.lease_owner == "")
-    if ids is not None:
-        condition = and_(condition, outbox.c.id.in_(list(ids)))
+    states = (PENDING, FAILED) if ids is None else (PENDING, FAILED, DISMISSED)
+    condition = and_(outbox.c.state.in_(states), outbox.c.lease_owner == "", _those(ids, reason))
     with ledger.write() as connection:
         n = connection.execute(
-            update(outbox).where(condition).values(state=PENDING, attempts=0, available_at=now)
+            update(outbox)
+            .where(condition)
+            .values(state=PENDING, attempts=0, unanswered=0, tried_since=None, available_at=now)
         ).rowcount
         if n:
             audit.record(connection, actor, "deliveries retried", "", {"n": n}, now=now)
     return int(n)
+
+
+def dismiss(
+    ledger: Ledger,
+    ids: Sequence[int] | None = None,
+    *,
+    reason: str | None = None,
+    actor: str = "operator",
+) -> int:
+    """Give undelivered results up for good; their films may then be deleted.
+
+    Args:
+        ledger: The ledger.
+        ids: Only these; None for all that failed.
+        reason: Only those whose last error or status this is.
+        actor: Who decided it.
+
+    Returns:
+        Their number.
+    """
+    now = ledger.clock()
+    states = (FAILED,) if ids is None else (PENDING, FAILED)
+    condition = and_(outbox.c.state.in_(states), outbox.c.lease_owner == "", _those(ids, reason))
+    with ledger.write() as connection:
+        n = connection.execute(update(outbox).where(condition).values(state=DISMISSED)).rowcount
+        if n:
+            audit.record(connection, actor, "deliveries dismissed", "", {"n": n}, now=now)
+    return int(n)
+
+
+def _those(ids: Sequence[int] | None, reason: str | None) -> Any:
+    conditions: list[ColumnElement[bool]] = [true()]
+    if ids is not None:
+        conditions.append(outbox.c.id.in_(list(ids)))
+    if reason is not None:
+        conditions.append(or_(outbox.c.last_error == reason, outbox.c.last_status == reason))
+    return and_(*conditions)
 
 
 def deliveries(

@@ -30,8 +30,8 @@ SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED = (
 
 FILM_STATES = (SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED)
 
-PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
-"""States of a delivery."""
+PENDING, DELIVERED, FAILED, DISMISSED = "pending", "delivered", "failed", "dismissed"
+"""States of a delivery; a failed one waits for a person, a dismissed one has had its person."""
 
 metadata = MetaData()
 
@@ -141,6 +141,8 @@ outbox = Table(
     _text("object_uid", index=True),
     _time("created_at", nullable=False),
     _time("delivered_at"),
+    _count("unanswered"),
+    _time("tried_since"),
     UniqueConstraint("kind", "destination", "sop_uid", "model_digest", name="uq_outbox_key"),
     Index("ix_outbox_queue", "state", "available_at"),
 )

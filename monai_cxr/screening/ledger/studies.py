@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, case, delete, func, or_, select, update
 
 from monai_cxr.findings import FINDINGS
-from monai_cxr.screening.ledger import audit
+from monai_cxr.screening.ledger import audit, presentation
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.schema import (
     COMPLETED,
@@ -85,6 +85,12 @@ def study(ledger: Ledger, study_uid: str) -> Study | None:
     with ledger.read() as connection:
         row = connection.execute(query).one_or_none()
     return study_of(row) if row is not None else None
+
+
+def is_quiet(study: Study, now: float, *, quiet_seconds: float = QUIET_SECONDS) -> bool:
+    """Whether all films of a study are done and none came for a while."""
+    is_done = study.status != WAITING
+    return is_done and study.last_received_at <= now - quiet_seconds
 
 
 def close_quiet(
@@ -215,16 +221,23 @@ def _films_of(connection: Connection, study_uid: str) -> dict[str, Any]:
 
 
 def _positives(connection: Connection, study_uid: str) -> dict[str, Any]:
-    """Positive findings over the films' newest results."""
-    query = select(results.c.findings, results.c.probabilities, results.c.positive).join(
+    """Positive findings over the films' newest results, without raw images shown otherwise."""
+    query = select(
+        results.c.findings,
+        results.c.probabilities,
+        results.c.positive,
+        results.c.view,
+        results.c.flags,
+    ).join(
         films,
         (films.c.sop_uid == results.c.sop_uid) & (films.c.model_digest == results.c.model_digest),
     )
     found: dict[str, float] = {}
-    for names, probabilities, positive in connection.execute(
-        query.where(films.c.study_uid == study_uid)
-    ):
-        for name, probability, is_positive in zip(names, probabilities, positive, strict=True):
+    rows = connection.execute(query.where(films.c.study_uid == study_uid)).all()
+    needless = presentation.needless([(row.view, row.flags) for row in rows])
+    for row in (row for row, is_needless in zip(rows, needless, strict=True) if not is_needless):
+        scores = zip(row.findings, row.probabilities, row.positive, strict=True)
+        for name, probability, is_positive in scores:
             if is_positive:
                 found[name] = max(found.get(name, 0.0), probability or 0.0)
     urgencies = [FINDINGS[name].urgency if name in FINDINGS else 3 for name in found]

@@ -10,12 +10,14 @@ import io
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pydicom
 
 from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.dicom.results.report_document import alternatives
 from monai_cxr.errors import DeliveryError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import quiet
@@ -53,6 +55,7 @@ _PAGE = 100
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _TIME, _PATIENT, _MODALITY = "00080030", "00100020", "00080060"
 
+_CLASS_NOT_SUPPORTED = "0x0122"
 _AWAY = frozenset(f"HTTP {status}" for status in (401, 403, 407, 429, 502, 503, 504))
 
 Match = Mapping[str, Any]
@@ -68,8 +71,9 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
 
     Returns:
         One answer an object. Stored means: an answer of 200 whose Referenced SOP Sequence names
-        the object and whose Failed SOP Sequence does not (PS3.18 10.5.3). A redirection is not
-        followed: an address that has moved belongs into the settings.
+        the object and whose Failed SOP Sequence does not (PS3.18 10.5.3); or whatever the answer,
+        QIDO-RS finds the object afterwards. A redirection is not followed: an address that has
+        moved belongs into the settings.
 
     Raises:
         DeliveryError: If the service cannot be reached.
@@ -77,26 +81,63 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
     with open_session(server) as session:
         answers: list[Answer] = []
         for instance in instances:
-            boundary = uuid.uuid4().hex
             try:
-                response = session.post(
-                    f"{server.url.rstrip('/')}/studies",
-                    data=_multipart(instance.data, boundary),
-                    headers={
-                        "Content-Type": "multipart/related; "
-                        f'type="application/dicom"; boundary={boundary}',
-                        "Accept": "application/dicom+json",
-                    },
-                    timeout=server.timeout_seconds,
-                    allow_redirects=False,
-                )
+                answers.append(_stored(session, server, instance))
             except exchange_errors() as error:
                 if not answers:
                     raise DeliveryError(reason_of(error)) from None
                 answers.append(Answer(False, error=reason_of(error)))
-                continue
-            answers.append(_answer(response, instance.sop_uid))
         return answers
+
+
+def _stored(session: Any, server: DicomWebServer, instance: DicomInstance) -> Answer:
+    """Send an object, in another class where its own is not taken; then ask whether it is there.
+
+    Services say in many ways that they have an instance already: 409, a failure reason of their
+    own, 200 without a body. Its UID is made by us alone, so where it is, our object is.
+    """
+    answer = Answer(False)
+    for one in alternatives(instance):
+        answer = _answer(_post(session, server, one.data), one.sop_uid)
+        if (
+            not answer.stored
+            and answer.status != _CLASS_NOT_SUPPORTED
+            and _is_there(session, server, one)
+        ):
+            answer = Answer(True, status=answer.status)
+        if answer.stored and one is not instance:
+            return replace(answer, object_uid=one.sop_uid)
+        if answer.status != _CLASS_NOT_SUPPORTED:
+            return answer
+    return replace(answer, permanent=True)
+
+
+def _post(session: Any, server: DicomWebServer, data: bytes) -> Any:
+    boundary = uuid.uuid4().hex
+    content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
+    return session.post(
+        f"{server.url.rstrip('/')}/studies",
+        data=_multipart(data, boundary),
+        headers={"Content-Type": content_type, "Accept": "application/dicom+json"},
+        timeout=server.timeout_seconds,
+        allow_redirects=False,
+    )
+
+
+def _is_there(session: Any, server: DicomWebServer, instance: DicomInstance) -> bool:
+    """Whether QIDO-RS finds an instance in its study; no answer is no."""
+    try:
+        response = session.get(
+            f"{server.url.rstrip('/')}/studies/{instance.study_uid}/instances",
+            params={"SOPInstanceUID": instance.sop_uid},
+            headers={"Accept": "application/dicom+json"},
+            timeout=server.timeout_seconds,
+            allow_redirects=False,
+        )
+        matches = response.json() if response.status_code == 200 else []
+        return any(match[_INSTANCE]["Value"] == [instance.sop_uid] for match in matches)
+    except (*exchange_errors(), *UNREADABLE):
+        return False
 
 
 def search(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydicom
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.dicom.results.instances import DicomInstance, make_implicit
+from monai_cxr.dicom.results.report_document import REPORT_CLASSES, alternatives
 from monai_cxr.errors import DeliveryError
 from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.screening.network.dicom_network import Peer, application, associate, why_not
 
 _STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # PS3.4 B.2.3: success, or with a warning
+_DUPLICATE = 0x0111  # PS3.7 C.5.7: it has this instance; only we make its UID
 _HOPELESS = frozenset({0x0122, 0x0124})  # SOP class not supported; not authorized
 
 
@@ -29,12 +31,14 @@ class Answer:
         status: Its own words: ``"0x0000"``, ``"200"`` ...
         error: Kind of the failure, ``""`` when stored.
         permanent: A retry cannot help.
+        object_uid: SOP Instance UID of what it has, where that is another encoding of the object.
     """
 
     stored: bool
     status: str = ""
     error: str = ""
     permanent: bool = False
+    object_uid: str = ""
 
 
 def store(instances: Sequence[DicomInstance], peer: Peer, *, calling_ae: str) -> list[Answer]:
@@ -53,22 +57,43 @@ def store(instances: Sequence[DicomInstance], peer: Peer, *, calling_ae: str) ->
         DeliveryError: If no association could be opened.
     """
     entity = application(calling_ae, peer.timeout_seconds)
-    with quiet():
-        datasets = [pydicom.dcmread(io.BytesIO(instance.data)) for instance in instances]
-    for class_uid, syntax in sorted({_context(dataset) for dataset in datasets}):
-        entity.add_requested_context(class_uid, [syntax])
-        if UID(syntax).is_encapsulated:
-            entity.add_requested_context(
-                class_uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-            )
+    sent = [replace(one, sop_class_uid=_of(one)[0]) for one in instances]
+    for context in _contexts([_of(one) for one in sent]):
+        entity.add_requested_context(*context)
     association = associate(entity, peer)
     if not association.is_established:
         raise DeliveryError(why_not(association, peer))
     try:
-        return [_send(association, dataset) for dataset in datasets]
+        return [_send(association, instance) for instance in sent]
     finally:
         if association.is_established:
             association.release()
+
+
+def negotiate(classes: Sequence[str], peer: Peer, *, calling_ae: str) -> list[str]:
+    """Ask a peer which SOP Classes it takes, without storing anything.
+
+    Args:
+        classes: SOP Class UIDs.
+        peer: The PACS.
+        calling_ae: Our AE title.
+
+    Returns:
+        Those that it takes, or takes as another class that says the same.
+
+    Raises:
+        DeliveryError: If no association could be opened.
+    """
+    entity = application(calling_ae, peer.timeout_seconds)
+    entity.add_requested_context("1.2.840.10008.1.1")
+    for context in _contexts([(uid, str(ExplicitVRLittleEndian)) for uid in classes]):
+        entity.add_requested_context(*context)
+    association = associate(entity, peer)
+    if not association.is_established:
+        raise DeliveryError(why_not(association, peer))
+    taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    association.release()
+    return [uid for uid in classes if taken & {uid, *_other_classes(uid)}]
 
 
 def echo(peer: Peer, *, calling_ae: str) -> str:
@@ -95,35 +120,68 @@ def echo(peer: Peer, *, calling_ae: str) -> str:
     return f"0x{answer.Status:04X}"
 
 
-def _context(dataset: pydicom.Dataset) -> tuple[str, str]:
-    return str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)
+def _contexts(wanted: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Presentation contexts of objects by (SOP Class, Transfer Syntax).
+
+    Implicit VR Little Endian is offered for every class, as PS3.5 10.1 demands, and each syntax in
+    a context of its own, so that the acceptor's answer says what it takes.
+    """
+    contexts: dict[tuple[str, str], None] = {}
+    for class_uid, syntax in sorted(set(wanted)):
+        for uid in (class_uid, *_other_classes(class_uid)):
+            for each in (syntax, str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)):
+                contexts[uid, each] = None
+    return [(uid, [syntax]) for uid, syntax in contexts]
 
 
-def _send(association: Any, dataset: pydicom.Dataset) -> Answer:
+def _other_classes(class_uid: str) -> tuple[str, ...]:
+    return tuple(map(str, REPORT_CLASSES[1:])) if class_uid == REPORT_CLASSES[0] else ()
+
+
+def _of(instance: DicomInstance) -> tuple[str, str]:
+    """SOP Class and Transfer Syntax, as the file itself says."""
+    with quiet():
+        header = pydicom.dcmread(io.BytesIO(instance.data), specific_tags=["SOPClassUID"])
+        return str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
+
+
+def _send(association: Any, instance: DicomInstance) -> Answer:
     if not association.is_established:
         return Answer(False, error="association_lost")
-    class_uid, syntax = _context(dataset)
-    accepted = {
-        str(context.transfer_syntax[0])
-        for context in association.accepted_contexts
-        if context.abstract_syntax == class_uid
-    }
-    if not accepted:
+    accepted: dict[str, set[str]] = {}
+    for context in association.accepted_contexts:
+        syntax = str(context.transfer_syntax[0])
+        accepted.setdefault(str(context.abstract_syntax), set()).add(syntax)
+    fitting = (one for one in alternatives(instance) if accepted.get(one.sop_class_uid))
+    chosen = next(fitting, None)
+    if chosen is None:
         return Answer(False, status="0x0122", error="sop_class_not_accepted")
     try:
         with quiet():
-            if syntax not in accepted and UID(syntax).is_encapsulated:
-                dataset.decompress(generate_instance_uid=False)
+            dataset = _in_syntax(chosen, accepted[chosen.sop_class_uid])
             answer = association.send_c_store(dataset)
     except MALFORMED as error:  # what the peer negotiated or answered fits no object of ours
         return Answer(False, error=type(error).__name__)
     if "Status" not in answer:  # timed out, aborted, or not understood: nothing was promised
         return Answer(False, error="no_answer")
     status = int(answer.Status)
-    stored = status in _STORED
+    stored = status in _STORED or status == _DUPLICATE
     return Answer(
         stored,
         status=f"0x{status:04X}",
         error="" if stored else "refused",
         permanent=status in _HOPELESS or status & 0xFF00 == 0xA900,
+        object_uid="" if chosen is instance else chosen.sop_uid,
     )
+
+
+def _in_syntax(instance: DicomInstance, accepted: Set[str]) -> pydicom.Dataset:
+    """The object in a transfer syntax that was accepted for its class."""
+    dataset = pydicom.dcmread(io.BytesIO(instance.data))
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in accepted and syntax.is_encapsulated:
+        dataset.decompress(generate_instance_uid=False)
+        syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in accepted and ImplicitVRLittleEndian in accepted:
+        make_implicit(dataset)
+    return dataset

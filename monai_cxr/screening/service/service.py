@@ -79,7 +79,7 @@ class Service:
                 settings.spool.folder,
                 reserve_bytes=int(settings.spool.reserve_gib * GIB),
             )
-            points, model = self._operating_points(), self._model()
+            stated, model = self._reporting(), self._model()
             n_dead = release_dead(ledger)
             n_left = intake.recover(ledger, spool) if self._receives() else 0
             audit.append(ledger, "service", "started", "", {"parts": list(self.only)})
@@ -94,7 +94,7 @@ class Service:
                     responses,
                 )
             )
-            parts = self._parts(ledger, spool, supervision, points, model)
+            parts = self._parts(ledger, spool, supervision, stated, model)
             if settings.listener is not None and "listen" in self.only:
                 scp = listener_of(settings.listener, ledger, spool, responses.count)
                 scp.start()
@@ -126,27 +126,27 @@ class Service:
 
         return BundleModel.load(self.settings.model.bundle, device=self.settings.model.device)
 
-    def _operating_points(self) -> Mapping[str, OperatingPoint]:
-        """What reports state of the model; reports are made without loading it."""
+    def _reporting(self) -> tuple[Mapping[str, OperatingPoint], Mapping[str, str]]:
+        """What reports state of the model; they are made without loading it."""
         if not {"work", "deliver"} & set(self.only) or not self.settings.destinations:
-            return {}
+            return {}, {}
         if self.settings.model is None:
             raise SettingsError("The settings lack [model]: name a bundle, or use --only.")
         from monai_cxr.bundle.config import find_bundle
-        from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, rules_of
+        from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, reporting
 
         bundle = find_bundle(self.settings.model.bundle)
         bundle_digest(bundle)  # every file is as it was packaged
         if not (bundle / CALIBRATION_NAME).is_file():
             raise SettingsError("The bundle is not calibrated, so its results cannot be reported.")
-        return rules_of(bundle).by_finding
+        return reporting(bundle)
 
     def _parts(
         self,
         ledger: Ledger,
         spool: Spool,
         supervision: Supervision,
-        points: Mapping[str, OperatingPoint],
+        stated: tuple[Mapping[str, OperatingPoint], Mapping[str, str]],
         model: BundleModel | None,
     ) -> list[tuple[str, Callable[[], None]]]:
         settings, parts = self.settings, list[tuple[str, Callable[[], None]]]()
@@ -168,7 +168,7 @@ class Service:
             parts.append(("work", lambda: self._work(ledger, supervision, model, owner)))
         if "deliver" in self.only:
             parts += [
-                (f"deliver {table.name}", self._deliverer(ledger, points, table))
+                (f"deliver {table.name}", self._deliverer(ledger, stated, table))
                 for table in settings.destinations
             ]
         if "housekeep" in self.only:
@@ -206,13 +206,16 @@ class Service:
         )
 
     def _deliverer(
-        self, ledger: Ledger, points: Mapping[str, OperatingPoint], table: DestinationTable
+        self,
+        ledger: Ledger,
+        stated: tuple[Mapping[str, OperatingPoint], Mapping[str, str]],
+        table: DestinationTable,
     ) -> Callable[[], None]:
         from monai_cxr.screening.delivering.delivery import Builder, report_builder, run_delivery
         from monai_cxr.screening.delivering.study_messages import MESSAGES, message_builder
 
         destination = destination_of(table)
-        builders: dict[str, Builder] = {"sr": report_builder(points)}
+        builders: dict[str, Builder] = {"sr": report_builder(*stated)}
         builders |= {kind: message_builder(kind) for kind in MESSAGES if kind in table.objects}
         if {"sc", "seg"} & set(table.objects) and self.settings.model is not None:
             from monai_cxr.screening.working.heatmaps import heatmap_builders

@@ -34,6 +34,10 @@ WORDINGS = st.builds(
     st.sampled_from([ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation]).map(
         str
     ),
+    st.booleans(),
+)
+VALUES = st.builds(
+    Values, UIDS, st.floats(0.0, 1.0), UIDS, st.tuples(st.integers(1, 65535), st.integers(1, 65535))
 )
 
 
@@ -45,7 +49,7 @@ def _decoded(item: bytes) -> Dataset:
     return content
 
 
-@given(WORDINGS, st.builds(Values, UIDS, st.floats(0.0, 1.0), UIDS))
+@given(WORDINGS, VALUES)
 def test_a_filled_template_is_the_group_of_highdicom(wording, values):
     (expected,) = measurement_group(wording, values)
     assert _decoded(encoded_group(wording, values)) == _decoded(encoded_item(expected))

@@ -174,9 +174,8 @@ class TestSameObject:
     def test_time_of_creation_is_the_result_s(self, film):
         made = datetime(2026, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
         report = walker.read(report_of(film, created=made).data)
-        local = made.astimezone()
-        assert report.ContentDate == local.strftime("%Y%m%d")
-        assert str(report.ContentTime) == local.strftime("%H%M%S")
+        assert report.ContentDate == "20260506"
+        assert str(report.ContentTime) == "070809"
 
 
 class TestStudy:
@@ -188,6 +187,7 @@ class TestStudy:
         uids = [walker.source_uid(group) for group in groups]
         assert uids == [films[0].prediction.key.sop_uid] * 14 + ["1.2.3.4"] * 14
         assert report.sop_uid == structured_report(films[::-1]).sop_uid
+        assert report.series_uid == structured_report(films[::-1]).series_uid
 
     def test_new_version_names_the_old(self, film):
         old = report_of(film)
@@ -262,7 +262,9 @@ class TestRefusals:
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_dciodvfy_and_dsrdump_accept_it(attributes, tmp_path):
     made = report_of(film_bytes(**attributes))
-    assert errors_of_dciodvfy(made.data, tmp_path) == []
+    wrong = errors_of_dciodvfy(made.data, tmp_path)
+    # What is odd in the film is odd in its report: it is repeated, not corrected.
+    assert all(any(f"<{value}>" in line for value in attributes.values()) for line in wrong)
     command = [program("dsrdump", package="dcmtk"), tmp_path / "object.dcm"]
     dumped = subprocess.run(command, capture_output=True, text=True, errors="replace")
     assert dumped.returncode == 0
@@ -305,6 +307,7 @@ _KEYWORDS = ["PatientName", "PatientID", "PatientSex", "PatientBirthDate", "Stud
              "PatientOrientation", "SpecificCharacterSet", "StudyDescription"]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # an unknown character set is repeated too
 @settings(max_examples=25, deadline=None)
 @given(st.dictionaries(st.sampled_from(_KEYWORDS), st.binary(max_size=80), min_size=1, max_size=5))
 def test_any_bytes_in_a_header_give_a_report_or_our_error(values):

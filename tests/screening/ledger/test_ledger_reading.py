@@ -63,7 +63,7 @@ class TestOutbox:
     def test_what_kills_those_who_make_it_is_given_up(self, ledger, clock):
         arrivals.enqueue(ledger, received(1))
         finish_all(ledger, deliveries=[("sc", "pacs")])
-        for _ in range(outbox.MAX_ATTEMPTS):
+        for _ in range(outbox.MAX_UNANSWERED):
             assert len(outbox.lease(ledger, "killed", 9, seconds=10)) == 1
             clock.advance(11)
         assert outbox.lease(ledger, "d", 9) == []
