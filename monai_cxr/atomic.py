@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -69,3 +70,31 @@ def held(path: Path, *, wait_seconds: float = 0.0) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Args:
+        path: The file to make or replace.
+        text: Written as UTF-8.
+
+    Raises:
+        SettingsError: As :func:`write_atomically`.
+    """
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: object, *, indent: int = 2) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Args:
+        path: The file to make or replace.
+        value: Without NaN: what is not known is null.
+        indent: Spaces a level.
+
+    Raises:
+        SettingsError: As :func:`write_atomically`.
+        ValueError: If a number is not finite; nothing is written.
+    """
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.explaining import inspection
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel, rules_of
@@ -35,7 +36,6 @@ from monai_cxr.tables import (
     columns_array,
     probability_column,
     read_table,
-    write_atomically,
     write_table,
 )
 from monai_cxr.training import workflow
@@ -85,7 +85,6 @@ class DemoResult:
 
     Attributes:
         performance: On the test patients, calibrated.
-        before: By finding, ECE of the uncalibrated outputs.
         films: Rows of five test films: a name, then what is likely and what is true.
         bundle: Folder of the packaged bundle.
         report: Path of ``report.html``.
@@ -93,7 +92,6 @@ class DemoResult:
     """
 
     performance: Performance
-    before: Mapping[str, float]
     films: list[tuple[str, ...]]
     bundle: Path
     report: Path
@@ -104,12 +102,12 @@ class DemoResult:
     @property
     def ece_before(self) -> float:
         """Mean over findings, uncalibrated."""
-        return float(np.nanmean(list(self.before.values())))
+        return self.performance.macro.ece_uncalibrated
 
     @property
     def ece_after(self) -> float:
         """Mean over findings, calibrated."""
-        return float(np.nanmean([item.ece.estimate for item in self.performance.findings]))
+        return self.performance.macro.ece.estimate
 
     def rows(self) -> list[tuple[object, ...]]:
         """One row a finding: name, positives, AUROC with interval, ECE before and after."""
@@ -118,7 +116,7 @@ class DemoResult:
                 item.finding,
                 item.n_positive,
                 str(item.auroc),
-                self.before[item.finding],
+                item.ece_uncalibrated,
                 item.ece.estimate,
             )
             for item in self.performance.findings
@@ -190,13 +188,13 @@ def run_demo(out: Path, settings: DemoSettings, *, say: Say, progress: ProgressB
         predictions=out / "predictions_val.parquet",
     )
     clock.stage("evaluate", "5/6  Evaluating the test patients")
-    performance, before = _evaluate(out, bundle, scored["test"], settings)
+    performance = _evaluate(out, bundle, scored["test"], settings)
     extras = _inspect(out, bundle, scored["test"], settings)
     report = write_report(performance, out / "report", extras=extras)[-1]
     clock.stage("films", "6/6  Reading five films with the packaged bundle")
     films = _five_films(bundle, index)
     clock.stage("", "")
-    return DemoResult(performance, before, films, bundle, report, clock.seconds)
+    return DemoResult(performance, films, bundle, report, clock.seconds)
 
 
 def _begin(out: Path, settings: DemoSettings) -> None:
@@ -207,7 +205,7 @@ def _begin(out: Path, settings: DemoSettings) -> None:
         for name in ("archive", "run", "bundle", "report"):
             shutil.rmtree(out / name, ignore_errors=True)
     text = json.dumps(wanted, indent=2) + "\n"
-    write_atomically(marker, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(marker, text)
 
 
 def _indexed_archive(out: Path, settings: DemoSettings, progress: ProgressBar) -> pd.DataFrame:
@@ -255,20 +253,15 @@ def _predict(
     return table
 
 
-def _evaluate(
-    out: Path, bundle: Path, test: pd.DataFrame, settings: DemoSettings
-) -> tuple[Performance, dict[str, float]]:
-    data = load_predictions(test)
-    raw = evaluate(data, n_bootstrap=0, seed=settings.seed, subgroups=False)
-    performance = evaluate(
-        data,
+def _evaluate(out: Path, bundle: Path, test: pd.DataFrame, settings: DemoSettings) -> Performance:
+    return evaluate(
+        load_predictions(test),
         n_bootstrap=settings.n_bootstrap,
         seed=settings.seed,
         calibrator=read_calibrator(out / "calibration.json"),
         identity=_identity(bundle),
         rules=rules_of(bundle),
     )
-    return performance, {item.finding: item.ece.estimate for item in raw.findings}
 
 
 def _identity(bundle: Path) -> EvaluationIdentity:

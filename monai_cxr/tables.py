@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.atomic import write_atomically as write_atomically
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.label_policy import LabelPolicy

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.description import DESCRIBED, described
 from monai_cxr.errors import InvalidBundle, SettingsError
 
@@ -90,7 +90,7 @@ def write_config(bundle: Path, name: str, config: Mapping[str, Any]) -> None:
     """Write one JSON config of a bundle, whole or not at all."""
     text = json.dumps(config, indent=4, ensure_ascii=False) + "\n"
     path = bundle / "configs" / f"{name}.json"
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def targets(node: object) -> Iterator[str]:

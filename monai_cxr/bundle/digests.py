@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.errors import InvalidBundle
 
 DIGESTS_NAME = "digests.json"
@@ -53,7 +53,7 @@ def write_digests(bundle: Path) -> dict[str, str]:
         path.relative_to(bundle).as_posix(): file_digest(path) for path in bundle_files(bundle)
     }
     content = json.dumps({"algorithm": "sha256", "files": digests}, indent=2) + "\n"
-    write_atomically(bundle / DIGESTS_NAME, lambda path: path.write_text(content, encoding="utf-8"))
+    write_text(bundle / DIGESTS_NAME, content)
     return digests
 
 

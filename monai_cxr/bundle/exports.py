@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.digests import EXPORTS_NAME
 from monai_cxr.errors import InvalidBundle
 
@@ -93,7 +93,7 @@ def write_exports(bundle: Path, exports: Sequence[Export]) -> None:
     """Write the list, whole or not at all."""
     content = {"exports": [asdict(export) for export in exports]}
     text = json.dumps(content, indent=2) + "\n"
-    write_atomically(bundle / EXPORTS_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(bundle / EXPORTS_NAME, text)
 
 
 def _export(entry: Mapping[str, Any]) -> Export:

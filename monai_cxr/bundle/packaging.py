@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.config import (
     CONFIG_NAMES,
     check_targets,
@@ -193,7 +193,7 @@ def staged_bundle(out: Path) -> Iterator[Path]:
 def finish_package(bundle: Path, manifest: Mapping[str, Any]) -> None:
     """Write what a filled bundle says of itself: how it was trained, its metadata, its digests."""
     text = json.dumps(manifest, indent=2) + "\n"
-    write_atomically(bundle / TRAINING_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(bundle / TRAINING_NAME, text)
     _describe(bundle, manifest)
     write_digests(bundle)
 
@@ -216,7 +216,7 @@ def write_card(bundle: Path | str, performance: Performance) -> Path:
     readme = folder / "docs" / "README.md"
     old = readme.read_text(encoding="utf-8") if readme.is_file() else f"# {folder.name}\n"
     text = with_performance(old, performance)
-    write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(readme, text)
     write_digests(folder)
     return readme
 
@@ -273,7 +273,7 @@ def describe(bundle: Path) -> None:
     readme = bundle / "docs" / "README.md"
     if readme.is_file():
         text = with_description(readme.read_text(encoding="utf-8"), metadata, train)
-        write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(readme, text)
 
 
 def _describe(bundle: Path, manifest: Mapping[str, Any]) -> None:

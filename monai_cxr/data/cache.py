@@ -28,10 +28,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from monai_cxr.atomic import write_text
 from monai_cxr.dicom.pixels.grayscale import POLICIES
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.preprocessing import RESIZE_POLICIES, ResizePolicy
-from monai_cxr.tables import require_columns, write_atomically
+from monai_cxr.tables import require_columns
 
 BLOCK = 64
 """Films a block: what a killed build loses at most, a worker."""
@@ -239,7 +240,7 @@ class FilmCache:
         text = json.dumps(content, indent=2) + "\n"
         target = self.folder / SETTINGS_NAME
         if not target.is_file():
-            write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+            write_text(target, text)
 
 
 def package_version() -> str:

@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
-from monai_cxr.tables import SPLITS, normalise_index, write_atomically
+from monai_cxr.tables import SPLITS, normalise_index
 
 
 def index_medmnist(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from monai_cxr.atomic import write_text
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.json_values import interval_to_json, number
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
@@ -28,7 +29,7 @@ from monai_cxr.evaluation.statistics.intervals import (
 from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
 from monai_cxr.evaluation.statistics.significance import bootstrap_p, holm
 from monai_cxr.prediction import Interval
-from monai_cxr.tables import write_atomically, write_table
+from monai_cxr.tables import write_table
 
 Floats = NDArray[np.float64]
 
@@ -208,7 +209,7 @@ def write_comparison(comparison: Comparison, directory: Path | str) -> tuple[Pat
     folder = Path(directory)
     text = json.dumps(comparison.to_json(), indent=1, allow_nan=False) + "\n"
     target = folder / "comparison.json"
-    write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(target, text)
     write_table(comparison.table(), folder / "comparison.csv")
     return target, folder / "comparison.csv"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.labels.language import looks_like_another
 from monai_cxr.labels.lexicon import Lexicon
@@ -92,7 +92,7 @@ def label_reports(
         table[name] = pd.array(values, dtype="Int8")
     if evidence is not None:
         text = "".join(f"{line}\n" for line in lines)
-        write_atomically(evidence, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(evidence, text)
     return ReportLabels(table, counts, dict(problems))
 
 

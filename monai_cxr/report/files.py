@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
+from monai_cxr.atomic import write_json, write_text
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.prediction import Interval
 from monai_cxr.report.inspection import ReportExtras
@@ -14,7 +14,7 @@ from monai_cxr.report.model_card import model_card
 from monai_cxr.report.page import render_page
 from monai_cxr.report.panels import finding_panels
 from monai_cxr.report.plots import panel_grid
-from monai_cxr.tables import write_atomically, write_table
+from monai_cxr.tables import write_table
 
 
 def write_report(
@@ -36,17 +36,17 @@ def write_report(
     if extras is not None:
         contents["inspection.json"] = extras.to_json()
     for name, content in contents.items():
-        _write(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_json(folder / name, content, indent=1)
     write_table(performance_table(performance), folder / "performance.csv")
-    _write(folder / "performance.tex", latex_table(performance))
+    write_text(folder / "performance.tex", latex_table(performance))
     title = performance.identity.model.get("name") or "Chest radiograph model"
-    _write(folder / "model_card.md", model_card(performance, title=title, description=""))
+    write_text(folder / "model_card.md", model_card(performance, title=title, description=""))
     figures = {
         name: panel_grid(drawn, title=name) for name, drawn in finding_panels(performance).items()
     }
     for name, svg in figures.items():
-        _write(folder / f"{name}.svg", svg)
-    _write(folder / "report.html", render_page(performance, extras))
+        write_text(folder / f"{name}.svg", svg)
+    write_text(folder / "report.html", render_page(performance, extras))
     names = (*contents, "performance.csv", "performance.tex", "model_card.md")
     return tuple(folder / n for n in (*names, *(f"{n}.svg" for n in figures), "report.html"))
 
@@ -96,10 +96,6 @@ def latex_table(performance: Performance) -> str:
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def _interval_cells(name: str, interval: Interval) -> dict[str, object]:

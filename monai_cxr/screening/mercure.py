@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Prediction
 from monai_cxr.reading.files import read_bytes
-from monai_cxr.tables import write_atomically
 
 IN_VARIABLE, OUT_VARIABLE = "MERCURE_IN_DIR", "MERCURE_OUT_DIR"
 _URGENT = 1

@@ -12,9 +12,9 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.engines.torch_engine import read_weights
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.tables import write_atomically
 from monai_cxr.training.distributed import gather_rows, plain
 from monai_cxr.training.metrics import metrics_of_epoch
 from monai_cxr.training.run_lock import take_lock

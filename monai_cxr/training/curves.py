@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
+from monai_cxr.atomic import write_text
 from monai_cxr.report.plot_frame import PLOT_STYLE, Scale
-from monai_cxr.tables import write_atomically
 
 WIDTH, HEIGHT, LEFT, TOP = 280.0, 170.0, 52.0, 40.0
 _STEP = (WIDTH + LEFT + 12, HEIGHT + TOP + 22)
@@ -43,7 +43,7 @@ class LearningCurves:
     def __call__(self, engine: Engine) -> None:
         """Draw."""
         text = learning_curves(pd.read_csv(self.table))
-        write_atomically(self.picture, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(self.picture, text)
 
 
 def learning_curves(table: pd.DataFrame) -> str:

@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 import torch
 
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.bundle.engines.rates import processor
 from monai_cxr.data.samplers import film_weights
-from monai_cxr.tables import columns_array, write_atomically
+from monai_cxr.tables import columns_array
 from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
 
 _PACKAGES = ("monai", "torch", "torchvision", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
@@ -87,7 +88,7 @@ def note_throughput(manifest: Path, metrics: pd.DataFrame) -> None:
     if manifest.is_file():
         content = json.loads(manifest.read_text(encoding="utf-8"))
         text = json.dumps({**content, "throughput": throughput(metrics)}, indent=2) + "\n"
-        write_atomically(manifest, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(manifest, text)
 
 
 def _loss(

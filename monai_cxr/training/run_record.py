@@ -10,9 +10,10 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.config import read_config, write_settings
 from monai_cxr.bundle.model import RUN_NAME
-from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
+from monai_cxr.tables import normalise_index, read_table, write_table
 from monai_cxr.training.manifest import run_manifest
 
 INDEX_NAME = "checkpoints/index.parquet"
@@ -63,4 +64,4 @@ class RunRecord:
             self.root.resolve(), table, self.findings, changed, config | self.settings
         )
         text = json.dumps({**manifest, "index": INDEX_NAME}, indent=2) + "\n"
-        write_atomically(record, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(record, text)

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.config import (
     check_settings,
     copy_bundle,
@@ -29,7 +30,7 @@ from monai_cxr.bundle.presets import expand_settings
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.findings import FINDINGS
-from monai_cxr.tables import normalise_index, read_table, write_atomically, write_table
+from monai_cxr.tables import normalise_index, read_table, write_table
 from monai_cxr.training.manifest import run_manifest, throughput
 from monai_cxr.training.run_lock import take_lock
 from monai_cxr.training.runs import METRICS_NAME
@@ -90,7 +91,7 @@ def prepare_run(
     copy_bundle(source, run, {**expanded, "bundle_root": str(run.resolve())})
     write_table(table, run / "index.parquet")
     text = json.dumps(manifest, indent=2) + "\n"
-    write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(run / RUN_NAME, text)
     return monai_command(run)
 
 
@@ -233,7 +234,7 @@ def _go_on(run: Path, settings: Mapping[str, Any]) -> None:
     moved: dict[str, Any] = {"bundle_root": str(run.resolve())}
     write_settings(run, moved | {k: v for k, v in settings.items() if k == "max_epochs"})
     text = json.dumps(content, indent=2) + "\n"
-    write_atomically(run / RUN_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(run / RUN_NAME, text)
 
 
 def _continues(run: Path, source: Path, manifest: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.bundle.engines.runtime import available_cores
 from monai_cxr.bundle.exports import Parity
 from monai_cxr.errors import SettingsError
@@ -70,7 +70,7 @@ def remember(digest: str, found: Measured) -> None:
     content[_key(digest)] = {"rates": rates, "changes": changes}
     text = json.dumps(content, indent=2) + "\n"
     try:
-        write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+        write_text(path, text)
     except SettingsError:
         return
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_atomically, write_text
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.prediction import FindingScore
@@ -78,7 +78,7 @@ def explain(
             "peak": {"row": int(row), "column": int(column)},
         }
     text = json.dumps(content, indent=2) + "\n"
-    write_atomically(out / "explanation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(out / "explanation.json", text)
     return content
 
 

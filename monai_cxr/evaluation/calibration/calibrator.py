@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_json
 from monai_cxr.errors import InvalidTable, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.choice import fit_findings, patient_folds
 from monai_cxr.evaluation.calibration.methods import METHODS, FindingCalibration
@@ -288,8 +288,7 @@ def read_calibrator(path: Path | str) -> Calibrator:
 
 def write_calibrator(calibrator: Calibrator, path: Path | str) -> None:
     """Write a calibration file whole or not at all."""
-    text = json.dumps(calibrator.to_json(), indent=2, allow_nan=False) + "\n"
-    write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    write_json(Path(path), calibrator.to_json())
 
 
 def _methods(method: str | Mapping[str, str] | None, findings: Sequence[str]) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_cxr.atomic import write_json
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
 from monai_cxr.evaluation.decisions.conformal import ConformalRule, fit_conformal
@@ -19,7 +20,6 @@ from monai_cxr.evaluation.decisions.operating_points import choose_operating_poi
 from monai_cxr.evaluation.json_values import json_of, read_as
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.prediction import OperatingPoint
-from monai_cxr.tables import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,4 @@ def read_rules(path: Path | str) -> DecisionRules:
 
 def write_rules(rules: DecisionRules, path: Path | str) -> None:
     """Write rules whole or not at all."""
-    text = json.dumps(rules.to_json(), indent=2, allow_nan=False) + "\n"
-    write_atomically(Path(path), lambda target: target.write_text(text, encoding="utf-8"))
+    write_json(Path(path), rules.to_json())

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import kolmogi
 from scipy.stats import chi2, ks_2samp
 
+from monai_cxr.atomic import write_text
 from monai_cxr.errors import InvalidTable
-from monai_cxr.tables import QUALITY_COLUMNS, logit_column, write_atomically
+from monai_cxr.tables import QUALITY_COLUMNS, logit_column
 
 FEWEST = 50
 """Values below which nothing is said of drift."""
@@ -191,7 +192,7 @@ def write_references(references: Sequence[Reference], path: Path) -> None:
         for one in references
     }
     text = json.dumps({"format": _FORMAT, "measures": measures}, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def read_references(path: Path) -> tuple[Reference, ...]:

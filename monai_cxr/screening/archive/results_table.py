@@ -12,10 +12,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, select
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.schema import arrivals, films, quarantine, results
-from monai_cxr.tables import logit_column, probability_column, write_atomically
+from monai_cxr.tables import logit_column, probability_column
 
 _PAGE = 2_000
 _TEXTS = (

@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from monai_cxr.atomic import write_text
 from monai_cxr.report.rendering import render
 from monai_cxr.screening.archive.results_table import positive_column
 from monai_cxr.screening.ledger import Ledger, audit
 from monai_cxr.screening.ledger.counts import Counts
-from monai_cxr.tables import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def write_summary(
     """
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     page = summary_page(summary, _positives(table, findings), audit.verify(ledger), when)
-    write_atomically(path, lambda part: part.write_text(page, encoding="utf-8"))
+    write_text(path, page)
 
 
 def summary_page(

@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import Ledger, audit, open_ledger
-from monai_cxr.tables import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
