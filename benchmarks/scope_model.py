@@ -277,7 +277,7 @@ def main() -> None:
         quantiles = np.quantile(poses["upright"][:, 0], [0, 0.001, 0.005, 0.01, 0.05, 0.5, 0.9, 1])
         print(source, "log-odds upright, quantiles 0 .1 .5 1 5 50 90 100 %:", quantiles.round(2))
     if arguments.write:
-        here = Path(__file__).parent.parent / "monai_cxr/dicom/chest_likeness.json"
+        here = Path(__file__).parent.parent / "monai_cxr/picture/chest_likeness.json"
         write(train(pictures), thresholds, here, len(pictures))
 
 

@@ -12,10 +12,11 @@ import pandas as pd
 
 from monai_cxr.bundle.engines.runtime import available_cores
 from monai_cxr.bundle.predictor import BatchScores, Predictor
-from monai_cxr.data.folder import film_paths
 from monai_cxr.errors import InvalidBundle, InvalidTable
+from monai_cxr.folders import path_text
 from monai_cxr.reading.film_input import PreparedFilm
 from monai_cxr.reading.in_order import in_order
+from monai_cxr.reading.listing import film_paths
 from monai_cxr.reading.read_ahead import Film, read_ahead
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.tables import (
@@ -239,7 +240,7 @@ def _assemble(
     extras: Sequence[str],
 ) -> pd.DataFrame:
     """Columns in order; what an index states of identity and facts goes before the header's."""
-    columns: dict[str, object] = {"path": inputs["path"]}
+    columns: dict[str, object] = {"path": inputs["path"].map(path_text)}
     for name in (*KEY_COLUMNS, *FACT_COLUMNS, "split"):
         own = inputs[name].where(inputs[name] != "") if name in inputs else None
         read = found[name] if name in found else pd.Series([None] * len(found), dtype=object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,20 +10,17 @@ import pandas as pd
 
 from monai_cxr.data.folder_labels import with_labels
 from monai_cxr.dicom.header.attributes import HeaderFacts
+from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.header.scope import for_presentation
-from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.errors import InputError, InvalidTable
+from monai_cxr.dicom.reader import open_dicom, same_pixels
+from monai_cxr.errors import InputError, InvalidTable, UnreadableImage
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.folders import is_path_text, path_text
 from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.reading.files import read_bytes
-from monai_cxr.reading.plain_images import is_nifti, is_plain_image
+from monai_cxr.reading.listing import film_paths, is_film
 from monai_cxr.tables import INDEX_COLUMNS, normalise_index, read_table
-
-IMAGE_SUFFIXES = frozenset(
-    {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ""}
-)
-"""Suffixes that may be a film; PACS exports often have none. Content decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +46,6 @@ class FolderSummary:
     columns_left_out: tuple[str, ...] = ()
 
 
-def film_paths(directory: Path) -> Iterator[Path]:
-    """Files below a folder that may be films, sorted, hidden ones left out."""
-    for path in sorted(directory.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
-        if path.is_file() and not hidden and path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
-
-
 def index_folder(
     directory: Path,
     labels: Path | None = None,
@@ -77,29 +66,33 @@ def index_folder(
         progress: Called with (done, total).
 
     Returns:
-        The index and what was found; a file that is not a film is skipped with a reason, and so is
-        a raw image (FOR PROCESSING) whose study shows the same view FOR PRESENTATION.
+        The index and what was found. A file that is not a film is skipped with a reason, and so are
+        a raw image (FOR PROCESSING) whose study shows the same view FOR PRESENTATION, a second file
+        of the same image (``duplicate``), a file whose name cannot be written down (``path_name``),
+        and, beside films that have one, a film without a patient (``no_patient``).
 
     Raises:
-        InvalidTable: If the folder holds no film, or a film has no patient.
+        InvalidTable: If the folder holds no film, no film has a patient, or two files hold
+            different pixels under one SOP Instance UID.
     """
     if not directory.is_dir():
         raise InvalidTable(
             f"Expected a folder, but '{directory.name}' is not one.", reason="missing_file"
         )
-    paths = list(film_paths(directory))
-    found: list[tuple[Path, dict[str, object], HeaderFacts]] = []
+    paths = sorted(film_paths(directory))
+    found: list[_Found] = []
     skipped: list[tuple[str, str]] = []
     for done, path in enumerate(paths, start=1):
         try:
-            found.append((path, *_row(path, directory)))
+            found.append(_film(path, directory))
         except InputError as error:
-            skipped.append((path.name, error.reason))
+            skipped.append((_name(path, directory), error.reason))
         if progress is not None:
             progress(done, len(paths))
-    shown = {id(facts) for facts in for_presentation([facts for _, _, facts in found])}
-    skipped += [(path.name, "for_processing") for path, _, facts in found if id(facts) not in shown]
-    rows = [row for _, row, facts in found if id(facts) in shown]
+    found = _each_once(found, skipped)
+    shown = {id(facts) for facts in for_presentation([film.facts for film in found])}
+    skipped += [(film.name, "for_processing") for film in found if id(film.facts) not in shown]
+    rows = [film.row for film in found if id(film.facts) in shown]
     if not rows:
         raise InvalidTable(
             f"No film found in '{directory.name}' ({len(paths)} candidate files). Expected DICOM, "
@@ -116,6 +109,7 @@ def index_folder(
         table, n_without, dropped = with_labels(table, read_table(labels))
     if one_image_a_patient:
         table["patient_id"] = table["sop_uid"]
+    table = _with_patients(table, skipped)
     index = normalise_index(table.drop(columns="relative_path"), policy=policy)
     findings = index.columns[len(INDEX_COLUMNS) :]
     return index, FolderSummary(
@@ -129,24 +123,88 @@ def index_folder(
     )
 
 
-def _row(path: Path, directory: Path) -> tuple[dict[str, object], HeaderFacts]:
-    relative = path.relative_to(directory).as_posix()
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """A film of the folder: where, under which name, what its row is, and what its header says."""
+
+    path: Path
+    name: str
+    row: dict[str, object]
+    facts: HeaderFacts
+
+
+def _name(path: Path, directory: Path) -> str:
+    return path_text(path.relative_to(directory).as_posix())
+
+
+def _film(path: Path, directory: Path) -> _Found:
     data, name = read_bytes(path)
-    if is_plain_image(data) or is_nifti(data):
+    if not is_path_text(path):
+        raise UnreadableImage(
+            "The file's name holds bytes that are no UTF-8, so that no table can name it. Rename "
+            "the file.",
+            reason="path_name",
+        )
+    relative = _name(path, directory)
+    where: dict[str, object] = {"path": str(path.resolve()), "relative_path": relative}
+    if not is_dicom(data):
+        if not is_film(data):
+            raise UnreadableImage("The content is no film's.", reason="not_an_image")
         key = InstanceKey("", "", "", name)
-        plain = {"patient_id": key.patient_id, "sop_uid": key.sop_uid}
-        return {"path": str(path.resolve()), "relative_path": relative, **plain}, HeaderFacts(key)
-    header = open_dicom(data).facts
-    row: dict[str, object] = {
-        "path": str(path.resolve()),
-        "relative_path": relative,
-        "patient_id": header.key.patient_id,
-        "study_uid": header.key.study_uid,
-        "series_uid": header.key.series_uid,
-        "sop_uid": header.key.sop_uid or path.name,
-        "view": header.view.value,
-        "age": header.age_years,
-        "sex": header.sex,
-        "manufacturer": header.manufacturer,
+        return _Found(
+            path, relative, {**where, "patient_id": "", "sop_uid": name}, HeaderFacts(key)
+        )
+    dicom = open_dicom(data)
+    facts = dicom.facts
+    if dicom.parsed.pixels is None and not dicom.parsed.has_float_pixels:
+        raise UnreadableImage("The file holds no pixels.", reason="no_pixels")
+    row = {
+        **where,
+        "patient_id": facts.key.patient_id,
+        "study_uid": facts.key.study_uid,
+        "series_uid": facts.key.series_uid,
+        "sop_uid": facts.key.sop_uid or name,
+        "view": facts.view.value,
+        "age": facts.age_years,
+        "sex": facts.sex,
+        "manufacturer": facts.manufacturer,
     }
-    return row, header
+    return _Found(path, relative, row, facts)
+
+
+def _each_once(found: list[_Found], skipped: list[tuple[str, str]]) -> list[_Found]:
+    """Keep the first of several files of one image; pictures without a header have no UID.
+
+    Raises:
+        InvalidTable: ``"duplicated_images"`` if two files hold different pixels under one UID.
+    """
+    kept: dict[str, _Found] = {}
+    once: list[_Found] = []
+    for film in found:
+        uid = film.facts.key.sop_uid if "study_uid" in film.row else ""
+        first = kept.setdefault(uid, film) if uid else film
+        if first is film:
+            once.append(film)
+        elif _is_same_image(first, film):
+            skipped.append((f"{film.name} (the same image as {first.name})", "duplicate"))
+        else:
+            raise InvalidTable(
+                f"'{first.name}' and '{film.name}' hold different images under one SOP Instance "
+                "UID. Expected each image once: take one of them out.",
+                reason="duplicated_images",
+            )
+    return once
+
+
+def _is_same_image(first: _Found, second: _Found) -> bool:
+    one, other = first.path.read_bytes(), second.path.read_bytes()
+    return one == other or (is_dicom(one) and is_dicom(other) and same_pixels(one, other))
+
+
+def _with_patients(table: pd.DataFrame, skipped: list[tuple[str, str]]) -> pd.DataFrame:
+    """Leave out films without a patient beside films that have one; splits are by patient."""
+    is_nobody = table["patient_id"].fillna("").astype(str).str.strip() == ""
+    if is_nobody.all() or not is_nobody.any():
+        return table  # all or none: the index says so
+    skipped += [(str(name), "no_patient") for name in table.loc[is_nobody, "relative_path"]]
+    return table[~is_nobody].reset_index(drop=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.dicom.header.attributes import HeaderFacts
-from monai_cxr.dicom.pixels import decoding, presentation
+from monai_cxr.dicom.pixels import decoding
 from monai_cxr.dicom.pixels.grayscale import (
     Codes,
     Grayscale,
@@ -27,6 +27,7 @@ from monai_cxr.dicom.pixels.grayscale import (
 )
 from monai_cxr.dicom.pixels.overlay_planes import Drawn, drawn_over
 from monai_cxr.dicom.pixels.palette import palette_to_rgb
+from monai_cxr.dicom.pixels.second_look import look_again
 from monai_cxr.dicom.pixels.window import Window, apply_window
 from monai_cxr.dicom.reader import DicomFile
 from monai_cxr.picture.gray import gray_of_color
@@ -134,13 +135,14 @@ def display_dicom(dicom: DicomFile) -> DisplayFilm:
         UnsupportedImage: If they are no picture.
     """
     parsed, facts = dicom.parsed, dicom.facts
-    cells = decoding.decode(parsed, facts)
+    frame = decoding.decode(parsed, facts)
+    cells = frame.cells
     with quiet():
         if facts.photometric_interpretation == "PALETTE COLOR":
             cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
         if cells.ndim == 2:
-            chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
-            film = _gray(cells, chain, facts)  # type: ignore[arg-type]
+            codes, chain = look_again(frame, parsed.dataset, little_endian=parsed.little_endian)
+            film = _gray(codes, chain, facts)
         else:
             film = _nominal(gray_of_color(cells), facts)
         drawn = drawn_over(parsed.dataset, little_endian=parsed.little_endian)

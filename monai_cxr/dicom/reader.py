@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from monai_cxr.dicom.header.attributes import HeaderFacts, header_facts
 from monai_cxr.dicom.pixels import decoding, presentation, reduction
 from monai_cxr.dicom.pixels.grayscale import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
 from monai_cxr.dicom.pixels.palette import palette_to_rgb
-from monai_cxr.errors import UnsupportedImage
+from monai_cxr.dicom.pixels.second_look import look_again
+from monai_cxr.errors import InputError, UnsupportedImage
 from monai_cxr.picture.gray import gray_of_color
 from monai_cxr.picture.quality import measure, sampled
 from monai_cxr.picture.quiet import quiet
@@ -41,6 +42,18 @@ def open_dicom(data: bytes) -> DicomFile:
     parsed = parsing.parse(data)
     with quiet():
         return DicomFile(parsed, header_facts(parsed.dataset))
+
+
+def same_pixels(first: bytes, second: bytes) -> bool:
+    """Whether two DICOM files hold the same pixel cells, in whatever transfer syntax."""
+    try:
+        cells = [
+            decoding.decode(dicom.parsed, dicom.facts).cells
+            for dicom in (open_dicom(first), open_dicom(second))
+        ]
+    except InputError:
+        return False
+    return cells[0].shape == cells[1].shape and bool((cells[0] == cells[1]).all())
 
 
 def read_dicom(
@@ -91,12 +104,10 @@ def read_opened(
         )
     rendering, step = _reduced(dicom, policy, frame or 0, min_side)
     if rendering is None:
-        cells = decoding.decode(dicom.parsed, facts, frame=frame or 0)
-        rendering = _render(dicom, cells, policy)
+        rendering = _render(dicom, decoding.decode(dicom.parsed, facts, frame=frame or 0), policy)
     quality = measure(rendering.sample)
     quality["clipped_fraction"] = rendering.clipped_fraction
     quality["padding_fraction"] = rendering.padding_fraction
-    assumed = ("transfer_syntax_assumed",) if dicom.parsed.syntax_is_assumed else ()
     reduced = (reduction.FLAG,) if step > 1 else ()
     spacing = facts.pixel_spacing_mm
     return Radiograph(
@@ -107,7 +118,7 @@ def read_opened(
         patient_sex=facts.sex,
         patient_age_years=facts.age_years,
         manufacturer=facts.manufacturer,
-        flags=tuple(dict.fromkeys((*assumed, *reduced, *rendering.flags))),
+        flags=tuple(dict.fromkeys((*dicom.parsed.flags, *reduced, *rendering.flags))),
         quality=quality,
         source_format="dicom",
         step=step,
@@ -137,16 +148,22 @@ def _reduced(
     return rendering, found[1]
 
 
-def _render(dicom: DicomFile, cells: NDArray[np.generic], policy: GrayscalePolicy) -> Rendering:
+def _render(dicom: DicomFile, frame: decoding.Frame, policy: GrayscalePolicy) -> Rendering:
     parsed, facts = dicom.parsed, dicom.facts
-    bits = facts.bits_stored if facts.bits_stored > 8 else None
+    cells = frame.cells
     with quiet():
         if facts.photometric_interpretation == "PALETTE COLOR":
-            cells = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
-            bits = 16
-        elif cells.ndim == 2:
-            chain = presentation.grayscale(parsed.dataset, little_endian=parsed.little_endian)
-            return render(cells, chain, policy)  # type: ignore[arg-type]
+            palette = palette_to_rgb(cells, parsed.dataset, little_endian=parsed.little_endian)
+            return _of_color(palette, 16, frame.flags)
+        if cells.ndim == 2:
+            codes, chain = look_again(frame, parsed.dataset, little_endian=parsed.little_endian)
+            rendering = render(codes, chain, policy)
+            return replace(rendering, flags=(*frame.flags, *rendering.flags))
+    return _of_color(cells, facts.bits_stored if facts.bits_stored > 8 else None, frame.flags)
+
+
+def _of_color(cells: NDArray[np.generic], bits: int | None, flags: tuple[str, ...]) -> Rendering:
     gray = gray_of_color(cells, bits)
     clipped = float(np.mean((gray <= 0.0) | (gray >= 1.0)))
-    return Rendering(gray, sampled(gray), ("color_encoded",), "nominal", clipped, 0.0)
+    flags = (*flags, "color_encoded")
+    return Rendering(gray, sampled(gray), flags, "nominal", clipped, 0.0)

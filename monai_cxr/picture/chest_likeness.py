@@ -96,21 +96,45 @@ def likeness(pixels: NDArray[np.float32]) -> Mapping[str, float]:
     return dict(zip(POSES, (float(v) for v in values), strict=True))
 
 
+def turned(pixels: NDArray[np.float32], pose: str) -> NDArray[np.float32]:
+    """The picture that is upright where a film in this pose of :data:`POSES` is given."""
+    if pose == "upside_down":
+        pixels = pixels[::-1, ::-1]
+    elif pose in ("rotated", "rotated_other"):
+        pixels = np.rot90(pixels, 1 if pose == "rotated" else 3)
+    elif pose == "inverted":
+        pixels = np.float32(1.0) - pixels
+    return np.ascontiguousarray(pixels)
+
+
 def thumbnail(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Reduce a film to standardised gray ranks, without its uniform borders.
 
     Returns:
         float64, shape (SIDE * SIDE,), mean 0, standard deviation 1 (all 0 for a blank film).
     """
+    return gray_ranks(pixels, SIDE)
+
+
+def gray_ranks(pixels: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """Reduce a film to a square of standardised gray ranks, without its uniform borders.
+
+    Args:
+        pixels: Of the film, or its sample: float32, shape (rows, columns), range [0, 1].
+        side: Rows and columns of the square.
+
+    Returns:
+        float64, shape (side * side,), mean 0, standard deviation 1 (all 0 for a blank film).
+    """
     grid = sampled(pixels)
     top, bottom, left, right = inner_box(grid)
     if (bottom - top) * (right - left) >= _SMALLEST_INNER * grid.size:
         grid = np.ascontiguousarray(grid[top:bottom, left:right])
-    small = Image.fromarray(grid).resize((SIDE, SIDE), Image.Resampling.BOX)
+    small = Image.fromarray(grid).resize((side, side), Image.Resampling.BOX)
     ranks = _ranks(np.asarray(small, dtype=np.float64).ravel())
     deviation = ranks.std()
     if deviation == 0.0:
-        return np.zeros(SIDE * SIDE)
+        return np.zeros(side * side)
     return np.asarray((ranks - ranks.mean()) / deviation, dtype=np.float64)
 
 

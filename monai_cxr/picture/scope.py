@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monai_cxr.picture import chest_likeness
+from monai_cxr.picture import chest_likeness, frontal_view
 from monai_cxr.radiograph import Radiograph
 
 SMALLEST_SIDE = 64
@@ -62,20 +62,29 @@ def check_pixels(film: Radiograph, *, header_says_chest: bool = False) -> ScopeD
     ):
         return refuse("blank", "The image is blank or nearly so.")
     flags = _picture_flags(film)
+    some = film.pixels if film.sample is None else film.sample
     model = chest_likeness.model()
-    values = dict(chest_likeness.likeness(film.pixels if film.sample is None else film.sample))
+    values = dict(chest_likeness.likeness(some))
     upright = values.pop("upright")
-    if upright >= model.doubt_below:
-        return ScopeDecision(True, flags=flags)
-    pose = max(values, key=values.__getitem__)
-    if values[pose] > max(model.doubt_below, upright + model.pose_margin):
-        return ScopeDecision(True, flags=(*flags, _POSE_FLAGS[pose]))
-    if upright < model.refuse_below or not header_says_chest:
+    pose = ""
+    if upright < model.doubt_below:
+        other = max(values, key=values.__getitem__)
+        if values[other] > max(model.doubt_below, upright + model.pose_margin):
+            pose = other
+    frontal = frontal_view.frontal_log_odds(chest_likeness.turned(some, pose))
+    # Another pose is only believed of a picture that is a frontal view beyond doubt.
+    view = frontal_view.model()
+    least = view.doubt_below if pose else view.refuse_below
+    is_like = upright if not pose else values[pose]
+    is_doubtful = is_like < model.doubt_below or frontal < view.doubt_below
+    if is_like < model.refuse_below or frontal < least or (is_doubtful and not header_says_chest):
         return refuse(
             "not_chest",
-            f"The picture does not look like a frontal chest film (log-odds {upright:.1f}).",
+            "The picture does not look like a frontal chest radiograph: its log-odds are "
+            f"{is_like:.1f} for a chest and {frontal:.1f} for a frontal view.",
         )
-    return ScopeDecision(True, flags=(*flags, "doubtful_content"))
+    flags += (_POSE_FLAGS[pose],) if pose else ()
+    return ScopeDecision(True, flags=(*flags, "doubtful_content") if is_doubtful else flags)
 
 
 def refuse(reason: str, sentence: str) -> ScopeDecision:

@@ -10,6 +10,7 @@ from monai_cxr.dicom.header import parsing, scope
 from monai_cxr.dicom.pixels.grayscale import DEFAULT_POLICY, GrayscalePolicy
 from monai_cxr.dicom.reader import open_dicom, read_opened
 from monai_cxr.errors import UnreadableImage
+from monai_cxr.folders import path_text
 from monai_cxr.picture.bounds import MAX_FILE_BYTES
 from monai_cxr.radiograph import Radiograph
 from monai_cxr.reading.plain_images import is_nifti, is_plain_image, read_nifti, read_plain_image
@@ -116,10 +117,10 @@ def read_bytes(source: Source) -> tuple[bytes, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         data, name = bytes(source), ""
     elif isinstance(source, str | Path):
-        data, name = _read_path(Path(source)), Path(source).name
+        data, name = _read_path(Path(source)), path_text(Path(source).name)
     else:
         data = source.read(MAX_FILE_BYTES + 1)
-        name = Path(str(getattr(source, "name", ""))).name
+        name = path_text(Path(str(getattr(source, "name", ""))).name)
     if not data:
         raise UnreadableImage("The file is empty. Send it again.", reason="empty_file")
     if len(data) > MAX_FILE_BYTES:

@@ -1,9 +1,9 @@
 """Plain images: PNG, JPEG, TIFF and NIfTI pictures to a Radiograph.
 
 The nominal maximum of the format is 1.0, never the data's maximum: 255, or 65535 where a cell has
-16 bits or more. A deep cell need not be full, and no header says so: when every value fits in 8,
-10, 12 or 14 bits, as the films of detectors do, those are nominal, with the flag ``depth_assumed``.
-Floating-point data have no nominal maximum: they must lie in [0, 1], or hold whole numbers.
+16 bits or more. A deep cell need not be full, and no header says so (PNG's sBIT does, 11.3.3.4):
+:mod:`monai_cxr.reading.depth` looks at the values. Floating-point data have no nominal maximum:
+they must lie in [0, 1], or hold whole numbers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 from monai_cxr.optional import require
 from monai_cxr.picture.bounds import MALFORMED, MAX_FILE_BYTES, MAX_PIXELS
@@ -25,8 +26,12 @@ from monai_cxr.picture.gray import as_unit, gray_of_color
 from monai_cxr.picture.inflation import inflate
 from monai_cxr.picture.quality import measure, sampled
 from monai_cxr.picture.quiet import keep_quiet, quiet
+from monai_cxr.picture.roughness import is_byte_swapped, some_rows
 from monai_cxr.radiograph import InstanceKey, Radiograph, ViewPosition
-from monai_cxr.reading.png_pixels import decode_plain_png, require_all_rows
+from monai_cxr.reading.depth import depth_of, unfilled
+from monai_cxr.reading.nifti_pose import as_film
+from monai_cxr.reading.png_pixels import decode_plain_png, require_all_rows, significant_bits
+from monai_cxr.reading.unsupported import is_deep_color, why_not_read
 
 _SIGNATURES = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"
@@ -34,7 +39,6 @@ _SIGNATURES = (
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _DAMAGED: tuple[type[Exception], ...] = (*MALFORMED, SyntaxError)
 _GZIP = b"\x1f\x8b"
-_DEPTHS = (8, 10, 12, 14)
 _ROUNDING = 1e-5
 _EXIF_ORIENTATION = 0x0112
 _SMALL = 0.5
@@ -94,9 +98,12 @@ def _by_pillow(data: bytes) -> _Gray:
                 f"Expected at most {MAX_PIXELS:,} pixels, but the picture claims more.",
                 reason="too_large",
             ) from None
-        except _DAMAGED as error:
+        except UnidentifiedImageError:
+            raise why_not_read(data) from None
+        except _DAMAGED:
             raise UnreadableImage(
-                f"The picture is damaged ({type(error).__name__}). Send the file again.",
+                "The picture is damaged: its data cannot be followed to their end. Send the file "
+                "again.",
                 reason="damaged_pixels",
             ) from None
 
@@ -117,25 +124,23 @@ def _check_image(image: Image.Image) -> None:
 
 def _plain_png(data: bytes) -> _Gray | None:
     cells = decode_plain_png(data, MAX_PIXELS)
-    if cells is None:
-        return None
-    return (gray_of_color(cells), ()) if cells.ndim == 3 else _nominal(cells)
+    return None if cells is None else _nominal(cells, significant_bits(data))
 
 
 def _decoded(data: bytes, image: Image.Image) -> _Gray:
     """Upright pixels, and flags."""
-    pixels, flags = _gray(image)
+    pixels, flags = _gray(data, image)
     pixels, turned = _upright(image, pixels)
     if image.format == "PNG":
         require_all_rows(data)
     return pixels, (*flags, *turned)
 
 
-def _gray(image: Image.Image) -> _Gray:
+def _gray(data: bytes, image: Image.Image) -> _Gray:
     """Decode to float32 in [0, 1], and flags; an alpha channel is dropped (NIH's is opaque)."""
     inverted = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
     if image.mode == "I" or image.mode.startswith("I;16"):
-        pixels, flags = _nominal(np.asarray(image))
+        pixels, flags = _nominal(np.asarray(image), significant_bits(data))
         # Pillow inverts 8-bit WhiteIsZero pictures itself, and leaves deep ones as stored.
         return (np.float32(1.0) - pixels if inverted else pixels), flags
     if image.mode in ("1", "L", "LA", "La"):
@@ -143,6 +148,12 @@ def _gray(image: Image.Image) -> _Gray:
         return as_unit(np.asarray(gray), 255.0), ()
     if image.mode == "F":
         return _nominal(np.asarray(image))
+    if is_deep_color(data, image):  # Pillow would keep the upper byte of each sample alone
+        raise UnsupportedImage(
+            "A colour picture of 16 bits a sample is not read in this form. Save it as a gray PNG "
+            "of 16 bits, or send the DICOM file.",
+            reason="bit_depth",
+        )
     return gray_of_color(np.asarray(image.convert("RGB"))), ()
 
 
@@ -157,18 +168,20 @@ def _upright(image: Image.Image, pixels: NDArray[np.float32]) -> _Gray:
     return np.ascontiguousarray(turned), ("orientation_by_exif",)
 
 
-def _nominal(values: NDArray[np.generic]) -> _Gray:
-    """Scale by the nominal maximum of the cells, or of the depth that holds every value."""
+def _nominal(values: NDArray[np.generic], told_bits: int | None = None) -> _Gray:
+    """Scale by the nominal maximum of the cells, or of the depth that the values show."""
+    is_color = values.ndim == 3
     if values.dtype.kind not in "uif":
         raise UnsupportedImage(
             f"Expected integers or floating point, but got {values.dtype}.", reason="bit_depth"
         )
-    if values.dtype == np.uint8:
-        return as_unit(values, 255.0), ()
+    if values.dtype.itemsize == 1:
+        return gray_of_color(values) if is_color else as_unit(values, 255.0), ()
     low, high = float(values.min()), float(values.max())
     is_float = values.dtype.kind == "f"
     if is_float and low >= 0.0 and high <= 1.0 + _ROUNDING:
-        return np.minimum(np.ascontiguousarray(values, dtype=np.float32), np.float32(1.0)), ()
+        unit = np.minimum(np.ascontiguousarray(values, dtype=np.float32), np.float32(1.0))
+        return unit, unfilled(sampled(unit), 1.0)
     is_whole = not is_float or (math.isfinite(high - low) and not np.mod(values, 1.0).any())
     if not is_whole or low < 0.0:
         raise UnsupportedImage(
@@ -180,11 +193,15 @@ def _nominal(values: NDArray[np.generic]) -> _Gray:
         raise UnsupportedImage(
             f"Expected at most 16 bits a pixel, but got a value of {high:.0f}.", reason="bit_depth"
         )
-    if values.dtype.itemsize == 1:
-        return as_unit(values, 255.0), ()
-    depth = next((bits for bits in _DEPTHS if high < 2**bits), 16)
-    flags = () if depth == 16 else ("depth_assumed",)
-    return as_unit(values, 2.0**depth - 1.0), flags
+    flags: tuple[str, ...] = ()
+    if not is_color and is_byte_swapped(some_rows(values)):
+        values, flags = values.byteswap(), ("byte_order_disagrees",)
+    channel = values[..., 1] if is_color else values
+    bits, noticed = depth_of(sampled(channel), int(values.max()), told_bits)
+    if is_color:
+        return gray_of_color(values, bits), (*flags, *noticed)
+    unit = as_unit(values, 2.0**bits - 1.0)
+    return np.minimum(unit, np.float32(1.0), out=unit), (*flags, *noticed)
 
 
 def read_nifti(data: bytes, name: str = "") -> Radiograph:
@@ -194,8 +211,8 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
     the columns, the other the rows. The film is returned as it is read: patient's left on the
     viewer's right, and up where z grows (a coronal plane) or y grows (a picture in the x-y plane;
     ITK and SimpleITK write films so). A plane without a left-right axis is a lateral film. An
-    identity affine, or one whose codes are both 0, states nothing: the axes are then taken as
-    (columns, rows) from the top left, with the flag ``"orientation_assumed"``.
+    identity affine, or one whose codes are both 0, states nothing: the picture then decides, see
+    :mod:`monai_cxr.reading.nifti_pose`.
 
     Args:
         data: The whole file, gzipped or not.
@@ -213,7 +230,13 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
     if data.startswith(_GZIP):
         data = inflate(data, wbits=zlib.MAX_WBITS | 16, limit=MAX_FILE_BYTES)
     if not is_nifti(data) or data.startswith(_GZIP):
-        raise UnreadableImage("The gzip file holds no NIfTI image.", reason="not_an_image")
+        held = "a DICOM file" if is_dicom(data) else "a picture" if is_plain_image(data) else ""
+        raise UnreadableImage(
+            f"The gzip file holds {held}. Unpack it (gunzip) and send what is inside."
+            if held
+            else "The gzip file holds no NIfTI image.",
+            reason="not_an_image",
+        )
     kind = nibabel.Nifti1Image if data[344:348] == b"n+1\x00" else nibabel.Nifti2Image
     try:
         with quiet():
@@ -224,20 +247,21 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
             axes = _stated_axes(image, plane)
     except (UnreadableImage, UnsupportedImage):
         raise
-    except (*MALFORMED, *_nibabel_errors(nibabel)) as error:
+    except (*MALFORMED, *_nibabel_errors(nibabel)):
         raise UnreadableImage(
-            f"The NIfTI image is damaged ({type(error).__name__}).", reason="damaged_pixels"
+            "The NIfTI image is damaged: header and data cannot be followed. Send the file again.",
+            reason="damaged_pixels",
         ) from None
     if values.dtype.names == ("R", "G", "B"):
         values = np.stack([values[channel] for channel in "RGB"], axis=2)
     pixels, flags = (gray_of_color(values), ()) if values.ndim == 3 else _nominal(values)
-    pixels = _as_film(pixels, axes)
+    pixels, posed = as_film(pixels, axes)
     is_lateral = axes is not None and not np.abs(axes[0]).max() > _SMALL * np.abs(axes).max()
     return Radiograph(
         pixels,
         _key(name),
         view=ViewPosition.LATERAL if is_lateral else ViewPosition.UNKNOWN,
-        flags=(*flags, "orientation_assumed") if axes is None else flags,
+        flags=(*flags, *posed),
         quality=measure(pixels),
         source_format="nifti",
         in_range=True,
@@ -280,18 +304,3 @@ def _stated_axes(image: Any, plane: tuple[int, int]) -> NDArray[np.float64] | No
     if not codes or not is_usable or (plane == (0, 1) and np.allclose(affine, np.eye(3))):
         return None
     return axes
-
-
-def _as_film(values: NDArray[np.float32], axes: NDArray[np.float64] | None) -> NDArray[np.float32]:
-    """Turn (i, j) into rows by columns, as :func:`read_nifti` says."""
-    if axes is None:
-        return np.ascontiguousarray(values.T)
-    first_is_x = abs(axes[0, 0]) >= abs(axes[0, 1])
-    film = values.T if first_is_x else values
-    x, other = (0, 1) if first_is_x else (1, 0)
-    up = axes[2, other] if abs(axes[2, other]) > abs(axes[1, other]) else axes[1, other]
-    if up > 0:
-        film = film[::-1]
-    if axes[0, x] > 0:
-        film = film[:, ::-1]
-    return np.ascontiguousarray(film)

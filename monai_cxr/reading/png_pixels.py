@@ -25,7 +25,11 @@ _DECODERS = {
     (8, 2): (decode_image_png_u8, "rgb"),
     (8, 6): (decode_image_png_u8, "rgba"),
     (16, 0): (decode_image_png_u16, "mono"),
+    (16, 2): (decode_image_png_u16, "rgb"),
+    (16, 6): (decode_image_png_u16, "rgba"),
 }
+_GRAY_AND_ALPHA_16 = bytes((16, 4))
+_COLOR_AND_ALPHA_8 = bytes((8, 6))
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel for each colour type (PNG, 11.2.2)."""
 
@@ -45,6 +49,9 @@ def decode_plain_png(data: bytes, max_pixels: int) -> NDArray[np.generic] | None
         is_plain = all(_is_plain(kind, content) for kind, content in _chunks(data))
     except ValueError:
         return None
+    is_gray_and_alpha = data[24:26] == _GRAY_AND_ALPHA_16
+    if is_gray_and_alpha:
+        data = _as_four_bytes(data)
     bits, color, _, _, interlace = data[24:29]
     decoder = _DECODERS.get((bits, color))
     rows, columns = shape = _shape(data)
@@ -58,7 +65,31 @@ def decode_plain_png(data: bytes, max_pixels: int) -> NDArray[np.generic] | None
         if type(error) is not Exception and type(error).__name__ != "PanicException":
             raise
         return None
+    if is_gray_and_alpha:
+        return np.ascontiguousarray(pixels[..., :2]).view(">u2")[..., 0].astype(np.uint16)
     return pixels[..., 0] if mode == "mono" else pixels[..., :3]
+
+
+def _as_four_bytes(data: bytes) -> bytes:
+    """The same pixels of four bytes under another name: gray and alpha of 16 bits as RGBA of 8.
+
+    No decoder here keeps both bytes; filters work on bytes and their distance alone (PNG, 9.2).
+    """
+    header = data[12:24] + _COLOR_AND_ALPHA_8 + data[26:29]
+    return data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
+
+
+def significant_bits(data: bytes) -> int | None:
+    """Bits of a sample before it was stored, by a PNG's sBIT chunk (11.3.3.4); None without one."""
+    try:
+        for kind, content in _chunks(data):
+            if kind == b"sBIT" and len(content):
+                return int(content[0])
+            if kind == b"IDAT":
+                break
+    except ValueError:
+        return None
+    return None
 
 
 def require_all_rows(data: bytes) -> None:

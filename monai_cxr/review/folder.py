@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.data.folder import film_paths
 from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import (
@@ -24,6 +23,7 @@ from monai_cxr.errors import (
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.listing import film_paths
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 from monai_cxr.review.persons import FilmHeader, by_person, header_of, named
 

@@ -139,10 +139,18 @@ class TestDamage:
         with pytest.raises(KeyboardInterrupt):
             read_dicom(file)
 
-    def test_native_pixels_under_a_compressed_syntax(self):
+    def test_native_pixels_under_a_compressed_syntax_are_read(self):
         file = synthetic_dicom(RAMP, **TWELVE)
         lying = file.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0")
-        assert reason(lying) == "damaged_pixels"
+        film = read_dicom(lying)
+        np.testing.assert_array_equal(film.pixels, read_dicom(file).pixels)
+        assert "transfer_syntax_disagrees" in film.flags
+
+    def test_half_a_film_under_a_compressed_syntax_is_damaged(self):
+        lying = synthetic_dicom(RAMP, **TWELVE).replace(
+            b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"
+        )
+        assert reason(lying[:-4000]) == "damaged_pixels"
 
     @pytest.mark.parametrize(
         ("attributes", "expected"),

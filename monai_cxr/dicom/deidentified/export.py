@@ -18,6 +18,7 @@ from monai_cxr.dicom.deidentified.deidentification import (
 )
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, SettingsError, UnreadableImage
+from monai_cxr.folders import files_below
 from monai_cxr.picture.bounds import MAX_FILE_BYTES
 
 INDEX_NAME = "index.csv"
@@ -89,7 +90,7 @@ def export(
         raise SettingsError("The source does not exist. Give a DICOM file or a folder.")
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise SettingsError("The export must not lie within its source. Choose another --out.")
-    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    files = sorted(files_below(source)) if source.is_dir() else [source]
     rows: dict[str, tuple[str, ...]] = {}
     refused: dict[str, list[int]] = {}
     for number, path in enumerate(files, start=1):

@@ -29,6 +29,8 @@ _NOT_KNOWN = frozenset(
     }
 )
 _DAYS_IN_A_YEAR = 365.25
+_OLDEST_YEARS = 130.0
+_PLACEHOLDER_BIRTHS = (1900.0, 1901.0)
 _AGE_UNITS = {"D": _DAYS_IN_A_YEAR, "W": _DAYS_IN_A_YEAR / 7, "M": 12.0, "Y": 1.0}
 
 
@@ -152,16 +154,20 @@ def body_part(dataset: Dataset) -> str:
     Returns:
         For example ``"CHEST"``; ``""`` when absent, or when the header says that it is not known.
     """
-    part = elements.without_accents(elements.text(dataset, "BodyPartExamined")).upper()
+    part = _plain(dataset, "BodyPartExamined")
     if part not in _NOT_KNOWN:
         return part
     for item in elements.items(dataset, "AnatomicRegionSequence")[:1]:
         code = elements.text(item, "CodeValue") or elements.text(item, "LongCodeValue")
         if code in _CHEST_CODES:
             return "CHEST"
-        meaning = elements.without_accents(elements.text(item, "CodeMeaning")).upper()
+        meaning = _plain(item, "CodeMeaning")
         return "" if meaning in _NOT_KNOWN else meaning
     return ""
+
+
+def _plain(dataset: Dataset, keyword: str) -> str:
+    return elements.without_accents(elements.words_to_match(dataset, keyword)).upper()
 
 
 def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
@@ -191,16 +197,22 @@ def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
 
 
 def age_years(dataset: Dataset) -> float | None:
-    """Age from PatientAge (0010,1010), else from birth and study dates; None when impossible."""
+    """Age from PatientAge (0010,1010), else from birth and study dates; None when impossible.
+
+    De-identifiers leave placeholders, which say nothing: no years at all (a newborn's age is in
+    days, weeks or months, PS3.5 6.2), a birth on the day of the study, or on the first day of 1900
+    or 1901.
+    """
     stated = re.fullmatch(r"(\d{1,3})\s*([DWMY]?)", elements.text(dataset, "PatientAge").upper())
-    if stated is not None:
+    if stated is not None and not (int(stated[1]) == 0 and stated[2] in ("", "Y")):
         years = int(stated[1]) / _AGE_UNITS[stated[2] or "Y"]
-        return years if years <= 130.0 else None
+        return years if years <= _OLDEST_YEARS else None
     birth, study = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
     if birth is None or study is None:
         return None
     years = study - birth
-    return years if 0.0 <= years <= 130.0 else None
+    is_placeholder = birth in _PLACEHOLDER_BIRTHS or years <= 0.0
+    return None if is_placeholder or years > _OLDEST_YEARS else years
 
 
 def _date(dataset: Dataset, keyword: str) -> float | None:
@@ -238,7 +250,8 @@ def _frames(dataset: Dataset) -> int:
 
 def _description(dataset: Dataset) -> str:
     keywords = ("StudyDescription", "SeriesDescription", "ProtocolName")
-    return " | ".join(elements.text(dataset, keyword).upper() for keyword in keywords).strip(" |")
+    found = (elements.words_to_match(dataset, keyword).upper() for keyword in keywords)
+    return " | ".join(found).strip(" |")
 
 
 def _not_human(dataset: Dataset) -> bool:

@@ -15,6 +15,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 
+from monai_cxr.dicom.header.characters import readings
 from monai_cxr.picture import bounds
 
 MALFORMED: tuple[type[Exception], ...] = (
@@ -35,7 +36,7 @@ MAX_TABLE_BYTES = 2**20
 _tag_of = cache(Tag)
 
 
-def _value(dataset: Dataset, keyword: str, limit: int = MAX_VALUE_BYTES) -> Any:
+def _value(dataset: Dataset, keyword: str | int, limit: int = MAX_VALUE_BYTES) -> Any:
     """Value of an element, converted; None when absent or longer than the limit in bytes."""
     tag = _tag_of(keyword)
     if tag not in dataset:
@@ -102,6 +103,33 @@ def identifier(dataset: Dataset, keyword: str) -> str:
     return "".join(f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in text)
 
 
+def words_to_match(dataset: Dataset, keyword: str) -> str:
+    """Everything that a text element may say, for matching against known words, never for showing.
+
+    Args:
+        dataset: A header, or an item of one.
+        keyword: Keyword of the element.
+
+    Returns:
+        Its values, and where its character set is not certain all their readings, one after the
+        other between bars; at most 2048 characters.
+    """
+    try:
+        tag = _tag_of(keyword)
+        raw: Any = dataset.get_item(tag) if tag in dataset else None
+        if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
+            names = texts(dataset, "SpecificCharacterSet")
+            found: Sequence[str] = readings(raw.value[:MAX_VALUE_BYTES], names)
+        else:
+            value = _value(dataset, keyword)
+            is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+            found = [str(v) for v in (value if is_many else [value]) if v is not None]
+    except MALFORMED:
+        return ""
+    text = " | ".join(found).replace("\\", " | ")
+    return "".join(c for c in text if c.isprintable()).strip()[:2048]
+
+
 def without_accents(text: str) -> str:
     """Text with its letters bare: "Tórax" is "Torax"."""
     decomposed = unicodedata.normalize("NFKD", text)
@@ -121,7 +149,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         return ()
 
 
-def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(dataset: Dataset, keyword: str | int) -> tuple[float, ...]:
     """All values of a numeric element; empty when any is absent, malformed or not finite."""
     try:
         value = _value(dataset, keyword)
@@ -160,13 +188,13 @@ def _decimal(text: str) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def number(dataset: Dataset, keyword: str) -> float | None:
+def number(dataset: Dataset, keyword: str | int) -> float | None:
     """First value of a numeric element, or None."""
     values = numbers(dataset, keyword)
     return values[0] if values else None
 
 
-def integer(dataset: Dataset, keyword: str) -> int | None:
+def integer(dataset: Dataset, keyword: str | int) -> int | None:
     """First value of a numeric element when it is a whole number, or None."""
     value = number(dataset, keyword)
     return int(value) if value is not None and value == int(value) else None

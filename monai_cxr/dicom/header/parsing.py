@@ -8,9 +8,8 @@ given turns one megabyte into a gigabyte.
 from __future__ import annotations
 
 import io
-import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 from pydicom.config import IGNORE
@@ -23,7 +22,19 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from monai_cxr.dicom.header.coding import (
+    BIG,
+    EXPLICIT,
+    IMPLICIT,
+    UNDEFINED_LENGTH,
+    Coding,
+    after_command,
+    coding_at,
+    head_at,
+    is_command,
+)
 from monai_cxr.dicom.header.elements import MALFORMED
+from monai_cxr.dicom.header.repair import Repaired, repair
 from monai_cxr.errors import UnreadableImage
 from monai_cxr.picture.bounds import MAX_FILE_BYTES
 from monai_cxr.picture.inflation import inflate
@@ -32,17 +43,20 @@ from monai_cxr.picture.quiet import keep_quiet, quiet
 MAX_READS = 40_000
 """Reads that parsing a header may take, about two an element; a real header takes hundreds."""
 
-MAX_FRAGMENTS = 65_536
-"""Fragments of encapsulated pixels; a film has one, or one a strip."""
-
-_PREAMBLE_BYTES = 132
 _PREFIX = b"DICM"
-_META_GROUP = b"\x02\0"
-_LONGEST_FIRST = 512
-_VRS = frozenset({b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"AE", b"UC", b"SQ"})
-_UNDEFINED_LENGTH = 0xFFFFFFFF
-_LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN"})
-_PIXEL_TAGS = {0x0008: "float", 0x0009: "float", 0x0010: "stored"}
+_FAR = 1024
+"""Bytes in which the prefix is looked for: some writers leave the preamble out, or cut it short."""
+
+_PIXEL_TAGS = {0x7FE00008: "float", 0x7FE00009: "float", 0x7FE00010: "stored"}
+_PIXEL_DATA = {True: b"\xe0\x7f\x10\0", False: b"\x7f\xe0\0\x10"}
+"""The tag of Pixel Data in little and in big endian."""
+
+_ASSUMED = {
+    EXPLICIT: str(ExplicitVRLittleEndian),
+    IMPLICIT: str(ImplicitVRLittleEndian),
+    BIG: str(ExplicitVRBigEndian),
+}
+_SAYS_OTHERWISE = "transfer_syntax_disagrees"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +70,9 @@ class ParsedFile:
         is_encapsulated: Whether that value is a sequence of compressed fragments.
         value_representation: VR of Pixel Data, ``""`` when implicit.
         has_float_pixels: Whether the file holds Float or Double Float Pixel Data instead.
-        syntax_is_assumed: Whether no meta information named the transfer syntax.
+        flags: What was forgiven, as stable codes: ``"transfer_syntax_assumed"`` where no meta
+            information names it, ``"transfer_syntax_disagrees"`` where the elements are coded
+            otherwise, ``"header_repaired"`` where one of them is damaged.
     """
 
     dataset: Dataset
@@ -65,7 +81,7 @@ class ParsedFile:
     is_encapsulated: bool
     value_representation: str = ""
     has_float_pixels: bool = False
-    syntax_is_assumed: bool = False
+    flags: tuple[str, ...] = ()
 
     @property
     def little_endian(self) -> bool:
@@ -74,25 +90,25 @@ class ParsedFile:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether the content is DICOM: a Part 10 file, or a bare data set as old archives hold it."""
-    if data[128:132] == _PREFIX:
-        return True
-    is_meta = data[:2] == _META_GROUP and data[3:4] == b"\0" and data[4:6] in _VRS
-    return is_meta or _bare_syntax(data[:16]) is not None
+    """Whether the content is DICOM: a Part 10 file, or a bare data set as old archives hold it.
 
-
-def _bare_syntax(start: bytes) -> str | None:
-    """Transfer syntax of a data set that no meta information names, from its first 16 bytes.
-
-    The first element is of group 8 and short. Compressed data sets cannot come without meta
-    information, and nobody has seen a bare one in big endian.
+    Args:
+        data: The file, or its first 1024 bytes.
     """
-    if len(start) < 16 or start[:2] != b"\x08\0" or start[3] != 0:
-        return None
-    if start[4:6] in _VRS:
-        return str(ExplicitVRLittleEndian)
-    is_short = int.from_bytes(start[4:8], "little") <= _LONGEST_FIRST
-    return str(ImplicitVRLittleEndian) if is_short else None
+    return _start(data) is not None
+
+
+def _start(data: bytes) -> int | None:
+    """Where the first element lies; None where there is none.
+
+    Behind the prefix, which may stand elsewhere than at byte 128 and whose letters may stand there
+    by chance, or at the beginning.
+    """
+    places = [132] if data[128:132] == _PREFIX else []
+    found = data.find(_PREFIX + b"\x02\0", 0, _FAR)
+    places += [0, *([found + len(_PREFIX)] if found >= 0 else [])]
+    begun = (at for at in places if coding_at(data, at) or is_command(data, at))
+    return next(begun, places[0] if places[0] else None)
 
 
 def parse(data: bytes) -> ParsedFile:
@@ -119,61 +135,120 @@ def parse(data: bytes) -> ParsedFile:
             return _parse(data)
         except UnreadableImage:
             raise
-        except MALFORMED as error:
+        except MALFORMED:
             raise UnreadableImage(
-                f"The DICOM header is damaged ({type(error).__name__}). Send the file again.",
+                "The DICOM header is damaged: its elements cannot be followed. Export the image "
+                "again.",
                 reason="damaged_header",
             ) from None
 
 
 def _parse(data: bytes) -> ParsedFile:
-    stream: io.BytesIO = _BoundedStream(data)
-    syntax, is_assumed = _transfer_syntax(stream, data)
-    is_deflated = syntax == DeflatedExplicitVRLittleEndian
-    if is_deflated:
-        stream = _BoundedStream(
-            inflate(data[stream.tell() :], wbits=-zlib.MAX_WBITS, limit=MAX_FILE_BYTES)
-        )
-    implicit = syntax == ImplicitVRLittleEndian
-    little = syntax != ExplicitVRBigEndian
-    dataset = read_dataset(
-        stream, implicit, little, stop_when=lambda tag, vr, length: tag >= 0x7FE00000
-    )
-    rest = memoryview(stream.getvalue())[stream.tell() :]
-    place = _find_pixels(rest, implicit=implicit, little=little)
-    if is_assumed and place.is_encapsulated:
+    start = after_command(data, _start(data) or 0)
+    syntax, start, flags = _transfer_syntax(data, start)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        syntax = str(ExplicitVRLittleEndian)
+        if coding_at(data, start) is None:
+            data, start = _inflated(data[start:]), 0
+        else:
+            flags = (*flags, _SAYS_OTHERWISE)
+    coding = Coding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
+    found = coding_at(data, start)
+    if found is not None and found != coding:
+        if UID(syntax, IGNORE).is_transfer_syntax:  # a maker's own syntax may well mean that
+            flags = (*flags, _SAYS_OTHERWISE)
+        if found.little_endian != coding.little_endian:
+            syntax = str(ExplicitVRLittleEndian if found.little_endian else ExplicitVRBigEndian)
+        coding = found
+    dataset, place = _header(data, start, coding)
+    is_short = dataset is None or not (place.kind and "Rows" in dataset)
+    if is_short and (dataset is None or _PIXEL_DATA[coding.little_endian] in data[start:]):
+        repaired = repair(data, start, coding)
+        if repaired.damaged_at >= 0 or dataset is None:
+            dataset, place = _repaired(data, start, coding, repaired)
+            flags = (*flags, "header_repaired")
+    assert dataset is not None  # else it is repaired, or refused
+    if "transfer_syntax_assumed" in flags and place.is_encapsulated:
         raise _no_transfer_syntax("and the pixels are compressed")
     return ParsedFile(
         dataset=dataset,
-        transfer_syntax=str(ExplicitVRLittleEndian) if is_deflated else syntax,
+        transfer_syntax=syntax,
         pixels=place.value if place.kind == "stored" else None,
         is_encapsulated=place.is_encapsulated,
-        value_representation="" if implicit else place.value_representation,
+        value_representation=place.value_representation,
         has_float_pixels=place.kind == "float",
-        syntax_is_assumed=is_assumed,
+        flags=tuple(dict.fromkeys(flags)),
     )
 
 
-def _transfer_syntax(stream: io.BytesIO, data: bytes) -> tuple[str, bool]:
-    """Read the meta information: the transfer syntax, and whether it had to be assumed."""
-    start = _PREAMBLE_BYTES if data[128:132] == _PREFIX else 0
+def _header(data: bytes, start: int, coding: Coding) -> tuple[Dataset | None, _Place]:
+    """Elements before the pixels, and the place of these; None where the elements are malformed."""
+    stream = _BoundedStream(data)
+    stream.seek(start)
+    try:
+        dataset = read_dataset(
+            stream,
+            coding.implicit,
+            coding.little_endian,
+            stop_when=lambda tag, vr, length: tag >= 0x7FE00000,
+        )
+    except UnreadableImage:
+        raise
+    except MALFORMED:
+        return None, _Place()
+    return dataset, _find_pixels(memoryview(data)[stream.tell() :], coding)
+
+
+def _repaired(
+    data: bytes, start: int, coding: Coding, repaired: Repaired
+) -> tuple[Dataset, _Place]:
+    """The header without its damaged elements."""
+    dataset, _ = _header(repaired.header, 0, coding)
+    if dataset is None or repaired.pixels_at < 0:
+        at = max(repaired.damaged_at, start)
+        raise UnreadableImage(
+            f"The DICOM header is damaged at byte {at}, and what follows cannot be read. Export "
+            "the image again.",
+            reason="damaged_header",
+        )
+    return dataset, _find_pixels(memoryview(data)[repaired.pixels_at :], coding)
+
+
+def _inflated(data: bytes) -> bytes:
+    """A deflated data set; some writers put the zlib header in front (PS3.5 A.5 has none)."""
+    has_zlib_header = (
+        data[:1] == b"\x78" and len(data) > 1 and int.from_bytes(data[:2], "big") % 31 == 0
+    )
+    if has_zlib_header:
+        try:
+            return inflate(data, wbits=zlib.MAX_WBITS, limit=MAX_FILE_BYTES)
+        except UnreadableImage as error:
+            if error.reason != "damaged_header":
+                raise
+    return inflate(data, wbits=-zlib.MAX_WBITS, limit=MAX_FILE_BYTES)
+
+
+def _transfer_syntax(data: bytes, start: int) -> tuple[str, int, tuple[str, ...]]:
+    """Read the meta information: the transfer syntax, where the data set begins, and flags."""
+    stream = _BoundedStream(data)
     stream.seek(start)
     syntax = ""
-    if data[start : start + 2] == _META_GROUP:
-        # The file meta group is always Explicit VR Little Endian (PS3.10 7.1).
+    if data[start : start + 2] == b"\x02\0":
+        # The file meta group is Explicit VR Little Endian (PS3.10 7.1); pydicom forgives others.
         meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-        syntax = str(meta.get("TransferSyntaxUID", "") or "").strip()
+        syntax = str(meta.get("TransferSyntaxUID", "") or "").strip(" \0")
+    start = after_command(data, stream.tell())
     if not syntax:
-        assumed = _bare_syntax(data[stream.tell() : stream.tell() + 16])
-        if assumed is None:
+        coding = coding_at(data, start)
+        if coding is None or data[start : start + 2] == b"\x02\0":
             raise _no_transfer_syntax("and the first element does not tell it")
-        return assumed, True
+        return _ASSUMED[coding], start, ("transfer_syntax_assumed",)
     if not UID(syntax, IGNORE).is_valid:
         raise UnreadableImage(
-            "The Transfer Syntax (0002,0010) is no UID. Send the file again.",
+            "The Transfer Syntax (0002,0010) is no UID. Export the image again.",
             reason="unknown_transfer_syntax",
         )
-    return syntax, False
+    return syntax, start, ()
 
 
 def _no_transfer_syntax(why: str) -> UnreadableImage:
@@ -207,34 +282,26 @@ class _Place:
     value_representation: str = ""
 
 
-def _find_pixels(rest: memoryview, *, implicit: bool, little: bool) -> _Place:
-    """Walk the elements of group 7FE0 to the one that holds pixels."""
-    order = "<" if little else ">"
+def _find_pixels(rest: memoryview, coding: Coding) -> _Place:
+    """Walk the elements of group 7FE0 to the one that holds pixels.
+
+    Each shows whether it names its VR: read as a length, the letters of one that may stand here
+    are an odd number, which no length is.
+    """
     position = 0
-    while position + 8 <= len(rest):
-        group, element = struct.unpack_from(order + "HH", rest, position)
-        vr = bytes(rest[position + 4 : position + 6])
-        if implicit:
-            (length,) = struct.unpack_from(order + "I", rest, position + 4)
-            value_at = position + 8
-        elif vr in _LONG_VRS:
-            if position + 12 > len(rest):
-                break
-            (length,) = struct.unpack_from(order + "I", rest, position + 8)
-            value_at = position + 12
-        else:
-            (length,) = struct.unpack_from(order + "H", rest, position + 6)
-            value_at = position + 8
-        if group != 0x7FE0:
-            break
-        undefined = length == _UNDEFINED_LENGTH
-        if element in _PIXEL_TAGS:
-            value = rest[value_at:] if undefined else rest[value_at : value_at + length]
-            return _Place(_PIXEL_TAGS[element], value, undefined, vr.decode("latin-1"))
-        if undefined:
-            break
-        position = value_at + length
-    return _Place()
+    while True:
+        named = head_at(rest, position, replace(coding, implicit=False))
+        head = named or head_at(rest, position, replace(coding, implicit=True))
+        if head is None or head.group != 0x7FE0:
+            return _Place()
+        is_undefined = head.length == UNDEFINED_LENGTH
+        if head.tag in _PIXEL_TAGS:
+            end = len(rest) if is_undefined else head.value_at + head.length
+            value = rest[head.value_at : end]
+            return _Place(_PIXEL_TAGS[head.tag], value, is_undefined, head.vr.decode("ascii"))
+        if is_undefined:
+            return _Place()
+        position = head.value_at + head.length
 
 
 keep_quiet("pydicom")

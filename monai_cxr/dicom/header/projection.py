@@ -1,13 +1,15 @@
 """Projection: frontal, lateral or oblique, from everything in a header that names it.
 
 Sources in the order of trust: ViewPosition (0018,5101), ViewCodeSequence (0054,0220),
-PatientOrientation (0020,0020), then free-text descriptions. A source decides when it names one
-projection; one that names several ("PA and lateral") says nothing of this image.
+PatientOrientation (0020,0020), then the body part and every free text that describes image, series,
+procedure or study. A source decides when it names one projection; one that names several ("PA and
+lateral") says nothing of this image.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from pydicom import Dataset
 
@@ -15,11 +17,26 @@ from monai_cxr.dicom.header import elements
 from monai_cxr.radiograph import ViewPosition
 
 _DESCRIPTIONS = (
+    "BodyPartExamined",  # "CHEST LAT"
     "SeriesDescription",
     "AcquisitionDeviceProcessingDescription",  # "CHEST,LAT" in films of makers without a view
+    "AcquisitionDeviceProcessingCode",
     "ProtocolName",
+    "AcquisitionProtocolName",
+    "AcquisitionProtocolDescription",
+    "ImageComments",
     "PerformedProcedureStepDescription",
+    "RequestedProcedureDescription",
+    "StudyDescription",
 )
+_DESCRIBING_SEQUENCES = {
+    "AnatomicRegionSequence": "CodeMeaning",
+    "SeriesDescriptionCodeSequence": "CodeMeaning",
+    "PerformedProtocolCodeSequence": "CodeMeaning",
+    "RequestAttributesSequence": "ScheduledProcedureStepDescription",
+    "RequestedProcedureCodeSequence": "CodeMeaning",
+    "ProcedureCodeSequence": "CodeMeaning",
+}
 
 # View codes of PS3.16 CID 4010 and their retired SNOMED RT forms; the tests compare with pydicom.
 _CODES = {
@@ -33,19 +50,51 @@ _CODES = {
 }
 _VIEW_OF_CODE = {code: view for view, codes in _CODES.items() for code in codes.split()}
 
-# Words of descriptions, in the languages that hospitals write them in.
+# Words of descriptions, in the languages that hospitals write them in; capitals without accents.
 _WORDS = {
-    ViewPosition.PA: "PA",
-    ViewPosition.AP: "AP",
-    ViewPosition.LATERAL: "LAT LATERAL LLAT RLAT LATL LATR LATERALE LATERALIS LATERALT LATERALNA "
-    "SEITLICH SEITL PROFIL PROFILE PROFILO PERFIL DECUBITUS 側面 侧位",
-    ViewPosition.OBLIQUE: "OBL OBLIQUE OBLIQUA OBLICUA OBLIK RAO LAO RPO LPO",
+    ViewPosition.PA: "PA POSTEROANTERIOR",
+    ViewPosition.AP: "AP ANTEROPOSTERIOR",
+    ViewPosition.LATERAL: "LAT LATERAL LLAT RLAT LATL LATR LATERALE LATERALIS LATERALT "
+    "LATERALNA LATERALNE LATERALNI LATERAAL LATERALES LATERO LTL SEITLICH SEITL PROFIL "
+    "PROFILE PROFILO PROFILNA PERFIL DECUBITUS SIDEBILDE SIDO SIDOBILD SIVU SIVUKUVA DWARS "
+    "ZIJDELINGS BOK BOCZNA BOCZNE BOCZNY BOCNI BOCNA BOCNY YAN KULG OLDALIRANYU SONINE CEWE "
+    "БОК БІЧНА БОЧНА NGHIENG",
+    ViewPosition.OBLIQUE: "OBL OBLIQUE OBLIQUA OBLICUA OBLICUO OBLIQUO OBLIK SCHRAG SCHRAEG SKOS "
+    "SKOSNA SIKMA RAO LAO RPO LPO КОСАЯ",
 }
+# Parts of words that are sure enough wherever they stand; the scripts of Asia put no spaces.
+_PARTS_OF_VIEW = {
+    ViewPosition.PA: "正位 正面 正侧 正側 后前 後前 후전 정면 ПРЯМ ЗАДНЕ",
+    ViewPosition.AP: "前后 前後 전후",
+    ViewPosition.LATERAL: "侧位 側位 侧面 側面 正侧 正側 側臥 侧卧 측면 측위 БОКОВ ПРОФИЛЬ "
+    "ЛАТЕРАЛ СТРАНИЧН ΠΛΑΓΙ جانبي צדד ด้านข้าง SEITLICH",
+    ViewPosition.OBLIQUE: "斜位 斜面 사위",
+}
+_PARTS = {view: tuple(parts.split()) for view, parts in _PARTS_OF_VIEW.items()}
+_LATERAL_IN_WORD = re.compile(
+    r"(?<!BI)(?<!UNI)(?<!COL)(?<!CONTRA)(?<!KONTRA)(?<!IPSI)(?<!HOMO)LATERAL"
+)
+# Either frontal view, or several: beside a lateral word they say that a study has both.
+_FRONTAL = "FRONTAL FRONTALE FRONT FACE FRENTE FORFRA VORNE PRZOD PREDOZADNI FRONTALNA BEIDE BOTH"
+_SEVERAL = re.compile(
+    r"\b(?:2|TWO|ZWEI|DUE|DOS|DEUX|DUAS|TWEE|DVE|DWA)[ -]?"
+    r"(?:VIEW|V\b|VWS|EBENE|PROJ|PROIEZ|PROYEC|INCID|PLANE|PL\b|P\b|R\b|RICHT|PROS)"
+)
+# Words of chests and fillings, which others are joined to: CHESTLATERAL, LATCHEST, THORAXLL.
+_CHEST = "CHEST CHST CXR THORAX TORAX TORACE TORAKS TORACICA"
+_JOINED_TO = (
+    "THORACIC LUNG LUNGS RX XR DX CR DR XRAY RTG PROJ VIEW LEFT RIGHT UPRIGHT ERECT STANDING AND "
+    "UND ET Y E I P A L R W"
+)
+# Two letters that mean a projection beside the chest, and a leg or a lobe elsewhere.
+_BESIDE_CHEST = {"LL": ViewPosition.LATERAL}
+_CHEST_WORDS, _FRONTAL_WORDS = frozenset(_CHEST.split()), frozenset(_FRONTAL.split())
 # Defined terms of ViewPosition (PS3.3 C.8.1.2); too short to be trusted in free text.
 _TERMS = {ViewPosition.LATERAL: "LL RL RLD LLD", ViewPosition.OBLIQUE: "RLO LLO"}
 _VIEW_OF_WORD = {word: view for view, words in _WORDS.items() for word in words.split()}
-_VIEW_OF_TERM = _VIEW_OF_WORD | {word: view for view, ws in _TERMS.items() for word in ws.split()}
+_VIEW_OF_TERM = {word: view for view, words in _TERMS.items() for word in words.split()}
 _SAGITTAL = frozenset("AP")
+_LONGEST_JOINED = 32
 
 
 def view_position(dataset: Dataset) -> ViewPosition:
@@ -58,7 +107,9 @@ def view_position(dataset: Dataset) -> ViewPosition:
         The first projection that a source names; UNKNOWN when none does. An oblique or lateral
         word in ViewPosition goes before a frontal one ("AP OBLIQUE" is oblique).
     """
-    named = _named(elements.text(dataset, "ViewPosition"), _VIEW_OF_TERM)
+    stated = elements.words_to_match(dataset, "ViewPosition")
+    named = _named(stated)
+    named |= {_VIEW_OF_TERM[word] for word in words_of(stated) if word in _VIEW_OF_TERM}
     for view in (ViewPosition.OBLIQUE, ViewPosition.LATERAL):
         if view in named:
             return view
@@ -68,15 +119,25 @@ def view_position(dataset: Dataset) -> ViewPosition:
         code = elements.text(item, "CodeValue") or elements.text(item, "LongCodeValue")
         if code in _VIEW_OF_CODE:
             return _VIEW_OF_CODE[code]
-        named = _named(elements.text(item, "CodeMeaning"), _VIEW_OF_WORD)
+        named = _named(elements.words_to_match(item, "CodeMeaning"))
         if len(named) == 1:
             return named.pop()
     if is_sagittal(elements.texts(dataset, "PatientOrientation")):
         return ViewPosition.LATERAL
+    return _described(dataset)
+
+
+def _described(dataset: Dataset) -> ViewPosition:
+    """The projection that free text names, the text nearest to the image first."""
     for keyword in _DESCRIPTIONS:
-        named = _named(elements.text(dataset, keyword), _VIEW_OF_WORD)
+        named = _named(elements.words_to_match(dataset, keyword))
         if len(named) == 1:
             return named.pop()
+    for sequence, keyword in _DESCRIBING_SEQUENCES.items():
+        for item in elements.items(dataset, sequence)[:1]:
+            named = _named(elements.words_to_match(item, keyword))
+            if len(named) == 1:
+                return named.pop()
     return ViewPosition.UNKNOWN
 
 
@@ -93,8 +154,47 @@ def words_of(text: str) -> list[str]:
 
 def names_lateral(text: str) -> bool:
     """Whether free text names a lateral or oblique projection, alone or beside others."""
-    return bool(_named(text, _VIEW_OF_WORD) & {ViewPosition.LATERAL, ViewPosition.OBLIQUE})
+    return bool(_named(text) & {ViewPosition.LATERAL, ViewPosition.OBLIQUE})
 
 
-def _named(text: str, views: dict[str, ViewPosition]) -> set[ViewPosition]:
-    return {views[word] for word in words_of(text) if word in views}
+def _named(text: str) -> set[ViewPosition]:
+    """The projections that a text names; a frontal one that is not told names PA and AP."""
+    words = words_of(text)
+    plain = " ".join(words)
+    named = {view for word in words for view in _views_in(word)}
+    named |= {view for view, parts in _PARTS.items() if any(part in plain for part in parts)}
+    if _FRONTAL_WORDS & set(words) or _SEVERAL.search(elements.without_accents(text).upper()):
+        named |= {ViewPosition.PA, ViewPosition.AP}
+    if _CHEST_WORDS & set(words):
+        named |= {_BESIDE_CHEST[word] for word in words if word in _BESIDE_CHEST}
+    return named
+
+
+@cache
+def _views_in(word: str) -> frozenset[ViewPosition]:
+    """The projections that one word names, also where it is joined to others."""
+    if word in _VIEW_OF_WORD:
+        return frozenset({_VIEW_OF_WORD[word]})
+    if _LATERAL_IN_WORD.search(word):
+        return frozenset({ViewPosition.LATERAL})
+    if len(word) > _LONGEST_JOINED or not any(part in word for part in _CHEST_WORDS):
+        return frozenset()
+    return _split(word) or frozenset()
+
+
+def _split(word: str) -> frozenset[ViewPosition] | None:
+    """The projections in a word that known words make up whole; None where they do not."""
+    found: list[frozenset[ViewPosition] | None] = [frozenset(), *([None] * len(word))]
+    for end in range(1, len(word) + 1):
+        for start in range(end):
+            before, part = found[start], word[start:end]
+            if before is None or part not in _VOCABULARY:
+                continue
+            views = {v for v in (_VIEW_OF_WORD.get(part) or _BESIDE_CHEST.get(part),) if v}
+            merged = before | views
+            if found[end] is None or len(merged) > len(found[end] or ()):
+                found[end] = merged
+    return found[-1]
+
+
+_VOCABULARY = frozenset({*_VIEW_OF_WORD, *_BESIDE_CHEST, *_JOINED_TO.split(), *_CHEST_WORDS})

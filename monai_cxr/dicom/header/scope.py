@@ -20,7 +20,21 @@ from monai_cxr.radiograph import Radiograph, ViewPosition
 ADULT_AGE_YEARS = 18.0
 """Younger patients are refused: the model learned from adults."""
 
-_MODALITIES = frozenset({"CR", "DX", "RG", "XR"})
+_MODALITIES = frozenset({"CR", "DX", "RG"})
+_SAID_OF_RADIOGRAPHS = frozenset(
+    {"XR", "DR", "RX", "XRAY", "X-RAY", "CXR", "CR/DX", "CRDX", "DX/CR", "DDR", "RAD", "CD"}
+)
+"""No Defined Terms (PS3.3 C.7.3.1.1.1), but what makers and de-identifiers write for one."""
+
+_OTHER = (
+    "AR ASMT AU BDUS BI BMD CFM CT CTPROTOCOL DG DMS DOC ECG EEG EMG EOG EPS ES FID FS GM HC HD IO "
+    "IOL IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
+    "POS PR PT PX REG RESP RF RTDOSE RTIMAGE RTPLAN RTRECORD RTSEGANN RTSTRUCT RWV SC SEG SM SMR "
+    "SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC"
+)
+_OTHER_MODALITIES = frozenset(_OTHER.split())
+"""Defined Terms of what is no radiograph, or need not be one."""
+
 _RADIOGRAPHS = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -41,7 +55,9 @@ RADIOGRAPH_CLASSES = _RADIOGRAPHS | _SECONDARY_CAPTURES
 # BodyPartExamined is free text in practice; accents are gone by now.
 _CHEST = re.compile(
     r"CHEST|CHST|CXR|THORA|THX|TORAX|TORAC|TORAKS|LUNG|PULM|POUMON|POLMON|BRUSTKORB|BROSTKORG|"
-    r"BRYSTKAS|BORSTKAS|PIERSIOW|HRUDNI|MELLKAS|RINTAKEHA|KEUHKO|GOGUS|AKCIGER|ГРУДН|ОГК|胸|흉부"
+    r"BRYSTKAS|BORSTKAS|PIERSIOW|HRUDNI|MELLKAS|RINTAKEHA|KEUHKO|GOGUS|AKCIGER|PLUCA|PLICE|PLUCNI|"
+    r"NGUC|\bDADA\b|TORAK|KRUTIN|ГРУД|ОГК|ЛЕГКИ|ТОРАК|ΘΩΡΑ|ΠΝΕΥΜ|胸|肺|흉부|가슴|폐|صدر|"
+    r"חזה|ทรวงอก|छाती"
 )
 _NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK|TORSO")
 _SPINE = re.compile(r"SPINE|LUMB|VERTEB|WIRBEL|COLUMN|COLONN|RACHIS|BACK")
@@ -152,7 +168,7 @@ def _require(decision: ScopeDecision) -> None:
 
 def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
     """Modality, SOP class, body part, projection, frames."""
-    if facts.modality and facts.modality not in _MODALITIES:
+    if not _is_radiography(facts):
         shown = facts.modality if re.fullmatch(r"[A-Z0-9]{2,10}", facts.modality) else "unknown"
         return refuse("modality", f"Modality is {shown}; a radiograph has CR or DX.")
     of_standard = facts.sop_class_uid.startswith("1.2.840.10008.")
@@ -164,6 +180,14 @@ def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
     if facts.n_frames > 1:
         return refuse("multi_frame", f"The image has {facts.n_frames} frames; a film has one.")
     return None
+
+
+def _is_radiography(facts: HeaderFacts) -> bool:
+    """By Modality; where it is no Defined Term, the SOP Class is the stronger witness."""
+    modality = facts.modality
+    if not modality or modality in _MODALITIES or modality in _SAID_OF_RADIOGRAPHS:
+        return True
+    return modality not in _OTHER_MODALITIES and facts.sop_class_uid in _RADIOGRAPHS
 
 
 def _view_refusal(view: ViewPosition) -> ScopeDecision | None:
@@ -215,6 +239,7 @@ def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
     part = facts.body_part
     flags = {
         "modality_unknown": not facts.modality,
+        "modality_not_standard": bool(facts.modality) and facts.modality not in _MODALITIES,
         "secondary_capture": facts.sop_class_uid in _SECONDARY_CAPTURES,
         "body_part_unknown": not part,
         "body_part_near_chest": bool(part) and not _CHEST.search(part),

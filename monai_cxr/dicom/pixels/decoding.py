@@ -1,15 +1,20 @@
-"""Decoding: the pixel cells of one frame, from any transfer syntax, within bounds."""
+"""Decoding: the pixel cells of one frame, from any transfer syntax, within bounds.
+
+What the file says of how its pixels are packed is believed where the pixels bear it out. Where they
+do not (fragments under a native syntax, plain cells under a compressed one, a codestream of another
+kind), what lies there decides, and a flag says so.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import zlib
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.config import IGNORE
-from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
@@ -20,29 +25,73 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    RLELossless,
 )
 
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.header.attributes import HeaderFacts
 from monai_cxr.dicom.header.elements import MALFORMED
-from monai_cxr.dicom.header.parsing import MAX_FRAGMENTS, ParsedFile
+from monai_cxr.dicom.header.parsing import ParsedFile
 from monai_cxr.dicom.pixels import fast_codecs
-from monai_cxr.dicom.pixels.codestream import END_OF_IMAGE, codestream_size
+from monai_cxr.dicom.pixels.codestream import codestream_size, end_of, syntax_of
+from monai_cxr.dicom.pixels.fragments import ITEM, as_fragment, damaged, frame_of
 from monai_cxr.errors import UnreadableImage, UnsupportedImage
 from monai_cxr.picture.bounds import MAX_PIXELS
+from monai_cxr.picture.inflation import inflate
 from monai_cxr.picture.quiet import quiet
 
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_WITHOUT_SIZE = frozenset({"1.2.840.10008.1.2.5"})  # RLE states no size; its output is bounded
+_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAME = "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
-_TRAILING_BYTES = 64
+_KINDS = {
+    **dict.fromkeys(("50", "51", "57", "70"), "JPEG"),
+    **dict.fromkeys(("80", "81"), "JPEG-LS"),
+    **dict.fromkeys(("90", "91", "201", "202", "203"), "JPEG 2000"),
+}
+"""Family of codestreams by the end of a syntax's UID 1.2.840.10008.1.2.4."""
+
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOR = frozenset(
     {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
 )
+REPAIRED, DISAGREES = "encapsulation_repaired", "transfer_syntax_disagrees"
+"""Flags: framing that was read although it is not as PS3.5 A.4 has it; pixels that lie in another
+form than the transfer syntax says."""
 
 
-def decode(parsed: ParsedFile, facts: HeaderFacts, *, frame: int = 0) -> NDArray[np.generic]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        cells: uint8 or uint16, shape (rows, columns), or (rows, columns, 3) for colour.
+        precision: Bits of a sample as the codestream states them; None for cells without one.
+        flags: What was forgiven on the way, as stable codes.
+    """
+
+    cells: NDArray[np.generic]
+    precision: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """One frame as it lies in the file.
+
+    Attributes:
+        syntax: The transfer syntax that it is in, whatever the header says.
+        data: Its bytes: cells, or a codestream up to its end marker.
+        precision: As in :class:`Frame`.
+        flags: As in :class:`Frame`.
+    """
+
+    syntax: str
+    data: bytes | memoryview
+    precision: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+def decode(parsed: ParsedFile, facts: HeaderFacts, *, frame: int = 0) -> Frame:
     """Decode one frame to its pixel cells.
 
     Args:
@@ -51,21 +100,30 @@ def decode(parsed: ParsedFile, facts: HeaderFacts, *, frame: int = 0) -> NDArray
         frame: Which frame, counted from 0.
 
     Returns:
-        uint8 or uint16 cells of shape (rows, columns), or (rows, columns, 3) for colour.
+        The cells, and what was noticed.
 
     Raises:
-        UnreadableImage: ``"no_pixels"``, ``"damaged_pixels"``, ``"too_large"``,
-            ``"unknown_transfer_syntax"`` or ``"codec_missing"``.
+        UnreadableImage: ``"no_pixels"``, ``"damaged_pixels"``, ``"damaged_header"``,
+            ``"too_large"``, ``"unknown_transfer_syntax"`` or ``"codec_missing"``.
         UnsupportedImage: ``"bit_depth"`` or ``"photometric"``.
     """
     check_layout(parsed, facts)
-    pixels = parsed.pixels
-    assert pixels is not None  # check_layout refuses a file without pixels
-    if UID(parsed.transfer_syntax, IGNORE) in _NATIVE:
-        if facts.samples_per_pixel == 1 and not parsed.is_encapsulated:
-            return _native(pixels, facts, frame, parsed=parsed)
-        return _by_pydicom(parsed, bytes(pixels), facts, frame)
-    return _encapsulated(parsed, pixels, facts, frame)
+    packed = packed_frame(parsed, facts, frame)
+    if packed.syntax in _NATIVE:
+        if facts.samples_per_pixel == 1:
+            cells = _native(packed.data, facts, parsed)
+        else:
+            native = UID(packed.syntax, IGNORE)
+            cells = _by_pydicom(native, bytes(packed.data), facts, parsed.dataset)[0]
+        return Frame(cells, flags=packed.flags)
+    precision = packed.precision
+    if precision is not None and precision <= 8 < facts.bits_allocated and packed.syntax in _JPEG:
+        facts = replace(facts, bits_allocated=8, bits_stored=min(facts.bits_stored, 8))
+    data = as_fragment(bytes(packed.data))
+    cells, flags = _by_pydicom(UID(packed.syntax, IGNORE), data, facts, parsed.dataset)
+    if precision is not None:
+        cells = at_high_bit(cells, precision, facts, parsed.dataset)
+    return Frame(cells, precision, (*packed.flags, *flags))
 
 
 def check_layout(parsed: ParsedFile, facts: HeaderFacts) -> None:
@@ -80,6 +138,7 @@ def check_layout(parsed: ParsedFile, facts: HeaderFacts) -> None:
             "The pixels are floating-point numbers (7FE0,0008); a radiograph has integers.",
             reason="bit_depth",
         )
+    _check_syntax(UID(parsed.transfer_syntax, IGNORE))
     if parsed.pixels is None or len(parsed.pixels) == 0:
         raise UnreadableImage(
             "The file holds a header but no Pixel Data (7FE0,0010). Send the image itself.",
@@ -117,56 +176,138 @@ def _check_cells(facts: HeaderFacts) -> None:
         )
 
 
-def _native(
-    pixels: memoryview, facts: HeaderFacts, frame: int, *, parsed: ParsedFile
-) -> NDArray[np.generic]:
-    little = parsed.little_endian
-    is_swapped = not little and parsed.value_representation == "OW"
-    n_cells = facts.rows * facts.columns
-    n_bytes = n_cells * facts.bits_allocated // 8
-    cells = pixels[frame * n_bytes : (frame + 1) * n_bytes]
-    if len(cells) < n_bytes:
-        raise _damaged(f"{n_bytes} bytes of pixels are needed, {len(cells)} are there")
-    if facts.bits_allocated == 16:
-        array = np.frombuffer(cells, dtype="<u2" if little else ">u2")
-        array = array if little else array.astype("<u2")
-    else:
-        array = np.frombuffer(cells, dtype=np.uint8)
-        if is_swapped and n_cells % 2 == 0:
-            array = array.reshape(-1, 2)[:, ::-1].reshape(-1)  # 8-bit cells in swapped OW words
-    return array.reshape(facts.rows, facts.columns)
+def _check_syntax(syntax: UID) -> None:
+    """Tell a transfer syntax that is not decoded from pixels that are damaged."""
+    if syntax in _NATIVE or syntax in (_ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAME):
+        return
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        name = "" if syntax.name == str(syntax) else f" ({syntax.name})"
+        raise UnreadableImage(
+            f"The transfer syntax {str(syntax)[:64]}{name} is not read. Export the image again in "
+            "Explicit VR Little Endian or a JPEG, JPEG-LS, JPEG 2000 or RLE syntax.",
+            reason="unknown_transfer_syntax",
+        ) from None
 
 
-def _encapsulated(
-    parsed: ParsedFile, pixels: memoryview, facts: HeaderFacts, frame: int
-) -> NDArray[np.generic]:
-    if parsed.transfer_syntax in _WITHOUT_SIZE:
-        return _by_pydicom(parsed, _fragments(parsed, pixels), facts, frame)
-    data = _fragments(parsed, pixels)
-    _, precision = _checked_stream(data, facts, frame)
-    if precision <= 8 < facts.bits_allocated and parsed.transfer_syntax in _JPEG:
-        facts = replace(facts, bits_allocated=8, bits_stored=min(facts.bits_stored, 8))
-    array = _by_pydicom(parsed, data, facts, frame)
-    return at_high_bit(array, precision, facts, parsed.dataset)
-
-
-def compressed_frame(parsed: ParsedFile, facts: HeaderFacts, frame: int) -> tuple[bytes, int]:
-    """The codestream of one frame, of the size that the header says.
+def packed_frame(parsed: ParsedFile, facts: HeaderFacts, frame: int) -> Packed:
+    """Find the bytes of one frame, and what they are.
 
     Args:
-        parsed: Of a compressed transfer syntax, after :func:`check_layout`.
+        parsed: A file that passed :func:`check_layout`.
         facts: Facts of the same header.
         frame: Which frame, counted from 0.
 
     Returns:
-        The codestream, and the bits of a sample in it.
+        The bytes; a codestream has the size that the header says.
 
     Raises:
-        UnreadableImage: ``"damaged_pixels"``.
+        UnreadableImage: ``"damaged_pixels"`` or ``"damaged_header"``.
     """
     pixels = parsed.pixels
     assert pixels is not None  # check_layout refuses a file without pixels
-    return _checked_stream(_fragments(parsed, pixels), facts, frame)
+    declared = parsed.transfer_syntax
+    n_bytes = facts.rows * facts.columns * facts.samples_per_pixel * facts.bits_allocated // 8
+    is_native_length = len(pixels) - facts.n_frames * n_bytes in (0, 1)
+    if not parsed.is_encapsulated and (is_native_length or bytes(pixels[:4]) != ITEM):
+        if declared in _NATIVE:
+            cells, flags = _cells_of_frame(pixels, n_bytes, facts, frame)
+            return Packed(declared, cells, flags=flags)
+        if is_native_length:
+            cells = pixels[frame * n_bytes : (frame + 1) * n_bytes]
+            return Packed(ExplicitVRLittleEndian, cells, flags=(DISAGREES,))
+        if syntax_of(pixels) is None or facts.n_frames > 1:
+            raise damaged("the transfer syntax is compressed, the pixels are not in fragments")
+        stream, is_regular = bytes(pixels), False
+    else:
+        stream, is_regular = frame_of(pixels, frame, facts.n_frames)
+    flags = () if is_regular else (REPAIRED,)
+    if declared == _DEFLATED_FRAME:
+        return Packed(ExplicitVRLittleEndian, _inflated(stream, n_bytes), flags=flags)
+    found = syntax_of(stream)
+    if found is None and (declared in _NATIVE or declared == _ENCAPSULATED_UNCOMPRESSED):
+        if len(stream) not in (n_bytes, n_bytes + 1):
+            raise _wrong_length(n_bytes, len(stream))
+        odd = (DISAGREES,) if declared in _NATIVE else ()
+        return Packed(ExplicitVRLittleEndian, stream[:n_bytes], flags=(*flags, *odd))
+    if declared == RLELossless and found is None:  # it states no size; its output is bounded
+        return Packed(declared, stream, flags=flags)
+    if found is not None and _kind(found) != _kind(declared):
+        declared, flags = found, (*flags, DISAGREES)
+    return _codestream(declared, stream, facts, flags)
+
+
+def _kind(syntax: str) -> str:
+    return _KINDS.get(syntax.removeprefix("1.2.840.10008.1.2.4."), syntax)
+
+
+def _codestream(syntax: str, stream: bytes, facts: HeaderFacts, flags: tuple[str, ...]) -> Packed:
+    """Compare the size that the codestream states with the header: it is what gets allocated."""
+    size = codestream_size(stream)
+    if size is None or size[:2] != (facts.rows, facts.columns):
+        stated = "no size" if size is None else f"{size[0]} x {size[1]}"
+        raise damaged(
+            f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
+        )
+    end = end_of(stream)
+    if end is None:
+        # Most decoders fill up what is missing with gray, and say nothing.
+        raise damaged("the compressed data end early")
+    if any(stream[end:]) and REPAIRED not in flags:
+        flags = (*flags, REPAIRED)
+    return Packed(syntax, stream[:end], size.precision, flags)
+
+
+def _cells_of_frame(
+    pixels: memoryview, n_bytes: int, facts: HeaderFacts, frame: int
+) -> tuple[memoryview, tuple[str, ...]]:
+    """The cells of one frame of native pixels, whose length must be the frames' and a pad byte."""
+    n_needed = n_bytes * facts.n_frames
+    if len(pixels) < n_needed and len(pixels) < (frame + 1) * n_bytes:
+        raise damaged(f"{n_bytes} bytes of pixels are needed, {len(pixels)} are there")
+    n_more = len(pixels) - n_needed
+    if n_more >= max(n_bytes, 2):
+        raise _wrong_length(n_needed, len(pixels))
+    cells = pixels[frame * n_bytes : (frame + 1) * n_bytes]
+    return cells, ("pixel_length_disagrees",) if n_more > 1 else ()
+
+
+def _wrong_length(n_needed: int, n_there: int) -> UnreadableImage:
+    return UnreadableImage(
+        f"Rows, Columns and BitsAllocated ask for {n_needed} bytes of pixels, but {n_there} are "
+        "there: the header is wrong. Export the image again.",
+        reason="damaged_header",
+    )
+
+
+def _inflated(stream: bytes, n_bytes: int) -> bytes:
+    """A frame of Deflated Image Frame Compression (PS3.5 A.4.13)."""
+    try:
+        cells = inflate(stream, wbits=-zlib.MAX_WBITS, limit=n_bytes + 1)
+    except UnreadableImage:
+        cells = b""
+    if len(cells) not in (n_bytes, n_bytes + 1):
+        raise UnreadableImage(
+            f"The transfer syntax {_DEFLATED_FRAME} (Deflated Image Frame Compression) is not what "
+            "the pixels are in. Export the image again in Explicit VR Little Endian.",
+            reason="unknown_transfer_syntax",
+        )
+    return cells[:n_bytes]
+
+
+def _native(
+    cells: bytes | memoryview, facts: HeaderFacts, parsed: ParsedFile
+) -> NDArray[np.generic]:
+    if facts.bits_allocated == 16:
+        array = np.frombuffer(cells, dtype="<u2" if parsed.little_endian else ">u2")
+        array = array if parsed.little_endian else array.astype("<u2")
+    else:
+        array = np.frombuffer(cells, dtype=np.uint8)
+        is_swapped = not parsed.little_endian and parsed.value_representation == "OW"
+        if is_swapped and array.size % 2 == 0:
+            array = array.reshape(-1, 2)[:, ::-1].reshape(-1)  # 8-bit cells in swapped OW words
+    return array.reshape(facts.rows, facts.columns)
 
 
 def at_high_bit(
@@ -180,78 +321,36 @@ def at_high_bit(
     return np.left_shift(array, shift)  # type: ignore[no-any-return]
 
 
-def _fragments(parsed: ParsedFile, pixels: memoryview) -> bytes:
-    """Encapsulated pixels; a swarm of empty fragments (PS3.5 A.4) costs a step each: refused."""
-    if not parsed.is_encapsulated:
-        raise _damaged("the transfer syntax is compressed, the pixels are not in fragments")
-    position, n_fragments = 0, 0
-    while position + 8 <= len(pixels):
-        position += 8 + int.from_bytes(pixels[position + 4 : position + 8], "little")
-        n_fragments += 1
-        if n_fragments > MAX_FRAGMENTS:
-            raise _damaged(f"they come in more than {MAX_FRAGMENTS:,} fragments")
-    return bytes(pixels)
-
-
-def _checked_stream(data: bytes, facts: HeaderFacts, frame: int) -> tuple[bytes, int]:
-    """Compare the size that the codestream states with the header: it is what gets allocated."""
-    try:
-        with quiet():
-            stream = get_frame(data, frame, number_of_frames=facts.n_frames)
-    except MALFORMED as error:
-        raise _damaged(f"the fragments cannot be followed: {type(error).__name__}") from None
-    size = codestream_size(stream)
-    if size is None or size[:2] != (facts.rows, facts.columns):
-        stated = "no size" if size is None else f"{size[0]} x {size[1]}"
-        raise _damaged(
-            f"the header says {facts.rows} x {facts.columns}, the compressed data say {stated}"
-        )
-    if not _ends(stream) and not _ends(stream.rstrip(b"\0")):
-        # Most decoders fill up what is missing with gray, and say nothing.
-        raise _damaged("the compressed data end early")
-    return stream, size.precision
-
-
-def _ends(stream: bytes) -> bool:
-    return END_OF_IMAGE in stream[-_TRAILING_BYTES:]
-
-
 def _by_pydicom(
-    parsed: ParsedFile, data: bytes, facts: HeaderFacts, frame: int
-) -> NDArray[np.generic]:
-    syntax = UID(parsed.transfer_syntax, IGNORE)
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise UnreadableImage(
-            f"The transfer syntax {str(syntax)[:64]} is not one of an image. Send the image in "
-            "Explicit VR Little Endian.",
-            reason="unknown_transfer_syntax",
-        ) from None
-    plugin = fast_codecs.choose(syntax) if syntax.is_encapsulated else ""
+    syntax: UID, data: bytes, facts: HeaderFacts, dataset: Dataset
+) -> tuple[NDArray[np.generic], tuple[str, ...]]:
+    """Decode a single frame; where a decoder refuses it, the next one is asked."""
+    decoder = get_decoder(syntax)
+    names = fast_codecs.choose(syntax) if syntax.is_encapsulated else ("",)
     needs_12_bits = syntax == JPEGExtended12Bit and facts.bits_stored > 8
-    if not decoder.is_available or (needs_12_bits and plugin == ""):
+    if not decoder.is_available or (needs_12_bits and names == ("",)):
         raise UnreadableImage(
             f"No decoder for {syntax.name} is installed. Install one with: "
             "pip install 'monai-cxr[fast-codecs]'",
             reason="codec_missing",
         )
-    dataset = parsed.dataset
     options = _options(facts, dataset)
     raw = facts.samples_per_pixel == 1
-    with quiet():
-        try:
-            array, _ = decoder.as_array(
-                data, index=frame, raw=raw, decoding_plugin=plugin, **options
-            )
-        except MALFORMED as error:
-            raise _damaged(f"{syntax.name} could not be decoded: {type(error).__name__}") from None
-        except BaseException as error:
-            # A panic of a decoder written in Rust is no Exception, and cannot be imported.
-            if type(error).__name__ != "PanicException":
-                raise
-            raise _damaged(f"{syntax.name} could not be decoded") from None
-    return _as_cells(array, facts)
+    for name in names:
+        with quiet():
+            try:
+                array, _ = decoder.as_array(data, index=0, raw=raw, decoding_plugin=name, **options)
+                flags = () if name == names[0] else ("second_decoder",)
+                return _as_cells(array, facts), flags
+            except UnreadableImage:
+                continue
+            except MALFORMED:
+                continue
+            except BaseException as error:
+                # A panic of a decoder written in Rust is no Exception, and cannot be imported.
+                if type(error).__name__ != "PanicException":
+                    raise
+    raise damaged(f"no decoder can follow their {syntax.name} codestream")
 
 
 def _options(facts: HeaderFacts, dataset: Dataset) -> dict[str, Any]:
@@ -264,7 +363,7 @@ def _options(facts: HeaderFacts, dataset: Dataset) -> dict[str, Any]:
         "bits_allocated": facts.bits_allocated,
         "bits_stored": facts.bits_stored,
         "pixel_representation": int(elements.integer(dataset, "PixelRepresentation") == 1),
-        "number_of_frames": facts.n_frames,
+        "number_of_frames": 1,
         "pixel_keyword": "PixelData",
     }
     if facts.samples_per_pixel == 1:
@@ -278,11 +377,5 @@ def _options(facts: HeaderFacts, dataset: Dataset) -> dict[str, Any]:
 def _as_cells(array: NDArray[np.generic], facts: HeaderFacts) -> NDArray[np.generic]:
     shape = (facts.rows, facts.columns, 3)[: 2 if facts.samples_per_pixel == 1 else 3]
     if array.shape != shape or array.dtype.kind not in "ui" or array.dtype.itemsize > 2:
-        raise _damaged(f"decoded to {array.dtype} of shape {array.shape}, expected {shape}")
+        raise damaged(f"decoded to {array.dtype} of shape {array.shape}, expected {shape}")
     return array.view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
-
-
-def _damaged(what: str) -> UnreadableImage:
-    return UnreadableImage(
-        f"The pixel data are damaged: {what}. Send the image again.", reason="damaged_pixels"
-    )

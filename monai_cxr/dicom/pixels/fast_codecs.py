@@ -60,14 +60,15 @@ def is_available(syntax: str) -> bool:
     return syntax in DECODER_DEPENDENCIES and find_spec(_IMAGECODECS) is not None
 
 
-def choose(syntax: UID) -> str:
-    """Name of the decoder to use for a transfer syntax.
+def choose(syntax: UID) -> tuple[str, ...]:
+    """Names of the decoders to ask for a transfer syntax.
 
     Args:
         syntax: An encapsulated transfer syntax.
 
     Returns:
-        The first preferred decoder that is installed, or ``""`` to leave it to pydicom.
+        The preferred decoders that are installed, in the order to ask them; an empty name where
+        there is none, which leaves the choice to pydicom.
     """
     decoder = get_decoder(syntax)
     if syntax in _ADDED and syntax not in _registered:
@@ -76,7 +77,7 @@ def choose(syntax: UID) -> str:
         if is_available(syntax) and name not in decoder.available_plugins:
             decoder.add_plugin(name, (__name__, function))
     available = decoder.available_plugins
-    return next((name for name in _PREFERRED.get(syntax, ()) if name in available), "")
+    return tuple(name for name in _PREFERRED.get(syntax, ()) if name in available) or ("",)
 
 
 def _decode_jpeg(src: bytes, runner: Any) -> memoryview:

@@ -21,7 +21,7 @@ def palette_to_rgb(
     Raises:
         UnreadableImage: ``"damaged_header"`` if a table is missing or malformed.
     """
-    channels = []
+    channels, depth, declared = [], 0, 0
     for color in ("Red", "Green", "Blue"):
         stem = f"{color}PaletteColorLookupTable"
         descriptor = elements.words(dataset, f"{stem}Descriptor", little_endian=little_endian)
@@ -34,8 +34,11 @@ def palette_to_rgb(
         n_entries, first, bits = int(descriptor[0]) or 65536, int(descriptor[1]), int(descriptor[2])
         if bits <= 8 and len(data) <= (n_entries + 1) // 2:
             data = np.stack([data & 0xFF, data >> 8], axis=1).reshape(-1)
-        if bits <= 8:
-            data = data * 257
+        depth = max(depth, int(data.max()).bit_length())
+        declared = max(declared, bits)
         index = np.clip(cells.astype(np.int32) - first, 0, min(n_entries, len(data)) - 1)
-        channels.append(data[index].astype(np.uint16))
-    return np.stack(channels, axis=2)
+        channels.append(data[index].astype(np.float32))
+    # The tables tell their depth where it is not the declared one, as those of LUTs do.
+    bits = declared if declared == depth or depth == declared - 1 else max(depth, 8)
+    scale = np.float32(65535.0 / (2**bits - 1))
+    return np.asarray(np.rint(np.stack(channels, axis=2) * scale), dtype=np.uint16)

@@ -14,6 +14,10 @@ _SMALLEST, _LARGEST = 1e-6, 1e9
 """Bounds of slopes, intercepts and windows that mean something for 16-bit pixels."""
 
 
+CONFLICT = "polarity_conflict"
+"""Flag: PresentationLUTShape and PhotometricInterpretation contradict each other (C.8.11.3)."""
+
+
 def grayscale(dataset: Dataset, *, little_endian: bool = True) -> Grayscale:
     """Read the grayscale chain from a header.
 
@@ -124,7 +128,7 @@ def _inverse(dataset: Dataset, flags: list[str]) -> bool:
     if shape not in ("IDENTITY", "INVERSE"):
         return minimum_is_white
     if (shape == "INVERSE") != minimum_is_white:
-        flags.append("polarity_conflict")
+        flags.append(CONFLICT)
     return shape == "INVERSE"
 
 

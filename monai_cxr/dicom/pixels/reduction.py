@@ -22,6 +22,7 @@ from monai_cxr.dicom.header.parsing import ParsedFile
 from monai_cxr.dicom.pixels import decoding
 from monai_cxr.dicom.pixels.codestream import decomposition_levels
 from monai_cxr.dicom.pixels.grayscale import Grayscale, GrayscalePolicy
+from monai_cxr.dicom.pixels.presentation import CONFLICT
 
 MAX_LEVELS = 3
 """Halvings at most."""
@@ -64,7 +65,10 @@ def decode_reduced(
     if UID(parsed.transfer_syntax, IGNORE) not in _SYNTAXES or not _pointwise(chain, policy, facts):
         return None
     decoding.check_layout(parsed, facts)
-    stream, precision = decoding.compressed_frame(parsed, facts, frame)
+    packed = decoding.packed_frame(parsed, facts, frame)
+    stream, precision = packed.data, packed.precision
+    if packed.syntax not in _SYNTAXES or precision is None or precision > chain.bits_stored:
+        return None
     levels = _levels(facts, decomposition_levels(stream), min_side)
     if levels == 0:
         return None
@@ -91,6 +95,8 @@ def _pointwise(chain: Grayscale, policy: GrayscalePolicy, facts: HeaderFacts) ->
 
     Padding values would bleed into the film, and percentiles be taken of other values.
     """
+    if CONFLICT in chain.flags:
+        return False
     from_header = bool(chain.voi_luts or chain.windows) or chain.bits_stored <= 8
     return (
         policy.voi in ("auto", "header")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from monai_cxr.errors import UnreadableImage
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.listing import film_paths
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool, SpoolFull
 from monai_cxr.screening.ledger import Ledger
@@ -96,14 +96,10 @@ class WatchFolder:
 
     def _files(self) -> Iterator[Path]:
         root = self.folder.resolve()
-        for folder, subfolders, names in os.walk(self.folder):
-            subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
-            for name in sorted(names):
-                if name[0] == "." or name.lower().endswith(_TEMPORARY):
-                    continue
-                path = Path(folder, name)
-                if path.is_symlink() and not path.resolve().is_relative_to(root):
-                    continue  # who may write here must not choose what else is read
+        for path in film_paths(self.folder):
+            is_ready = path.is_file() and not path.name.lower().endswith(_TEMPORARY)
+            # Who may write here must not choose what else is read: no link leads out.
+            if is_ready and path.resolve().is_relative_to(root):
                 yield path
 
     def _take(self, path: Path, state: _State, ledger: Ledger, spool: Spool) -> bool:
