@@ -57,7 +57,7 @@ def input_table(inputs: Sequence[Path], findings: Sequence[str]) -> pd.DataFrame
         if entry.suffix in _TABLE_SUFFIXES and entry.is_file():
             parts.append(normalise_index(read_table(entry), findings))
         elif entry.is_dir():
-            parts.append(pd.DataFrame({"path": [str(path) for path in film_paths(entry)]}))
+            parts.append(pd.DataFrame({"path": [str(path) for path in sorted(film_paths(entry))]}))
         elif entry.is_file():
             parts.append(pd.DataFrame({"path": [str(entry)]}))
         else:

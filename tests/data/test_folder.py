@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from monai_cxr.data.folder import film_paths, index_folder
+from monai_cxr.data.folder import index_folder
 from monai_cxr.errors import InvalidTable
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.reading.listing import film_paths
 
 
 @pytest.fixture(scope="module")

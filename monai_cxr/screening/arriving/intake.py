@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from monai_cxr.dicom.header import elements, parsing
 from monai_cxr.dicom.header.attributes import header_facts
+from monai_cxr.dicom.pixels import decoding
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.dicom.reader import same_pixels as same_image
 from monai_cxr.dicom.results.instances import is_own_result
@@ -204,7 +205,7 @@ def is_sound(path: str) -> bool:
     """Whether the pixels of a DICOM file can be decoded."""
     try:
         dicom = open_dicom(read_bytes(Path(path))[0])
-        decoding.decode(dicom.parsed, dicom.facts, frame=0)
+        decoding.decode(dicom.parsed, dicom.facts)
     except InputError:
         return False
     return True
@@ -215,7 +216,7 @@ def is_cut(data: bytes) -> bool:
     try:
         dicom = open_dicom(data)
         if not dicom.parsed.is_encapsulated:
-            decoding.decode(dicom.parsed, dicom.facts, frame=0)
+            decoding.decode(dicom.parsed, dicom.facts)
     except InputError as error:
         return error.reason == "damaged_pixels"
     return False
