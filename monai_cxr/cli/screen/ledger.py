@@ -60,7 +60,7 @@ def status(
     from monai_cxr.screening.ledger import audit, counts, outbox
 
     with _ledger(settings, ledger) as opened:
-        numbers, trail = counts.count(opened), audit.verify(opened)
+        numbers, trail = counts.count(opened), audit.verify(opened, from_checkpoint=True)
         failures = outbox.deliveries(opened, state="failed", limit=10)
     deliveries = [
         {"kind": k, "destination": d, "state": s, "n": n}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
 from monai_cxr.errors import DeliveryError, InputError, SettingsError
 from monai_cxr.screening.arriving import intake, retention
@@ -154,7 +154,9 @@ def refuse_discarded(ledger: Ledger, model_digest: str) -> None:
     has_result = exists().where(
         results.c.sop_uid == films.c.sop_uid, results.c.model_digest == model_digest
     )
-    query = select(films.c.id).where(films.c.state == COMPLETED, films.c.path == "", ~has_result)
+    is_other = or_(films.c.model_digest < model_digest, films.c.model_digest > model_digest)
+    query = select(films.c.id).where(films.c.state == COMPLETED, is_other)
+    query = query.where(films.c.path == "", ~has_result)
     with ledger.read() as connection:
         is_any = connection.execute(query.limit(1)).first() is not None
     if is_any:

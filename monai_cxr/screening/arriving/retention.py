@@ -1,14 +1,24 @@
-"""Retention: spooled files of finished films are deleted after a while; the ledger stays."""
+"""Retention: files and rows of finished films are deleted after a while; the audit trail stays."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select, text
 
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, audit
-from monai_cxr.screening.ledger.schema import COMPLETED, FAILED, PENDING, films, outbox
+from monai_cxr.screening.ledger.schema import (
+    COMPLETED,
+    FAILED,
+    PENDING,
+    arrivals,
+    films,
+    outbox,
+    quarantine,
+    results,
+    studies,
+)
 
 _DAY_SECONDS = 86_400.0
 
@@ -36,9 +46,10 @@ def clean_spool(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 
     )
     query = (
         select(films.c.id, films.c.path)
-        .where(films.c.state == COMPLETED, films.c.finished_at < before, films.c.path != "")
+        .where(text("films.path <> ''"), films.c.finished_at < before)
+        .where(films.c.state == COMPLETED, films.c.path.startswith(f"{spool.root}/"))
         .where(~is_owed)
-        .order_by(films.c.id)
+        .order_by(films.c.finished_at)
         .limit(limit)
     )
     with ledger.read() as connection:
@@ -56,3 +67,50 @@ def clean_spool(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 
                 connection, "retention", "files deleted", "", {"n": len(gone)}, now=ledger.clock()
             )
     return len(gone)
+
+
+def prune(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 100) -> int:
+    """Forget studies that are long over: their films, results, deliveries and entries.
+
+    A study is kept while a film of it is unfinished, a delivery is not delivered, or an entry of
+    the quarantine is open. The audit trail and what readers said stay for good. A film of a
+    forgotten study that is sent again is a new one.
+
+    Args:
+        ledger: The ledger.
+        spool: Files of forgotten films are deleted with them.
+        keep_days: Days after the last film of a study came.
+        limit: Studies at a time.
+
+    Returns:
+        How many studies were forgotten.
+    """
+    before = ledger.clock() - keep_days * _DAY_SECONDS
+    of_study = studies.c.study_uid
+    is_wanted = exists().where(
+        outbox.c.study_uid == of_study, outbox.c.state.in_((PENDING, FAILED))
+    )
+    is_open = exists().where(quarantine.c.study_uid == of_study, quarantine.c.resolved_at.is_(None))
+    query = (
+        select(of_study)
+        .where(studies.c.is_open == 0, studies.c.last_received_at < before, studies.c.n_open == 0)
+        .where(~is_wanted, ~is_open)
+        .order_by(studies.c.last_received_at)
+        .limit(limit)
+    )
+    with ledger.write() as connection:
+        uids = list(connection.execute(query).scalars())
+        in_study = films.c.study_uid.in_(uids)
+        rows = connection.execute(select(films.c.sop_uid, films.c.path).where(in_study)).all()
+        connection.execute(
+            delete(arrivals).where(arrivals.c.sop_uid.in_([row.sop_uid for row in rows]))
+        )
+        for table in (results, outbox, quarantine, films, studies):
+            connection.execute(delete(table).where(table.c.study_uid.in_(uids)))
+        if uids:
+            detail = {"studies": len(uids), "films": len(rows)}
+            audit.record(connection, "retention", "forgotten", "", detail, now=ledger.clock())
+    for row in rows:
+        if row.path:
+            spool.discard(Path(row.path))
+    return len(uids)

@@ -29,10 +29,11 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from monai_cxr.atomic import held
 from monai_cxr.errors import SettingsError
 from monai_cxr.optional import require
+from monai_cxr.screening.ledger import tallies
 from monai_cxr.screening.ledger.migrations import migrate
 
 BUSY_SECONDS = 60.0
-_CHECKPOINT_EVERY = 256
+_CHECKPOINT_EVERY, _COMPACT_EVERY = 256, 64
 _MIGRATION_LOCK = 0x63787201
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -71,6 +72,9 @@ class Ledger:
         with self._immediate.begin() as connection:
             yield connection
         self._n_commits += 1
+        if self._n_commits % _COMPACT_EVERY == 0:
+            with self._immediate.begin() as connection:
+                tallies.compact(connection)
         if self.is_sqlite and self._n_commits % _CHECKPOINT_EVERY == 0:
             self.checkpoint()
 

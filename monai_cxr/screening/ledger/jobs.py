@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, or_, select, update
 
-from monai_cxr.screening.ledger import audit, finished, quarantine, studies
+from monai_cxr.screening.ledger import audit, finished, quarantine, studies, tallies
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import Film, Outcome, film_of
 from monai_cxr.screening.ledger.schema import (
@@ -240,12 +240,14 @@ def reopen(ledger: Ledger, model_digest: str) -> int:
     has_result = exists().where(
         results.c.sop_uid == films.c.sop_uid, results.c.model_digest == model_digest
     )
+    # A film names the model of its newest result; those that name this one need no second look.
+    is_other = or_(films.c.model_digest < model_digest, films.c.model_digest > model_digest)
+    is_due = and_(films.c.state == COMPLETED, is_other, ~has_result)
     with ledger.write() as connection:
-        query = select(films.c.study_uid).where(films.c.state == COMPLETED, ~has_result)
-        touched = set(connection.execute(query).scalars())
+        touched = set(connection.execute(select(films.c.study_uid).where(is_due)).scalars())
         n = connection.execute(
             update(films)
-            .where(films.c.state == COMPLETED, ~has_result)
+            .where(is_due)
             .values(state=SCHEDULED, attempts=0, finished_at=None, available_at=now)
         ).rowcount
         for study_uid in sorted(touched):
@@ -265,11 +267,8 @@ def film(ledger: Ledger, sop_uid: str) -> Film | None:
 
 def n_unfinished(ledger: Ledger) -> int:
     """How many films are scheduled or in progress, those in backoff included."""
-    query = select(func.count()).where(
-        or_(films.c.state == SCHEDULED, films.c.state == IN_PROGRESS)
-    )
     with ledger.read() as connection:
-        return int(connection.execute(query).scalar_one())
+        return tallies.total(connection, "films", SCHEDULED, IN_PROGRESS)
 
 
 def _held(connection: Connection, owner: str, film_id: int) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Double, func, inspect, select, text
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.screening.ledger import tallies
 from monai_cxr.screening.ledger.schema import metadata, schema_version
 
 Migration = Callable[[Connection], None]
@@ -43,7 +44,46 @@ def _deliveries_for_days(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE outbox ADD COLUMN {column}")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_reviews_say_what_they_mean, _deliveries_for_days)
+_SCALE_TABLES = """
+    CREATE TABLE audit_checkpoints (
+        entry_id BIGINT NOT NULL PRIMARY KEY, hash TEXT DEFAULT '' NOT NULL,
+        verified_at {double} NOT NULL
+    );
+    CREATE TABLE tallies (
+        id {serial} PRIMARY KEY, what VARCHAR(16) NOT NULL, key TEXT DEFAULT '' NOT NULL,
+        n BIGINT NOT NULL
+    );
+    CREATE INDEX ix_films_age ON films (state, received_at);
+    CREATE INDEX ix_films_model ON films (state, model_digest);
+    CREATE INDEX ix_films_spooled ON films (finished_at) WHERE path <> '';
+    CREATE INDEX ix_arrivals_sop_uid ON arrivals (sop_uid);
+    CREATE INDEX ix_arrivals_arrived_at ON arrivals (arrived_at);
+    CREATE INDEX ix_outbox_due ON outbox (destination, state, available_at);
+    CREATE INDEX ix_outbox_age ON outbox (state, created_at);
+    CREATE INDEX ix_outbox_sop_uid ON outbox (sop_uid);
+    CREATE INDEX ix_outbox_leased ON outbox (lease_owner) WHERE lease_owner <> '';
+    CREATE INDEX ix_quarantine_sop_uid ON quarantine (sop_uid);
+    CREATE INDEX ix_quarantine_open ON quarantine (id) WHERE resolved_at IS NULL
+"""
+
+
+def _numbers_by_lookup(connection: Connection) -> None:
+    """Version 4: indexes and tallies, so that no question walks through all films; checkpoints."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    kinds = {
+        "double": "DOUBLE" if is_sqlite else "DOUBLE PRECISION",
+        "serial": "INTEGER NOT NULL" if is_sqlite else "BIGSERIAL NOT NULL",
+    }
+    for statement in _SCALE_TABLES.format(**kinds).split(";"):
+        connection.exec_driver_sql(statement)
+    tallies.install(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _reviews_say_what_they_mean,
+    _deliveries_for_days,
+    _numbers_by_lookup,
+)
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""
 
@@ -84,6 +124,7 @@ def migrate(
         return before
     if before == 0:
         metadata.create_all(connection)
+        tallies.install(connection)
         done = [target]
     else:
         done = []

@@ -6,11 +6,11 @@ import os
 import socket
 import uuid
 
-from sqlalchemy import select, union
+from sqlalchemy import select, text, union
 
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.database import Ledger
-from monai_cxr.screening.ledger.schema import films
+from monai_cxr.screening.ledger.schema import IN_PROGRESS, films
 from monai_cxr.screening.ledger.schema import outbox as outbox_table
 
 
@@ -23,11 +23,12 @@ def release_dead(ledger: Ledger) -> int:
     """Return the leases of this host's processes that no longer run; gives their number."""
     host = socket.gethostname()
     names = union(
-        select(films.c.lease_owner).where(films.c.lease_owner.startswith(f"{host}:")),
-        select(outbox_table.c.lease_owner).where(outbox_table.c.lease_owner.startswith(f"{host}:")),
+        select(films.c.lease_owner).where(films.c.state == IN_PROGRESS),
+        select(outbox_table.c.lease_owner).where(text("outbox.lease_owner <> ''")),
     )
     with ledger.read() as connection:
-        owners = set(connection.execute(names).scalars())
+        everybody = set(connection.execute(names).scalars())
+    owners = {owner for owner in everybody if owner.startswith(f"{host}:")}
     return sum(
         jobs.release_owners(ledger, owner) + outbox.release_owners(ledger, owner)
         for owner in owners

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED = (
@@ -54,6 +55,11 @@ def _time(name: str, *, nullable: bool = True) -> Column[float]:
     return Column(name, Double, nullable=nullable)
 
 
+def _partial(name: str, column: str, condition: str) -> Index:
+    """An index of the rows that a condition holds for."""
+    return Index(name, column, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 films = Table(
     "films",
     metadata,
@@ -83,6 +89,9 @@ films = Table(
     _time("finished_at"),
     _text("model_digest"),
     Index("ix_films_queue", "state", "rank"),
+    Index("ix_films_age", "state", "received_at"),
+    Index("ix_films_model", "state", "model_digest"),
+    _partial("ix_films_spooled", "finished_at", "path <> ''"),
 )
 
 arrivals = Table(
@@ -96,6 +105,8 @@ arrivals = Table(
     Column("outcome", String(16), nullable=False, index=True),
     _text("reason"),
     _time("arrived_at", nullable=False),
+    Index("ix_arrivals_sop_uid", "sop_uid"),
+    Index("ix_arrivals_arrived_at", "arrived_at"),
 )
 
 results = Table(
@@ -145,6 +156,10 @@ outbox = Table(
     _time("tried_since"),
     UniqueConstraint("kind", "destination", "sop_uid", "model_digest", name="uq_outbox_key"),
     Index("ix_outbox_queue", "state", "available_at"),
+    Index("ix_outbox_due", "destination", "state", "available_at"),
+    Index("ix_outbox_age", "state", "created_at"),
+    Index("ix_outbox_sop_uid", "sop_uid"),
+    _partial("ix_outbox_leased", "lease_owner", "lease_owner <> ''"),
 )
 
 quarantine = Table(
@@ -162,6 +177,8 @@ quarantine = Table(
     _time("quarantined_at", nullable=False),
     _time("resolved_at"),
     _text("resolution"),
+    Index("ix_quarantine_sop_uid", "sop_uid"),
+    _partial("ix_quarantine_open", "id", "resolved_at IS NULL"),
 )
 
 studies = Table(
@@ -236,6 +253,23 @@ cursors = Table(
     Column("name", Text, primary_key=True),
     _text("value"),
     _time("updated_at", nullable=False),
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True, autoincrement=False),
+    _text("hash"),
+    _time("verified_at", nullable=False),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    _id(),
+    Column("what", String(16), nullable=False),
+    _text("key"),
+    Column("n", BigInteger, nullable=False),
 )
 
 schema_version = Table(

@@ -115,7 +115,7 @@ def _advice(reason: str) -> str:
 
 def _ledger(settings: ScreeningSettings) -> str:
     with open_ledger(settings.ledger.url) as ledger:
-        trail = audit.verify(ledger)
+        trail = audit.verify(ledger, from_checkpoint=True)
         kind = "SQLite" if ledger.is_sqlite else "PostgreSQL"
     if not trail.is_intact:
         raise SettingsError(

@@ -71,6 +71,8 @@ class LedgerCollector:
         yield _gauge("queue_age_seconds", "Age of unfinished films.", "quantile", ages)
         oldest = {"": numbers.outbox_age_seconds}
         yield _gauge("outbox_age_seconds", "Age of the oldest pending delivery.", "", oldest)
+        ahead = {"": numbers.clock_ahead_seconds}
+        yield _gauge("clock_ahead_seconds", "Newest arrival beyond now.", "", ahead)
         free = {"": float(self._spool.free_bytes())}
         yield _gauge("spool_free_bytes", "Free space of the spool's disk.", "", free)
 

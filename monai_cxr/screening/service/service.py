@@ -253,6 +253,10 @@ class Service:
             )
             if self.settings.spool.keep_days > 0:
                 retention.clean_spool(ledger, spool, keep_days=self.settings.spool.keep_days)
+            if self.settings.ledger.keep_days > 0:
+                retention.prune(ledger, spool, keep_days=self.settings.ledger.keep_days)
+            if not audit.advance(ledger).is_intact:
+                _log.error("the audit trail is broken: somebody changed the ledger")
 
     def _listen(self, scp: StorageScp) -> None:
         with scp:

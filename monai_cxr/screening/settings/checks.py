@@ -116,6 +116,8 @@ def _check(settings: ScreeningSettings) -> None:
             _one_of(f"{name}.priority", table.priority, _PRIORITIES)
     if settings.spool.reserve_gib < 0 or settings.spool.keep_days < 0:
         raise SettingsError("Expected spool.reserve_gib and spool.keep_days of at least 0.")
+    if settings.ledger.keep_days < 0:
+        raise SettingsError("Expected ledger.keep_days of at least 0.")
     if settings.model is not None and (
         settings.model.batch_size < 1
         or settings.model.readers < 1

@@ -16,9 +16,12 @@ class LedgerTable:
 
     Attributes:
         url: ``sqlite:///FILE`` or ``postgresql://...``; or ``url_env``, ``url_file``.
+        keep_days: Studies are forgotten so many days after their last film came, when nothing of
+            them is left to do; 0 keeps them. The audit trail and reviews stay.
     """
 
     url: str = field(metadata=SECRET, repr=False)
+    keep_days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
