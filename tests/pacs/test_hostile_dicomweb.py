@@ -163,6 +163,26 @@ def test_one_bad_instance_stops_pull(taken, tmp_path):
         assert quarantine.entries(ledger) == []  # what was noted is closed
 
 
+def test_an_archive_goes_on_and_says_so(packaged_bundle, tmp_path):
+    """One image of three is not given: two are screened, status 1; a repeat has the third."""
+    there = films(3)
+    service = HostileDicomWeb(there, odd_objects={there[0][2]: "server_error"})
+    out = tmp_path / "out"
+    command = ["screen", "archive", "", "--first", str(DAY), "--last", str(DAY), "--json"]
+    command += ["--bundle", str(packaged_bundle), "--out", str(out), "--device", "cpu", "--no-sr"]
+    with running(service) as url:
+        command[2] = url
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 1
+        assert f"1 study dates ({DAY})" in str(done.exception)
+        assert json.loads(done.stdout)["not_scored"]["not_retrieved"] == 1
+        assert (out / "results.parquet").is_file()
+        service.odd_objects.clear()
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0
+        assert "not_retrieved" not in json.loads(done.stdout)["not_scored"]
+
+
 def _is_first(path: Path) -> bool:
     data = path.read_bytes()
     return data[128:132] == b"DICM" and b".1.7100" in data

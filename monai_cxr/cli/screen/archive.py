@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import DeliveryError, SettingsError
 
 
 def register(app: typer.Typer) -> None:
@@ -136,6 +137,7 @@ def archive(
                 "out": out,
             }
         )
+        _refuse_days_left(summary.days_left)
         return
     rows: list[tuple[str, int]] = [("scored", numbers.films["completed"])]
     rows += sorted(numbers.quarantine.items(), key=lambda item: -item[1])
@@ -147,3 +149,14 @@ def archive(
     say(f"{summary.n_new} films in {summary.seconds:.0f} s.")
     say(f"Results: {out / TABLE_NAME}")
     say(f"Summary: {out / PAGE_NAME}")
+    _refuse_days_left(summary.days_left)
+
+
+def _refuse_days_left(days: Sequence[date]) -> None:
+    """Say at the end what a PACS did not give; status 0 means that everything was had."""
+    if days:
+        shown = ", ".join(map(str, days[:5])) + (" ..." if len(days) > 5 else "")
+        raise DeliveryError(
+            f"The PACS did not give everything of {len(days)} study dates ({shown}); what it gave "
+            "is screened. Repeat the command to ask again for the rest."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -175,12 +176,25 @@ def export(
             "study.",
         ),
     ] = "table",
+    first: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Table: only what came on this day or later."),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Table: only what came up to this day, included."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write every film with its result or its reason as a table; or a message for each study.
 
     Example: monai-cxr screen export --settings screening.toml --out results.parquet
+
+    Example: monai-cxr screen export --settings screening.toml --first 2026-11-28
+    --last 2026-11-28 --out yesterday.csv
     """
+    from datetime import timedelta
+
     from monai_cxr.errors import SettingsError
     from monai_cxr.screening.archive.results_table import export_results
     from monai_cxr.screening.delivering.study_messages import MESSAGES, export_messages
@@ -188,9 +202,13 @@ def export(
     if format_ not in ("table", *MESSAGES):
         known = ", ".join(("table", *MESSAGES))
         raise SettingsError(f"Expected --format of {known}, but got '{format_}'.")
+    if (first or last) and format_ != "table":
+        raise SettingsError("--first and --last are of --format table.")
+    since = first.timestamp() if first else None
+    until = (last + timedelta(days=1)).timestamp() if last else None
     with _ledger(settings, ledger) as opened:
         if format_ == "table":
-            n = export_results(opened, out)
+            n = export_results(opened, out, since=since, until=until)
             emit({"n_rows": n, "out": out}) if json else say(f"{n} rows: {out}")
             return
         with progress("studies") as report:

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from monai_cxr.atomic import held
@@ -32,6 +33,7 @@ from monai_cxr.screening.archive.pool import WorkerPool
 from monai_cxr.screening.archive.results_table import write_results
 from monai_cxr.screening.archive.summary import ArchiveSummary, write_summary
 from monai_cxr.screening.archive.worker import LISTED_CURSOR, ArchiveWork
+from monai_cxr.screening.arriving.pull import days_left
 from monai_cxr.screening.ledger import (
     Ledger,
     counts,
@@ -209,8 +211,11 @@ def n_files_known(archive: Archive) -> int:
 
 def finish_archive(archive: Archive) -> ArchiveSummary:
     """Write the table and the page."""
+    left: tuple[date, ...] = ()
     if isinstance(archive.source, PacsArchive):
-        discard_finished(archive.source, archive.ledger, archive.out)
+        source = archive.source
+        discard_finished(source, archive.ledger, archive.out)
+        left = tuple(days_left(archive.ledger, source.pull.name, source.first))
     n_rows = write_results(
         archive.ledger,
         archive.out / TABLE_NAME,
@@ -227,6 +232,7 @@ def finish_archive(archive: Archive) -> ArchiveSummary:
         model_name=archive.bundle.name,
         model_version=str(read_config(archive.bundle, "metadata").get("version", "")),
         model_digest=archive.digest,
+        days_left=left,
     )
     page, table = archive.out / PAGE_NAME, archive.out / TABLE_NAME
     write_summary(archive.ledger, page, table, summary, archive.findings)

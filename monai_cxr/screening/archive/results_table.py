@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,8 +31,17 @@ def positive_column(finding: str) -> str:
     return f"positive_{finding}"
 
 
+Arrived = tuple[float, float]
+"""(from, before): seconds since 1970 of the arrival."""
+
+
 def write_results(
-    ledger: Ledger, path: Path, findings: Sequence[str], *, with_probabilities: bool = True
+    ledger: Ledger,
+    path: Path,
+    findings: Sequence[str],
+    *,
+    with_probabilities: bool = True,
+    arrived: Arrived | None = None,
 ) -> int:
     """Write every film and refused file once, in the order of arrival.
 
@@ -40,6 +50,7 @@ def write_results(
         path: A parquet file, made whole or not at all.
         findings: Columns; the model's findings.
         with_probabilities: Whether the model is calibrated.
+        arrived: Only what came then; default: everything.
 
     Returns:
         The number of rows.
@@ -50,7 +61,7 @@ def write_results(
     def write(part: Path) -> None:
         nonlocal n_rows
         with pq.ParquetWriter(part, schema) as writer:
-            for rows in _pages(ledger, findings, with_probabilities):
+            for rows in _pages(ledger, findings, with_probabilities, arrived):
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 n_rows += len(rows)
 
@@ -58,12 +69,16 @@ def write_results(
     return n_rows
 
 
-def export_results(ledger: Ledger, path: Path) -> int:
+def export_results(
+    ledger: Ledger, path: Path, *, since: float | None = None, until: float | None = None
+) -> int:
     """Write every film with its result or its reason.
 
     Args:
         ledger: The ledger.
         path: A ``.parquet`` or ``.csv`` file.
+        since: Only what came then or later, in seconds since 1970.
+        until: Only what came before.
 
     Returns:
         The number of rows.
@@ -72,13 +87,16 @@ def export_results(ledger: Ledger, path: Path) -> int:
         SettingsError: If the suffix is neither, or the file cannot be written.
     """
     findings = _findings(ledger)
+    arrived: Arrived | None = None
+    if since is not None or until is not None:
+        arrived = (since or 0.0, math.inf if until is None else until)
     if path.suffix == ".parquet":
-        return write_results(ledger, path, findings)
+        return write_results(ledger, path, findings, arrived=arrived)
     if path.suffix != ".csv":
         raise SettingsError(f"Expected an output ending in .parquet or .csv, got '{path.name}'.")
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "results.parquet"
-        n_rows = write_results(ledger, table, findings)
+        n_rows = write_results(ledger, table, findings, arrived=arrived)
 
         def write(part: Path) -> None:
             source = pq.ParquetFile(table)
@@ -101,15 +119,23 @@ def _schema(findings: Sequence[str], with_probabilities: bool) -> pa.Schema:
 
 
 def _pages(
-    ledger: Ledger, findings: Sequence[str], with_probabilities: bool
+    ledger: Ledger, findings: Sequence[str], with_probabilities: bool, arrived: Arrived | None
 ) -> Iterator[list[dict[str, Any]]]:
     """New films with their results, and refused files with their reasons."""
     last = 0
+    kept = arrivals.c.outcome.in_(("new", "refused", "conflict"))
+    if arrived is not None:
+        span = arrivals.c.arrived_at.between(*arrived) & (arrivals.c.arrived_at < arrived[1])
+        with ledger.read() as connection:
+            ids = list(connection.execute(select(arrivals.c.id).where(span)).scalars())
+        if not ids:
+            return
+        last, kept = min(ids) - 1, kept & span & (arrivals.c.id <= max(ids))
     while True:
         with ledger.read() as connection:
             came = connection.execute(
                 select(arrivals)
-                .where(arrivals.c.id > last, arrivals.c.outcome.in_(("new", "refused", "conflict")))
+                .where(arrivals.c.id > last, kept)
                 .order_by(arrivals.c.id)
                 .limit(_PAGE)
             ).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -29,6 +29,7 @@ class ArchiveSummary:
         model_name: Bundle.
         model_version: Its version.
         model_digest: Its digest.
+        days_left: Study dates of a PACS that it did not give whole.
     """
 
     counts: Counts
@@ -38,6 +39,7 @@ class ArchiveSummary:
     model_name: str
     model_version: str
     model_digest: str
+    days_left: tuple[date, ...] = ()
 
     @property
     def films_per_second(self) -> float:

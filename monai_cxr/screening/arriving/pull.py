@@ -181,7 +181,7 @@ def pulled_batches(
     if last < first:
         raise SettingsError(f"Expected a range of dates, but {last} is before {first}.")
     today = today or date.today()
-    progress = _Progress(ledger, f"pull:{source.name}:{first}", first, last)
+    progress = _Progress(ledger, source.name, first, last)
     done = Pulled()
     for day in progress.days():
         gaps: list[str] = []
@@ -230,15 +230,20 @@ def _fetched(ledger: Ledger, source: Source, part: Sequence[FoundInstance]) -> l
     return list(absent.values())
 
 
+def days_left(ledger: Ledger, name: str, first: date) -> list[date]:
+    """Days of the range of a source that begins at ``first`` that a pull could not have whole."""
+    left = cursors.get(ledger, f"pull:{name}:{first}:left") or ""
+    return [date.fromisoformat(text) for text in left.split()]
+
+
 class _Progress:
     """Which days of a range are left, kept in two cursors."""
 
-    def __init__(self, ledger: Ledger, cursor: str, first: date, last: date) -> None:
-        self._ledger, self._cursor, self._first, self._last = ledger, cursor, first, last
-        reached = cursors.get(ledger, cursor)
+    def __init__(self, ledger: Ledger, name: str, first: date, last: date) -> None:
+        self._ledger, self._cursor, self._last = ledger, f"pull:{name}:{first}", last
+        reached = cursors.get(ledger, self._cursor)
         self._reached = max(first, date.fromisoformat(reached)) if reached else first
-        left = cursors.get(ledger, f"{cursor}:left") or ""
-        self._left = {date.fromisoformat(text) for text in left.split()}
+        self._left = set(days_left(ledger, name, first))
 
     def days(self) -> Iterator[date]:
         """The days to ask for: those that were not whole, then those that were not reached."""

@@ -10,6 +10,7 @@ import pytest
 from ledger_data import finish_all, outcome, received
 from sqlalchemy import create_engine, func, inspect, select, text
 
+from monai_cxr.screening.archive.results_table import export_results
 from monai_cxr.screening.arriving import retention
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import (
@@ -188,6 +189,18 @@ class TestPrune:
         assert counts.count(ledger).films["scheduled"] == 1
 
 
+def test_a_day_is_exported_alone(ledger, clock, tmp_path):
+    for number in range(3):
+        arrivals.enqueue(ledger, received(number))
+        clock.advance(86_400)
+    start = clock.now - 2 * 86_400
+    n = export_results(ledger, tmp_path / "day.csv", since=start, until=start + 86_400)
+    assert n == 1
+    assert "1.2.1.1.1" in (tmp_path / "day.csv").read_text()
+    assert export_results(ledger, tmp_path / "all.parquet") == 3
+    assert export_results(ledger, tmp_path / "none.csv", since=clock.now + 1) == 0
+
+
 def old_ledger(url: str) -> None:
     """A ledger of version 1 with a film of each kind, made by that version's own SQL."""
     url = url.replace("postgresql://", "postgresql+psycopg://")
@@ -216,6 +229,12 @@ def old_ledger(url: str) -> None:
     engine.dispose()
 
 
+def kind(column_type: object) -> str:
+    """SQLite has one floating-point type of several names."""
+    name = str(column_type).split()[0]
+    return "DOUBLE" if name == "REAL" else name
+
+
 def shape(ledger: Ledger) -> dict[str, object]:
     """Columns and indexes of every table."""
     with ledger.read() as connection:
@@ -223,8 +242,7 @@ def shape(ledger: Ledger) -> dict[str, object]:
         return {
             table: (
                 sorted(
-                    (c["name"], str(c["type"]).split()[0], c["nullable"])
-                    for c in seen.get_columns(table)
+                    (c["name"], kind(c["type"]), c["nullable"]) for c in seen.get_columns(table)
                 ),
                 sorted(index["name"] for index in seen.get_indexes(table)),
             )
