@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -67,14 +67,51 @@ def note(text: str) -> None:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; numbers are right-aligned."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for i, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(value) for value in row))
-    _STDOUT.print(table)
+    """A table on stdout; numbers are right-aligned.
+
+    Where the terminal is too narrow for the words of all columns, the rest of the columns follow in
+    further tables that begin with the first column again: a word is broken only where it is longer
+    than a line.
+    """
+    cells = [[_text(value) for value in row] for row in rows]
+    texts = [[name, *(row[i] for row in cells)] for i, name in enumerate(columns)]
+    least = [max((len(w) for text in column for w in text.split()), default=1) for column in texts]
+    for number, group in enumerate(_groups(least, _STDOUT.width)):
+        table = Table(
+            title=(title or None) if number == 0 else None,
+            title_justify="left",
+            header_style="bold",
+        )
+        spare = _STDOUT.width - 1 - sum(least[i] + _BORDER for i in group)
+        for i in group:
+            wished = max(map(len, texts[i])) - least[i]
+            more = max(min(wished, spare), 0)
+            spare -= more
+            numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+            justify: JustifyMethod = "right" if numeric else "left"
+            width = least[i] + more
+            table.add_column(columns[i], justify=justify, overflow="fold", width=width)
+        for row in cells:
+            table.add_row(*(row[i] for i in group))
+        _STDOUT.print(table)
+
+
+_BORDER = 3
+"""Of a column: its line and a space on either side; and a line at the end."""
+
+
+def _groups(widths: list[int], room: int) -> list[list[int]]:
+    """Columns that fit side by side, each group with the first column, which names the row."""
+    room = max(room - 1, 1)
+    first = min(widths[0], room // 2) if widths else 0
+    widths[:] = [min(width, max(room - first - 2 * _BORDER, 1)) for width in widths]
+    groups: list[list[int]] = [[0]] if widths else []
+    for i in range(1, len(widths)):
+        used = sum(widths[j] + _BORDER for j in groups[-1])
+        if len(groups[-1]) > 1 and used + widths[i] + _BORDER > room:
+            groups.append([0])
+        groups[-1].append(i)
+    return groups
 
 
 def show_unreadable(films: Sequence[tuple[str, str]], limit: int = 10) -> None:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from monai_cxr.data.xrv_sets import SETS, Row, XrvSet
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
 from monai_cxr.label_policy import LabelPolicy
-from monai_cxr.tables import normalise_index
+from monai_cxr.tables import normalise_index, read_table
 
 VIEWS = ("frontal", "all")
 
@@ -149,8 +150,11 @@ def _dataset(how: XrvSet, directory: Path, csv: Path | None, meta_csv: Path | No
         if path is not None and not path.is_file():
             raise InvalidTable(f"There is no file '{path.name}' here.", reason="missing_file")
     state = np.random.get_state()  # the classes seed the global generator
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # their use of pandas is theirs
+        names = None
+        if how.title == "CheXpert" and csv is not None:
+            csv, names = _like_train(csv, Path(folder))
         import torchxrayvision.datasets as xrv
 
         kind = getattr(xrv, how.class_name)
@@ -161,15 +165,39 @@ def _dataset(how: XrvSet, directory: Path, csv: Path | None, meta_csv: Path | No
             **({"metacsvpath": str(meta_csv)} if meta_csv else {}),
         }  # fmt: skip
         try:
-            return kind(str(directory), **{k: v for k, v in options.items() if k in accepted})
+            dataset = kind(str(directory), **{k: v for k, v in options.items() if k in accepted})
+            if names is not None:
+                dataset.csv["Path"] = names.loc[dataset.csv.index]
+            return dataset
         except (KeyError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
             raise InvalidTable(
                 f"The tables are not {how.title}'s ({type(error).__name__}: {error}). Give its own "
-                "CSV as it ships (CheXpert's file name must hold 'train' or 'valid').",
+                "CSV as it ships.",
                 reason="missing_columns",
             ) from error
         finally:
             np.random.set_state(state)
+
+
+def _like_train(csv: Path, folder: Path) -> tuple[Path, pd.Series | None]:
+    """A table of CheXpert's that its class can read, and the paths that the rows really have.
+
+    The class wants ``train`` or ``valid`` in the table's name and in each path, and columns that
+    the official test labels (CheXlocalize) do not have. What a table does not say stays unknown.
+    """
+    table = read_table(csv)
+    if "Path" not in table:
+        return csv, None  # the class says what it misses
+    paths = table["Path"].astype(str)
+    lateral = paths.str.contains("lateral", case=False)
+    absent: dict[str, Any] = {
+        "Sex": "Unknown", "Age": np.nan, "AP/PA": "unknown", "No Finding": np.nan,
+        "Frontal/Lateral": np.where(lateral, "Lateral", "Frontal"),
+    }  # fmt: skip
+    missing = {name: value for name, value in absent.items() if name not in table}
+    copy = folder / "train.csv"
+    table.assign(**missing, Path="train/" + paths).to_csv(copy, index=False)
+    return copy, paths
 
 
 def _labels(

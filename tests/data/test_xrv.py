@@ -226,3 +226,31 @@ class TestRefusals:
 def test_every_finding_has_a_column(tmp_path):
     index, _ = index_xrv("rsna", tmp_path, **rsna(tmp_path))
     assert pd.Index(FINDING_NAMES).isin(index.columns).all()
+
+
+class TestChexpertTest:
+    """CheXpert's official test set, as CheXlocalize ships it: no sex, age, view or projection."""
+
+    @pytest.mark.parametrize("name", ["test_labels.csv", "groundtruth.csv", "train.csv"])
+    def test_same_file_name_in_folders_of_the_official_test(self, tmp_path, name):
+        paths = [f"test/patient{i}/study1/view1_frontal.jpg" for i in (64741, 64742)]
+        paths.append("test/patient64742/study1/view2_lateral.jpg")
+        for path in paths:
+            film(tmp_path / path)
+        (tmp_path / name).write_text(
+            "Path,Enlarged Cardiomediastinum,Cardiomegaly,Lung Lesion,Lung Opacity,Edema,"
+            "Consolidation,Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,"
+            "Fracture,Support Devices\n"
+            + "".join(
+                f"CheXpert-v1.0/{p},0,1,0,0,,0,-1,0,0,{i},0,0,1\n" for i, p in enumerate(paths)
+            )
+        )
+        index, summary = index_xrv("chexpert", tmp_path, csv=tmp_path / name, blank="absent")
+        assert (summary.n_images, summary.n_other_views, summary.n_missing) == (2, 1, 0)
+        assert index["patient_id"].tolist() == ["patient64741", "patient64742"]
+        assert index["Effusion"].tolist() == [0, 1]
+        assert index["Edema"].tolist() == [0, 0]
+        assert index["Pneumonia"].isna().all()
+        assert index.attrs["label_policy"] == {"uncertain": "unknown", "blank": "absent"}
+        with pytest.raises(InvalidTable, match="are uncertain"):
+            index_xrv("chexpert", tmp_path, csv=tmp_path / name, uncertain="refuse")
