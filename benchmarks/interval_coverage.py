@@ -1,94 +1,169 @@
-"""Coverage: how often 95 % intervals hold the truth, and conformal flags keep their promise.
+"""Coverage: how often the 95 % intervals of the report hold the truth, and what flags keep.
 
-Data sets with a known truth are drawn again and again. Patients have several films; a patient's
-films share part of label and score, as a real patient's do.
+Data sets with a known truth are drawn again and again, evaluated and compared as a user does it,
+and every kind of interval that the report prints is held against the truth. Patients have several
+films, which share part of the score. Where the share of positives matters (*), the number of
+positive patients varies by chance about the stated one, as it does from sample to sample.
 
-    python benchmarks/interval_coverage.py --runs 1500
+    python benchmarks/interval_coverage.py --runs 400
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation.decisions.conformal import ABSENT, PRESENT, fit_conformal
-from monai_cxr.evaluation.statistics.discrimination import auroc
-from monai_cxr.evaluation.statistics.intervals import (
-    BootstrapPlan,
-    delong,
-    effective_patients,
-    patient_codes,
-    percentile_interval,
-)
-from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
-from monai_cxr.prediction import Interval
+from monai_cxr.evaluation.comparison import compare
+from monai_cxr.evaluation.decisions.conformal import ABSENT, PRESENT, ConformalRule, fit_conformal
+from monai_cxr.evaluation.performance import evaluate
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.results import Performance
+from monai_cxr.evaluation.statistics.discrimination import average_precision
+from monai_cxr.evaluation.statistics.rates import rates_at
+from monai_cxr.evaluation.statistics.reliability import brier_score, expected_calibration_error
+from monai_cxr.prediction import Interval, OperatingPoint
+from monai_cxr.tables import FACT_COLUMNS
 
 Floats = NDArray[np.float64]
 
+FINDINGS = ("A", "B", "C")
+POSITIVE_PATIENTS = (5, 10, 20, 60)
+N_PATIENTS = 300
 SHIFT = 1.2
 """Positives score higher by this many standard deviations, so the AUROC is Phi(1.2 / sqrt(2))."""
+SHARED = 0.6
+"""Share of the score's variance that a patient's films have in common."""
+THRESHOLD = 0.8
+AREA = NormalDist().cdf(SHIFT / math.sqrt(2.0))
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """How films are drawn.
-
-    Attributes:
-        name: For the table.
-        n_patients: Patients a data set.
-        mean_films: Films a patient on average (at least 1, geometric).
-        shared: Share of the score's variance that a patient's films have in common, in [0, 1].
-        label_spread: Standard deviation of the patients' log odds of the finding.
-        intercept: Mean log odds of the finding.
-    """
-
-    name: str
-    n_patients: int
-    mean_films: float
-    shared: float
-    label_spread: float
-    intercept: float
-
-
-SCENARIOS = (
-    Scenario("one film a patient", 600, 1.0, 0.0, 0.0, -1.5),
-    Scenario("3.6 films a patient, mild clustering", 300, 3.6, 0.3, 1.0, -2.0),
-    Scenario("3.6 films a patient, strong clustering", 300, 3.6, 0.8, 2.5, -2.5),
-    Scenario("8 films a patient, strong clustering", 300, 8.0, 0.8, 2.5, -2.5),
-    Scenario("3.6 films a patient, rare finding (about 4 %)", 600, 3.6, 0.6, 1.5, -4.0),
-)
-
-
-def draw(scenario: Scenario, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """Scores, labels and patients of one data set."""
-    films = rng.geometric(1.0 / scenario.mean_films, scenario.n_patients)
-    patients = np.repeat(np.arange(scenario.n_patients), films)
-    odds = scenario.intercept + scenario.label_spread * rng.standard_normal(scenario.n_patients)
-    labels = (rng.random(len(patients)) < 1.0 / (1.0 + np.exp(-odds[patients]))).astype(float)
-    common = rng.standard_normal(scenario.n_patients)[patients] * np.sqrt(scenario.shared)
-    own = rng.standard_normal(len(patients)) * np.sqrt(1.0 - scenario.shared)
-    return SHIFT * labels + common + own, labels, patients
-
-
-def interval_coverage(scenario: Scenario, runs: int, n_bootstrap: int) -> tuple[float, ...]:
-    """Truth, then coverage of the patient bootstrap and DeLong, then their mean widths."""
-    truth = NormalDist().cdf(SHIFT / math.sqrt(2.0))
-    held, widths = np.zeros(2), np.zeros(2)
-    seed = SCENARIOS.index(scenario)
-    for run in range(runs):
-        scores, labels, patients = draw(scenario, np.random.default_rng([run, seed]))
-        intervals = (
-            _bootstrap(scores, labels, patients, n_bootstrap),
-            delong(scores, labels),
+def draw(n_positive: int, rng: np.random.Generator, *, varies: bool) -> tuple[Floats, ...]:
+    """Scores of two models and labels, each shape (N, 3), and patients, shape (N,)."""
+    films = np.minimum(rng.geometric(0.4, N_PATIENTS), 8)
+    patients = np.repeat(np.arange(N_PATIENTS), films)
+    first = np.append(True, np.diff(patients) > 0)
+    columns: tuple[list[Floats], ...] = ([], [], [])
+    for _ in FINDINGS:
+        n = max(1, rng.binomial(N_PATIENTS, n_positive / N_PATIENTS)) if varies else n_positive
+        ill = (rng.permutation(N_PATIENTS) < n)[patients]
+        label = np.where(first | (rng.random(len(patients)) < 0.8), ill, 0.0)
+        noise, other = (
+            math.sqrt(SHARED) * rng.standard_normal(N_PATIENTS)[patients]
+            + math.sqrt(1.0 - SHARED) * rng.standard_normal(len(patients))
+            for _ in range(2)
         )
-        held += [interval.low <= truth <= interval.high for interval in intervals]
-        widths += [interval.high - interval.low for interval in intervals]
-    return (truth, *(held / runs), *(widths / runs))
+        columns[0].append(SHIFT * label + noise)
+        columns[1].append(SHIFT * label + 0.6 * noise + 0.8 * other)
+        columns[2].append(label)
+    a, b, labels = (np.stack(part, axis=1) for part in columns)
+    return a, b, labels, patients.astype(np.float64)
+
+
+def probability(scores: Floats, n_positive: int) -> Floats:
+    """Probabilities that are not quite calibrated."""
+    share = n_positive / N_PATIENTS
+    return 1.0 / (1.0 + np.exp(-(math.log(share / (1.0 - share)) - 1.0 + 1.2 * scores)))
+
+
+def predictions(drawn: tuple[Floats, ...], which: int, n_positive: int) -> PredictionSet:
+    """One model's predictions; half of the patients have one sex, half the other."""
+    patients = drawn[3].astype(int)
+    facts = pd.DataFrame({name: [""] * len(patients) for name in FACT_COLUMNS}, dtype=object)
+    facts["sex"] = np.where(patients % 2, "F", "M")
+    facts["age"] = facts["follow_up"] = np.nan
+    return PredictionSet(
+        np.arange(len(patients)).astype(str), patients.astype(str), FINDINGS, None,
+        probability(drawn[which], n_positive), drawn[2], facts,
+    )  # fmt: skip
+
+
+def truths(n_positive: int, rule: ConformalRule) -> dict[str, float]:
+    """The numbers that endless films would show, from many data sets put together."""
+    many = [draw(n_positive, np.random.default_rng([7, i]), varies=True) for i in range(1500)]
+    scores = np.concatenate([part[0] for part in many])[:, 0]
+    label = np.concatenate([part[2] for part in many])[:, 0]
+    p = probability(scores, n_positive)
+    rates = rates_at(scores, label, THRESHOLD)
+    flags = rule.flag(p)
+    return {
+        "AUROC": AREA, "mean AUROC": AREA, "AUROC of a group": AREA,
+        "difference of two models": 0.0, "difference of means": 0.0, "gap between groups": 0.0,
+        "sensitivity": rates.sensitivity, "specificity": rates.specificity,
+        "LR+": rates.likelihood_ratio_positive, "LR-": rates.likelihood_ratio_negative,
+        "what if: PPV": rates.ppv_at(0.05), "what if: NPV": rates.npv_at(0.05),
+        "conformal: kept, with": float((flags[label == 1.0] != ABSENT).mean()),
+        "conformal: kept, without": float((flags[label == 0.0] != PRESENT).mean()),
+        "average precision *": average_precision(scores, label),
+        "PPV *": rates.ppv, "NPV *": rates.npv, "accuracy *": rates.accuracy,
+        "Brier score *": brier_score(p, label),
+        "ECE of endless films *": expected_calibration_error(p, label),
+    }  # fmt: skip
+
+
+def intervals(performance: Performance, *, varies: bool) -> Iterator[tuple[str, Interval]]:
+    """What is printed of the first finding, by the names of :func:`truths`."""
+    finding, (point,), (flags,) = (
+        performance["A"],
+        performance.operating_points,
+        performance.conformal,
+    )
+    if varies:
+        yield "average precision *", finding.average_precision
+        yield "PPV *", point.ppv
+        yield "NPV *", point.npv
+        yield "accuracy *", point.accuracy
+        yield "Brier score *", finding.brier
+        yield "ECE of endless films *", finding.ece
+        return
+    yield "AUROC", finding.auroc
+    yield "mean AUROC", performance.macro.auroc
+    for group in performance.subgroups[:1]:
+        yield "AUROC of a group", group.auroc.get("A", Interval(math.nan))
+        other = performance.subgroups[1]
+        yield "gap between groups", group.gap if math.isnan(other.gap.low) else other.gap
+    yield "sensitivity", point.sensitivity
+    yield "specificity", point.specificity
+    yield "LR+", point.likelihood_ratio_positive
+    yield "LR-", point.likelihood_ratio_negative
+    yield "what if: PPV", point.what_if[0].ppv
+    yield "what if: NPV", point.what_if[0].npv
+    yield "conformal: kept, with", flags.coverage_positive
+    yield "conformal: kept, without", flags.coverage_negative
+
+
+def coverage(n_positive: int, runs: int, n_bootstrap: int) -> dict[str, tuple[int, int, int]]:
+    """By kind: intervals that hold the truth, intervals given, data sets."""
+    limit = float(probability(np.array([THRESHOLD]), n_positive)[0])
+    point = OperatingPoint("A", limit, "", Interval(math.nan), Interval(math.nan), 0, 0)
+    rule = ConformalRule("A", 0.1, limit * 0.5, limit * 2.0, 0, 0)
+    true = truths(n_positive, rule)
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for run in range(runs):
+        for varies in (False, True):
+            drawn = draw(n_positive, np.random.default_rng([run, n_positive]), varies=varies)
+            one = predictions(drawn, 0, n_positive)
+            performance = evaluate(
+                one, n_bootstrap=n_bootstrap, operating_points=[point], conformal=[rule],
+                prevalences=[("", 0.05)], subgroups=(("sex",),), n_threads=1,
+            )  # fmt: skip
+            printed = dict(intervals(performance, varies=varies))
+            if not varies:
+                two = compare(one, predictions(drawn, 1, n_positive), n_bootstrap=n_bootstrap)
+                printed["difference of two models"] = two.findings[0].difference
+                printed["difference of means"] = two.macro
+            for name, interval in printed.items():
+                given = not math.isnan(interval.low)
+                held = given and interval.low <= true[name] <= interval.high
+                for i, value in enumerate((held, given, True)):
+                    counts[name][i] += value
+    return {name: (a, b, c) for name, (a, b, c) in counts.items()}
 
 
 def conformal_coverage(n_positive: int, alpha: float, runs: int) -> tuple[float, float, float]:
@@ -113,31 +188,36 @@ def conformal_coverage(n_positive: int, alpha: float, runs: int) -> tuple[float,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=1500)
-    parser.add_argument("--bootstrap", type=int, default=600)
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--bootstrap", type=int, default=300)
+    parser.add_argument("--conformal-runs", type=int, default=2000)
     arguments = parser.parse_args()
     print(f"{arguments.runs} data sets, {arguments.bootstrap} replicates each\n")
-    print("| films | true AUROC | patient bootstrap | DeLong |")
-    print("|---|--:|--:|--:|")
-    for scenario in SCENARIOS:
-        truth, *rest = interval_coverage(scenario, arguments.runs, arguments.bootstrap)
-        cells = [f"{100 * h:.1f} % ({w:.3f})" for h, w in zip(rest[:2], rest[2:], strict=True)]
-        print(f"| {scenario.name} | {truth:.3f} | {' | '.join(cells)} |", flush=True)
-    print("\nCoverage of nominal 95 %, mean width in brackets.\n")
-    print("| positives that calibrated | alpha | positives covered | negatives covered | decided |")
+    tables = {n: coverage(n, arguments.runs, arguments.bootstrap) for n in POSITIVE_PATIENTS}
+    print(f"| positive patients | {' | '.join(map(str, POSITIVE_PATIENTS))} |")
+    print(f"|---{'|--:' * len(POSITIVE_PATIENTS)}|")
+    for name in dict.fromkeys(name for table in tables.values() for name in table):
+        cells = [_cell(*tables[n].get(name, (0, 0, 0))) for n in POSITIVE_PATIENTS]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    if not arguments.conformal_runs:
+        return
+    print(
+        "\n| positives that calibrated | alpha | positives covered | negatives covered | decided |"
+    )
     print("|--:|--:|--:|--:|--:|")
     for n_positive in (15, 50, 200):
         for alpha in (0.1, 0.05):
-            cells = [f"{100 * v:.1f} %" for v in conformal_coverage(n_positive, alpha, 2000)]
+            shares = conformal_coverage(n_positive, alpha, arguments.conformal_runs)
+            cells = [f"{100 * share:.1f} %" for share in shares]
             print(f"| {n_positive} | {alpha} | {' | '.join(cells)} |", flush=True)
 
 
-def _bootstrap(scores: Floats, labels: Floats, patients: NDArray[np.intp], n: int) -> Interval:
-    codes, n_patients = patient_codes(patients)
-    ranking = compile_ranking(scores, labels, codes, n_patients)
-    (areas,) = replicate([ranking], BootstrapPlan(n_patients, n, 0), n_threads=1)
-    rarer = effective_patients(codes, labels)
-    return percentile_interval(auroc(scores, labels), areas[0], n_clusters=rarer)
+def _cell(held: int, given: int, runs: int) -> str:
+    """Coverage where an interval is given, and how often none is."""
+    if not given:
+        return "none given"
+    none = f" (none in {100 * (1 - given / runs):.0f} %)" if given < runs else ""
+    return f"{100 * held / given:.1f} %{none}"
 
 
 def _probability(labels: Floats, rng: np.random.Generator) -> Floats:

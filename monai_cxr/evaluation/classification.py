@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
 from monai_cxr.evaluation.json_values import json_of
+from monai_cxr.evaluation.predictions.prediction_columns import sum_to_one
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes
@@ -29,8 +30,6 @@ Floats = NDArray[np.float64]
 
 ABSENT_OR_PRESENT = ("absent", "present")
 """Classes of one finding; present means a probability of at least 0.5."""
-
-_TOLERANCE = 1e-3  # of a softmax's sum, stored as float32 or with a few digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,5 +166,4 @@ def _is_softmax(predictions: PredictionSet) -> bool:
     class, leaves these as they are.
     """
     raw = predictions.probabilities if predictions.logits is None else sigmoid(predictions.logits)
-    sums = raw.sum(axis=1)
-    return math.isclose(float(np.abs(sums - 1.0).max(initial=0.0)), 0.0, abs_tol=_TOLERANCE)
+    return sum_to_one(raw)

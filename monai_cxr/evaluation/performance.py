@@ -50,6 +50,7 @@ from monai_cxr.evaluation.statistics.replicates import (
     Statistic,
     compile_calibration_errors,
     compile_ranking,
+    in_threads,
     replicate,
 )
 from monai_cxr.evaluation.subgroups import (
@@ -133,6 +134,12 @@ def evaluate(
     flat: list[Statistic] = [*statistics, *(r for group in groups for r in group.rankings)]
     replicates = replicate(flat, plan, n_threads=n_threads)
     findings, macro = _findings(predictions, raw, patients, replicates)
+    curves = in_threads(
+        lambda i: finding_curves(
+            predictions.probabilities[:, i], predictions.labels[:, i], patients
+        ),
+        range(len(predictions.findings)),
+    )
     warnings += [f"{item.finding}: {gap}" for item in findings for gap in item.gaps]
     return Performance(
         identity=_identity(identity, predictions, plan, calibrator),
@@ -146,12 +153,7 @@ def evaluate(
             _by_group([len(g.rankings) for g in groups], replicates[len(statistics) :], plan),
             predictions,
         ),
-        curves={
-            name: finding_curves(
-                predictions.probabilities[:, i], predictions.labels[:, i], patients
-            )
-            for i, name in enumerate(predictions.findings)
-        },
+        curves=dict(zip(predictions.findings, curves, strict=True)),
         conformal=check_conformal(
             conformal,
             predictions.probabilities,
@@ -203,6 +205,10 @@ def _statistics(
     return [*compiled, compile_ranking(scores, labels, patients, n_patients)]
 
 
+def _columns(predictions: PredictionSet, i: int) -> tuple[Floats, Floats]:
+    return predictions.probabilities[:, i], predictions.labels[:, i]
+
+
 def _uncalibrated(predictions: PredictionSet, calibrator: Calibrator | None) -> Floats | None:
     """The model's own outputs as probabilities, shape (N, F), or None where they are unknown."""
     if predictions.logits is not None:
@@ -216,30 +222,15 @@ def _findings(
     patients: NDArray[np.intp],
     replicates: Sequence[Floats],
 ) -> tuple[tuple[FindingPerformance, ...], Aggregate]:
-    n = len(predictions.findings)
-    drawn = [
-        _drawn(
-            predictions.probabilities[:, i],
-            predictions.labels[:, i],
-            patients,
-            np.concatenate(replicates[2 * i : 2 * i + 2]),
-        )
-        for i in range(n)
-    ]
-    findings = tuple(
-        _finding(
-            name,
-            (
-                predictions.probabilities[:, i],
-                predictions.labels[:, i],
-                None if raw is None else raw[:, i],
-            ),
-            patients,
-            drawn[i],
-        )
-        for i, name in enumerate(predictions.findings)
-    )
-    return findings, _aggregate(findings, drawn)
+    def one(i: int) -> tuple[FindingPerformance, _Drawn]:
+        p, y = _columns(predictions, i)
+        drawn = _drawn(p, y, patients, np.concatenate(replicates[2 * i : 2 * i + 2]))
+        data = (p, y, None if raw is None else raw[:, i])
+        return _finding(predictions.findings[i], data, patients, drawn), drawn
+
+    made = in_threads(one, range(len(predictions.findings)))
+    findings = tuple(finding for finding, _ in made)
+    return findings, _aggregate(findings, [drawn for _, drawn in made])
 
 
 def _drawn(p: Floats, y: Floats, patients: NDArray[np.intp], replicates: Floats) -> _Drawn:

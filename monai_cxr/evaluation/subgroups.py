@@ -20,7 +20,7 @@ from monai_cxr.evaluation.statistics.intervals import (
     mean_of,
     patient_interval,
 )
-from monai_cxr.evaluation.statistics.replicates import Ranking, compile_ranking
+from monai_cxr.evaluation.statistics.replicates import Ranking, compile_ranking, in_threads
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import FACT_COLUMNS
 
@@ -113,7 +113,7 @@ def plan_subgroups(
             f"Expected facts among {', '.join(FACT_COLUMNS)}, but got {', '.join(sorted(unknown))}."
         )
     levels = {fact: fact_levels(predictions.facts[fact], fact) for fact in FACT_COLUMNS}
-    plans: list[SubgroupPlan] = []
+    groups: list[tuple[tuple[str, ...], tuple[str, ...], NDArray[np.bool_]]] = []
     for dimension in dimensions:
         parts = list(zip(*(levels[fact] for fact in dimension), strict=True))
         found = list(dict.fromkeys(parts))
@@ -121,11 +121,11 @@ def plan_subgroups(
         known = [i for i, level in enumerate(found) if "" not in level]
         if any(len({found[i][j] for i in known}) < 2 for j in range(len(dimension))):
             continue
-        plans += [
-            _compiled(predictions, patients, n_patients, (dimension, found[i], codes == i))
+        groups += [
+            (dimension, found[i], codes == i)
             for i in sorted(known, key=lambda i: _reading_order(found[i]))
         ]
-    return plans
+    return in_threads(lambda group: _compiled(predictions, patients, n_patients, group), groups)
 
 
 def fact_levels(values: pd.Series[str] | pd.Series[float], fact: str) -> NDArray[np.object_]:

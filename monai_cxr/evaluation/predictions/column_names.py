@@ -46,6 +46,8 @@ FACT_ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 """Spellings of the facts that subgroups are made of, likewise."""
 
+_WHOLE_FILM = ("nofinding", "nofindings", "normal", "abnormal", "anyfinding")
+
 _PROBABILITY = ("probability", "probabilities", "prob", "probs", "p")
 _SCORE = ("pred", "preds", "prediction", "predictions", "score", "scores")
 """Taken where nothing is called a probability."""
@@ -71,6 +73,11 @@ def columns_named(table: pd.DataFrame, spellings: Sequence[str]) -> list[str]:
 def canonical_finding(name: str) -> str:
     """NIH's spelling of a known finding; other names stay as they are."""
     return FINDINGS[name].name if name in FINDINGS else name
+
+
+def sums_up(name: str) -> bool:
+    """Whether a column says something of the whole film, as "No Finding", not of one finding."""
+    return folded(name) in _WHOLE_FILM
 
 
 def probability_columns(table: pd.DataFrame, *, bare: bool = False) -> dict[str, str]:

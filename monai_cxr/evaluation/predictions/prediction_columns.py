@@ -24,6 +24,8 @@ from monai_cxr.tables import FACT_COLUMNS, label_numbers
 
 Floats = NDArray[np.float64]
 
+_SOFTMAX_TOLERANCE = 1e-3  # stored as float32 or with a few digits
+
 _ROUNDING = 1e-6
 """How far beyond [0, 1] rounding to float32 may take a probability."""
 
@@ -153,6 +155,11 @@ def _likely(values: Floats) -> str:
     if low >= 0.0 and 2.0 < high <= 100.0:
         return "look like percentages. Divide them by 100"
     return "are not probabilities. Name logits logit_<finding>, or apply a sigmoid first"
+
+
+def sum_to_one(scores: Floats) -> bool:
+    """Whether the scores of each film, shape (N, F), add up to one, as those of a softmax do."""
+    return bool(np.abs(scores.sum(axis=1) - 1.0).max(initial=0.0) <= _SOFTMAX_TOLERANCE)
 
 
 def labels_of(

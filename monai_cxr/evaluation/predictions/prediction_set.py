@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.predictions.column_names import label_columns
+from monai_cxr.evaluation.predictions.column_names import label_columns, sums_up
 from monai_cxr.evaluation.predictions.image_names import (
     image_identifiers,
     matched_rows,
@@ -26,7 +26,9 @@ from monai_cxr.evaluation.predictions.prediction_columns import (
     patients_of,
     scored_findings,
     scores_of,
+    sum_to_one,
 )
+from monai_cxr.evaluation.statistics.logits import sigmoid
 from monai_cxr.findings import FINDINGS
 from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.tables import CORRECTED_BY, label_numbers, read_table
@@ -141,6 +143,13 @@ def load_predictions(
     truth = truth.iloc[label_rows]
     kept = table.iloc[rows]
     logits, probabilities, score_notes = scores_of(kept, [scored[name] for name in names])
+    if findings is None:
+        chosen, summary_notes = _single_findings(
+            names, probabilities if logits is None else sigmoid(logits)
+        )
+        names = tuple(names[i] for i in chosen)
+        logits = None if logits is None else logits[:, chosen]
+        probabilities, score_notes = probabilities[:, chosen], [*score_notes, *summary_notes]
     label_values, label_notes = labels_of(
         truth,
         [labelled[name] for name in names],
@@ -162,6 +171,23 @@ def load_predictions(
         facts=facts_of(truth, kept),
         notes=tuple(notes),
     )
+
+
+def _single_findings(names: Sequence[str], scores: Floats) -> tuple[list[int], list[str]]:
+    """Columns of one finding each, without those that sum up the film, as "No Finding" does.
+
+    Such a column has no place in a mean over findings or in "any finding". It is kept where it
+    stands alone, and where the classes exclude each other, as those of a softmax.
+    """
+    everything = list(range(len(names)))
+    chosen = [i for i in everything if not sums_up(names[i])]
+    if not chosen or len(chosen) == len(names) or sum_to_one(scores):
+        return everything, []
+    named = ", ".join(name for name in names if sums_up(name))
+    return chosen, [
+        f"{named}: says something of the whole film and is no finding, so it is left out of the "
+        "findings, their means and 'any finding'. To evaluate it alone, give its column alone."
+    ]
 
 
 def _scored_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -76,6 +76,8 @@ def mean_of(parts: Sequence[Resampled], shares: ArrayLike | None = None) -> Resa
     Returns:
         The mean, resting on each part's patients by the part's share of the variance.
     """
+    if len(parts) == 1:
+        return parts[0]
     weights = np.ones(len(parts)) if shares is None else np.asarray(shares, dtype=np.float64)
     weights = weights / weights.sum()
     filled = np.stack([_filled(part) for part in parts]) * weights[:, None]

@@ -9,10 +9,10 @@ and what is left is arithmetic on a few rows: the positives' distinct scores, or
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.reliability import assign_bins, bin_edges
 
 Floats = NDArray[np.float64]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Weights = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -188,10 +190,22 @@ def replicate(
         weights = plan.block(number)
         return [statistic(weights) for statistic in statistics]
 
-    n_threads = n_threads or min(8, _available_cores())
-    with ThreadPoolExecutor(max_workers=n_threads) as pool:
-        blocks = list(pool.map(one_block, range(plan.n_blocks)))
+    blocks = in_threads(one_block, range(plan.n_blocks), n_threads)
     return [np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True)]
+
+
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], n_threads: int | None = None
+) -> list[Result]:
+    """Results in the order of the items; sorting and sums of NumPy let other threads run.
+
+    Args:
+        work: Of one item.
+        items: Any number.
+        n_threads: Items worked on at once; the available cores, at most 8, by default.
+    """
+    with ThreadPoolExecutor(max_workers=n_threads or min(8, _available_cores())) as pool:
+        return list(pool.map(work, items))
 
 
 def plan_of_ones(plan: BootstrapPlan) -> Weights:
