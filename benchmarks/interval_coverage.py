@@ -93,7 +93,8 @@ def truths(n_positive: int, rule: ConformalRule) -> dict[str, float]:
     rates = rates_at(scores, label, THRESHOLD)
     flags = rule.flag(p)
     return {
-        "AUROC": AREA, "mean AUROC": AREA, "AUROC of a group": AREA,
+        "AUROC": AREA, "AUROC, DeLong (image level)": AREA,
+        "mean AUROC": AREA, "AUROC of a group": AREA,
         "difference of two models": 0.0, "difference of means": 0.0, "gap between groups": 0.0,
         "sensitivity": rates.sensitivity, "specificity": rates.specificity,
         "LR+": rates.likelihood_ratio_positive, "LR-": rates.likelihood_ratio_negative,
@@ -123,6 +124,7 @@ def intervals(performance: Performance, *, varies: bool) -> Iterator[tuple[str, 
         yield "ECE of endless films *", finding.ece
         return
     yield "AUROC", finding.auroc
+    yield "AUROC, DeLong (image level)", finding.auroc_delong
     yield "mean AUROC", performance.macro.auroc
     for group in performance.subgroups[:1]:
         yield "AUROC of a group", group.auroc.get("A", Interval(math.nan))
