@@ -8,18 +8,40 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 from monai_cxr.errors import SettingsError
 
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+"""Modes of files and folders that hold patients, whatever the caller's umask is."""
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are absent, for its owner alone.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Make a file for its owner alone, or empty it, and open it to be written."""
+    handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, PRIVATE_FILE)
+    return os.fdopen(handle, "wb")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
     """Let ``write`` fill a temporary file beside ``path``, sync it, then put it in place.
 
     Args:
         path: The file to make or replace.
         write: Receives the temporary path.
+        private: Whether the file is for its owner alone (0600), because it holds patients.
 
     Raises:
         SettingsError: If the folder cannot be written or the disk is full; ``path`` is untouched.
@@ -35,7 +57,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             write(temporary)
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            temporary.chmod(0o644)
+            temporary.chmod(PRIVATE_FILE if private else 0o644)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -72,17 +94,18 @@ def held(path: Path, *, wait_seconds: float = 0.0) -> Iterator[bool]:
         lock.release()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write a text file, whole or not at all.
 
     Args:
         path: The file to make or replace.
         text: Written as UTF-8.
+        private: As for :func:`write_atomically`.
 
     Raises:
         SettingsError: As :func:`write_atomically`.
     """
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"), private=private)
 
 
 def write_json(path: Path, value: object, *, indent: int = 2) -> None:

@@ -36,6 +36,11 @@ _GROUP_BYTES = 4 << 20
 """Of a row group at least, but for the last: some 4,700 predictions, or 840 with embeddings."""
 
 
+def without_formula(text: str) -> str:
+    """A text that no spreadsheet runs: one that begins like a formula gets an apostrophe."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+
+
 def label_column(finding: str) -> str:
     """Name of a finding's label in the predictions table."""
     return f"label_{finding}"

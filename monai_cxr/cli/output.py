@@ -78,7 +78,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     least = [max((len(w) for text in column for w in text.split()), default=1) for column in texts]
     for number, group in enumerate(_groups(least, _STDOUT.width)):
         table = Table(
-            title=(title or None) if number == 0 else None,
+            title=Text(title) if title and number == 0 else None,  # values are no markup
             title_justify="left",
             header_style="bold",
         )
@@ -92,7 +92,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
             width = least[i] + more
             table.add_column(columns[i], justify=justify, overflow="fold", width=width)
         for row in cells:
-            table.add_row(*(row[i] for i in group))
+            table.add_row(*(Text(row[i]) for i in group))
         _STDOUT.print(table)
 
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from monai_cxr.tables import without_formula
+
 _COLUMNS = (
     *("sop_uid", "study_uid", "reader", "model_digest", "finding", "probability", "opinion"),
     *("location", "label", "label_text", "note", "seconds", "finished", "at"),
@@ -317,5 +319,5 @@ def reviews_csv(reviews: Sequence[Review]) -> bytes:
     """The table as CSV; cells that a spreadsheet would run as a formula are made text."""
     table = reviews_table(reviews)
     for column in ("reader", "note", "sop_uid", "study_uid"):
-        table[column] = [f"'{v}" if str(v)[:1] in "=+-@\t" and v else v for v in table[column]]
+        table[column] = [without_formula(str(value)) for value in table[column]]
     return table.to_csv(index=False).encode("utf-8")

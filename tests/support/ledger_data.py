@@ -52,6 +52,7 @@ def finish_all(ledger: Ledger, *, owner: str = "w", deliveries=(), positive=()) 
 ADDED_COLUMNS = {
     "reviews": ("uncertain", "finished", "score_seen", "probability", "seen", "marks"),
     "outbox": ("unanswered", "tried_since"),
+    "quarantine": ("file_deleted_at",),
 }
 """Columns that version 1 of the schema did not have."""
 

@@ -106,17 +106,34 @@ def retry(
     delivery: Annotated[
         list[int] | None, typer.Option(help="Only these deliveries. Default: all.")
     ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Only those with this error or status, such as refused or 0xA700."),
+    ] = None,
+    dismiss: Annotated[
+        bool,
+        typer.Option("--dismiss", help="Give them up for good instead; their films may go."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Try undelivered results again now, also those that were given up.
+    """Try undelivered results again now, also those that were given up; or dismiss them.
 
-    Example: monai-cxr screen retry --settings screening.toml
+    Example: monai-cxr screen retry --settings screening.toml --reason 0xA700
     """
+    import getpass
+
     from monai_cxr.screening.ledger import outbox
 
+    actor = getpass.getuser()
     with _ledger(settings, ledger) as opened:
-        n = outbox.retry(opened, delivery)
-    emit({"n_retried": n}) if json else say(f"{n} deliveries are due now.")
+        if dismiss:
+            n = outbox.dismiss(opened, delivery, reason=reason, actor=actor)
+        else:
+            n = outbox.retry(opened, delivery, reason=reason, actor=actor)
+    if json:
+        emit({"n_dismissed" if dismiss else "n_retried": n})
+    else:
+        say(f"{n} deliveries are " + ("dismissed." if dismiss else "due now."))
 
 
 def quarantine(
@@ -127,23 +144,39 @@ def quarantine(
         list[int] | None, typer.Option(metavar="ID", help="Schedule this film again. Repeatable.")
     ] = None,
     dismiss: Annotated[
-        list[int] | None, typer.Option(metavar="ID", help="Close this entry. Repeatable.")
+        list[int] | None,
+        typer.Option(metavar="ID", help="Close this entry; its file is deleted. Repeatable."),
     ] = None,
+    release_all: Annotated[
+        bool, typer.Option("--release-all", help="Schedule all films with --reason again.")
+    ] = False,
+    dismiss_all: Annotated[
+        bool, typer.Option("--dismiss-all", help="Close all entries with --reason.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Entries to show.")] = 50,
     json: JsonOption = False,
 ) -> None:
     """Show what could not be screened and why; release or dismiss entries.
 
-    Example: monai-cxr screen quarantine --settings screening.toml --reason lateral
+    Example: monai-cxr screen quarantine --settings screening.toml --reason lateral --dismiss-all
     """
     import getpass
 
+    from monai_cxr.errors import SettingsError
     from monai_cxr.screening.arriving.release import release as release_entries
     from monai_cxr.screening.ledger import quarantine as entries
 
+    if (release_all or dismiss_all) and (reason is None or (release_all and dismiss_all)):
+        raise SettingsError("Expected one of --release-all and --dismiss-all, with a --reason.")
+    actor, n_released, n_dismissed = getpass.getuser(), 0, 0
     with _ledger(settings, ledger) as opened:
-        n_released = release_entries(opened, release or (), actor=getpass.getuser())
-        n_dismissed = entries.dismiss(opened, dismiss or (), actor=getpass.getuser())
+        of_reason = entries.open_ids(opened, reason) if release_all or dismiss_all else []
+        to_release = [*(release or ()), *(of_reason if release_all else ())]
+        to_dismiss = [*(dismiss or ()), *(of_reason if dismiss_all else ())]
+        if to_release:
+            n_released = release_entries(opened, to_release, actor=actor)
+        if to_dismiss:
+            n_dismissed = entries.dismiss(opened, to_dismiss, actor=actor)
         found = entries.entries(opened, reason=reason, limit=limit)
     if json:
         listed = [
@@ -152,9 +185,9 @@ def quarantine(
         ]
         emit({"n_released": n_released, "n_dismissed": n_dismissed, "entries": listed})
         return
-    if release:
+    if to_release:
         say(f"{n_released} films are scheduled again.")
-    if dismiss:
+    if to_dismiss:
         say(f"{n_dismissed} entries are closed.")
     rows = [(e.id, e.sop_uid, e.reason, e.message) for e in found]
     show("Quarantine", ("id", "SOP Instance UID", "reason", "message"), rows)

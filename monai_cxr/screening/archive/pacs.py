@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -129,7 +130,7 @@ def fetched(source: PacsArchive, ledger: Ledger, out: Path) -> Iterator[int]:
         yield _n_arrived(ledger)  # before this run
         for done in _patiently(ledger, pull_source_of(source.pull, ledger, spool), source):
             if source.discard:
-                retention.clean_spool(ledger, spool, keep_days=0)
+                retention.clean_spool(ledger, spool, keep_days=0, keep_refused_days=math.inf)
             yield _n_arrived(ledger) + done.n_left
     if not _n_arrived(ledger):
         raise InputError(
@@ -141,7 +142,8 @@ def fetched(source: PacsArchive, ledger: Ledger, out: Path) -> Iterator[int]:
 def discard_finished(source: PacsArchive, ledger: Ledger, out: Path) -> None:
     """Delete what was fetched and is finished, where that was asked for."""
     if source.discard:
-        while retention.clean_spool(ledger, source.spool(out), keep_days=0):
+        spool = source.spool(out)
+        while retention.clean_spool(ledger, spool, keep_days=0, keep_refused_days=math.inf):
             pass
 
 

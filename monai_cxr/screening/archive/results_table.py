@@ -17,7 +17,7 @@ from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.schema import arrivals, films, quarantine, results
-from monai_cxr.tables import logit_column, probability_column
+from monai_cxr.tables import logit_column, probability_column, without_formula
 
 _PAGE = 2_000
 _TEXTS = (
@@ -65,7 +65,7 @@ def write_results(
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 n_rows += len(rows)
 
-    write_atomically(path, write)
+    write_atomically(path, write, private=True)
     return n_rows
 
 
@@ -76,7 +76,8 @@ def export_results(
 
     Args:
         ledger: The ledger.
-        path: A ``.parquet`` or ``.csv`` file.
+        path: A ``.parquet`` or ``.csv`` file. A spreadsheet opens a CSV file and runs what looks
+            like a formula, so a text that begins like one gets an apostrophe.
         since: Only what came then or later, in seconds since 1970.
         until: Only what came before.
 
@@ -102,10 +103,23 @@ def export_results(
             source = pq.ParquetFile(table)
             with pyarrow.csv.CSVWriter(part, source.schema_arrow) as writer:
                 for batch in source.iter_batches():
-                    writer.write_batch(batch)
+                    writer.write_batch(_without_formulas(batch))
 
-        write_atomically(path, write)
+        write_atomically(path, write, private=True)
     return n_rows
+
+
+def _without_formulas(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [
+        pa.array([None if v is None else without_formula(v) for v in column.to_pylist()])
+        if pa.types.is_string(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(
+        [column.cast(kept.type) for column, kept in zip(columns, batch.columns, strict=True)],
+        schema=batch.schema,
+    )
 
 
 def _schema(findings: Sequence[str], with_probabilities: bool) -> pa.Schema:

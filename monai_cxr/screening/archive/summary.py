@@ -65,7 +65,7 @@ def write_summary(
     """
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     page = summary_page(summary, _positives(table, findings), audit.verify(ledger), when)
-    write_text(path, page)
+    write_text(path, page, private=True)
 
 
 def summary_page(

@@ -8,10 +8,12 @@ from sqlalchemy import delete, exists, select, text
 
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, audit
+from monai_cxr.screening.ledger.quarantine import EXPIRED, RELEASED
 from monai_cxr.screening.ledger.schema import (
     COMPLETED,
     FAILED,
     PENDING,
+    QUARANTINED,
     arrivals,
     films,
     outbox,
@@ -23,18 +25,27 @@ from monai_cxr.screening.ledger.schema import (
 _DAY_SECONDS = 86_400.0
 
 
-def clean_spool(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 500) -> int:
+def clean_spool(
+    ledger: Ledger,
+    spool: Spool,
+    *,
+    keep_days: float,
+    keep_refused_days: float | None = None,
+    limit: int = 500,
+) -> int:
     """Delete the files of films that were completed long ago and have nothing left to deliver.
 
     A film whose result was given up is kept too: the result can only be made of it. Its delivery is
     tried again or dismissed by ``screen retry``.
 
-    Files in quarantine stay until a person decides.
+    A refused film's file is deleted as soon as a person has dismissed its entry, and otherwise
+    after a time of its own, which closes the entry as ``"expired"``.
 
     Args:
         ledger: The ledger.
         spool: The spool; files elsewhere are never touched.
         keep_days: Days after completion.
+        keep_refused_days: Days after a film was refused; None for ``keep_days``.
         limit: Files at a time.
 
     Returns:
@@ -66,7 +77,48 @@ def clean_spool(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 
             audit.record(
                 connection, "retention", "files deleted", "", {"n": len(gone)}, now=ledger.clock()
             )
-    return len(gone)
+    refused_days = keep_days if keep_refused_days is None else keep_refused_days
+    return len(gone) + _clean_refused(ledger, spool, keep_days=refused_days, limit=limit)
+
+
+def _clean_refused(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int) -> int:
+    """Delete the files of closed quarantine entries, and of those that are open for too long."""
+    now = ledger.clock()
+    is_closed = quarantine.c.resolved_at.is_not(None) & (quarantine.c.resolution != RELEASED)
+    is_old = quarantine.c.resolved_at.is_(None) & (
+        quarantine.c.quarantined_at < now - keep_days * _DAY_SECONDS
+    )
+    is_needed = exists().where(
+        films.c.path == quarantine.c.path, films.c.state != QUARANTINED, films.c.path != ""
+    )
+    query = (
+        select(quarantine.c.id, quarantine.c.path, quarantine.c.film_id, quarantine.c.resolved_at)
+        .where(quarantine.c.file_deleted_at.is_(None), quarantine.c.path != "")
+        .where(is_closed | is_old, ~is_needed)
+        .order_by(quarantine.c.id)
+        .limit(limit)
+    )
+    with ledger.read() as connection:
+        rows = [
+            row for row in connection.execute(query) if Path(row.path).is_relative_to(spool.root)
+        ]
+    if not rows:
+        return 0
+    for row in rows:
+        spool.discard(Path(row.path))
+    with ledger.write() as connection:
+        for row in rows:
+            ended = {} if row.resolved_at else {"resolved_at": now, "resolution": EXPIRED}
+            connection.execute(
+                quarantine.update()
+                .where(quarantine.c.id == row.id)
+                .values(file_deleted_at=now, **ended)
+            )
+        of_films = [row.film_id for row in rows if row.film_id is not None]
+        connection.execute(films.update().where(films.c.id.in_(of_films)).values(path=""))
+        detail = {"n": len(rows), "of": "refused films"}
+        audit.record(connection, "retention", "files deleted", "", detail, now=now)
+    return len(rows)
 
 
 def prune(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 100) -> int:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from monai_cxr.atomic import open_private, private_folder
 from monai_cxr.errors import CXRError, SettingsError
 
 GIB = 2**30
@@ -38,8 +39,8 @@ class Spool:
         self._parts = root / "parts"
         self._films = root / "films"
         try:
-            self._parts.mkdir(parents=True, exist_ok=True)
-            self._films.mkdir(exist_ok=True)
+            private_folder(self._parts)
+            private_folder(self._films)
         except OSError as error:
             raise SettingsError(
                 f"The spool folder cannot be made ({error.strerror}). Choose another one."
@@ -72,11 +73,11 @@ class Spool:
             return target
         part = self._parts / f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
-            with part.open("wb") as stream:
+            with open_private(part) as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            target.parent.mkdir(exist_ok=True)
+            private_folder(target.parent)
             part.replace(target)
             _sync_folder(target.parent)
             _sync_folder(self._films)

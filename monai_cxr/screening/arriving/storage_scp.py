@@ -28,6 +28,8 @@ from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_commitment import CommitmentReporter
 from monai_cxr.screening.ledger import Ledger, arrivals, quarantine
+from monai_cxr.screening.ledger.database import DISK_FULL, reason_of
+from monai_cxr.screening.logs import uid_hash
 from monai_cxr.screening.network.dicom_network import (
     AllowedSender,
     application,
@@ -207,10 +209,13 @@ class StorageScp:
     def _status(self, event: Any) -> int:
         calling_ae = str(event.assoc.requestor.primitive.calling_ae_title).strip()
         data = event.encoded_dataset()
+        uid = str(event.request.AffectedSOPInstanceUID)
+        said = {"source": SOURCE, "uid_hash": uid_hash(uid)}
         try:
             with self._gate:
                 refusal = self._refusal(event, data, calling_ae)
                 if refusal is not None:
+                    _LOG.info("film refused", extra=said | {"status": f"0x{refusal:04X}"})
                     return refusal
                 receipt = intake.receive(
                     self.ledger,
@@ -222,10 +227,13 @@ class StorageScp:
                     announced_uid=str(event.request.AffectedSOPInstanceUID),
                 )
         except SpoolFull:
+            _LOG.warning("film not accepted", extra=said | {"reason": DISK_FULL})
             return OUT_OF_RESOURCES
         except SQLAlchemyError as error:  # the ledger is away: the sender keeps the film
-            _LOG.error("a film was not accepted: the ledger failed (%s)", type(error).__name__)
+            _LOG.error("film not accepted", extra=said | {"reason": reason_of(error)})
             return OUT_OF_RESOURCES
+        outcome = {"outcome": receipt.outcome, "reason": receipt.reason}
+        _LOG.info("film received", extra=said | outcome)
         return CANNOT_UNDERSTAND if receipt.outcome == intake.REFUSED else SUCCESS
 
     def _refusal(self, event: Any, data: bytes, calling_ae: str) -> int | None:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from monai_cxr.atomic import open_private, private_folder
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
@@ -70,7 +71,8 @@ class Folder:
     Attributes:
         name: Name of the destination.
         path: The folder; files are named by their identifier, such as ``<SOP Instance UID>.dcm``,
-            and appear whole.
+            and appear whole. A folder that is made here, and its files, are for this user alone;
+            in one that is here already, its default ACL may say otherwise.
     """
 
     name: str
@@ -85,8 +87,8 @@ class Folder:
         target = self.path / made.file_name
         part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
+            private_folder(self.path)
+            with open_private(part) as file:
                 file.write(made.data)
                 file.flush()
                 os.fsync(file.fileno())

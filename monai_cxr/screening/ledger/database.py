@@ -8,6 +8,8 @@ SQLite before 3.51.3 has a race between two of them.
 from __future__ import annotations
 
 import contextlib
+import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,13 +26,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
-from monai_cxr.atomic import held
+from monai_cxr.atomic import PRIVATE_FILE, held, private_folder
 from monai_cxr.errors import SettingsError
 from monai_cxr.optional import require
 from monai_cxr.screening.ledger import tallies
-from monai_cxr.screening.ledger.migrations import migrate
+from monai_cxr.screening.ledger.migrations import SCHEMA_VERSION, migrate, version_of
 
 BUSY_SECONDS = 60.0
 _CHECKPOINT_EVERY, _COMPACT_EVERY = 256, 64
@@ -93,14 +95,16 @@ class Ledger:
                 return
             raw = self._engine.raw_connection()
             try:
-                raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+                with contextlib.suppress(sqlite3.OperationalError):  # no room: made another time
+                    raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
             finally:
                 raw.close()
 
     def close(self) -> None:
         """Close the connections."""
-        if self.is_sqlite:
-            self.checkpoint()
+        if self.is_sqlite and self._n_commits:
+            with contextlib.suppress(OSError):  # no room for its lock file: made another time
+                self.checkpoint()
         self._engine.dispose()
 
     def __enter__(self) -> Ledger:
@@ -136,6 +140,9 @@ def open_ledger(
         _prepare_sqlite(engine)
     ledger = Ledger(engine, clock=clock)
     try:
+        with ledger.read() as connection:
+            if version_of(connection) == SCHEMA_VERSION:  # reading needs no lock and no room
+                return ledger
         with ledger.write() as connection:
             if not ledger.is_sqlite:
                 connection.execute(
@@ -152,6 +159,16 @@ def open_ledger(
         engine.dispose()
         raise
     return ledger
+
+
+DISK_FULL, NO_ANSWER = "disk_full", "no_answer"
+
+
+def reason_of(error: SQLAlchemyError) -> str:
+    """Why a ledger failed, as a reason code: ``"disk_full"`` or ``"no_answer"``."""
+    said = str(getattr(error, "orig", "")).lower()  # SQLITE_FULL; 53100 of PostgreSQL
+    is_full = "disk is full" in said or "no space left" in said or "disk full" in said
+    return DISK_FULL if is_full else NO_ANSWER
 
 
 def insert_new(
@@ -193,10 +210,17 @@ def _engine_options(url: URL, busy_seconds: float) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
             raise SettingsError("Expected a ledger in a file: memory forgets what was promised.")
-        Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        _make_file(Path(url.database).absolute())
         return {"connect_args": {"timeout": busy_seconds}}
     # A server that was restarted is noticed before a connection is used.
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+
+
+def _make_file(path: Path) -> None:
+    """Make the file of a SQLite ledger for its owner alone; SQLite's others get its mode."""
+    if not path.exists():
+        private_folder(path.parent)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, PRIVATE_FILE))
 
 
 def _prepare_sqlite(engine: Engine) -> None:

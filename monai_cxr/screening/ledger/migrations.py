@@ -79,10 +79,21 @@ def _numbers_by_lookup(connection: Connection) -> None:
     tallies.install(connection)
 
 
+def _files_of_refused_films_are_deleted(connection: Connection) -> None:
+    """Version 5: a quarantine entry remembers that its file was deleted."""
+    double = Double().compile(connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE quarantine ADD COLUMN file_deleted_at {double}")
+    connection.exec_driver_sql(
+        "CREATE INDEX ix_quarantine_files ON quarantine (id) "
+        "WHERE file_deleted_at IS NULL AND path <> ''"
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _reviews_say_what_they_mean,
     _deliveries_for_days,
     _numbers_by_lookup,
+    _files_of_refused_films_are_deleted,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

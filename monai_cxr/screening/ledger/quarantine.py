@@ -16,6 +16,8 @@ from monai_cxr.screening.ledger.schema import QUARANTINED, SCHEDULED, arrivals, 
 RELEASED, DISMISSED, ARRIVED = "released", "dismissed", "arrived"
 """How an entry ends: a person's word, or the arrival of what could not be retrieved before; or the
 outcome of an arrival that takes the film's place."""
+EXPIRED = "expired"
+"""Its file was deleted after its time, without a person's word."""
 
 NOT_RETRIEVED = "not_retrieved"
 
@@ -37,7 +39,8 @@ class QuarantineEntry:
         quarantined_at: Seconds since 1970.
         resolved_at: Or None.
         resolution: ``"released"``, ``"dismissed"``, ``"arrived"``, ``"corrected"``, ``"replaced"``
-            or ``""``.
+            , ``"expired"`` (its file was deleted after its time) or ``""``.
+        file_deleted_at: When its file was deleted, or None.
     """
 
     id: int
@@ -52,6 +55,7 @@ class QuarantineEntry:
     quarantined_at: float
     resolved_at: float | None
     resolution: str
+    file_deleted_at: float | None = None
 
 
 def refuse(
@@ -175,6 +179,15 @@ def entries(
         query = query.where(quarantine.c.reason == reason)
     with ledger.read() as connection:
         return [QuarantineEntry(**row._asdict()) for row in connection.execute(query)]
+
+
+def open_ids(ledger: Ledger, reason: str | None) -> list[int]:
+    """Row numbers of all open entries with a reason."""
+    query = select(quarantine.c.id).where(
+        quarantine.c.reason == reason, quarantine.c.resolved_at.is_(None)
+    )
+    with ledger.read() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def release(ledger: Ledger, ids: Sequence[int], *, actor: str) -> int:

@@ -177,8 +177,10 @@ quarantine = Table(
     _time("quarantined_at", nullable=False),
     _time("resolved_at"),
     _text("resolution"),
+    _time("file_deleted_at"),
     Index("ix_quarantine_sop_uid", "sop_uid"),
     _partial("ix_quarantine_open", "id", "resolved_at IS NULL"),
+    _partial("ix_quarantine_files", "id", "file_deleted_at IS NULL AND path <> ''"),
 )
 
 studies = Table(

@@ -39,7 +39,7 @@ def back_up(ledger: Ledger, target: Path) -> BackupNote:
         with closing(sqlite3.connect(source)) as kept, closing(sqlite3.connect(part)) as made:
             kept.backup(made)
 
-    write_atomically(target, copy)
+    write_atomically(target, copy, private=True)
     return _verified(target)
 
 
@@ -56,7 +56,7 @@ def restore(backup: Path, target: Path) -> BackupNote:
     if not backup.is_file():
         raise SettingsError(f"The backup '{backup.name}' does not exist.")
     note = _verified(backup)
-    write_atomically(target, lambda part: part.write_bytes(backup.read_bytes()))
+    write_atomically(target, lambda part: part.write_bytes(backup.read_bytes()), private=True)
     return note
 
 

@@ -252,7 +252,12 @@ class Service:
                 ledger, quiet_seconds=table.quiet_seconds, force_seconds=table.force_seconds
             )
             if self.settings.spool.keep_days > 0:
-                retention.clean_spool(ledger, spool, keep_days=self.settings.spool.keep_days)
+                retention.clean_spool(
+                    ledger,
+                    spool,
+                    keep_days=self.settings.spool.keep_days,
+                    keep_refused_days=self.settings.spool.keep_refused_days or None,
+                )
             if self.settings.ledger.keep_days > 0:
                 retention.prune(ledger, spool, keep_days=self.settings.ledger.keep_days)
             if not audit.advance(ledger).is_intact:

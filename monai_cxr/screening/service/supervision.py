@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from monai_cxr.errors import CXRError
+from monai_cxr.screening.ledger.database import DISK_FULL, reason_of
 
 _OUTAGE_SECONDS = 2.0
 _WAITING_SECONDS = 15.0
@@ -101,7 +102,9 @@ class Supervision:
             part()
         except (OperationalError, InterfaceError) as error:
             self._outages[name] = time.monotonic()
-            _log.error("the ledger does not answer", extra={"error": type(error).__name__})
+            is_full = reason_of(error) == DISK_FULL
+            said = "the ledger's disk is full" if is_full else "the ledger does not answer"
+            _log.error(said, extra={"error": type(error).__name__, "reason": reason_of(error)})
             self.stop.wait(_OUTAGE_SECONDS)
 
     def _end(self, name: str, kind: type[BaseException] | None) -> None:

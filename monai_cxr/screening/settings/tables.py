@@ -32,11 +32,14 @@ class SpoolTable:
         folder: Where received files are kept.
         reserve_gib: Low-water mark of its disk; below it nothing is accepted.
         keep_days: Spooled files of completed films are deleted after so many days; 0 keeps them.
+        keep_refused_days: Those of refused films, when nobody has decided; 0 for ``keep_days``.
+            The file of a dismissed one is deleted at once.
     """
 
     folder: Path
     reserve_gib: float = 5.0
     keep_days: float = 0.0
+    keep_refused_days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

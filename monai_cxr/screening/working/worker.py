@@ -20,6 +20,8 @@ from monai_cxr.reading.film_readers import FilmReaders
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.screening.ledger import Ledger, jobs
 from monai_cxr.screening.ledger.records import Film, Outcome
+from monai_cxr.screening.ledger.schema import COMPLETED, QUARANTINED
+from monai_cxr.screening.logs import uid_hash
 from monai_cxr.screening.working.outcomes import Predictor, outcomes_of, prepare_film
 
 _PATIENCE_SECONDS = 2.0
@@ -244,4 +246,10 @@ def commit(
             ledger, options.owner, film_id, kind, max_attempts=options.max_attempts
         )
         _log.warning("film not finished", extra={"film": film_id, "error": kind, "state": state})
-    return jobs.finish(ledger, options.owner, ended, deliveries=options.deliveries)
+    n_finished = jobs.finish(ledger, options.owner, ended, deliveries=options.deliveries)
+    keys = {film.id: film.key for film in films}
+    for outcome in ended:
+        said = {"film": outcome.film_id, "uid_hash": uid_hash(keys[outcome.film_id].sop_uid)}
+        state = COMPLETED if outcome.prediction is not None else QUARANTINED
+        _log.info("film finished", extra=said | {"state": state, "reason": outcome.reason})
+    return n_finished
