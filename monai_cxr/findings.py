@@ -242,6 +242,9 @@ _CONCEPTS = "DICOM PS3.16 Annex D"
 
 PROBABILITY = _dcm("122157", "Probability", _CONCEPTS)
 COMMENT = _dcm("121106", "Comment", _CONCEPTS)
+FINDING = _dcm("121071", "Finding", _CONCEPTS)
+STUDY = _dcm("113014", "Study", _CONCEPTS)
+SOURCE = _dcm("121112", "Source of Measurement", _CONCEPTS)
 NO_UNITS = Code("1", "UCUM", "no units", "DICOM PS3.16 CID 7181")
 PRESENCE = _sct("705057003", "Presence", "DICOM PS3.16 TID 1501")
 PRESENT = _sct("52101004", "Present", "DICOM PS3.16 CID 240")

@@ -106,7 +106,8 @@ def _imaging_study(report: StudyReport) -> dict[str, Any]:
         "subject": _subject(report),
     }
     if report.study_started is not None:
-        result["started"] = report.study_started.astimezone().isoformat()
+        started = report.study_started  # FHIR wants a zone with a time; without one, the day
+        result["started"] = str(started.date()) if started.tzinfo is None else started.isoformat()
     return result
 
 

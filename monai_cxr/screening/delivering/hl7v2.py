@@ -1,4 +1,4 @@
-"""HL7 version 2.5.1: an ORU^R01 message with two OBX segments a finding, status preliminary.
+"""HL7 version 2.5.1: an ORU^R01 message of one study, with two OBX segments a finding of a film.
 
 A message is a dozen joined fields, so it is written here and needs no library; the tests hold it
 against two.
@@ -14,15 +14,16 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.findings import (
     ABSENT,
     CHEST_RADIOGRAPHY,
+    FINDING,
     FINDINGS,
     PRESENT,
     PROBABILITY,
+    SOURCE,
+    STUDY,
     Code,
 )
 from monai_cxr.prediction import FindingScore, Prediction
-from monai_cxr.screening.delivering.study_message import (
-    StudyReport,
-)
+from monai_cxr.screening.delivering.study_message import StudyReport
 
 _ESCAPES = {"\\": r"\E" "\\", "|": r"\F" "\\", "^": r"\S" "\\", "&": r"\T" "\\", "~": r"\R" "\\"}
 
@@ -50,15 +51,19 @@ def oru_message(
     """
     if processing_id not in ("P", "T", "D"):
         raise SettingsError(f"Expected processing_id P, T or D, but got '{processing_id}'.")
+    filler = _text(report.filler_number or report.accession_number)
     segments = [
         _segment(
             "MSH", {2: "^~\\&", 3: _text(sender), 5: _text(receiver), 7: _moment(report.created),
                     9: "ORU^R01^ORU_R01", 10: report.identifier("oru").replace("-", "")[:20],
                     11: processing_id, 12: "2.5.1", 18: "UNICODE UTF-8"},
         ),
-        _segment("PID", {1: "1", 3: _text(report.patient_id or "UNKNOWN"), 5: _name(report)}),
+        _segment("PID", {1: "1", 3: _patient(report), 5: _name(report),
+                         7: _text(report.birth_date), 8: _text(report.sex)}),
+        _segment("PV1", {1: "1", 2: "U"}),
+        _segment("ORC", {1: "RE", 2: _text(report.placer_number), 3: filler}),
         _segment(
-            "OBR", {1: "1", 3: _text(report.accession_number), 4: _code(CHEST_RADIOGRAPHY),
+            "OBR", {1: "1", 2: _text(report.placer_number), 3: filler, 4: _code(CHEST_RADIOGRAPHY),
                     7: _moment(report.study_started), 22: _moment(report.created), 25: "P"},
         ),
     ]  # fmt: skip
@@ -68,16 +73,21 @@ def oru_message(
 
 
 def _observations(report: StudyReport) -> Iterator[dict[int, str]]:
+    """The study, by which a receiver files the message; then each film with its findings."""
+    moment = _moment(report.created)
+    yield {2: "ST", 3: _code(STUDY), 4: "0", 5: _text(report.study_uid), 11: "P", 14: moment}
     for film, prediction in enumerate(report.predictions, start=1):
+        uid = _text(prediction.key.sop_uid)
+        yield {2: "ST", 3: _code(SOURCE), 4: str(film), 5: uid, 11: "P", 14: moment}
         for score in prediction.scores:
             if not math.isnan(score.probability):
-                yield from _finding(film, prediction, score, _moment(report.created))
+                yield from _finding(film, prediction, score, moment)
 
 
 def _finding(
     film: int, prediction: Prediction, score: FindingScore, moment: str
 ) -> Iterator[dict[int, str]]:
-    """The decision, where there is one, and the probability; OBX-4 ties the two together."""
+    """The finding with its decision, where there is one, and the probability; OBX-4 ties them."""
     finding, model = FINDINGS[score.finding], prediction.model
     shared = {
         4: f"{film}.{FINDINGS.index(finding.name) + 1}",
@@ -89,8 +99,15 @@ def _finding(
     if score.positive is not None:
         decision = PRESENT if score.positive else ABSENT
         yield {2: "CWE", 3: _code(finding.code), 5: _code(decision), **shared}
-    name = f"{_code(PROBABILITY)}^{_code(finding.code)}"
-    yield {2: "NM", 3: name, 5: f"{score.probability:.6f}", 6: "1^no units^UCUM", **shared}
+    else:
+        yield {2: "CWE", 3: _code(FINDING), 5: _code(finding.code), **shared}
+    yield {
+        2: "NM",
+        3: _code(PROBABILITY),
+        5: f"{score.probability:.6f}",
+        6: "1^no units^UCUM",
+        **shared,
+    }
 
 
 def _segment(name: str, fields: dict[int, str]) -> str:
@@ -101,6 +118,14 @@ def _segment(name: str, fields: dict[int, str]) -> str:
 
 def _code(code: Code) -> str:
     return "^".join(_text(value) for value in (code.value, code.meaning, code.scheme))
+
+
+def _patient(report: StudyReport) -> str:
+    """PID-3: the patient's ID and who gave it (CX.4, HD)."""
+    namespace, universal, kind = (_text(part) for part in report.issuer)
+    authority = f"{namespace}&{universal}&{kind}".rstrip("&")
+    identity = _text(report.patient_id or "UNKNOWN")
+    return f"{identity}^^^{authority}" if authority else identity
 
 
 def _name(report: StudyReport) -> str:

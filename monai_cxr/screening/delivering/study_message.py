@@ -44,7 +44,13 @@ class StudyReport:
         created: When they were made, with a time zone.
         accession_number: AccessionNumber (0008,0050), or ``""``.
         patient_name: DICOM PersonName, or ``""``; HL7 version 2 wants one.
-        study_started: Study date and time, or None.
+        study_started: Study date and time, with the film's time zone where its header states one,
+            or None.
+        birth_date: PatientBirthDate as ``YYYYMMDD``, or ``""``.
+        sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
+        issuer: Of the patient ID: (namespace, universal ID, type of that), each or ``""``.
+        placer_number: Placer order number (0040,2016), or ``""``.
+        filler_number: Filler order number (0040,2017), or ``""`` for the accession number.
     """
 
     predictions: tuple[Prediction, ...]
@@ -52,6 +58,11 @@ class StudyReport:
     accession_number: str = ""
     patient_name: str = ""
     study_started: datetime | None = None
+    birth_date: str = ""
+    sex: str = ""
+    issuer: tuple[str, str, str] = ("", "", "")
+    placer_number: str = ""
+    filler_number: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a mixture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydicom import Dataset
 from sqlalchemy import func, select
 
 from monai_cxr.dicom.header import elements
-from monai_cxr.dicom.results.instances import header_of
+from monai_cxr.dicom.results.instances import header_of, zone_of
 from monai_cxr.errors import DeliveryError, InputError
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.reading.files import read_bytes
@@ -93,14 +94,20 @@ def study_report(reported: Sequence[tuple[Film, Result]]) -> StudyReport:
     """
     header = next((h for h in (_header(film) for film, _ in reported) if h is not None), Dataset())
     with quiet():
+        sex = elements.text(header, "PatientSex").upper()[:1]
         return StudyReport(
             predictions=tuple(result.prediction for _, result in reported),
             created=datetime.fromtimestamp(
                 max(result.predicted_at for _, result in reported), timezone.utc
             ),
             accession_number=reported[0][0].accession_number,
-            patient_name=elements.text(header, "PatientName"),
+            patient_name=elements.identifier(header, "PatientName"),
             study_started=_started(header),
+            birth_date=_day(header, "PatientBirthDate"),
+            sex=sex if sex in ("M", "F", "O") else "",
+            issuer=_issuer(header),
+            placer_number=elements.identifier(header, "PlacerOrderNumberImagingServiceRequest"),
+            filler_number=elements.identifier(header, "FillerOrderNumberImagingServiceRequest"),
         )
 
 
@@ -142,8 +149,23 @@ def _header(film: Film) -> Dataset | None:
 
 
 def _started(header: Dataset) -> datetime | None:
-    day, time = elements.text(header, "StudyDate"), elements.text(header, "StudyTime")
+    day, time = _day(header, "StudyDate"), elements.text(header, "StudyTime").replace(":", "")
     try:
-        return datetime.strptime(f"{day}{time[:6]:0<6}", "%Y%m%d%H%M%S")
+        started = datetime.strptime(f"{day}{time[:6]:0<6}", "%Y%m%d%H%M%S")
     except ValueError:
         return None
+    return started.replace(tzinfo=zone_of(header))
+
+
+def _day(header: Dataset, keyword: str) -> str:
+    """A date as YYYYMMDD, also where it was written with dots or dashes; ``""`` for no date."""
+    match = re.fullmatch(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", elements.text(header, keyword))
+    return "".join(match.groups()) if match else ""
+
+
+def _issuer(header: Dataset) -> tuple[str, str, str]:
+    namespace = elements.identifier(header, "IssuerOfPatientID")
+    for item in elements.items(header, "IssuerOfPatientIDQualifiersSequence")[:1]:
+        universal = elements.identifier(item, "UniversalEntityID")
+        return namespace, universal, elements.identifier(item, "UniversalEntityIDType")
+    return namespace, "", ""
