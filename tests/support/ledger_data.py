@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
 
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
@@ -49,18 +51,17 @@ def finish_all(ledger: Ledger, *, owner: str = "w", deliveries=(), positive=()) 
     return n
 
 
-ADDED_COLUMNS = {
-    "reviews": ("uncertain", "finished", "score_seen", "probability", "seen", "marks"),
-    "outbox": ("unanswered", "tried_since"),
-    "quarantine": ("file_deleted_at",),
-}
-"""Columns that version 1 of the schema did not have."""
+OLD_LEDGERS = Path(__file__).parent / "ledgers"
 
 
-def make_first_version(connection: Connection) -> None:
-    """Take a ledger's tables back to version 1, as the first release made them."""
-    for table, columns in ADDED_COLUMNS.items():
-        for column in columns:
-            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-    connection.execute(text("DELETE FROM schema_version"))
-    connection.execute(text("INSERT INTO schema_version (version, applied_at) VALUES (1, 0.0)"))
+def make_old_ledger(url: str, *, version: int = 1) -> None:
+    """A ledger as an earlier version made it, by that version's own SQL."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    script = (OLD_LEDGERS / f"version_{version}.{engine.dialect.name}.sql").read_text()
+    with engine.begin() as connection:
+        for statement in script.split(";\n"):
+            if statement.strip():
+                connection.execute(text(statement))
+        row = f"INSERT INTO schema_version (version, applied_at) VALUES ({version}, 0)"
+        connection.execute(text(row))
+    engine.dispose()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from ledger_data import finish_all, make_first_version, received
-from sqlalchemy import inspect
+from ledger_data import finish_all, received
 
-from monai_cxr.errors import SettingsError
 from monai_cxr.screening.arriving.retention import clean_spool
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.ledger import arrivals, jobs, open_ledger, outbox
-from monai_cxr.screening.ledger.migrations import SCHEMA_VERSION, version_of
-from monai_cxr.screening.ledger.schema import metadata, schema_version
+from monai_cxr.screening.ledger import arrivals, outbox
 
 DAY = 86_400.0
 
@@ -122,36 +118,3 @@ def test_a_postponed_delivery_has_not_been_tried(ledger, clock, spool):
     clock.advance(6)
     (again,) = outbox.lease(ledger, "d", 9)
     assert again.attempts == 1
-
-
-def test_a_ledger_of_the_first_version_is_brought_up_to_date(ledger_url, clock):
-    """The tables as version 1 made them; what was owed then is delivered now."""
-    with open_ledger(ledger_url, clock=clock) as ledger:
-        arrivals.enqueue(ledger, received(1))
-        finish_all(ledger, deliveries=[("sr", "pacs")])
-        expected = _columns(ledger)
-        with ledger.write() as connection:
-            make_first_version(connection)
-    with open_ledger(ledger_url, clock=clock) as ledger:
-        with ledger.read() as connection:
-            assert version_of(connection) == SCHEMA_VERSION
-        assert _columns(ledger) == expected
-        (delivery,) = outbox.lease(ledger, "d", 9)
-        assert outbox.failed(ledger, "d", delivery.id, error="no_connection") == "pending"
-        assert jobs.n_unfinished(ledger) == 0
-        with ledger.write() as connection:
-            newer = {"version": SCHEMA_VERSION + 1, "applied_at": 0.0}
-            connection.execute(schema_version.insert(), [newer])
-    with pytest.raises(SettingsError, match="schema version"):
-        open_ledger(ledger_url, clock=clock)
-
-
-def _columns(ledger) -> dict[str, set[tuple[str, bool]]]:
-    with ledger.read() as connection:
-        inspector = inspect(connection)
-        return {
-            name: {
-                (column["name"], bool(column["nullable"])) for column in inspector.get_columns(name)
-            }
-            for name in metadata.tables
-        }

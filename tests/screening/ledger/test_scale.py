@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from ledger_data import finish_all, outcome, received
+from ledger_data import finish_all, make_old_ledger, outcome, received
 from sqlalchemy import create_engine, func, inspect, select, text
 
 from monai_cxr.screening.archive.results_table import export_results
@@ -32,8 +31,6 @@ from monai_cxr.screening.ledger.schema import films, metadata, results
 from monai_cxr.screening.ledger.schema import outbox as outbox_table
 from monai_cxr.screening.ledger.schema import quarantine as quarantine_table
 from monai_cxr.screening.ledger.schema import studies as studies_table
-
-OLD = Path(__file__).parents[2] / "support" / "ledgers"
 
 
 def counted(ledger: Ledger) -> dict[str, dict]:
@@ -203,9 +200,8 @@ def test_a_day_is_exported_alone(ledger, clock, tmp_path):
 
 def old_ledger(url: str) -> None:
     """A ledger of version 1 with a film of each kind, made by that version's own SQL."""
-    url = url.replace("postgresql://", "postgresql+psycopg://")
-    engine = create_engine(url)
-    script = (OLD / f"version_1.{engine.dialect.name}.sql").read_text()
+    make_old_ledger(url)
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     columns = "sop_uid, study_uid, path, priority, rank, state, available_at, received_at, attempts"
     rows = [
         f"INSERT INTO films ({columns}) VALUES ('1.{n}', '1', '/f/{n}', 'ROUTINE', {n}, '{state}', "
@@ -220,12 +216,10 @@ def old_ledger(url: str) -> None:
         "INSERT INTO quarantine (reason, quarantined_at) VALUES ('lateral', 0)",
         "INSERT INTO quarantine (reason, quarantined_at, resolved_at) VALUES ('lateral', 0, 1)",
         "INSERT INTO studies (study_uid) VALUES ('1')",
-        "INSERT INTO schema_version (version, applied_at) VALUES (1, 0)",
     ]
     with engine.begin() as connection:
-        for statement in [*script.split(";\n"), *rows]:
-            if statement.strip():
-                connection.execute(text(statement))
+        for row in rows:
+            connection.execute(text(row))
     engine.dispose()
 
 
