@@ -6,18 +6,22 @@ UID>.dcm`` and ``task.json``) and ``MERCURE_OUT_DIR``; what lies there afterward
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.model import BundleModel
+from monai_cxr.dicom.header.scope import for_presentation
+from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Prediction
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.screening.ledger.presentation import RAW_FLAG
 
 IN_VARIABLE, OUT_VARIABLE = "MERCURE_IN_DIR", "MERCURE_OUT_DIR"
 _URGENT = 1
@@ -71,7 +75,12 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
     """
     films: list[dict[str, Any]] = []
     urgent: set[str] = set()
-    for path in sorted(incoming.glob("*.dcm")):
+    paths = sorted(incoming.glob("*.dcm"))
+    needless = _needless(paths)
+    for path in paths:
+        if path in needless:
+            films.append({"sop_uid": path.stem.rpartition("#")[2], "reason": RAW_FLAG})
+            continue
         try:
             prediction = model.predict([model.read(path)])[0]
             data, _ = read_bytes(path)
@@ -99,6 +108,16 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
         lambda part: part.write_text(json.dumps(result, indent=2), encoding="utf-8"),
     )
     return result
+
+
+def _needless(paths: Sequence[Path]) -> set[Path]:
+    """Raw images of a task that also has them for presentation."""
+    facts = {}
+    for path in paths:
+        with contextlib.suppress(InputError):
+            facts[path] = open_dicom(read_bytes(path)[0]).facts
+    shown = {id(one) for one in for_presentation(list(facts.values()))}
+    return {path for path, one in facts.items() if id(one) not in shown}
 
 
 def _film(prediction: Prediction) -> dict[str, Any]:

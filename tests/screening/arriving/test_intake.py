@@ -9,6 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from ledger_data import finish_all
+from pacs_films import film_bytes
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.phantom.synthetic import synthetic_dicom
@@ -248,3 +249,16 @@ def test_ten_thousand_studies_stay_quick_to_list(tmp_path, clock):
         ).all()
         assert "USING INDEX ix_films_queue" in plan[0].detail
         assert arrivals.known_paths(ledger, []) == set()
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # pydicom's, of these UIDs
+def test_uid_over_64_wrong_study(ledger, tmp_path):
+    """Two films whose UIDs differ after the 64th character are two films of two studies."""
+    spool = Spool(tmp_path / "spool", reserve_bytes=0)
+    stem = "1.2.3." + "4" * 60
+    for end in (".1", ".2"):
+        data = film_bytes(1, StudyInstanceUID=stem + end, SOPInstanceUID=stem + end)
+        receipt = intake.receive(ledger, spool, data, source="test")
+        assert (receipt.outcome, receipt.sop_uid) == ("new", stem + end)
+    leased = jobs.lease(ledger, "w", 9)
+    assert {film.key.study_uid for film in leased} == {stem + ".1", stem + ".2"}
