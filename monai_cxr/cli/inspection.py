@@ -34,7 +34,7 @@ def inspect_films(
     from monai_cxr.report.inspection import ReportExtras
     from monai_cxr.tables import read_table
 
-    model = BundleModel.load(bundle)
+    model = BundleModel.load(bundle, runtime="torch")  # maps need the network itself
     table = read_table(predictions)
     with progress("worst errors") as report:
         inspector = inspection.Inspector.of(model, table, report)

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pandas as pd
+import pytest
 from refusal import refused
 
 
@@ -46,3 +47,19 @@ def test_the_card_of_a_bundle_says_its_numbers_once(verb, packaged_bundle, phant
         assert verb("verify", bundle)[0] == 0
     card.write_text("changed", encoding="utf-8")
     refused(verb(*evaluate, "--bundle", bundle, "--card"), "was changed since it was packaged")
+
+
+def test_evaluate_draws_maps_of_a_bundle_that_is_served_by_another_engine(
+    verb, packaged_bundle, phantom_index, tmp_path
+):
+    pytest.importorskip("onnxruntime")
+    bundle = shutil.copytree(packaged_bundle, tmp_path / "bundle")
+    predictions, report = tmp_path / "p.parquet", tmp_path / "report"
+    films = (phantom_index.path, "--split", "test")
+    assert verb("export", bundle, "--to", "onnx", "--films", phantom_index.path)[0] == 0
+    assert verb("predict", bundle, *films, "--out", predictions)[0] == 0
+    evaluate = ("evaluate", predictions, "--out", report, "--bootstrap", 0, "--bundle", bundle)
+    status, _, said = verb(*evaluate)
+    assert status == 0, said
+    assert "Worst errors" in (report / "report.html").read_text(encoding="utf-8")
+    assert json.loads((report / "inspection.json").read_text())["worst_errors"]
