@@ -19,7 +19,7 @@ from monai_cxr.bundle.digests import fingerprint
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import DeliveryError
 from monai_cxr.evaluation.decisions.conformal import ConformalRule
-from monai_cxr.evaluation.statistics.drift import Reference
+from monai_cxr.monitoring.drift import Reference
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.drifting import find_references
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail

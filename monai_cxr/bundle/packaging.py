@@ -54,7 +54,7 @@ from monai_cxr.evaluation.decisions.decision_rules import (
 )
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.evaluation.statistics.drift import references_of, write_references
+from monai_cxr.monitoring.drift import references_of, write_references
 from monai_cxr.report.model_card import with_performance
 from monai_cxr.tables import read_table
 

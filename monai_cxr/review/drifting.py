@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.statistics.drift import Drift, Reference, drift, read_references
 from monai_cxr.findings import title_of
+from monai_cxr.monitoring.drift import Drift, Reference, drift, read_references
 from monai_cxr.prediction import Prediction
 from monai_cxr.review.cases import Case, urgency_of
 from monai_cxr.review.words import MEASURES

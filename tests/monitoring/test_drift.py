@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.statistics.drift import (
+from monai_cxr.monitoring.drift import (
     drift,
     index_by_chance,
     read_references,
