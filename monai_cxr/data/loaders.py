@@ -118,6 +118,8 @@ def film_dataset(
                 progress=progress,
             )
 
+        if cache_rate < 1.0:  # films that are read later must not end an epoch then
+            return made(_readable(data, on_unreadable))
         try:
             return made(data)
         except RuntimeError:  # MONAI's word for any error of a transform

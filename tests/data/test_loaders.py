@@ -6,11 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from monai.transforms import Compose, LoadImaged
+from PIL import Image
 
-from monai_cxr.data.loaders import index_items, label_array
-from monai_cxr.errors import InvalidTable
+from monai_cxr.data.loaders import film_dataset, index_items, label_array
+from monai_cxr.data.transforms import PrepareRadiographd
+from monai_cxr.errors import InputError, InvalidTable, UnreadableImage
 from monai_cxr.findings import FINDING_NAMES
+from monai_cxr.reading.files import read_radiograph
 from monai_cxr.tables import write_table
+
+pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
 
 
 @pytest.fixture
@@ -63,3 +69,41 @@ class TestIndexItems:
         with pytest.raises(InvalidTable, match=r"1 of \d patients") as caught:
             index_items(tmp_path / "leaks.csv", "train")
         assert caught.value.reason == "split_leaks"
+
+
+class TestRefusedFilms:
+    """What our reader refuses is not trained on, whichever way the films come."""
+
+    @pytest.fixture
+    def index(self, phantom_index, tmp_path):
+        """Twelve training films, the first three of which only MONAI's readers would read."""
+        gray = np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.uint8)
+        picture = Image.fromarray(gray)
+        picture.save(tmp_path / "two_pages.tif", save_all=True, append_images=[picture])
+        rainbow = picture.convert("P")
+        rainbow.putpalette([value for i in range(256) for value in (255 - i, i * 7 % 256, i)])
+        rainbow.save(tmp_path / "palette.png")
+        turned = [picture.rotate(angle) for angle in (0, 90, 180)]
+        Image.merge("RGB", turned).save(tmp_path / "color.png")
+        table = phantom_index.rows("train").head(12)
+        for row, name in enumerate(("two_pages.tif", "palette.png", "color.png")):
+            with pytest.raises(InputError):
+                read_radiograph(tmp_path / name)
+            table.loc[row, "path"] = str(tmp_path / name)
+        write_table(table, tmp_path / "index.parquet")
+        return tmp_path / "index.parquet"
+
+    @pytest.mark.parametrize(
+        "how", [{}, {"cache_rate": 0.0}, {"cache_rate": 0.5}, {"cache_dir": "cache"}]
+    )
+    def test_refused_film_scored_or_trained_on(self, index, tmp_path, capfd, how):
+        load = LoadImaged("image", "monai_cxr.data.reader.RadiographReader", image_only=True)
+        steps = Compose([load, PrepareRadiographd("image", 32)])
+        how = {name: tmp_path / v if name == "cache_dir" else v for name, v in how.items()}
+        items = index_items(index, "train")
+        dataset = film_dataset(items, steps, index=index, progress=False, **how)
+        kept = [dataset[i]["sop_uid"] for i in range(len(dataset))]
+        assert kept == [item["sop_uid"] for item in items[3:]]
+        assert "3 of 12 films cannot be read" in capfd.readouterr().err
+        with pytest.raises(UnreadableImage, match="on_unreadable=skip"):
+            film_dataset(items, steps, index=index, progress=False, on_unreadable="stop", **how)
