@@ -15,6 +15,8 @@ from clinical_app.settings import ViewerSettings, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
+from monai_cxr.reading.film_readers import bound_shared_readers
+from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.review.cases import Case, CaseImage, CaseSource, QueueLine, Stray
 from monai_cxr.review.folder import FolderCases
 from monai_cxr.review.local_store import LocalStore, default_path
@@ -93,6 +95,7 @@ def launch(
         bundle = bundle or bundle_of(content, folder=folder)
     if files is not None and chosen.ledger is not None:
         raise SettingsError("Give either --files or --settings with a ledger, not both.")
+    bound_shared_readers(ReaderLimits(chosen.reader_timeout_seconds, chosen.reader_memory_gib))
     note("Loading the model" if bundle else "No bundle: films are shown, not read")
     model = BundleModel.load(bundle) if bundle else None
     place = find_bundle(bundle) if bundle else None

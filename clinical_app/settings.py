@@ -13,6 +13,7 @@ import tomllib
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDINGS
+from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.settings.checks import url_beside
 
 AUTHENTICATION = ("none", "oidc", "proxy")
@@ -48,6 +49,8 @@ class ViewerSettings:
         store: SQLite file of reviews and audit without a ledger; None: the user's state folder.
         read_first: By role the share of studies, in [0, 1], that a reader judges before the
             model's scores, order and maps reach the browser.
+        reader_timeout_seconds: A film that takes longer to read is not shown.
+        reader_memory_gib: Nor is one that takes more memory.
         theme: ``"dark"``, ``"light"``, or ``"system"``: as each reader's own system is set.
     """
 
@@ -68,6 +71,8 @@ class ViewerSettings:
     show_patient_id: bool = False
     ledger: str | None = field(default=None, repr=False)
     store: str | None = None
+    reader_timeout_seconds: float = 60.0
+    reader_memory_gib: float = 4.0
     theme: str = "dark"
     read_first: Mapping[str, float] = field(default_factory=dict)
 
@@ -84,6 +89,7 @@ class ViewerSettings:
         for name in ("idle_minutes", "longest_wait_minutes"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"Expected '{name}' above 0, but got {getattr(self, name)}.")
+        ReaderLimits(self.reader_timeout_seconds, self.reader_memory_gib)
         for finding, share in self.prevalence.items():
             if not 0.0 < share < 1.0:
                 raise SettingsError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, show_unreadable
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def cache(
         int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
     ] = None,
     on_unreadable: OnUnreadable = "skip",
+    reader_timeout: ReaderTimeoutOption = 60.0,
+    reader_memory: ReaderMemoryOption = 4.0,
     json: JsonOption = False,
 ) -> None:
     """Read every film once and keep it as 8-bit pixels on disk, for training at full speed.
@@ -173,13 +176,20 @@ def cache(
     """
     from monai_cxr.data import cache as caches
     from monai_cxr.data.cache_build import build_cache
+    from monai_cxr.reading.reader_limits import ReaderLimits
     from monai_cxr.tables import normalise_index, read_table
 
     settings = caches.CacheSettings(size, resize, policy)  # type: ignore[arg-type]
     films = caches.FilmCache(out, normalise_index(read_table(index)), settings)
     _say_where_space_is_short(films.folder, films.n_bytes)
     with progress("films") as report:
-        summary = build_cache(films, workers=workers, on_unreadable=on_unreadable, progress=report)
+        summary = build_cache(
+            films,
+            workers=workers,
+            on_unreadable=on_unreadable,
+            progress=report,
+            limits=ReaderLimits(reader_timeout, reader_memory),
+        )
     if json:
         emit({**asdict(summary), "unreadable": dict(summary.unreadable), "out": films.folder})
         return

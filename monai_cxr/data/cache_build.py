@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monai_cxr.data.cache import (
     BLOCKS_NAME,
@@ -26,15 +24,20 @@ from monai_cxr.data.cache import (
     source_state,
     unreadable_films,
 )
-from monai_cxr.dicom.pixels.grayscale import POLICIES
 from monai_cxr.errors import InputError, SettingsError, UnreadableImage
-from monai_cxr.preprocessing import prepare
-from monai_cxr.reading.files import read_radiograph
+from monai_cxr.reading.film_input import RefusedFilm
+from monai_cxr.reading.film_readers import FilmReaders
+from monai_cxr.reading.in_order import in_order
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
+from monai_cxr.reading.readings import SmallPicture
 
 Progress = Callable[[int, int], None]
 """Called with (films done, films in total)."""
 
 ON_UNREADABLE = ("skip", "stop")
+
+_AHEAD = 4
+"""Films in flight a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,17 @@ def build_cache(
     workers: int | None = None,
     on_unreadable: str = "skip",
     progress: Progress | None = None,
+    limits: ReaderLimits = DEFAULT_LIMITS,
 ) -> CacheSummary:
     """Make a cache, or what is missing of it; one process builds, others wait and find it made.
 
     Args:
         cache: What to make, and where.
-        workers: Processes; None for one a core, 0 or 1 for none beside this one.
+        workers: Processes that read films; None for one a core. 0 reads in this process, which a
+            fault in a decoder then ends.
         on_unreadable: ``"skip"`` notes a film that cannot be read and goes on; ``"stop"`` raises.
         progress: Told as films are done.
+        limits: What one film may cost a reader process.
 
     Returns:
         What was found and done. When it returns, every block is there and its checksum holds.
@@ -97,7 +103,7 @@ def build_cache(
             done = n_kept
             if progress is not None:
                 progress(done, len(cache.sop_uids))
-            for record in _made(cache, todo, workers):
+            for record in _made(cache, todo, workers, limits):
                 records[record.number] = record
                 _note(cache, record)
                 done += len(record.sources)
@@ -136,80 +142,58 @@ def _refuse_unreadable(
         )
 
 
-def _made(cache: FilmCache, todo: Sequence[int], workers: int | None) -> Iterator[BlockRecord]:
-    """Records of blocks as they finish."""
-    n_workers = min(_n_cores() if workers is None else workers, len(todo))
-    if n_workers <= 1:
+def _made(
+    cache: FilmCache, todo: Sequence[int], workers: int | None, limits: ReaderLimits
+) -> Iterator[BlockRecord]:
+    """Records of blocks as they finish, in order."""
+    paths = [cache.paths[row] for number in todo for row in cache.block_rows(number)]
+    n_readers = max(1, min(_n_cores() if workers is None else workers, len(paths)))
+    readers = FilmReaders(n_readers, limits)
+    films = in_order(
+        partial(_read, cache.settings, None if workers == 0 else readers),
+        paths,
+        workers=n_readers,
+        ahead=1 if workers == 0 else _AHEAD * n_readers,
+        name="cache-reader",
+        stop=readers.close,
+    )
+    with contextlib.closing(films):
         for number in todo:
-            yield _make_block(_job(cache, number))
-        return
-    # Not "fork": the caller may hold threads (torch) that do not survive it.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, initializer=_end_with_parent) as pool:
-        waiting: list[Future[BlockRecord]] = [
-            pool.submit(_make_block, _job(cache, number)) for number in todo
-        ]
-        try:
-            for finished in as_completed(waiting):
-                yield finished.result()
-        except BrokenProcessPool as error:
-            raise SettingsError(
-                "A worker process was ended from outside, most likely for want of memory. Repeat "
-                "the command with fewer --workers; finished films are kept."
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            yield _block(cache, number, list(islice(films, len(cache.block_rows(number)))))
 
 
 def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent is killed ends too, instead of waiting for work for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+_ReadFilm = tuple[tuple[int, int], NDArray[np.uint8] | RefusedFilm]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    number: int
-    paths: tuple[str, ...]
-    settings: CacheSettings
-    target: Path
-    offset: int
+def _read(settings: CacheSettings, readers: FilmReaders | None, path: str) -> _ReadFilm:
+    """The state of a file before it is read, and its picture or why there is none."""
+    state = source_state(path)
+    reading = SmallPicture(settings.size, settings.resize, settings.policy)
+    if readers is not None:
+        return state, readers.read(reading, Path(path))
+    try:
+        return state, reading.read(Path(path))
+    except InputError as error:
+        return state, RefusedFilm.of(error)
 
 
-def _job(cache: FilmCache, number: int) -> _Job:
-    rows = cache.block_rows(number)
-    paths = cache.paths[rows.start : rows.stop]
-    return _Job(number, paths, cache.settings, cache.folder / FILMS_NAME, cache.offset(rows.start))
-
-
-def _make_block(job: _Job) -> BlockRecord:
-    size = job.settings.size
-    films = np.zeros((len(job.paths), size, size), dtype=np.uint8)
-    sources: list[tuple[int, int]] = []
+def _block(cache: FilmCache, number: int, read: Sequence[_ReadFilm]) -> BlockRecord:
+    size = cache.settings.size
+    films = np.zeros((len(read), size, size), dtype=np.uint8)
     unreadable: dict[int, str] = {}
-    for at, path in enumerate(job.paths):
-        sources.append(source_state(path))
-        try:
-            film = read_radiograph(path, policy=POLICIES[job.settings.policy])
-        except InputError as error:
-            unreadable[at] = error.reason
+    for at, (_, film) in enumerate(read):
+        if isinstance(film, RefusedFilm):
+            unreadable[at] = film.reason
         else:
-            pixels = prepare(film, size, resize=job.settings.resize)
-            films[at] = np.rint(pixels * 255)
+            films[at] = film
     data = films.tobytes()
-    _write(job.target, job.offset, data)
-    return BlockRecord(job.number, hashlib.sha256(data).hexdigest(), tuple(sources), unreadable)
+    _write(cache.folder / FILMS_NAME, cache.offset(cache.block_rows(number).start), data)
+    sources = tuple(state for state, _ in read)
+    return BlockRecord(number, hashlib.sha256(data).hexdigest(), sources, unreadable)
 
 
 def _write(path: Path, offset: int, data: bytes) -> None:

@@ -12,13 +12,14 @@ from monai_cxr.data.folder_labels import with_labels
 from monai_cxr.dicom.header.attributes import HeaderFacts
 from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.header.scope import for_presentation
-from monai_cxr.dicom.reader import open_dicom, same_pixels
+from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, InvalidTable, UnreadableImage
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.folders import is_path_text, path_text
 from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.film_readers import same_pixels
 from monai_cxr.reading.listing import film_paths, is_film
 from monai_cxr.tables import INDEX_COLUMNS, normalise_index, read_table
 
@@ -198,7 +199,9 @@ def _each_once(found: list[_Found], skipped: list[tuple[str, str]]) -> list[_Fou
 
 def _is_same_image(first: _Found, second: _Found) -> bool:
     one, other = first.path.read_bytes(), second.path.read_bytes()
-    return one == other or (is_dicom(one) and is_dicom(other) and same_pixels(one, other))
+    return one == other or (
+        is_dicom(one) and is_dicom(other) and same_pixels(first.path, second.path)
+    )
 
 
 def _with_patients(table: pd.DataFrame, skipped: list[tuple[str, str]]) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def film_dataset(
     cache = FilmCache(Path(cache_dir), read_table(index), cache_settings(transform))
     with _bar(progress) as report:
         summary = build_cache(
-            cache, workers=num_workers, on_unreadable=on_unreadable, progress=report
+            cache, workers=max(num_workers, 1), on_unreadable=on_unreadable, progress=report
         )
     _say_left_out(summary.unreadable, summary.n_films)
     return MemoryMappedFilms(cache, data, device=device)

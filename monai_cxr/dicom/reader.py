@@ -13,7 +13,7 @@ from monai_cxr.dicom.pixels import decoding, presentation, reduction
 from monai_cxr.dicom.pixels.grayscale import DEFAULT_POLICY, GrayscalePolicy, Rendering, render
 from monai_cxr.dicom.pixels.palette import palette_to_rgb
 from monai_cxr.dicom.pixels.second_look import look_again
-from monai_cxr.errors import InputError, UnsupportedImage
+from monai_cxr.errors import UnsupportedImage
 from monai_cxr.picture.gray import gray_of_color
 from monai_cxr.picture.quality import measure, sampled
 from monai_cxr.picture.quiet import quiet
@@ -42,18 +42,6 @@ def open_dicom(data: bytes) -> DicomFile:
     parsed = parsing.parse(data)
     with quiet():
         return DicomFile(parsed, header_facts(parsed.dataset))
-
-
-def same_pixels(first: bytes, second: bytes) -> bool:
-    """Whether two DICOM files hold the same pixel cells, in whatever transfer syntax."""
-    try:
-        cells = [
-            decoding.decode(dicom.parsed, dicom.facts).cells
-            for dicom in (open_dicom(first), open_dicom(second))
-        ]
-    except InputError:
-        return False
-    return cells[0].shape == cells[1].shape and bool((cells[0] == cells[1]).all())
 
 
 def read_dicom(

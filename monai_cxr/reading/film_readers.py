@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from types import TracebackType
 
+from monai_cxr.errors import InputError
 from monai_cxr.reading.film_input import RefusedFilm
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.reading.reader_process import ReaderProcess
-from monai_cxr.reading.readings import Answer, Reading
+from monai_cxr.reading.readings import Answer, PixelDigest, Reading
 
 _SHARED = 2
 
@@ -84,7 +84,43 @@ class FilmReaders:
         self.close()
 
 
-@cache
+_shared: FilmReaders | None = None
+_shared_lock = Lock()
+
+
 def shared_readers() -> FilmReaders:
     """The readers of a process that reads a film now and then, such as a viewer."""
-    return FilmReaders(_SHARED)
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = FilmReaders(_SHARED)
+        return _shared
+
+
+def bound_shared_readers(limits: ReaderLimits) -> None:
+    """Bound what one film may cost one of the :func:`shared_readers`."""
+    global _shared
+    with _shared_lock:
+        former, _shared = _shared, FilmReaders(_SHARED, limits)
+    if former is not None:
+        former.close()
+
+
+def read_apart(reading: Reading[Answer], source: Path | bytes) -> Answer:
+    """Read one film in one of the :func:`shared_readers`.
+
+    Raises:
+        InputError: If it cannot be read, or costs its reader.
+    """
+    answer = shared_readers().read(reading, source)
+    if isinstance(answer, RefusedFilm):
+        raise answer.error()
+    return answer
+
+
+def same_pixels(first: Path, second: Path) -> bool:
+    """Whether two DICOM files hold the same pixel cells, in whatever transfer syntax."""
+    try:
+        return read_apart(PixelDigest(), first) == read_apart(PixelDigest(), second)
+    except InputError:
+        return False

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monai_cxr.errors import InputError
+from monai_cxr.reading.crossing import packed
 from monai_cxr.reading.film_input import RefusedFilm
 from monai_cxr.reading.reader_limits import MEMORY
 from monai_cxr.reading.reader_watch import address_space_bytes
@@ -92,7 +94,8 @@ def _answer(request: dict[str, Any], requests: IO[bytes]) -> list[bytes]:
     reading = read_reading(request)
     source = Path(request["path"]) if "path" in request else requests.read(request["n_bytes"])
     try:
-        content, arrays = reading.packed(reading.read(source))
+        arrays: list[NDArray[Any]] = []
+        content = packed(reading.read(source), arrays)
     except MemoryError:
         return [_header({"reason": MEMORY})]
     except InputError as error:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from monai_cxr.picture.bounds import MAX_PIXELS
 from monai_cxr.reading import reader_child, reader_template
+from monai_cxr.reading.crossing import unpacked
 from monai_cxr.reading.film_input import RefusedFilm
 from monai_cxr.reading.reader_child import LENGTH, spawn
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, MEMORY, TIMEOUT, TRIES, ReaderLimits
@@ -27,7 +28,7 @@ from monai_cxr.reading.readings import Answer, Reading, written_reading
 
 _MAX_HEADER = 1 << 20
 _MAX_ARRAYS = 2 * 4 * MAX_PIXELS
-_DTYPES = frozenset({"<f4", "<u2", "|u1"})
+_DTYPES = frozenset({"<f4", "<u2", "|u1", "|b1"})
 _FILMS_A_CHILD = 500
 """A child is replaced after so many films, so that what a decoder leaks is bounded."""
 
@@ -131,7 +132,10 @@ class ReaderProcess:
             return RefusedFilm(
                 str(header["reason"]), str(header["message"]), bool(header["is_unsupported"])
             )
-        return reading.unpacked(header["content"], _arrays(from_child, header["arrays"]))
+        answer: Answer = unpacked(header["content"], _arrays(from_child, header["arrays"]))
+        if not reading.is_answer(answer):
+            raise ValueError("The reader's answer is damaged.")
+        return answer
 
 
 def _arrays(stream: IO[bytes], described: list[Any]) -> list[NDArray[Any]]:

@@ -13,17 +13,13 @@ from pathlib import Path
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.errors import (
-    BundleError,
-    InputError,
-    SettingsError,
-    UnreadableImage,
-    UnsupportedImage,
-)
+from monai_cxr.errors import InputError, SettingsError, UnreadableImage
 from monai_cxr.prediction import study_prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.film_input import RefusedFilm
 from monai_cxr.reading.listing import film_paths
+from monai_cxr.review.analysis import analysed, refused
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 from monai_cxr.review.persons import FilmHeader, by_person, header_of, named
 
@@ -189,7 +185,9 @@ class FolderCases:
             data, name = read_bytes(path)
         except InputError as error:
             header = FilmHeader(InstanceKey("", "", "", path.name))
-            self._put(path, stamp, header, _refused(CaseImage(header.key), error), b"")
+            self._put(
+                path, stamp, header, refused(CaseImage(header.key), RefusedFilm.of(error)), b""
+            )
             return
         header, view = FilmHeader(InstanceKey("", "", "", name)), ViewPosition.UNKNOWN
         try:
@@ -199,7 +197,9 @@ class FolderCases:
                 if not header.key.sop_uid:
                     header = replace(header, key=replace(header.key, sop_uid=path.name))
         except InputError as error:
-            self._put(path, stamp, header, _refused(CaseImage(header.key), error), data)
+            self._put(
+                path, stamp, header, refused(CaseImage(header.key), RefusedFilm.of(error)), data
+            )
             return
         self._put(path, stamp, header, CaseImage(header.key, view), data)
 
@@ -277,20 +277,7 @@ class FolderCases:
                 self._group({film.study_key})
 
     def _analysed(self, image: CaseImage, path: Path) -> CaseImage:
-        if self._model is None:
-            return replace(image, reason="no_model", sentence="No model is loaded.")
-        try:
-            film = self._model.read(path)
-            prediction = self._model.predict([film])[0]
-        except (InputError, BundleError) as error:
-            return _refused(image, error)
-        return replace(
-            image,
-            view=film.view,
-            prediction=prediction,
-            flags=film.flags,
-            predicted_at=time.time(),
-        )
+        return analysed(image, path, self._model)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -313,9 +300,3 @@ def _status(images: Sequence[CaseImage]) -> CaseStatus:
         return CaseStatus.ANALYSED
     failed = any(image.failed for image in images)
     return CaseStatus.FAILED if failed else CaseStatus.NOT_ANALYSED
-
-
-def _refused(image: CaseImage, error: InputError | BundleError) -> CaseImage:
-    reason = error.reason if isinstance(error, InputError) else "model_failed"
-    failed = not isinstance(error, UnsupportedImage)
-    return replace(image, reason=reason, sentence=str(error), failed=failed)

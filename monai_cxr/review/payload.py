@@ -26,7 +26,8 @@ from monai_cxr.bundle.explaining.explanation import heat_share
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import DisplayFilm, levels
-from monai_cxr.reading.files import read_display, read_radiograph
+from monai_cxr.reading.film_readers import read_apart
+from monai_cxr.reading.readings import Display, WholeFilm
 
 HEAT_SIDE = 192
 """Longer side of a heatmap; the network's own map is far coarser."""
@@ -50,7 +51,7 @@ def film_payload(data: bytes) -> bytes:
     Raises:
         InputError: If it is no film that can be shown.
     """
-    return _packed(*_film_parts(read_display(data)))
+    return _packed(*_film_parts(read_apart(Display(), data)))
 
 
 def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> bytes:
@@ -65,7 +66,7 @@ def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> by
         InputError: If the file is no film.
         InvalidBundle: If the network has no such maps.
     """
-    film = read_radiograph(data)
+    film = read_apart(WholeFilm(), data)
     scale = HEAT_SIDE / max(film.shape)
     shape = (max(round(film.shape[0] * scale), 1), max(round(film.shape[1] * scale), 1))
     maps = saliency(model, film, findings, shape=shape)
@@ -121,7 +122,7 @@ def thumbnail(data: bytes) -> bytes:
     Raises:
         InputError: If it is no film that can be shown.
     """
-    film = read_display(data)
+    film = read_apart(Display(), data)
     picture = Image.fromarray(np.rint(levels(film, film.presets[0]) * 255).astype(np.uint8))
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     buffer = io.BytesIO()

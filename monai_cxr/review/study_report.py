@@ -14,7 +14,8 @@ from monai_cxr.dicom.display import levels
 from monai_cxr.errors import InputError
 from monai_cxr.findings import title_of
 from monai_cxr.prediction import ModelIdentity
-from monai_cxr.reading.files import read_display
+from monai_cxr.reading.film_readers import read_apart
+from monai_cxr.reading.readings import Display
 from monai_cxr.report.rendering import render
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import FindingReview, Mark
@@ -128,7 +129,7 @@ def _measured(case: Case, marks: Sequence[Mark]) -> str:
 def _picture(data: bytes) -> tuple[str, str]:
     """The film as PNG in base 64, or why it cannot be shown."""
     try:
-        film = read_display(data)
+        film = read_apart(Display(), data)
     except InputError as error:
         return "", str(error)
     picture = Image.fromarray(np.rint(levels(film, film.presets[0]) * 255).astype(np.uint8))

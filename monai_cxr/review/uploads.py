@@ -11,9 +11,11 @@ from dataclasses import replace
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.header.parsing import is_dicom
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.errors import InputError, UnreadableImage, UnsupportedImage
+from monai_cxr.errors import UnreadableImage
 from monai_cxr.radiograph import InstanceKey
-from monai_cxr.reading.files import read_display
+from monai_cxr.reading.film_readers import read_apart
+from monai_cxr.reading.readings import Display
+from monai_cxr.review.analysis import analysed
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus
 
 _MOST = 8
@@ -39,12 +41,12 @@ class Uploads:
         Raises:
             InputError: If it is no film that can be shown.
         """
-        read_display(data)  # refuses what cannot be shown, before anything is kept
+        read_apart(Display(), data)  # refuses what cannot be shown, before anything is kept
         image, facts = CaseImage(InstanceKey("", "", "", "upload")), None
         if is_dicom(data):
             facts = open_dicom(data).facts
             image = CaseImage(facts.key, facts.view)
-        image = _read(replace(image, film_id=secrets.token_hex(10)), data, model)
+        image = analysed(replace(image, film_id=secrets.token_hex(10)), data, model)
         case = Case(
             case_id=secrets.token_hex(10),
             patient="",
@@ -84,20 +86,6 @@ class Uploads:
         """Drop an upload now."""
         with self._lock:
             self._films.pop(case_id, None)
-
-
-def _read(image: CaseImage, data: bytes, model: BundleModel | None) -> CaseImage:
-    if model is None:
-        return replace(image, reason="no_model", sentence="No model is loaded.")
-    try:
-        film = model.read(data)
-    except InputError as error:
-        failed = not isinstance(error, UnsupportedImage)
-        return replace(image, reason=error.reason, sentence=str(error), failed=failed)
-    prediction = model.predict([film])[0]
-    return replace(
-        image, view=film.view, prediction=prediction, flags=film.flags, predicted_at=time.time()
-    )
 
 
 def _status(image: CaseImage) -> CaseStatus:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from monai_cxr.atomic import write_atomically
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.header.scope import for_presentation
@@ -21,6 +23,8 @@ from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.prediction import Prediction
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.film_readers import read_apart
+from monai_cxr.reading.readings import NetworkInputs
 from monai_cxr.screening.ledger.presentation import RAW_FLAG
 
 IN_VARIABLE, OUT_VARIABLE = "MERCURE_IN_DIR", "MERCURE_OUT_DIR"
@@ -82,7 +86,10 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
             films.append({"sop_uid": path.stem.rpartition("#")[2], "reason": RAW_FLAG})
             continue
         try:
-            prediction = model.predict([model.read(path)])[0]
+            film = read_apart(NetworkInputs(model.specs), path)
+            (prediction,) = model.predict_prepared(
+                [(film.facts.key, film.facts.flags)], np.stack(film.inputs)
+            )
             data, _ = read_bytes(path)
             report = structured_report(
                 ReportedFilm(data, prediction),

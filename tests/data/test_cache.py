@@ -7,17 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from planted_faults import LIMITS, REASONS, plant, planted  # noqa: F401 - a fixture
 
 from monai_cxr.data.cache import BLOCK, BLOCKS_NAME, FILMS_NAME, CacheSettings, FilmCache
 from monai_cxr.data.cache_build import build_cache
 from monai_cxr.errors import InvalidTable, SettingsError, UnreadableImage
 from monai_cxr.preprocessing import prepare
 from monai_cxr.reading.files import read_radiograph
+from monai_cxr.reading.reader_limits import DEFAULT_LIMITS
 
 SETTINGS = CacheSettings(16)
 
@@ -233,6 +236,29 @@ class TestFullDisk:
         cache = FilmCache(tmp_path / "cache", films, SETTINGS)
         assert sorted(cache.records()) == [0, 1]
         assert build_cache(cache, workers=0).n_kept == 2 * BLOCK
+
+
+@pytest.mark.parametrize("fault", ["SEGV", "HANG"])
+@pytest.mark.parametrize("workers", [1, None])
+def test_a_film_that_costs_its_reader_is_left_out_alone(
+    phantom_index,
+    tmp_path,
+    planted,  # noqa: F811
+    workers,
+    fault,
+):
+    table = phantom_index.table.head(4)[["sop_uid", "path"]]
+    uid = plant(Path(table["path"][0]), tmp_path / "planted.dcm", fault)
+    rows = [{"sop_uid": uid, "path": str(tmp_path / "planted.dcm")}]
+    films = pd.concat([pd.DataFrame(rows), table], ignore_index=True)
+    cache = FilmCache(tmp_path / "cache", films, SETTINGS)
+    summary = build_cache(cache, workers=workers, limits=LIMITS.get(fault, DEFAULT_LIMITS))
+    assert summary.unreadable == ((uid, REASONS[fault]),)
+    clean = FilmCache(tmp_path / "clean", table, SETTINGS)
+    build_cache(clean, workers=0)
+    rows = [cache.sop_uids.index(name) for name in clean.sop_uids]
+    assert (cache.array()[rows] == clean.array()).all()
+    assert build_cache(cache).n_kept == len(films)  # it is not tried again and again
 
 
 class TestUnreadable:

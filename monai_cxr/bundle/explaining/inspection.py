@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,8 @@ from monai_cxr.evaluation.statistics.localization import (
 from monai_cxr.evaluation.statistics.perturbation import PERTURBATIONS
 from monai_cxr.preprocessing import prepare
 from monai_cxr.radiograph import Radiograph
-from monai_cxr.reading.files import read_radiograph
+from monai_cxr.reading.film_readers import read_apart
+from monai_cxr.reading.readings import WholeFilm
 from monai_cxr.reading.thumbnails import picture_uri
 from monai_cxr.report.inspection import WorstError
 from monai_cxr.tables import require_columns
@@ -67,7 +68,7 @@ class Inspector:
     def read(self, image_id: str) -> Radiograph | None:
         """A film, or None where it is gone or cannot be read any more."""
         try:
-            return read_radiograph(self.paths[image_id])
+            return read_apart(WholeFilm(), Path(self.paths[image_id]))
         except (InputError, KeyError):
             return None
 

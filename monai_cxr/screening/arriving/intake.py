@@ -11,15 +11,16 @@ from pydicom import Dataset
 
 from monai_cxr.dicom.header import elements, parsing
 from monai_cxr.dicom.header.attributes import header_facts
-from monai_cxr.dicom.pixels import decoding
 from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.dicom.reader import same_pixels as same_image
 from monai_cxr.dicom.results.instances import is_own_result
 from monai_cxr.errors import InputError, UnreadableImage
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.radiograph import InstanceKey
+from monai_cxr.reading import film_readers
 from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.film_readers import read_apart
 from monai_cxr.reading.plain_images import is_nifti, is_plain_image
+from monai_cxr.reading.readings import PixelDigest
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, arrivals, outbox, quarantine
 from monai_cxr.screening.ledger.records import ReceivedFilm
@@ -194,32 +195,28 @@ def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -
 
 def same_pixels(kept: str, offered: str) -> bool:
     """Whether two DICOM files hold the same pixels, in whatever transfer syntax."""
-    try:
-        first, second = (read_bytes(Path(path))[0] for path in (kept, offered))
-    except InputError:
-        return False
-    return same_image(first, second)
+    return film_readers.same_pixels(Path(kept), Path(offered))
 
 
 def is_sound(path: str) -> bool:
     """Whether the pixels of a DICOM file can be decoded."""
     try:
-        dicom = open_dicom(read_bytes(Path(path))[0])
-        decoding.decode(dicom.parsed, dicom.facts)
+        read_apart(PixelDigest(), Path(path))
     except InputError:
         return False
     return True
 
 
 def is_cut(data: bytes) -> bool:
-    """Whether a file with uncompressed pixels holds fewer than its header says."""
+    """Whether a file with uncompressed gray pixels holds fewer than its header says."""
     try:
         dicom = open_dicom(data)
-        if not dicom.parsed.is_encapsulated:
-            decoding.decode(dicom.parsed, dicom.facts)
-    except InputError as error:
-        return error.reason == "damaged_pixels"
-    return False
+    except InputError:
+        return False
+    facts, pixels = dicom.facts, dicom.parsed.pixels
+    if pixels is None or dicom.parsed.is_encapsulated or facts.samples_per_pixel != 1:
+        return False
+    return len(pixels) < facts.rows * facts.columns * facts.bits_allocated // 8
 
 
 def header_changes(kept: str, offered: str) -> list[str]:

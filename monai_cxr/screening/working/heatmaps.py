@@ -18,7 +18,9 @@ from monai_cxr.dicom.results.heatmap import heatmap_capture, heatmap_segmentatio
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.structured_report import ReportedFilm
 from monai_cxr.radiograph import Radiograph
-from monai_cxr.reading.files import read_bytes, read_radiograph
+from monai_cxr.reading.files import read_bytes
+from monai_cxr.reading.film_readers import read_apart
+from monai_cxr.reading.readings import WholeFilm
 from monai_cxr.screening.delivering.delivery import Builder
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 
@@ -53,7 +55,7 @@ def heatmap_builders(
             return None
         finding = max(positive, key=lambda score: score.probability).finding
         data, _ = read_bytes(content.film.path)
-        film = read_radiograph(data)
+        film = read_apart(WholeFilm(), data)
         heat = saliency(model(), film, [finding], method)[0]
         created = datetime.fromtimestamp(content.result.predicted_at, timezone.utc)
         return draw(_Map(ReportedFilm(data, prediction), film, finding, heat, method, created))
