@@ -77,7 +77,9 @@ def choose(syntax: UID) -> tuple[str, ...]:
         if is_available(syntax) and name not in decoder.available_plugins:
             decoder.add_plugin(name, (__name__, function))
     available = decoder.available_plugins
-    return tuple(name for name in _PREFERRED.get(syntax, ()) if name in available) or ("",)
+    names = tuple(name for name in _PREFERRED.get(syntax, ()) if name in available)
+    # GDCM ends the process on some damaged streams: it is asked where there is no other.
+    return tuple(name for name in names if name != "gdcm") or names or ("",)
 
 
 def _decode_jpeg(src: bytes, runner: Any) -> memoryview:

@@ -34,7 +34,7 @@ BITS, SIGN, ORDER = (
 """Flags: what of the header the pixels contradict."""
 
 _TORN = 1e-4
-_HEALED = 0.25
+_HEALED = 0.4
 _OVERLAY_GROUPS, _OVERLAY_BIT = range(0x6000, 0x6020, 2), 0x0102
 
 
