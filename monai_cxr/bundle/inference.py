@@ -57,9 +57,9 @@ def input_table(inputs: Sequence[Path], findings: Sequence[str]) -> pd.DataFrame
         if entry.suffix in _TABLE_SUFFIXES and entry.is_file():
             parts.append(normalise_index(read_table(entry), findings))
         elif entry.is_dir():
-            parts.append(pd.DataFrame({"path": [str(path) for path in sorted(film_paths(entry))]}))
+            parts.append(_paths(sorted(film_paths(entry))))
         elif entry.is_file():
-            parts.append(pd.DataFrame({"path": [str(entry)]}))
+            parts.append(_paths([entry]))
         else:
             raise InvalidTable(
                 f"The input '{entry.name}' does not exist. Name films, folders or an index.",
@@ -72,6 +72,11 @@ def input_table(inputs: Sequence[Path], findings: Sequence[str]) -> pd.DataFrame
             reason="no_images",
         )
     return table.drop_duplicates("path", ignore_index=True)
+
+
+def _paths(paths: Sequence[Path]) -> pd.DataFrame:
+    """Paths as they open the files: a name that is no UTF-8 is no string of Arrow's."""
+    return pd.DataFrame({"path": pd.Series([str(path) for path in paths], dtype=object)})
 
 
 def predict_table(
