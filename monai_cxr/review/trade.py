@@ -63,7 +63,10 @@ def nearest(named: dict[str, CurvePoint], threshold: float) -> str:
 def trade_at(
     performance: PerformanceFile, finding: str, point: CurvePoint, prevalence: float
 ) -> AtPrevalence | None:
-    """What a point means at a prevalence in (0, 1); None without films of both kinds."""
+    """What a point means at a prevalence in (0, 1); None without films of both kinds.
+
+    A patient counts as one trial, however many films it has: more is not known of any threshold.
+    """
     item = performance.content[finding]
     n, n_positive = item.n, item.n_positive
     if not 0 < n_positive < n:
@@ -72,8 +75,8 @@ def trade_at(
         point.sensitivity,
         point.specificity,
         prevalence,
-        n_positive=n_positive,
-        n_negative=n - n_positive,
+        n_positive=min(n_positive, item.n_positive_patients),
+        n_negative=min(n - n_positive, performance.content.identity.n_patients),
     )
 
 
