@@ -23,6 +23,8 @@ from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_r
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.screening.network import dicomweb, storage_scu
 from monai_cxr.screening.network.dicom_network import Peer
+from monai_cxr.screening.service.doctor import examine
+from monai_cxr.screening.settings.checks import settings_of
 
 COMPREHENSIVE_3D, COMPREHENSIVE, ENHANCED, BASIC = (
     f"1.2.840.10008.5.1.4.1.1.88.{number}" for number in (34, 33, 22, 11)
@@ -103,6 +105,26 @@ def test_what_a_receiver_takes_is_asked_without_storing():
     with receiver([(ENHANCED, [IMPLICIT])]) as (peer, received):
         taken = storage_scu.negotiate(wanted, peer, calling_ae="US")
     assert (taken, received) == ([COMPREHENSIVE_3D], [])
+
+
+@pytest.mark.parametrize(
+    ("objects", "state"), [(["sr"], "ok"), (["sr", "seg"], "failed")], ids=["sr", "seg"]
+)
+def test_doctor_tries_what_delivery_needs(tmp_path, objects, state):
+    """A C-ECHO that succeeds says nothing of the classes that the results have."""
+    with receiver([(COMPREHENSIVE, [EXPLICIT])]) as (peer, received):
+        content = {
+            "ledger": {"url": f"sqlite:///{tmp_path}/l.sqlite"},
+            "spool": {"folder": str(tmp_path / "spool"), "reserve_gib": 0.0},
+            "destinations": [
+                {"name": "pacs", "kind": "pacs", "objects": objects, "ae_title": "PACS",
+                 "host": "127.0.0.1", "port": peer.port},
+            ],
+        }  # fmt: skip
+        checks = {c.name: c for c in examine(settings_of(content, folder=tmp_path))}
+    found = checks["destination pacs"]
+    assert (found.state, received) == (state, [])
+    assert ("does not take seg" in found.text) == (state == "failed")
 
 
 def test_the_other_classes_pass_dciodvfy(tmp_path):

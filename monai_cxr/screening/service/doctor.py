@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from monai_cxr.screening.network.dicom_network import Peer
     from monai_cxr.screening.network.dicomweb import DicomWebServer
 
+_CLASSES = {
+    "sr": "1.2.840.10008.5.1.4.1.1.88.34",
+    "sc": "1.2.840.10008.5.1.4.1.1.7",
+    "seg": "1.2.840.10008.5.1.4.1.1.66.4",
+}
+"""SOP Class of each kind of object."""
+
 OK, WARNING, FAILED = "ok", "warning", "failed"
 _SQLITE_FIXED = (3, 51, 3)
 
@@ -181,13 +188,29 @@ def _destination(table: DestinationTable) -> str:
     from monai_cxr.screening.service.parts import dicomweb_of, peer_of
 
     if table.kind == "pacs":
-        return _echo(peer_of(table), table.calling_ae)
+        peer = peer_of(table)
+        return f"{_echo(peer, table.calling_ae)} {_negotiated(peer, table)}"
     if table.kind == "dicomweb":
         return _query(dicomweb_of(table)) + " STOW-RS is not tried: it would store something."
     assert table.path is not None
     table.path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=table.path):
         return "writable."
+
+
+def _negotiated(peer: Peer, table: DestinationTable) -> str:
+    """Whether the PACS takes the SOP Classes of what it is to get; nothing is stored."""
+    from monai_cxr.screening.network.storage_scu import negotiate
+
+    wanted = {kind: _CLASSES[kind] for kind in table.objects}
+    taken = negotiate(list(wanted.values()), peer, calling_ae=table.calling_ae)
+    refused = [kind for kind, class_uid in wanted.items() if class_uid not in taken]
+    if refused:
+        raise SettingsError(
+            f"The PACS does not take {', '.join(refused)} as a Storage SCP. Enable it "
+            f"there, or leave it out of destinations.{table.name}.objects."
+        )
+    return f"It takes {', '.join(wanted)}."
 
 
 def _echo(peer: Peer, calling_ae: str) -> str:
