@@ -161,7 +161,8 @@ def _send(association: Any, instance: DicomInstance) -> Answer:
             dataset = _in_syntax(chosen, accepted[chosen.sop_class_uid])
             answer = association.send_c_store(dataset)
     except MALFORMED as error:  # what the peer negotiated or answered fits no object of ours
-        return Answer(False, error=type(error).__name__)
+        is_lost = not association.is_established  # it may end at any moment
+        return Answer(False, error="association_lost" if is_lost else type(error).__name__)
     if "Status" not in answer:  # timed out, aborted, or not understood: nothing was promised
         return Answer(False, error="no_answer")
     status = int(answer.Status)
