@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import time
@@ -130,7 +129,7 @@ def fetched(source: PacsArchive, ledger: Ledger, out: Path) -> Iterator[int]:
         yield _n_arrived(ledger)  # before this run
         for done in _patiently(ledger, pull_source_of(source.pull, ledger, spool), source):
             if source.discard:
-                retention.clean_spool(ledger, spool, keep_days=0, keep_refused_days=math.inf)
+                retention.clean_spool(ledger, spool, keep_days=0)
             yield _n_arrived(ledger) + done.n_left
     if not _n_arrived(ledger):
         raise InputError(
@@ -143,7 +142,7 @@ def discard_finished(source: PacsArchive, ledger: Ledger, out: Path) -> None:
     """Delete what was fetched and is finished, where that was asked for."""
     if source.discard:
         spool = source.spool(out)
-        while retention.clean_spool(ledger, spool, keep_days=0, keep_refused_days=math.inf):
+        while retention.clean_spool(ledger, spool, keep_days=0):
             pass
 
 

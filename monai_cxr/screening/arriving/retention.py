@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from sqlalchemy import delete, exists, select, text
@@ -30,7 +31,7 @@ def clean_spool(
     spool: Spool,
     *,
     keep_days: float,
-    keep_refused_days: float | None = None,
+    keep_refused_days: float = math.inf,
     limit: int = 500,
 ) -> int:
     """Delete the files of films that were completed long ago and have nothing left to deliver.
@@ -45,7 +46,7 @@ def clean_spool(
         ledger: The ledger.
         spool: The spool; files elsewhere are never touched.
         keep_days: Days after completion.
-        keep_refused_days: Days after a film was refused; None for ``keep_days``.
+        keep_refused_days: Days after a film was refused, where no person has decided.
         limit: Files at a time.
 
     Returns:
@@ -77,8 +78,7 @@ def clean_spool(
             audit.record(
                 connection, "retention", "files deleted", "", {"n": len(gone)}, now=ledger.clock()
             )
-    refused_days = keep_days if keep_refused_days is None else keep_refused_days
-    return len(gone) + _clean_refused(ledger, spool, keep_days=refused_days, limit=limit)
+    return len(gone) + _clean_refused(ledger, spool, keep_days=keep_refused_days, limit=limit)
 
 
 def _clean_refused(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int) -> int:

@@ -256,7 +256,8 @@ class Service:
                     ledger,
                     spool,
                     keep_days=self.settings.spool.keep_days,
-                    keep_refused_days=self.settings.spool.keep_refused_days or None,
+                    keep_refused_days=self.settings.spool.keep_refused_days
+                    or self.settings.spool.keep_days,
                 )
             if self.settings.ledger.keep_days > 0:
                 retention.prune(ledger, spool, keep_days=self.settings.ledger.keep_days)
