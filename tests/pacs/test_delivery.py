@@ -284,3 +284,18 @@ class TestOrthanc:
         deliver_batch(taken.ledger, Pacs("pacs", peer, calling_ae="NOBODY"), BUILDERS, "d")
         deliver_batch(taken.ledger, web, BUILDERS, "d")
         assert states(taken) == [("pacs", "pending", ""), ("web", "pending", "401")]
+
+
+def test_a_corrected_film_has_a_report_of_its_own(taken, tmp_path):
+    """corrected-header-dropped, to its end: a receiver keeps the first object of a UID."""
+    folder = Folder("folder", tmp_path / "out")
+    for patient in ("WRONG-111", "RIGHT-222"):
+        film = film_bytes(1, PatientID=patient)
+        intake.receive(taken.ledger, taken.spool, film, source="test")
+        screen(taken, [], ["folder"])
+        assert deliver_batch(taken.ledger, folder, BUILDERS, "d") == (1, 0)
+    reports = [pydicom.dcmread(path) for path in (tmp_path / "out").iterdir()]
+    assert {report.PatientID for report in reports} == {"WRONG-111", "RIGHT-222"}
+    assert len({report.SeriesInstanceUID for report in reports}) == 2
+    for report in reports:
+        assert len(walker.check_report(report)) == 14

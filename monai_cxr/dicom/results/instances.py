@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from pydicom import Dataset, FileMetaDataset, dcmwrite
+from pydicom import Dataset, FileMetaDataset, dcmread, dcmwrite
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from monai_cxr.dicom.header import elements, parsing
@@ -134,6 +134,21 @@ def written(dataset: Dataset) -> DicomInstance:
         study_uid=str(dataset.StudyInstanceUID),
         data=stream.getvalue(),
     )
+
+
+def renamed(instance: DicomInstance, variant: str) -> DicomInstance:
+    """The same object under other UIDs, those of the instance and its series.
+
+    Args:
+        instance: The object.
+        variant: What makes the difference, such as the digest of a corrected film.
+    """
+    with quiet():
+        dataset = dcmread(io.BytesIO(instance.data))
+        dataset.SOPInstanceUID = derived_uid(instance.sop_uid, variant, "corrected")
+        dataset.SeriesInstanceUID = derived_uid(instance.series_uid, variant, "corrected")
+        add_file_meta(dataset, str(dataset.file_meta.TransferSyntaxUID))
+        return written(dataset)
 
 
 def make_implicit(dataset: Dataset) -> None:

@@ -24,6 +24,7 @@ from monai_cxr.reading.readings import PixelDigest
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import Ledger, arrivals, outbox, quarantine
 from monai_cxr.screening.ledger.records import ReceivedFilm
+from monai_cxr.screening.ledger.schema import TAKES_PLACE
 from monai_cxr.screening.logs import uid_hash
 
 REFUSED, IGNORED = "refused", arrivals.IGNORED
@@ -63,7 +64,7 @@ class Receipt:
     @property
     def is_accepted(self) -> bool:
         """Whether the film is in the queue or was before."""
-        return self.outcome in (arrivals.NEW, arrivals.DUPLICATE, *arrivals.TAKES_PLACE)
+        return self.outcome in (arrivals.NEW, arrivals.DUPLICATE, *TAKES_PLACE)
 
 
 def receive(
@@ -134,7 +135,7 @@ def discard_superseded(
 ) -> None:
     """Delete what nothing refers to any more: a duplicate, or the film whose place was taken."""
     offered = {str(newcomer)} if outcome == arrivals.DUPLICATE else set[str]()
-    if outcome in arrivals.TAKES_PLACE:
+    if outcome in TAKES_PLACE:
         offered = arrivals.paths_of(ledger, sop_uid)
         extra = {"outcome": outcome, "uid_hash": uid_hash(sop_uid)}
         _log.warning("a film took the place of the one that was here", extra=extra)

@@ -19,7 +19,7 @@ from typing import Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.atomic import open_private, private_folder
-from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.dicom.results.instances import DicomInstance, renamed
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
 from monai_cxr.prediction import OperatingPoint
@@ -208,6 +208,9 @@ def deliver_batch(
             if attempt.waits(content):
                 continue
             made = None if attempt.is_needless(content) else builders[delivery.kind](content)
+            if content.is_corrected and isinstance(made, DicomInstance):
+                # A receiver keeps the first object of a UID, and that one is of the wrong header.
+                made = renamed(made, Path(content.film.path).stem)
         except MissingDependency:
             raise
         except CXRError as error:  # this object cannot be made; the others can

@@ -19,9 +19,12 @@ from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import PRIORITY_DELAY_SECONDS, ReceivedFilm
 from monai_cxr.screening.ledger.schema import (
     COMPLETED,
+    CORRECTED,
     DELIVERED,
     QUARANTINED,
+    REPLACED,
     SCHEDULED,
+    TAKES_PLACE,
     arrivals,
     films,
     outbox,
@@ -30,9 +33,6 @@ from monai_cxr.screening.ledger.schema import (
 from monai_cxr.screening.ledger.schema import quarantine as quarantined
 
 NEW, DUPLICATE, CONFLICT, IGNORED = "new", "duplicate", "conflict", "ignored"
-CORRECTED, REPLACED = "corrected", "replaced"
-TAKES_PLACE = frozenset({CORRECTED, REPLACED})
-"""Outcomes after which the newcomer is the film, and is read and reported anew."""
 SAME_UID_REASON = "same_uid_other_pixels"
 
 SamePixels = Callable[[str, str], bool]

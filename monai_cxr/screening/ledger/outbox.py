@@ -21,6 +21,8 @@ from monai_cxr.screening.ledger.schema import (
     DISMISSED,
     FAILED,
     PENDING,
+    TAKES_PLACE,
+    arrivals,
     films,
     outbox,
     results,
@@ -83,11 +85,13 @@ class DeliveryContent:
         delivery: Which object to which destination.
         film: The film, with the path of its file.
         result: What the model said.
+        is_corrected: Whether the film took the place of another one of its UID.
     """
 
     delivery: Delivery
     film: Film
     result: Result
+    is_corrected: bool = False
 
 
 def lease(
@@ -172,12 +176,16 @@ def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
     result_query = select(results).where(
         results.c.sop_uid == delivery.sop_uid, results.c.model_digest == delivery.model_digest
     )
+    correction_query = select(arrivals.c.id).where(
+        arrivals.c.sop_uid == delivery.sop_uid, arrivals.c.outcome.in_(TAKES_PLACE)
+    )
     with ledger.read() as connection:
         film = film_of(connection.execute(film_query).one())
         row = connection.execute(result_query).one()
+        is_corrected = connection.execute(correction_query.limit(1)).first() is not None
     key = film.key
     result = result_of(row, patient_id=key.patient_id, series_uid=key.series_uid)
-    return DeliveryContent(delivery, film, result)
+    return DeliveryContent(delivery, film, result, is_corrected)
 
 
 def delivered(

@@ -34,6 +34,10 @@ FILM_STATES = (SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED)
 PENDING, DELIVERED, FAILED, DISMISSED = "pending", "delivered", "failed", "dismissed"
 """States of a delivery; a failed one waits for a person, a dismissed one has had its person."""
 
+CORRECTED, REPLACED = "corrected", "replaced"
+TAKES_PLACE = frozenset({CORRECTED, REPLACED})
+"""Outcomes of an arrival after which the newcomer is the film, and is read and reported anew."""
+
 metadata = MetaData()
 
 _ID = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows on SQLite
