@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from pydicom import Dataset
@@ -147,7 +148,7 @@ def recover(ledger: Ledger, spool: Spool) -> int:
     """Take in again what a crash left in the spool without a row; gives how many there were."""
     spool.sweep_parts()
     n_recovered, batch = 0, list[Path]()
-    for path in [*spool.files(), None]:
+    for path in chain(spool.files(), [None]):
         if path is not None:
             batch.append(path)
         if len(batch) >= 500 or (path is None and batch):

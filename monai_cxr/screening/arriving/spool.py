@@ -11,6 +11,7 @@ from pathlib import Path
 
 from monai_cxr.atomic import open_private, private_folder
 from monai_cxr.errors import CXRError, SettingsError
+from monai_cxr.screening.ledger.owners import is_running
 
 GIB = 2**30
 
@@ -90,12 +91,13 @@ class Spool:
         return target
 
     def files(self) -> Iterator[Path]:
-        """The stored files."""
-        return (path for path in sorted(self._films.glob("*/*.dcm")) if path.is_file())
+        """The stored files, folder by folder: there may be millions."""
+        for folder in sorted(self._films.iterdir()):
+            yield from sorted(path for path in folder.glob("*.dcm") if path.is_file())
 
     def sweep_parts(self) -> int:
-        """Delete the half-written files of processes that died; call it before any writes."""
-        parts = list(self._parts.iterdir())
+        """Delete the half-written files of processes that died; gives their number."""
+        parts = [part for part in self._parts.iterdir() if not _is_being_written(part)]
         for part in parts:
             part.unlink(missing_ok=True)
         return len(parts)
@@ -106,6 +108,12 @@ class Spool:
             path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # other files share the folder
                 path.parent.rmdir()
+
+
+def _is_being_written(part: Path) -> bool:
+    """Whether the process that a part is named after still runs on this host."""
+    owner = part.name.split(".")[1:2]
+    return bool(owner) and is_running(owner[0])
 
 
 def _sync_folder(folder: Path) -> None:

@@ -32,12 +32,12 @@ def release_dead(ledger: Ledger) -> int:
     return sum(
         jobs.release_owners(ledger, owner) + outbox.release_owners(ledger, owner)
         for owner in owners
-        if not _runs(owner)
+        if not is_running(owner.split(":")[1])
     )
 
 
-def _runs(owner: str) -> bool:
-    process = owner.split(":")[1]
+def is_running(process: str) -> bool:
+    """Whether this host has a process of this number."""
     if not process.isdigit():
         return False
     try:

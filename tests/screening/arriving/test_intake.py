@@ -71,6 +71,13 @@ class TestSpool:
             spool.store(b"film")
         assert spool.sweep_parts() == 0
 
+    def test_what_another_process_is_writing_is_not_swept(self, spool):
+        alive, dead = spool.root / "parts" / f"a.{os.getpid()}.1", spool.root / "parts" / "b.0x.1"
+        alive.write_bytes(b"half")
+        dead.write_bytes(b"half")
+        assert spool.sweep_parts() == 1
+        assert alive.exists()
+
     def test_files_elsewhere_are_left_alone(self, spool, tmp_path):
         (tmp_path / "mine").write_bytes(b"x")
         spool.discard(tmp_path / "mine")
@@ -197,13 +204,15 @@ class TestRetention:
         _receive(ledger, spool, film.read_bytes())
         _receive(ledger, spool, b"noise")
         clock.advance(10 * 86_400)
-        assert retention.clean_spool(ledger, spool, keep_days=5) == 0
+        assert retention.clean_spool(ledger, spool, keep_days=5, keep_refused_days=99) == 0
         finish_all(ledger, deliveries=[("sr", "pacs")])
         clock.advance(10 * 86_400)
-        assert retention.clean_spool(ledger, spool, keep_days=5) == 0  # not delivered yet
+        assert (
+            retention.clean_spool(ledger, spool, keep_days=5, keep_refused_days=99) == 0
+        )  # not delivered yet
         (delivery,) = outbox.lease(ledger, "d", 1)
         outbox.delivered(ledger, "d", delivery.id)
-        assert retention.clean_spool(ledger, spool, keep_days=5) == 1
+        assert retention.clean_spool(ledger, spool, keep_days=5, keep_refused_days=99) == 1
         assert [p.read_bytes() for p in spool.files()] == [b"noise"]
         assert _receive(ledger, spool, film.read_bytes()).outcome == "duplicate"
 
