@@ -37,12 +37,10 @@ def test_templates_read_from_a_zip(tmp_path, monkeypatch):
     code = (
         "import monai_cxr; assert '.zip' in monai_cxr.__file__; "
         "from monai_cxr.report.rendering import render, style_sheet; "
-        "print(render('study.html', name='<x>', headline='', facts='', cautions=[], picture='', "
-        "unshown='', statements=[], note='', model='') + style_sheet('plots.css'))"
+        "print(render('page.html') + style_sheet('plots.css'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(archive)}, cwd=tmp_path,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "Study &lt;x&gt;" in done.stdout
-    assert "svg .frame" in done.stdout
+    assert done.stdout.count("svg .frame") == 2
