@@ -22,7 +22,7 @@ import pydicom
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "viewer"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browser import Browser, Viewer  # noqa: E402
 

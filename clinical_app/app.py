@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from clinical_app import session, theme
+from clinical_app.service import UPLOADS_ONLY
 from clinical_app.views import (
     account,
     audit,
@@ -15,7 +18,9 @@ from clinical_app.views import (
     worklist,
 )
 
-PAGES = (
+Page = tuple[Callable[[], None], str, str, str]
+
+PAGES: tuple[Page, ...] = (
     (worklist.page, "Worklist", "worklist", "worklist"),
     (upload.page, "Upload", "upload", "upload"),
     (model_card.page, "Model", "model", "model"),
@@ -26,18 +31,25 @@ PAGES = (
 )
 
 
+def _first(allowed: list[Page]) -> Page:
+    """The page to begin with: the worklist, or the upload where there is nothing else to read."""
+    nothing = session.current().source.name == UPLOADS_ONLY
+    return next((page for page in allowed if nothing and page[2] == "upload"), allowed[0])
+
+
 def main() -> None:
     """One run of the script."""
     st.set_page_config(page_title="Chest X-ray viewer", layout="wide")
     st.html(theme.FRAME)
     who = session.require_person()
     allowed = [page for page in PAGES if who.may(page[3])]
+    first = _first(allowed)
     pages = [
         st.Page(
             function,
             title=title,
             url_path=path,
-            default=page is allowed[0],
+            default=page is first,
             visibility="visible" if page in allowed else "hidden",
         )
         for page in PAGES

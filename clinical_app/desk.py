@@ -53,7 +53,7 @@ def study(
     token = service.grants.give("case", case.case_id, session, identity)
     hidden = service.is_hidden(identity, case, reviews)
     made = case_statements(service, case)
-    refusal = case.refusal
+    refusal = case.refusal if service.model is not None else None  # the subline says so
     uploaded = service.uploads.case(case.case_id) is not None
     return {
         "id": case.case_id,

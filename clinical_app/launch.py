@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_app import server
-from clinical_app.service import Service
+from clinical_app.service import UPLOADS_ONLY, Service
 from clinical_app.settings import ViewerSettings, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
@@ -28,7 +28,7 @@ from monai_cxr.screening.settings.checks import bundle_of, ledger_of
 class NoCases:
     """A source without cases, for a viewer that shows what is dropped into it."""
 
-    name = "uploads only"
+    name = UPLOADS_ONLY
 
     def version(self) -> int:
         """Never changes."""

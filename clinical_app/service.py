@@ -34,6 +34,9 @@ from monai_cxr.review.reviews import Access, Review, ReviewStore
 from monai_cxr.review.uploads import Uploads
 from monai_cxr.review.worklist import reviews_of
 
+UPLOADS_ONLY = "uploads only"
+"""Name of a source without cases."""
+
 _FILM_BYTES = 384 * 2**20
 _HEAT_BYTES = 64 * 2**20
 _THUMBNAIL_BYTES = 16 * 2**20

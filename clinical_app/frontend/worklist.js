@@ -83,7 +83,8 @@ class Worklist {
     this.scroller.setAttribute("aria-label", "Studies, the most urgent first");
     this.scroller.tabIndex = 0;
     this.space = element("div", "space");
-    this.scroller.append(this.heads, this.space);
+    this.nothing = element("div", "nothing");
+    this.scroller.append(this.heads, this.space, this.nothing);
     this.scroller.addEventListener("scroll", () => this.draw());
     this.foot = element("div", "foot");
     this.foot.setAttribute("role", "status");
@@ -188,9 +189,9 @@ class Worklist {
     this.space.style.height = `${this.shown.length * this.rowHeight}px`;
     if (top) this.scroller.scrollTop = 0;
     this.draw();
-    this.tell(this.shown.length ? "" : this.rows.length
-      ? "No study matches. Clear the search or choose another status."
-      : this.data.empty || "No studies yet. They appear here as they arrive.");
+    this.nothing.textContent = this.shown.length ? "" : this.rows.length
+      ? "No study matches. Clear the search or choose another status." : this.data.empty;
+    this.tell("");
   }
 
   tell(text) {

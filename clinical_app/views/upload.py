@@ -19,8 +19,8 @@ _LARGEST_MIB = 128
 def page() -> None:
     """Draw the page."""
     service, who = session.gate("upload")
-    with st.container(key="narrow"):
-        st.title("Read one film now")
+    place = _place()
+    with place:
         film = st.file_uploader(
             "Drop a chest film here: DICOM, PNG, JPEG or TIFF. It stays in memory and is "
             "forgotten; nothing is written to disk.",
@@ -33,6 +33,8 @@ def page() -> None:
     case = _read(service, who, film.file_id, film.getvalue())
     if case is None:
         return
+    with place:
+        _keep(service, case)
     data: dict[str, Any] = {
         "case": desk.study(service, case, who, session.session_id(), ()),
         "next": None,
@@ -44,8 +46,16 @@ def page() -> None:
         "reader": session.reader_id(who),
         "idle_seconds": service.settings.idle_minutes * 60,
     }
-    _keep(service, case)
     components.viewer(data, key="upload_desk", on_go=_stay, on_kept=_stay)
+
+
+def _place() -> Any:
+    """Where to drop a film: the page, or a line above the film that is being read."""
+    if st.session_state.get("film") is not None:
+        return st.expander("Read another film, or keep a report", expanded=False)
+    place = st.container(key="narrow")
+    place.title("Read one film now")
+    return place
 
 
 def _read(service: Service, who: Identity, file_id: str, content: bytes) -> Case | None:

@@ -113,8 +113,7 @@ class LedgerCases:
         return read_bytes(film.path)[0]
 
     def _name(self, film: Film) -> str:
-        content = film.pixel_sha256 or film.path
-        return opaque(self._secret, f"{film.key.sop_uid}\n{content}")
+        return opaque(self._secret, f"{film.key.sop_uid}\n{film.pixel_sha256}\n{film.path}")
 
     def retry(self, case_id: str, *, actor: str) -> bool:
         """Release the quarantined films of a study."""

@@ -40,7 +40,7 @@ class LocalStore(LedgerStore):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            ledger = open_ledger(path, busy_seconds=_BUSY_SECONDS)
+            ledger = open_ledger(path, busy_seconds=_BUSY_SECONDS, pooled=False)
             super().__init__(ledger)
             with answering(), ledger.write() as connection:
                 connection.execute(text(_SECRET))

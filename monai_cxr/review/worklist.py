@@ -208,6 +208,8 @@ def short_name(case: Case) -> str:
 
 
 def person(case: Case) -> str:
-    """Sex and age, such as ``F 63``."""
-    age = "" if case.age_years is None else f"{case.age_years:.0f}"
-    return " ".join(part for part in (case.sex, age) if part)
+    """Sex and age, such as ``F 63``; of a child below one year ``F <1``, without a sex ``63 y``."""
+    if case.age_years is None:
+        return case.sex
+    age = "<1" if case.age_years < 1 else f"{case.age_years:.0f}"
+    return f"{case.sex} {age}" if case.sex else f"{age} y"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cxr.review.payload import hot_box
+from monai_cxr.review.payload import LARGEST_BOX, hot_box, telling_box
 
 
 def heat(shape=(20, 40)):
@@ -27,3 +27,13 @@ class TestBox:
 
     def test_of_a_map_that_is_hot_everywhere_is_the_film(self):
         assert hot_box(heat() + 1) == (0, 0, 1, 1)
+
+    def test_boxes_of_half_a_film(self):
+        """A place that covers much of the film is no place: there is no box then."""
+        share = heat()
+        share[4:8, 10:18] = 1.0
+        assert telling_box(share) == hot_box(share)
+        share[:10, :20] = 1.0
+        assert hot_box(share) is not None
+        assert telling_box(share) is None
+        assert 0.05 < LARGEST_BOX < 0.25

@@ -7,11 +7,13 @@ import sqlite3
 import threading
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_data import make_old_ledger
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
+from monai_cxr.errors import DeliveryError
 from monai_cxr.review.ledger_store import LedgerStore
 from monai_cxr.review.local_store import LocalStore
 from monai_cxr.review.reviews import Change, FindingReview, Mark, Review, merged
@@ -103,6 +105,42 @@ CHANGES = st.lists(
     st.tuples(st.sampled_from(["Mass", "Hernia"]), WORDS, st.booleans(), st.sampled_from("ab")),
     max_size=12,
 )
+
+
+def test_a_store_that_goes_away_and_comes_back_is_missed_and_found_again(tmp_path):
+    """A review is never written into a file that nobody will find again."""
+    path, aside = tmp_path / "r.sqlite", tmp_path / "aside"
+    aside.mkdir()
+    store = LocalStore(path)
+    first = Change("1", "1.1", "anna", "d", note="first", at=1.0)
+    store.merge(first)
+    for one in sorted(tmp_path.glob("r.sqlite*")):
+        one.rename(aside / one.name)
+    path.mkdir()
+    with pytest.raises(DeliveryError, match="Nothing was lost"):
+        store.merge(replace(first, note="second"))
+    path.rmdir()
+    for one in aside.iterdir():
+        one.rename(tmp_path / one.name)
+    store.merge(replace(first, note="second", note_before="first"))
+    assert [review.note for review in LocalStore(path).reviews()] == ["second"]
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path):
+    store = LocalStore(tmp_path / "r.sqlite")
+    store.merge(Change("1", "1.1", "anna", "d", note="kept", at=1.0))
+    limit = "PRAGMA max_page_count = {}"
+    with store._ledger.read() as connection:
+        pages = connection.execute(text("PRAGMA page_count")).scalar()
+
+    @event.listens_for(store._ledger._engine, "connect")
+    def full(connection, _record):
+        connection.execute(limit.format(pages))
+
+    with pytest.raises(DeliveryError, match="try again"):
+        store.merge(Change("1", "1.1", "anna", "d", note="x" * 400_000, at=2.0))
+    event.remove(store._ledger._engine, "connect", full)
+    assert [review.note for review in store.reviews()] == ["kept"]
 
 
 class TestAddingUp:

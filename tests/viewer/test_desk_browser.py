@@ -395,6 +395,47 @@ def test_restart_loses_the_review(films, packaged_bundle, tmp_path):
         running.stop()
 
 
+def test_read_first_then_reveal(films, packaged_bundle, tmp_path):
+    """No score is in the browser before the reader's word is stored; then all of it is."""
+    require_chromium()
+    settings = tmp_path / "viewer.toml"
+    settings.write_text("[viewer.read_first]\nadmin = 1.0\n")
+    arguments = ["--files", str(films), "--settings", str(settings)]
+    running = Viewer([str(packaged_bundle), *arguments], tmp_path)
+    page = Browser(running.url)
+    try:
+        page.open()
+        page.until_analysed(7)
+        assert "Nothing flagged" not in page.text(".worklist")
+        open_new(page)
+        assert "Your own reading first" in page.text(".panel")
+        page.keys("h", "a")
+        assert "%" not in page.text(".panel")
+        assert page.attribute(".pane", "data-heat") == ""
+        time.sleep(1)
+        store = LocalStore(tmp_path / "reviews.sqlite")
+        assert list(store.reviews()) == []
+        first = page.case()
+        page.driver.refresh()
+        page.until_painted()
+        time.sleep(1.1)
+        page.keys(ENTER)
+        page.until(lambda: page.attribute(".desk", "data-hidden") == "false", "the model's word")
+        assert page.case() == first
+        page.until(lambda: "%" in page.text(".panel"), "the scores")
+        page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
+        (review,) = store.reviews()
+        assert (review.score_seen, review.finished) == (False, False)
+        assert {item.label for item in review.findings.values()} == {"present"}
+        page.keys(DOWN, "d", ENTER)
+        page.until(lambda: page.case() not in (None, first), "the next study")
+        page.until(lambda: store.reviews()[0].finished, "the finished study")
+        assert store.reviews()[0].score_seen is True
+    finally:
+        page.close()
+        running.stop()
+
+
 # ---- hands and eyes
 
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from viewer_service import analysed
 
 from clinical_app.access import PERMISSIONS, Identity
-from clinical_app.desk import study, with_prior
+from clinical_app.desk import study, with_priors
 from clinical_app.grants import Grants
 from clinical_app.service import configure
 from monai_cxr.review.reviews import FindingReview, Review
@@ -98,7 +98,7 @@ class TestStudy:
 
     def test_hands_statements_in_words_to_the_component(self, service):
         case = analysed(service)[0]
-        data = with_prior(service, case, Identity("anna", "viewer"), "s", ())
+        data = with_priors(service, case, Identity("anna", "viewer"), "s", ())
         assert len(data["statements"]) == len(service.model.findings)
         assert all(item["meaning"] for item in data["statements"])
         assert data["can_review"] is False

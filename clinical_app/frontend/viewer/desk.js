@@ -80,6 +80,7 @@ export class Desk {
     }
     this.pending = null;
     this.data = data;
+    this.root.classList.toggle("upload", !data.listed);
     const { current } = this;
     const same = current && current.id === data.case.id && current.version === data.case.version && !this.locked;
     this.locked = false;

@@ -202,7 +202,7 @@ function unbroken(text) {
 }
 
 function scaleOf({ probability, threshold }) {
-  const scale = element("span", "scale");
+  const scale = element("span", probability === null ? "" : "scale");
   scale.setAttribute("aria-hidden", "true");
   if (probability === null) return scale;
   const fill = element("i", "fill");

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from monai_cxr.atomic import PRIVATE_FILE, held, private_folder
 from monai_cxr.errors import SettingsError
@@ -121,7 +122,11 @@ class Ledger:
 
 
 def open_ledger(
-    url: str | Path, *, clock: Clock = time.time, busy_seconds: float = BUSY_SECONDS
+    url: str | Path,
+    *,
+    clock: Clock = time.time,
+    busy_seconds: float = BUSY_SECONDS,
+    pooled: bool = True,
 ) -> Ledger:
     """Open a ledger, create its tables, and bring an older one up to date.
 
@@ -130,12 +135,15 @@ def open_ledger(
             file, or ``postgresql://user@host/database`` (psycopg).
         clock: Seconds since 1970.
         busy_seconds: How long a writer waits for another one of a SQLite file.
+        pooled: Keep connections open. Without it each transaction opens its own, so that a SQLite
+            file that was taken away is missed at once, and found again when it comes back.
 
     Raises:
         SettingsError: If the address is wrong, the database does not answer, or it was written
             by a newer version.
     """
-    engine = create_engine(_url(url), **_engine_options(_url(url), busy_seconds))
+    options = _engine_options(_url(url), busy_seconds)
+    engine = create_engine(_url(url), **options, **({} if pooled else {"poolclass": NullPool}))
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     ledger = Ledger(engine, clock=clock)
