@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from clinical_app import session, theme
-from clinical_app.service import UPLOADS_ONLY
+from clinical_app.service import UPLOADS_ONLY, current
 from clinical_app.views import (
     account,
     audit,
@@ -33,7 +33,7 @@ PAGES: tuple[Page, ...] = (
 
 def _first(allowed: list[Page]) -> Page:
     """The page to begin with: the worklist, or the upload where there is nothing else to read."""
-    nothing = session.current().source.name == UPLOADS_ONLY
+    nothing = current().source.name == UPLOADS_ONLY
     return next((page for page in allowed if nothing and page[2] == "upload"), allowed[0])
 
 
