@@ -18,9 +18,10 @@ from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.folders import is_path_text, path_text
 from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.radiograph import InstanceKey
+from monai_cxr.reading import listing
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.reading.film_readers import same_pixels
-from monai_cxr.reading.listing import film_paths, is_film
+from monai_cxr.reading.listing import is_film
 from monai_cxr.tables import INDEX_COLUMNS, normalise_index, read_table
 
 
@@ -45,6 +46,26 @@ class FolderSummary:
     n_labels_without_film: int = 0
     own_labels: tuple[str, ...] = ()
     columns_left_out: tuple[str, ...] = ()
+
+
+def film_paths(directory: Path) -> list[Path]:
+    """The films below a folder, sorted; bundles of every version list theirs by this name.
+
+    Raises:
+        InvalidTable: If there is no such folder, or it holds no film.
+    """
+    if not directory.is_dir():
+        raise InvalidTable(
+            f"Expected a folder of films as dataset_dir, but '{directory.name}' is not a folder.",
+            reason="missing_file",
+        )
+    paths = sorted(listing.film_paths(directory))
+    if not paths:
+        raise InvalidTable(
+            f"No film found in '{directory.name}'. Expected DICOM, PNG, JPEG, TIFF or NIfTI files.",
+            reason="no_images",
+        )
+    return paths
 
 
 def index_folder(
@@ -80,7 +101,7 @@ def index_folder(
         raise InvalidTable(
             f"Expected a folder, but '{directory.name}' is not one.", reason="missing_file"
         )
-    paths = sorted(film_paths(directory))
+    paths = sorted(listing.film_paths(directory))
     found: list[_Found] = []
     skipped: list[tuple[str, str]] = []
     for done, path in enumerate(paths, start=1):

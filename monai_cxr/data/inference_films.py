@@ -10,9 +10,9 @@ import torch
 from monai.data.dataset import Dataset
 from monai.transforms import Compose
 
+from monai_cxr.data.folder import film_paths
 from monai_cxr.data.transforms import PrepareRadiographd, meta_key
 from monai_cxr.errors import InputError, InvalidTable, SettingsError
-from monai_cxr.reading.listing import film_paths
 
 
 def film_list(directory: Path | str) -> list[str]:
@@ -21,19 +21,7 @@ def film_list(directory: Path | str) -> list[str]:
     Raises:
         InvalidTable: If there is no such folder, or it holds no film.
     """
-    folder = Path(directory)
-    if not folder.is_dir():
-        raise InvalidTable(
-            f"Expected a folder of films as dataset_dir, but '{folder.name}' is not a folder.",
-            reason="missing_file",
-        )
-    paths = [str(path) for path in sorted(film_paths(folder))]
-    if not paths:
-        raise InvalidTable(
-            f"No film found in '{folder.name}'. Expected DICOM, PNG, JPEG, TIFF or NIfTI files.",
-            reason="no_images",
-        )
-    return paths
+    return [str(path) for path in film_paths(Path(directory))]
 
 
 class InferenceFilms(Dataset):

@@ -15,6 +15,7 @@ from zoo import MARKS_OF_MONAI, config_file
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.transforms import shown_names
+from monai_cxr.data.folder import film_paths
 from monai_cxr.data.inference_films import film_list
 from monai_cxr.errors import InvalidTable
 from monai_cxr.reading.files import read_radiograph
@@ -135,6 +136,10 @@ class TestNothingFound:
             (tmp_path / name).write_bytes(b"1")
         with pytest.raises(InvalidTable, match="No film found"):
             film_list(tmp_path)
+        with pytest.raises(InvalidTable, match="No film found"):
+            film_paths(tmp_path)  # as the configs of version 0.1.0 list their films
+        with pytest.raises(InvalidTable, match="is not a folder"):
+            film_paths(tmp_path / "absent")
 
 
 class TestLoad:
