@@ -1,6 +1,6 @@
 // Finishing: a study is closed by one deliberate key, after its films were seen, and opened again by another.
 
-const SEEN = 1000; // milliseconds that a film is on the screen before a study can be closed
+const SEEN = 1000; // milliseconds that a film is on the screen before a study without a word can be closed
 
 export class Finishing {
   constructor(desk) {
@@ -34,7 +34,8 @@ export class Finishing {
       this.next("This study is finished already.");
       return;
     }
-    if (performance.now() - desk.pane.paintedAt < SEEN) {
+    const looked = this.said.length > 0 || performance.now() - desk.pane.paintedAt >= SEEN;
+    if (!looked) {
       desk.tell("Not finished: the film was on the screen for less than a second. Press Enter again.");
       return;
     }
