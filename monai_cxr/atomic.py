@@ -69,12 +69,16 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, private: bo
 
 
 @contextlib.contextmanager
-def held(path: Path, *, wait_seconds: float = 0.0) -> Iterator[bool]:
+def held(
+    path: Path, *, wait_seconds: float = 0.0, shared_in_process: bool = False
+) -> Iterator[bool]:
     """Hold a lock file while the block runs; the kernel ends the lock with the process.
 
     Args:
         path: The lock file; it is made, and stays.
         wait_seconds: How long to wait for another process; -1 for as long as it takes.
+        shared_in_process: Whether this process may hold it several times; it is free when the
+            last of them lets go.
 
     Yields:
         Whether the lock is ours; False when another process has it.
@@ -82,7 +86,7 @@ def held(path: Path, *, wait_seconds: float = 0.0) -> Iterator[bool]:
     Raises:
         OSError: If the file cannot be made.
     """
-    lock = FileLock(path, timeout=wait_seconds)
+    lock = FileLock(path, timeout=wait_seconds, thread_local=False, is_singleton=shared_in_process)
     try:
         lock.acquire()
     except Timeout:

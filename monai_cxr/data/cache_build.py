@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_cxr.atomic import held
 from monai_cxr.data.cache import (
     BLOCKS_NAME,
     FILMS_NAME,
@@ -230,19 +231,12 @@ def _no_space(path: Path, error: OSError) -> SettingsError:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Be the only process that builds here; the system frees the lock of a killed one."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        if not folder.is_dir():
-            raise _no_space(folder, error) from error
-        yield  # a shared cache that may only be read needs no lock, and can only be complete
-        return
-    try:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(folder / ".lock", wait_seconds=-1))
+        except OSError as error:
+            # A shared cache that may only be read needs no lock, and can only be complete.
+            if not folder.is_dir():
+                raise _no_space(folder, error) from error
         yield
-    finally:
-        os.close(handle)

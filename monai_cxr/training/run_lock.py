@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from monai_cxr.atomic import held
 from monai_cxr.errors import SettingsError
 
 
 def take_lock(checkpoints: Path) -> Callable[[], None]:
     """Be the only process that trains here.
+
+    Training that failed in this process, and whose objects a notebook still holds, does not keep
+    the next attempt out.
 
     Args:
         checkpoints: Folder of checkpoints of the run; it is made where it is missing.
@@ -23,16 +26,10 @@ def take_lock(checkpoints: Path) -> Callable[[], None]:
         SettingsError: If another process holds it.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
-    handle = os.open(checkpoints / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            os.close(handle)
-            raise SettingsError(
-                "Another process is training this run. Wait until it ends, stop it, or choose "
-                "another folder with --out."
-            ) from None
-    return lambda: os.close(handle)
+    stack = contextlib.ExitStack()
+    if not stack.enter_context(held(checkpoints / ".lock", shared_in_process=True)):
+        raise SettingsError(
+            "Another process is training this run. Wait until it ends, stop it, or choose "
+            "another folder with --out."
+        )
+    return stack.close

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +205,14 @@ class TestKill9:
         fresh = FilmCache(tmp_path / "fresh", films, SETTINGS)
         build_cache(fresh, workers=0)
         assert (cache.array() == fresh.array()).all()
+
+
+def test_two_who_build_at_once_make_each_film_once(tmp_path):
+    films = write_films(tmp_path / "films", BLOCK + 3, side=16)
+    caches = [FilmCache(tmp_path / "cache", films, SETTINGS) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        made = [summary.n_made for summary in threads.map(partial(build_cache, workers=0), caches)]
+    assert sorted(made) == [0, len(films)]
 
 
 FULL = """

@@ -205,8 +205,8 @@ class TestFiles:
         lock = tmp_path / "checkpoints" / ".lock"
         lock.parent.mkdir()
         code = (
-            "import fcntl, sys; stream = open(sys.argv[1], 'w');"
-            "fcntl.lockf(stream, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+            "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire();"
+            "print(flush=True); sys.stdin.read()"
         )
         other = subprocess.Popen(
             [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -217,6 +217,12 @@ class TestFiles:
         other.kill()
         other.communicate()
         assert Toy(tmp_path, epochs=1).run().last["epoch"] == 1
+
+    def test_a_failed_run_goes_on_in_the_same_process(self, tmp_path):
+        failed = Toy(tmp_path, epochs=2)  # a notebook keeps it
+        with pytest.raises(Stopped):
+            failed.run(stop_at=8)
+        assert Toy(tmp_path, epochs=2).run().last["epoch"] == 2
 
     def test_rests_of_a_killed_process_are_removed(self, tmp_path):
         rest = tmp_path / "checkpoints" / ".last-abc123.pt"

@@ -17,6 +17,7 @@ import pandas as pd
 import pydicom
 import pytest
 from dicom_peers import free_port
+from filelock import FileLock
 from PIL import Image
 
 from monai_cxr.bundle.engines.openvino_engine import offers_bf16
@@ -193,13 +194,12 @@ class TestSource:
             screen_archive(tmp_path / "nothing", packaged_bundle, tmp_path / "out")
 
     def test_two_processes_do_not_share_a_folder(self, films, packaged_bundle, tmp_path):
-        import fcntl
-
         (tmp_path / "out").mkdir()
-        with (tmp_path / "out" / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(SettingsError, match="Another process"):
-                screen_archive(films[0], packaged_bundle, tmp_path / "out")
+        with (
+            FileLock(tmp_path / "out" / ".lock"),
+            pytest.raises(SettingsError, match="Another process"),
+        ):
+            screen_archive(films[0], packaged_bundle, tmp_path / "out")
 
 
 def _assert_same_table(expected: Path, actual: Path) -> None:
