@@ -1,5 +1,6 @@
 # make demo   install, then run the main job on the embedded phantom archive
 # make test   install, then run the linters and the tests
+# make docs   install, then write the documentation site into site/
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -10,7 +11,7 @@ WORKERS ?= 2
 # Debian packages that the tests talk to; without them those tests say so and skip. PEERS= for none.
 PEERS  ?= orthanc orthanc-dicomweb dcmtk dicom3tools postgresql chromium chromium-driver
 
-.PHONY: demo test lint coverage clean
+.PHONY: demo test lint docs coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/monai-cxr demo --out $(DEMO)
@@ -24,10 +25,18 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Written: site/index.html (with its search: python3 -m http.server --directory site)"
+
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[viewer]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -47,4 +56,4 @@ $(VENV)/peers: $(VENV)/installed
 	else echo "Tests with real peers will skip; they need: apt-get install $(PEERS)"; fi
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist
+	rm -rf $(VENV) $(DEMO) build dist site

@@ -30,11 +30,12 @@ def test_readme_s_first_block_runs(packaged_bundle, phantom_index, tmp_path, mon
     assert 0 <= float(capsys.readouterr().out) <= 1
 
 
-def test_the_reference_of_verbs_is_what_the_code_says():
-    script = ROOT / "docs" / "reference" / "make_verbs.py"
+@pytest.mark.parametrize("name", ["columns", "reasons", "settings", "verbs"])
+def test_the_reference_is_what_the_code_says(name):
+    script = ROOT / "docs" / "reference" / f"make_{name}.py"
     written = runpy.run_path(str(script))["page"]()
-    page = script.with_name("verbs.md").read_text(encoding="utf-8")
-    assert page == written, "Run: python docs/reference/make_verbs.py"
+    page = script.with_name(f"{name}.md").read_text(encoding="utf-8")
+    assert page == written, f"Run: python docs/reference/make_{name}.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -47,7 +48,7 @@ def test_links_lead_somewhere(page):
 
 def test_the_index_leads_to_every_page():
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    folders = ("how-to", "explanation", "reference", "results")
+    folders = ("tutorials", "how-to", "explanation", "reference", "results")
     pages = [page for folder in folders for page in (ROOT / "docs" / folder).glob("*.md")]
     assert [str(p) for p in pages if str(p.relative_to(ROOT / "docs")) not in index] == []
 

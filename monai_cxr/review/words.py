@@ -28,6 +28,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "lut_short": "A lookup table is shorter than it says.",
         "mirrored_by_header": "The header says that the film is mirrored (patient's right on the "
         "right).",
+        "modality_not_standard": "The header's modality is no standard word for a radiograph.",
         "modality_unknown": "The header names no modality.",
         "no_window": "The header has no window; the film's own range is used.",
         "orientation_assumed": "The file states no orientation.",
@@ -38,6 +39,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "probably_rotated": "The film probably lies on its side: the scores are not reliable.",
         "probably_upside_down": "The film is probably upside down: the scores are not reliable.",
         "projection_unknown": "Neither PA nor AP is stated.",
+        "reduced_resolution": "The film was decoded at reduced resolution.",
         "secondary_capture": "A secondary capture, not the original image.",
         "window_fallback": "The header's window shows nothing; the film's own range is used.",
     }
@@ -52,7 +54,7 @@ SERIOUS = frozenset(
 
 SCOPE_REASONS = frozenset(
     {"bad_range", "bad_shape", "bit_depth", "blank", "body_part", "color", "lateral", "modality"}
-    | {"multi_frame", "not_a_film", "not_chest", "not_human", "pediatric", "photometric"}
+    | {"multi_frame", "not_a_film", "not_chest", "not_human", "oblique", "pediatric", "photometric"}
     | {"sop_class", "too_small", "unsupported"}
 )
 """Reasons that say 'out of the model's scope'; every other one says 'could not be read'."""
@@ -80,6 +82,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "not_chest": "not a chest film",
         "not_dicom": "not DICOM",
         "not_human": "not human",
+        "oblique": "oblique film",
         "pediatric": "younger than 18",
         "photometric": "not a gray picture",
         "sop_class": "not a radiograph",
