@@ -12,10 +12,12 @@ from scipy.sparse import csr_array
 from monai_cxr.errors import SettingsError
 from monai_cxr.radiograph import Radiograph
 
-ResizePolicy = Literal["stretch", "pad", "center_crop"]
+ResizePolicy = Literal["stretch", "pad", "center_crop", "center_crop_0.875"]
 RESIZE_POLICIES: tuple[str, ...] = get_args(ResizePolicy)
 """``stretch``: both sides to the size, as NIH's own PNGs were made. ``pad``: keep the aspect ratio
-and fill with black. ``center_crop``: keep the aspect ratio and cut the longer side."""
+and fill with black. ``center_crop``: keep the aspect ratio and cut the longer side.
+``center_crop_0.875``: of that square, the middle 0.875 of each side, as ImageNet's evaluation
+resizes the shorter side to 256 and cuts 224 (timm's ``crop_pct``)."""
 
 MEAN = 0.5
 """Subtracted from pixels in [0, 1] before they enter the network."""
@@ -52,8 +54,8 @@ def prepare(
         pixels, (rows, columns), step = film.pixels, film.full_shape, film.step
     else:
         pixels, (rows, columns), step = film, film.shape, 1
-    if resize == "center_crop":
-        side = min(rows, columns)
+    if resize.startswith("center_crop"):
+        side = cropped_side((rows, columns), resize)
         return _resize(
             pixels,
             _Axis(size, (rows - side) // 2, side, step),
@@ -69,6 +71,12 @@ def prepare(
         )
         return result
     return _resize(pixels, _Axis(size, 0, rows, step), _Axis(size, 0, columns, step))
+
+
+def cropped_side(shape: tuple[int, int], resize: str) -> int:
+    """Side in pixels of the central square that a ``center_crop`` policy keeps of a film."""
+    share = 0.875 if resize == "center_crop_0.875" else 1.0
+    return max(1, round(min(shape) * share))
 
 
 def normalise(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import math
+import tempfile
+import urllib.error
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
-from monai_cxr.bundle.digests import WEIGHTS_NAME
+from monai_cxr.atomic import write_text
+from monai_cxr.bundle.config import (
+    ONE_A_FINDING,
+    copy_bundle,
+    find_bundle,
+    read_config,
+    write_config,
+)
+from monai_cxr.bundle.digests import WEIGHTS_NAME, file_digest
 from monai_cxr.bundle.engines.torch_engine import build_network, read_weights
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME
 from monai_cxr.bundle.packaging import Verified, finish_package, staged_bundle, verify
-from monai_cxr.errors import InvalidBundle
+from monai_cxr.bundle.pretrained_register import NOT_RECORDED, PretrainedWeights, register
+from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     training_weights_calibrator,
     write_calibrator,
 )
 from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, write_rules
+from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.networks.pretrained import is_published, published_weights
 from monai_cxr.networks.weights import fit_state
 from monai_cxr.prediction import Interval, OperatingPoint
@@ -30,6 +43,12 @@ OUTPUTS = (
     *("Mass", "Hernia", "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum"),
 )
 """What the 18 outputs of torchxrayvision's networks are; its NIH weights have the first 14."""
+
+PICKLED = (argparse.Namespace,)
+"""Classes that a published pickle may hold besides tensors: the settings of its training."""
+
+_OWN_BUNDLE, _XRV_BUNDLE = "chest_xray_classification", "chest_xray_xrv"
+_XRV = "torchxrayvision"
 
 
 def package_published(bundle: str, weights: str, out: Path) -> Verified:
@@ -52,19 +71,140 @@ def package_published(bundle: str, weights: str, out: Path) -> Verified:
         InvalidBundle: If they are of another network, or lack a finding.
     """
     source = find_bundle(bundle)
-    config = read_config(source, "inference")
-    findings = config["findings"]
-    network = build_network(config)
     if is_published(weights):
         state, names = published_weights(weights)
+        label, entry = weights, register().get(weights.partition(":")[2])
     else:
         state, names = read_weights(Path(weights)), OUTPUTS
-    found = fit_state(network, state, names=names, findings=findings)
-    missing = [name for name in findings if name not in found]
-    if missing:
-        raise InvalidBundle(f"The weights say nothing of {', '.join(missing)}. Choose others.")
+        label, entry = Path(weights).name, None
+    facts = {} if entry is None else _facts(entry, "")
+    return _package(source, {}, state, names, out, label=label, facts=facts)
+
+
+def package_pretrained(entry: PretrainedWeights, out: Path, file: Path | None = None) -> Verified:
+    """Make a bundle of weights in the register, with the preprocessing of their origin.
+
+    Args:
+        entry: From the register; the caller has shown its licence.
+        out: Folder of the bundle; a bundle that is there is replaced.
+        file: The weights, where they were fetched by hand; None downloads them.
+
+    Returns:
+        What verifying it says.
+
+    Raises:
+        SettingsError: If the weights cannot be downloaded, or are of an encoder alone.
+        InvalidBundle: If the file is not those weights; nothing in it is run.
+    """
+    if not entry.network:
+        raise SettingsError(f"No bundle can be made of '{entry.name}'. {entry.note}")
+    with tempfile.TemporaryDirectory() as folder:
+        state, names, sha256 = _read(entry, file, Path(folder))
+    findings = [name for name in FINDING_NAMES if name in names]
+    network = {
+        "_target_": "monai_cxr.networks.build",
+        **{"in_channels": 1, "out_channels": ONE_A_FINDING, "image_size": entry.image_size},
+        **entry.network,
+    }
+    settings = {
+        **{"findings": findings, "image_size": entry.image_size, "resize": entry.resize},
+        "network_def": network,
+    }
+    source = find_bundle(_XRV_BUNDLE if entry.publisher == _XRV else _OWN_BUNDLE)
+    return _package(
+        source,
+        settings,
+        state,
+        names,
+        out,
+        label=entry.name,
+        facts=_facts(entry, sha256),
+        refusal=f"'{file.name if file else entry.name}' does not hold the {entry.architecture} "
+        f"that '{entry.name}' is. ",
+    )
+
+
+def _read(
+    entry: PretrainedWeights, file: Path | None, folder: Path
+) -> tuple[dict[str, Any], Sequence[str], str]:
+    """State dictionary, names of the outputs, and SHA-256 of the file ("" where there is none)."""
+    if file is None and entry.publisher == _XRV:
+        state, names = published_weights(f"{_XRV}:{entry.name}")
+        return state, names, ""
+    path = file or _download(entry, folder)
+    sha256 = file_digest(path) if path.is_file() else ""
+    if entry.sha256 and sha256 and sha256 != entry.sha256:
+        raise InvalidBundle(
+            f"'{path.name}' has the SHA-256 {sha256}, but '{entry.name}' has {entry.sha256}. "
+            f"Fetch it again: {entry.url}"
+        )
+    return read_weights(path, PICKLED), _outputs(entry), sha256
+
+
+def _outputs(entry: PretrainedWeights) -> Sequence[str]:
+    """What the outputs are: torchxrayvision's own list, or NIH's order (CheXNet's lists)."""
+    if entry.publisher != _XRV:
+        return FINDING_NAMES
+    import torchxrayvision as xrv
+
+    return tuple(xrv.models.model_urls[entry.name]["labels"])
+
+
+def _download(entry: PretrainedWeights, folder: Path) -> Path:
+    path = folder / entry.file
+    try:
+        torch.hub.download_url_to_file(entry.url, str(path), progress=False)
+    except (urllib.error.URLError, OSError) as error:
+        raise SettingsError(
+            f"The weights '{entry.name}' could not be downloaded ({type(error).__name__}). Fetch "
+            f"{entry.url} where there is a network, and give the file: monai-cxr fetch "
+            f"{entry.name} --file {entry.file} --out BUNDLE --accept-licence."
+        ) from error
+    return path
+
+
+def _facts(entry: PretrainedWeights, sha256: str) -> dict[str, Any]:
+    """What the metadata say of the origin."""
+    trained_on = ", ".join(f"{part['data']} ({part['split']})" for part in entry.trained_on)
+    return {
+        "name": f"Chest X-ray classification with {entry.name} of {entry.publisher}",
+        "description": f"The {entry.architecture} that {entry.publisher} publishes as "
+        f"{entry.name}, with the preprocessing of its origin. Published AUROC: {entry.auroc}. "
+        f"{entry.terms} {entry.note}".strip(),
+        "data_source": f"Of the published weights: {trained_on}",
+        "trained_on": [dict(part) for part in entry.trained_on],
+        "weights_source": {
+            **{"name": entry.name, "url": entry.url or entry.source, "revision": entry.revision},
+            **{"sha256": sha256 or NOT_RECORDED, "licence": entry.licence},
+            "data_terms": entry.data_terms,
+        },
+    }
+
+
+def _package(
+    source: Path,
+    settings: Mapping[str, Any],
+    state: Mapping[str, Any],
+    names: Sequence[str],
+    out: Path,
+    *,
+    label: str,
+    facts: Mapping[str, Any],
+    refusal: str = "",
+) -> Verified:
+    """A verified bundle of a bundle's configs, settings and a state dictionary."""
     with staged_bundle(out) as staging:
-        copy_bundle(source, staging, {})
+        copy_bundle(source, staging, settings)
+        config = read_config(staging, "inference")
+        findings = config["findings"]
+        network = build_network(config)
+        try:
+            found = fit_state(network, state, names=names, findings=findings)
+        except InvalidBundle as error:
+            raise InvalidBundle(f"{refusal}{error}") from error
+        missing = [name for name in findings if name not in found]
+        if missing:
+            raise InvalidBundle(f"The weights say nothing of {', '.join(missing)}. Choose others.")
         (staging / "models").mkdir(parents=True)
         with (staging / WEIGHTS_NAME).open("wb") as stream:
             torch.save(network.state_dict(), stream)
@@ -73,14 +213,42 @@ def package_published(bundle: str, weights: str, out: Path) -> Verified:
         )
         points = _operating_points(state, names, findings)
         write_rules(DecisionRules(points), staging / OPERATING_POINTS_NAME)
-        label = weights if is_published(weights) else Path(weights).name
+        _tell_origin(staging, facts)
         finish_package(staging, {"weights": label, "data": {}})
         verified = verify(staging)
     return replace(verified, name=out.name)
 
 
+def _tell_origin(bundle: Path, facts: Mapping[str, Any]) -> None:
+    """Let metadata and README say whose weights these are."""
+    if not facts:
+        return
+    metadata = {**read_config(bundle, "metadata"), **facts}
+    metadata["pred_classes"] = (
+        f"{len(read_config(bundle, 'inference')['findings'])} probabilities, not exclusive; "
+        "uncalibrated as fetched"
+    )
+    write_config(bundle, "metadata", metadata)
+    source = metadata["weights_source"]
+    lines = [
+        *("# Description", "", f"{facts['description']}", "", "# Model Overview", ""),
+        "The probabilities are the sigmoid of the network's outputs: they are **not calibrated**. "
+        "Calibrate them on your own films with `monai-cxr calibrate`.",
+        *("", "## Weights", "", f"- Source: {source['url']}, revision {source['revision']}"),
+        *(f"- SHA-256: {source['sha256']}", f"- Licence: {source['licence']}"),
+        *(
+            f"- Data terms: {source['data_terms']}",
+            f"- {facts['data_source']}",
+            "",
+            "# Limitations",
+        ),
+        *("", "Frontal films of adults. Research use only; not a medical device.", ""),
+    ]
+    write_text(bundle / "docs" / "README.md", "\n".join(lines))
+
+
 def _operating_points(
-    state: dict[str, Any], names: tuple[str, ...], findings: list[str]
+    state: Mapping[str, Any], names: Sequence[str], findings: list[str]
 ) -> tuple[OperatingPoint, ...]:
     """The thresholds that torchxrayvision publishes with its weights, where it does."""
     thresholds = state.get("op_threshs")

@@ -153,7 +153,10 @@ def cache(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of caches.")],
     size: Annotated[int, typer.Option(min=1, help="Side of the films in pixels.")] = 224,
     resize: Annotated[
-        str, typer.Option(help="stretch, pad or center_crop, as the bundle's `resize`.")
+        str,
+        typer.Option(
+            help="stretch, pad, center_crop or center_crop_0.875, as the bundle's `resize`."
+        ),
     ] = "stretch",
     policy: Annotated[
         str, typer.Option(help="Grayscale policy for DICOM: auto, header, percentile or none.")

@@ -129,6 +129,7 @@ def evaluate(
     )
     extras = None
     if bundle is not None:
+        performance = _marked(performance, bundle)
         from monai_cxr.cli.inspection import inspect_films
 
         shown = scores if calibrator is None else calibrator.apply_to(scores)
@@ -142,6 +143,19 @@ def evaluate(
         emit(performance.to_json())
     else:
         _tell(performance, written[-1])
+
+
+def _marked(performance: Performance, bundle: str) -> Performance:
+    """The same numbers, with a warning where the films may have trained the bundle's weights."""
+    from dataclasses import replace
+
+    from monai_cxr.bundle.config import find_bundle, read_config
+    from monai_cxr.evaluation.gaps import training_overlap
+
+    trained_on = read_config(find_bundle(bundle), "metadata").get("trained_on", ())
+    who = performance.identity
+    found = training_overlap(trained_on, who.data, who.split)
+    return replace(performance, warnings=(*found, *performance.warnings))
 
 
 def _tell(performance: Performance, page: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_cxr.cli.output import JsonOption, emit, note, say, show
+
+if TYPE_CHECKING:
+    from monai_cxr.bundle.pretrained_register import PretrainedWeights
 
 
 def register(app: typer.Typer) -> None:
@@ -96,27 +101,101 @@ def search(
 
 
 def fetch(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the bundle.")],
-    bundle: Annotated[
-        str, typer.Argument(metavar="[BUNDLE]", help="Whose network and preprocessing.")
-    ] = "chest_xray_xrv",
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="Weights in the register; or a bundle whose network and preprocessing to use with "
+            "--weights (chest_xray_xrv).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the bundle. Default: only tell."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="The weights of NAME, fetched by hand; no network is used.")
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept the licence and data terms of NAME.")
+    ] = False,
     weights: Annotated[
         str,
         typer.Option(
-            help="torchxrayvision:NAME, which is downloaded, or a file of its DenseNet's weights."
+            help="Without NAME: torchxrayvision:NAME, which is downloaded, or a file of its "
+            "DenseNet's weights."
         ),
     ] = "torchxrayvision:densenet121-res224-all",
     json: JsonOption = False,
 ) -> None:
-    """Make a ready bundle of a published, pretrained network; this is what downloads.
+    """List pretrained weights, or make a ready bundle of them; this is what downloads.
 
-    Example: monai-cxr fetch --out xrv
+    Without --out it lists the register, or tells what is known of NAME.
+
+    Example: monai-cxr fetch densenet121-medmae-cxr14 --out medmae --accept-licence
     """
-    from monai_cxr.bundle.pretrained import package_published
+    from monai_cxr.bundle.pretrained_register import register, weights_named
+    from monai_cxr.errors import SettingsError
 
-    verified = package_published(bundle, weights, out)
+    if name is None and out is None:
+        _tell_weights(tuple(register().values()), json)
+        return
+    if name is None or (name not in register() and _is_bundle(name)):
+        if out is None or file is not None:
+            raise typer.BadParameter("A bundle's own weights need --out DIR, and --weights FILE.")
+        from monai_cxr.bundle.pretrained import package_published
+
+        verified = package_published(name or "chest_xray_xrv", weights, out)
+    else:
+        entry = weights_named(name)
+        if out is None:
+            _tell_weights((entry,), json)
+            return
+        if not accept_licence:
+            raise SettingsError(
+                f"The weights '{name}' have terms. {entry.terms} Accept them with --accept-licence."
+            )
+        from monai_cxr.bundle.pretrained import package_pretrained
+
+        note(f"{name}: {entry.terms}")
+        verified = package_pretrained(entry, out, file)
     if json:
         emit({"name": verified.name, "digest": verified.digest, "bundle": out})
         return
     say(f"Model digest: {verified.digest}")
     say(f"Bundle: {out}")
+
+
+def _is_bundle(name: str) -> bool:
+    from monai_cxr.bundle.config import find_bundle
+    from monai_cxr.errors import InvalidBundle
+
+    try:
+        find_bundle(name)
+    except InvalidBundle:
+        return False
+    return True
+
+
+def _tell_weights(entries: Sequence[PretrainedWeights], json: bool) -> None:
+    """What is known of pretrained weights."""
+    if json:
+        emit({"weights": [{**asdict(entry), "url": entry.url} for entry in entries]})
+        return
+    rows = [
+        (
+            entry.name,
+            entry.architecture,
+            ", ".join(dict.fromkeys(part["split"] for part in entry.trained_on)),
+            entry.auroc.partition(" (")[0],
+            entry.size,
+        )
+        for entry in entries
+    ]
+    show("Pretrained weights", ("name", "architecture", "split", "AUROC", "size"), rows)
+    for entry in entries:
+        sets = ", ".join(part["data"] for part in entry.trained_on)
+        say(
+            f"{entry.name}: trained on {sets}. AUROC: {entry.auroc}. {entry.terms} Source: "
+            f"{entry.url or entry.source} {entry.note}".strip()
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
 
+_SETS = dict.fromkeys(("nih", "nihchestxray14", "nihcxr14", "cxr14", "chestxray8"), "chestxray14")
+
 
 def too_few_for_intervals(n_patients: int, n_bootstrap: int) -> list[str]:
     """Why an evaluation has no intervals at all."""
@@ -25,6 +28,40 @@ def too_few_for_intervals(n_patients: int, n_bootstrap: int) -> list[str]:
     if 0 < n_bootstrap < FEWEST_REPLICATES:
         return [f"{n_bootstrap} replicates are too few for intervals; 1,000 or more are usual."]
     return []
+
+
+def training_overlap(
+    trained_on: Sequence[Mapping[str, object]], data: str, split: str
+) -> list[str]:
+    """Whether the films evaluated may be films that the weights were trained on.
+
+    Args:
+        trained_on: ``trained_on`` of a bundle's metadata: ``data``, ``split``, and in ``free`` the
+            splits of that data set that trained nothing.
+        data: Name of the data set evaluated; ``""`` where nobody said.
+        split: Its split.
+
+    Returns:
+        One sentence a data set, none where nothing overlaps.
+    """
+    if trained_on and not data:
+        names = ", ".join(str(part["data"]) for part in trained_on)
+        return [
+            f"The weights were trained on {names}, and the data set evaluated is not named "
+            "(--data), so nothing tells whether these films are among them."
+        ]
+    return [
+        f"The weights were trained on {part['data']} ({part['split']}), and these films are of "
+        f"{data}, split '{split or 'not named'}': they may be films they were trained on, and the "
+        "numbers too good."
+        for part in trained_on
+        if _same_set(data, str(part["data"])) and split not in part.get("free", ())  # type: ignore[operator]
+    ]
+
+
+def _same_set(name: str, other: str) -> bool:
+    first, second = ("".join(filter(str.isalnum, text.casefold())) for text in (name, other))
+    return _SETS.get(first, first) == _SETS.get(second, second)
 
 
 def calibration_overlap(

@@ -1,4 +1,4 @@
-"""Converters: DenseNet weights between the layouts of torchvision, MONAI and torchxrayvision.
+"""Converters: DenseNet weights between three layouts, EVA-02 weights to timm's.
 
 The three libraries hold the same network under other names: torchvision and torchxrayvision write
 ``denselayer1.norm1`` and ``classifier``, MONAI ``denselayer1.layers.norm1`` and
@@ -48,6 +48,28 @@ def convert_densenet(state: State, layout: str) -> dict[str, torch.Tensor]:
             plain = _PLAIN.sub(r"\1layers.\2", plain)
             plain = re.sub(r"^classifier\.", "class_layers.out.", plain)
         result[plain] = value
+    return result
+
+
+_EVA = (("mlp.w12.", "mlp.fc1."), ("mlp.w3.", "mlp.fc2."))
+
+
+def convert_eva(state: State) -> dict[str, torch.Tensor]:
+    """Rename the weights of an EVA-02 with packed SwiGLU (EVA-X-Ti, EVA-X-S) to timm's layout.
+
+    Args:
+        state: As EVA-02's own code writes it: ``mlp.w12``, ``mlp.w3``, buffers of the rotary
+            embedding, which timm computes anew. What is in timm's layout already stays.
+
+    Returns:
+        A new state dictionary with the same values.
+    """
+    result: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        if "rope." not in name:
+            for old, new in _EVA:
+                name = name.replace(old, new)
+            result[name] = value
     return result
 
 

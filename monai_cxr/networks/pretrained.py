@@ -55,10 +55,12 @@ def _torchvision(name: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
 def _torchxrayvision(name: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     import torchxrayvision as xrv
 
-    known = [key for key in xrv.models.model_urls if key.startswith("densenet")]
+    known = [key for key in xrv.models.model_urls if key.startswith(("densenet", "resnet50"))]
     if name not in known:
         raise SettingsError(
-            f"torchxrayvision has no DenseNet weights '{name}'. Expected: {', '.join(known)}."
+            f"torchxrayvision has no DenseNet or ResNet-50 weights '{name}'. Expected: "
+            f"{', '.join(known)}."
         )
-    network = xrv.models.DenseNet(weights=name)
+    kind = xrv.models.DenseNet if name.startswith("densenet") else xrv.models.ResNet
+    network = kind(weights=name)
     return dict(network.state_dict()), tuple(network.pathologies)

@@ -9,7 +9,7 @@ from torch import nn
 
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.findings import FINDINGS
-from monai_cxr.networks.converters import adapt_channels, convert_densenet
+from monai_cxr.networks.converters import adapt_channels, convert_densenet, convert_eva
 
 State = Mapping[str, torch.Tensor]
 
@@ -64,15 +64,18 @@ def _unwrapped(state: State) -> dict[str, torch.Tensor]:
     for key in ("state_dict", "model", "network"):
         if isinstance(state.get(key), Mapping):
             state = state[key]  # type: ignore[assignment]
-    return {
+    given = {
         str(key).removeprefix("module."): value
         for key, value in state.items()
         if isinstance(value, torch.Tensor)
     }
+    if given and all(key.startswith("model.") or key == "op_threshs" for key in given):
+        given = {key.removeprefix("model."): value for key, value in given.items()}
+    return given
 
 
 def _renamed(given: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tensor]:
-    """Bring names to those of the network: DenseNet layouts, wrappers around the backbone."""
+    """Bring names to those of the network: foreign layouts, wrappers around the backbone."""
     depth = 0
     while all(key.startswith("network." * (depth + 1)) for key in own):
         depth += 1
@@ -83,6 +86,9 @@ def _renamed(given: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tens
             key.removeprefix("network.").removeprefix("network."): v for key, v in given.items()
         }
         given = convert_densenet(bare, layout)
+    if any(key.endswith("attn.q_bias") for key in own):
+        given = convert_eva(given)
+    given.pop("op_threshs", None)  # torchxrayvision's thresholds are no weights
     if prefix and not any(key.startswith(prefix) for key in given):
         given = {prefix + key.removeprefix("network."): value for key, value in given.items()}
     elif not prefix:

@@ -12,13 +12,16 @@ INPUT_RANGES = {
     "package": ((MEAN,), (STANDARD_DEVIATION,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "torchxrayvision": ((0.5,), (1 / 2048,)),
+    "medical_mae": ((0.5056,) * 3, (0.252,) * 3),
+    "eva_x": ((0.49185243,) * 3, (0.28509309,) * 3),
     "per_image": ((), ()),
 }
 """Mean and standard deviation, by channel, that a backbone expects of gray in [0, 1].
 
 ``package`` is what preprocessing gives; ``imagenet`` repeats the film to three channels;
-``torchxrayvision`` is [-1024, 1024]; ``per_image`` gives each film zero mean and unit variance, so
-that exposure and contrast are no information.
+``torchxrayvision`` is [-1024, 1024]; ``medical_mae`` and ``eva_x`` are what those networks were
+trained with (``build_transform`` of github.com/hustvl/EVA-X); ``per_image`` gives each film zero
+mean and unit variance, so that exposure and contrast are no information.
 """
 
 

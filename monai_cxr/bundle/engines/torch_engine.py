@@ -5,13 +5,15 @@ from __future__ import annotations
 import pickle
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from monai_cxr.bundle.config import NETWORK_PREFIXES, ONE_A_FINDING, check_targets
@@ -21,10 +23,11 @@ from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.networks.pooling_order import pool_before_convolution
 
 _DAMAGE = (
+    SafetensorError,
     *(pickle.UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError),
     *(LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, MemoryError),
 )
-"""What ``torch.load`` raises on bytes that are no weights."""
+"""What reading raises on bytes that are no weights."""
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -216,14 +219,21 @@ def _texts(node: object) -> Iterator[str]:
         yield from (text for part in node for text in _texts(part))
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """Read a state dictionary, with ``weights_only=True``.
+def read_weights(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
+    """Read a state dictionary: safetensors, or a pickle with ``weights_only=True``.
+
+    Args:
+        path: The file; ``.safetensors`` says what it is.
+        allowed: Classes that the pickle may hold besides tensors; nothing else is ever built.
 
     Raises:
         InvalidBundle: If the file is absent, damaged or holds more than weights.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        with torch.serialization.safe_globals(list(allowed)):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InvalidBundle(
             f"There are no weights: expected '{path.name}'. Train first: monai-cxr train."

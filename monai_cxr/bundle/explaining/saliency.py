@@ -14,6 +14,7 @@ from torch.nn import functional
 from monai_cxr.bundle.engines.torch_engine import TorchRuntime
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import InvalidBundle, SettingsError
+from monai_cxr.preprocessing import cropped_side
 from monai_cxr.radiograph import Radiograph
 
 Maps = NDArray[np.float32]
@@ -155,7 +156,7 @@ def _in_film(values: NDArray[np.float32], shape: tuple[int, int], resize: str) -
     rows, columns = shape
     if resize == "stretch":
         return _enlarge(values, rows, columns)
-    side = max(rows, columns) if resize == "pad" else min(rows, columns)
+    side = max(rows, columns) if resize == "pad" else cropped_side(shape, resize)
     square = _enlarge(values, side, side)
     top, left = abs(side - rows) // 2, abs(side - columns) // 2
     if resize == "pad":
