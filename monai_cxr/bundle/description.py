@@ -97,6 +97,8 @@ def _counted(findings: Sequence[str], exclusive: bool) -> str:
 def _network(train: Mapping[str, Any]) -> str:
     """The network as its config names it: MONAI's or torchvision's class, or an architecture."""
     definition = train.get("network_def", {})
+    while isinstance(definition.get("network"), dict):  # what a wrapper holds
+        definition = definition["network"]
     target = str(definition.get("_target_", "")).rpartition(".")[2]
     name = str(definition.get("name") or target)
     return _TITLES.get(name, f"The network {name}")

@@ -21,6 +21,7 @@ from monai_cxr.cli import (
     explain,
     index,
     labels,
+    learn,
     predict,
     screen,
     speed,
@@ -60,6 +61,7 @@ explain.register(app)
 screen.register(app)
 deidentify.register(app)
 experiment.register(app)
+learn.register(app)
 demo.register(app)
 view.register(app)
 

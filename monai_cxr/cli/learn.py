@@ -1,0 +1,97 @@
+"""Learning verbs on frozen features: probe, few-shot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, say, show
+
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="Folder of a bundle whose features are used.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    app.command()(probe)
+    app.command(name="few-shot")(few_shot)
+
+
+def probe(
+    bundle: BundleArgument,
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="An index with splits.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of curve.csv.")] = Path(
+        "probe"
+    ),
+    share: Annotated[
+        list[float] | None,
+        typer.Option(min=0.0, max=1.0, help="Share of patients. Default: 0.01, 0.05, 0.2, 1."),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of patients.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask what frozen features know: linear models on growing shares of patients.
+
+    Views and makers are asked for as well: features that know the maker can learn a shortcut.
+    The curve is a table that labels budget reads.
+
+    Example: monai-cxr probe demo/bundle demo/index.parquet --out probe
+    """
+    from monai_cxr.bundle.probe import SHARES
+    from monai_cxr.bundle.probe import probe as run_probe
+    from monai_cxr.tables import write_table
+
+    curve, probed = run_probe(
+        bundle, index, shares=share or SHARES, draws=draws, seed=seed, workers=workers
+    )
+    write_table(curve, out / "curve.csv")
+    if json:
+        emit({"probed": probed, "curve": out / "curve.csv"})
+        return
+    rows = [(one.target, one.n, str(one.auroc)) for one in probed]
+    show("Linear probe", ("target", "patients", "AUROC (95 % interval over draws)"), rows)
+    say(f"Curve: {out / 'curve.csv'}")
+
+
+def few_shot(
+    bundle: BundleArgument,
+    finding: Annotated[str, typer.Option(help="Name of the new finding, a column of the index.")],
+    index: Annotated[Path, typer.Option(help="Films with labels of the finding.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new bundle.")],
+    shots: Annotated[
+        int | None,
+        typer.Option(min=1, help="Positive and negative patients. Default: all labelled films."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of patients.")] = 0,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Add a finding to a bundle from a few films; what it had stays as it is.
+
+    Example: monai-cxr few-shot demo/bundle --finding Calcification --index labelled.parquet
+    --shots 16 --out demo/with_calcification
+    """
+    from monai_cxr.bundle.few_shot import add_finding
+
+    made = add_finding(bundle, finding, index, out, shots=shots, seed=seed, workers=workers)
+    if json:
+        emit({"few_shot": made, "bundle": out})
+        return
+    say(
+        f"Learned {made.finding} from {made.n} films, {made.n_positive} positive; stated "
+        f"prevalence {made.prevalence:.3f}."
+    )
+    say(
+        f"AUROC {made.auroc} on {made.n_judged} films of the val split, one a patient."
+        if made.n_judged
+        else "No film of split val has a label, so nothing says how well it does."
+    )
+    say(f"Bundle: {out}")
