@@ -127,8 +127,14 @@ def add_finding(
         auroc = delong(head.logits(features_of(seen)), seen[finding].to_numpy(np.float64))
     verified = _package(source, out, finding, head, prevalence)
     return FewShot(
-        *(finding, head.n, head.n_positive, head.variance, prevalence, auroc, len(one_film)),
-        verified,
+        finding=finding,
+        n=head.n,
+        n_positive=head.n_positive,
+        variance=head.variance,
+        prevalence=prevalence,
+        auroc=auroc,
+        n_judged=len(one_film),
+        verified=verified,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.predictor import Predictor
@@ -49,7 +48,7 @@ class LinearHead:
         return np.asarray(features @ self.weight + self.bias, dtype=np.float64)
 
 
-def fit_head(features: Floats, labels: Floats, patients: Sequence[object]) -> LinearHead:
+def fit_head(features: Floats, labels: Floats, patients: ArrayLike) -> LinearHead:
     """Fit a finding; the penalty is fixed for few films, else chosen by folds of patients.
 
     Args:

@@ -153,5 +153,6 @@ def _mean(values: Floats) -> Interval:
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean)
-    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(student.ppf(0.975, len(values) - 1)) * error
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))

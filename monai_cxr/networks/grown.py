@@ -25,7 +25,8 @@ class GrownLinear(nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch names it
         """Outputs (B, sum of parts) of embeddings (B, C)."""
-        weights, biases = self.weight.split(self.parts), self.bias.split(self.parts)
+        parts = list(self.parts)
+        weights, biases = torch.split(self.weight, parts), torch.split(self.bias, parts)
         outputs = [
             functional.linear(input, weight, bias)
             for weight, bias in zip(weights, biases, strict=True)
