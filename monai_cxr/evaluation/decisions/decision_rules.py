@@ -10,16 +10,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_cxr.atomic import write_json
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
 from monai_cxr.evaluation.decisions.conformal import ConformalRule, fit_conformal
-from monai_cxr.evaluation.decisions.operating_points import choose_operating_points
 from monai_cxr.evaluation.json_values import json_of, read_as
-from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.prediction import OperatingPoint
+
+if TYPE_CHECKING:
+    from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ def choose_rules(
     Returns:
         The rules, with a sketch of the patients.
     """
+    # Whoever serves a model only reads rules, and needs neither pandas nor scipy.stats for it.
+    from monai_cxr.evaluation.decisions.operating_points import choose_operating_points
+
     points = choose_operating_points(
         predictions.probabilities,
         predictions.labels,
