@@ -131,6 +131,7 @@ def service(postgres_server, packaged_bundle, tmp_path):
         running.process.wait()
 
 
+@pytest.mark.slow
 def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path):
     """Kills and outages are the soak's: see test_soak.py."""
     for film in films:
@@ -158,6 +159,7 @@ def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path
     _assert_no_patient(service.log.read_text() + metrics)
 
 
+@pytest.mark.slow
 def test_films_that_cost_their_reader_cost_the_service_nothing(
     packaged_bundle, phantom_index, tmp_path, monkeypatch
 ):
