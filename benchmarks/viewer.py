@@ -23,7 +23,7 @@ for folder in ("viewer", "screening"):
     sys.path.insert(0, str(ROOT / "tests" / folder))
 
 from browser import Browser, Viewer  # noqa: E402
-from ledger_data import prediction, received  # noqa: E402
+from ledger_data import facts, prediction, received  # noqa: E402
 
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive  # noqa: E402
 from monai_cxr.screening.ledger import Ledger, arrivals, jobs, open_ledger  # noqa: E402
@@ -185,7 +185,7 @@ def fill(ledger: Ledger, n: int) -> None:
             Outcome(
                 film.id,
                 prediction(film, positive=("Effusion",) if film.id % 10 == 0 else ()),
-                view="PA", age=61.0, sex="F",
+                facts=facts(film),
             )
             for film in films
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from monai_cxr.findings import title_of
 from monai_cxr.prediction import Prediction
 from monai_cxr.review.cases import ROUTINE, Case, CaseStatus
 from monai_cxr.review.performance_file import UNKNOWN
-from monai_cxr.review.priors import PRIOR, Comparison, Comparisons
+from monai_cxr.review.priors import PRIOR, ComparedStudy, Comparisons
 from monai_cxr.review.reviews import Review, last_review
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, statements, summary_words
 from monai_cxr.review.words import SERIOUS, day, flag_words, percent, reason_words
@@ -167,7 +167,7 @@ def _image(
 
 
 def _compared(
-    service: Service, one: Comparison, identity: Identity, session: str
+    service: Service, one: ComparedStudy, identity: Identity, session: str
 ) -> dict[str, Any]:
     """Another study of this person: its films, and nothing of what a model said of them."""
     token = service.grants.give("case", one.case.case_id, session, identity)
@@ -201,7 +201,7 @@ def _comparison(service: Service, case: Case, found: Comparisons, *, hidden: boo
     return lines
 
 
-def _changes(service: Service, case: Case, prior: Comparison) -> list[str]:
+def _changes(service: Service, case: Case, prior: ComparedStudy) -> list[str]:
     now, then = case.prediction, prior.case.prediction
     if now is None or then is None or not (service.spoke(case) and service.spoke(prior.case)):
         return []

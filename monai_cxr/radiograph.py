@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
@@ -42,6 +42,16 @@ class ViewPosition(str, Enum):
     LATERAL = "LATERAL"
     OBLIQUE = "OBLIQUE"
     UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def of(cls, text: str) -> ViewPosition:
+        """The projection that a table names; UNKNOWN for any other text.
+
+        Example:
+            >>> ViewPosition.of("PA").value, ViewPosition.of("").value
+            ('PA', 'UNKNOWN')
+        """
+        return cls(text) if text in cls.__members__ else cls.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,22 @@ class FilmFacts:
     flags: tuple[str, ...] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
     source_format: str = "image"
+
+    @property
+    def columns(self) -> dict[str, str | float | None]:
+        """What the header says, by the names that tables and the ledger have for it.
+
+        Example:
+            >>> FilmFacts(InstanceKey("", "", "", "film_1"), ViewPosition.AP).columns["view"]
+            'AP'
+        """
+        return {
+            **asdict(self.key),
+            "view": self.view.value,
+            "age": self.patient_age_years,
+            "sex": self.patient_sex,
+            "manufacturer": self.manufacturer,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

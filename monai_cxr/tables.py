@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,7 @@ QUALITY_COLUMNS = tuple(quality_column(measure) for measure in QUALITY_MEASURES)
 def fact_values(facts: FilmFacts) -> dict[str, str | float | None]:
     """A film's facts as columns; a measure of the picture is NaN where it was not taken."""
     return {
-        **dict(zip(KEY_COLUMNS, astuple(facts.key), strict=True)),
-        "view": facts.view.value,
-        "age": facts.patient_age_years,
-        "sex": facts.patient_sex,
-        "manufacturer": facts.manufacturer,
+        **facts.columns,
         "flags": ";".join(facts.flags),
         **{quality_column(name): facts.quality.get(name, np.nan) for name in QUALITY_MEASURES},
     }

@@ -62,6 +62,16 @@ class TestFiles:
         assert path.stem not in ("utils", "helpers", "common", "misc")
 
 
+def test_one_name_means_one_class():
+    """Also across the wings: see "Words" in docs/explanation/architecture.md."""
+    places: dict[str, list[str]] = {}
+    for path in [*MODULES, *(ROOT / "clinical_app").rglob("*.py")]:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_wide_excepts_stand_at_the_last_boundaries_only():
     wide = [
         str(path.relative_to(PACKAGE))

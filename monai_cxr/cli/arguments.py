@@ -58,6 +58,12 @@ ReaderMemoryOption = Annotated[
         metavar="GIB", help="So is one that takes more memory; each reader may hold so much."
     ),
 ]
+LabelFloorOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="Smallest F1 of a finding's labels, where labels check was run."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
 
 

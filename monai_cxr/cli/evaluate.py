@@ -12,6 +12,7 @@ from monai_cxr.cli.arguments import (
     BlankOption,
     BootstrapOption,
     CalibrationOption,
+    LabelFloorOption,
     LabelsOption,
     OneImageOption,
     PredictionsArgument,
@@ -84,12 +85,7 @@ def evaluate(
             "published results of the same split beside yours."
         ),
     ] = "",
-    label_floor: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, help="Smallest F1 of a finding's labels, where labels check was run."
-        ),
-    ] = 0.8,
+    label_floor: LabelFloorOption = 0.8,
     json: JsonOption = False,
 ) -> None:
     """Evaluate predictions: AUROC and more with patient-level intervals; JSON, CSV and HTML.

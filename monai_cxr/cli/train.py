@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import LabelFloorOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say
 
 
@@ -72,12 +73,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
     ] = False,
-    label_floor: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, help="Smallest F1 of a finding's labels, where labels check was run."
-        ),
-    ] = 0.8,
+    label_floor: LabelFloorOption = 0.8,
     json: JsonOption = False,
 ) -> None:
     """Train a bundle: write its configs into RUN, print the plain MONAI command, run it.

@@ -180,17 +180,7 @@ def _film(path: Path, directory: Path) -> _Found:
     facts = dicom.facts
     if dicom.parsed.pixels is None and not dicom.parsed.has_float_pixels:
         raise UnreadableImage("The file holds no pixels.", reason="no_pixels")
-    row = {
-        **where,
-        "patient_id": facts.key.patient_id,
-        "study_uid": facts.key.study_uid,
-        "series_uid": facts.key.series_uid,
-        "sop_uid": facts.key.sop_uid or name,
-        "view": facts.view.value,
-        "age": facts.age_years,
-        "sex": facts.sex,
-        "manufacturer": facts.manufacturer,
-    }
+    row = {**where, **facts.film.columns, "sop_uid": facts.key.sop_uid or name}
     return _Found(path, relative, row, facts)
 
 

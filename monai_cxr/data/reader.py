@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,8 @@ from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.radiograph import Radiograph
 from monai_cxr.reading.files import read_for_model, read_radiograph
 
-
-@dataclass(frozen=True, slots=True)
-class RefusedFilm:
-    """A film that was refused; MONAI carries it from reading to ``get_data``, which raises."""
-
-    error: InputError | OSError | MemoryError
+Refusal = InputError | OSError | MemoryError
+"""Why a film is not read; MONAI carries it from reading to ``get_data``, which raises."""
 
 
 class RadiographReader(ImageReader):
@@ -54,19 +49,17 @@ class RadiographReader(ImageReader):
         """Take any file: content decides, not the name."""
         return True
 
-    def read(
-        self, data: Sequence[PathLike] | PathLike, **_: Any
-    ) -> Sequence[Radiograph] | RefusedFilm:
+    def read(self, data: Sequence[PathLike] | PathLike, **_: Any) -> Sequence[Radiograph] | Refusal:
         """Read one or several films; the first that is refused stands for all of them."""
         paths = [data] if isinstance(data, str | os.PathLike) else list(data)
         read = read_for_model if self.check_scope else read_radiograph
         try:
             return [read(Path(path), policy=self.policy) for path in paths]
         except (InputError, OSError, MemoryError) as error:
-            return RefusedFilm(error)
+            return error
 
     def get_data(
-        self, img: Sequence[Radiograph] | Radiograph | RefusedFilm
+        self, img: Sequence[Radiograph] | Radiograph | Refusal
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Pixels and an allow-list of metadata.
 
@@ -78,8 +71,8 @@ class RadiographReader(ImageReader):
             UnreadableImage: If a film is no readable image.
             UnsupportedImage: If it is one that is not supported.
         """
-        if isinstance(img, RefusedFilm):
-            raise img.error
+        if isinstance(img, Refusal):
+            raise img
         films = [img] if isinstance(img, Radiograph) else list(img)
         if len(films) == 1:
             return np.array(films[0].pixels), _metadata(films[0])

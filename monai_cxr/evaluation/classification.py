@@ -64,7 +64,7 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+class CohensKappa:
     """Cohen's kappa under weights.
 
     Attributes:
@@ -131,9 +131,9 @@ def _kappa(
     ones = np.ones(len(cells), dtype=np.float32)
     matrix = csc_matrix((ones, (cells, codes)), shape=(k * k, n_patients))
     matrix.sum_duplicates()
-    agreement = Agreement(matrix, k)
-    estimate = float(agreement(np.ones((n_patients, 1), dtype=np.float32))[0, 0])
-    (drawn,) = replicate([agreement], plan)
+    kappa = CohensKappa(matrix, k)
+    estimate = float(kappa(np.ones((n_patients, 1), dtype=np.float32))[0, 0])
+    (drawn,) = replicate([kappa], plan)
     rarest = min(
         (clusters_of(codes[cells // k == i]) for i in np.unique(cells // k)),
         key=lambda clusters: clusters.worth,

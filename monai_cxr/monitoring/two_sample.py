@@ -39,7 +39,7 @@ class TwoSampleTest:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FactChange:
     """What tells now from then, by one value of one fact.
 
     Attributes:
@@ -118,7 +118,7 @@ def changes(
     *,
     permutations: int = 199,
     seed: int = 0,
-) -> tuple[Change, ...]:
+) -> tuple[FactChange, ...]:
     """Say by maker, model, room, view ... where the films of now differ from those of then.
 
     Args:
@@ -136,7 +136,7 @@ def changes(
         them.
     """
     b = np.asarray(now, dtype=np.float64)
-    found: list[Change] = []
+    found: list[FactChange] = []
     for fact, values in facts_now.items():
         old = np.asarray(facts_then.get(fact, []), dtype=object)
         new = np.asarray(values, dtype=object)
@@ -144,7 +144,9 @@ def changes(
             rows = np.flatnonzero(new.astype(str) == value)
             share_then = float((old.astype(str) == value).mean()) if len(old) else 0.0
             if len(rows) < FEWEST:
-                found.append(Change(fact, value, share_then, len(rows) / len(new), np.nan, np.nan))
+                found.append(
+                    FactChange(fact, value, share_then, len(rows) / len(new), np.nan, np.nan)
+                )
                 continue
             test = energy_test(
                 then,
@@ -155,11 +157,13 @@ def changes(
                 seed=seed,
             )
             found.append(
-                Change(fact, value, share_then, len(rows) / len(new), test.distance, test.p_value)
+                FactChange(
+                    fact, value, share_then, len(rows) / len(new), test.distance, test.p_value
+                )
             )
     adjusted = _holm([one.p_value for one in found])
     made = [
-        Change(one.fact, one.value, one.share_then, one.share_now, one.distance, p)
+        FactChange(one.fact, one.value, one.share_then, one.share_now, one.distance, p)
         for one, p in zip(found, adjusted, strict=True)
     ]
     return tuple(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,11 @@ from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.phantom.dicom_film import draw_encoding, film_dataset
 from monai_cxr.phantom.film import PhantomFilm, render_film
 from monai_cxr.phantom.settings import PhantomSettings
-from monai_cxr.phantom.work import Progress, films_of, run_all
+from monai_cxr.phantom.work import FilmJob, Progress, Row, film_jobs, run_all, write_rows
 
 LABEL_COLUMNS = ("path", "patient_id", "study_uid", "sop_uid", "view", "age", "sex", "follow_up",
                  *FINDING_NAMES)  # fmt: skip
 TRUTH_COLUMNS = ("path", "finding", "severity", "x", "y", "width", "height")
-
-Row = tuple[str | int | float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    directory: Path
-    settings: PhantomSettings
-    patient: int
-    follow_up: int
-    masks: bool
 
 
 def write_dicom_archive(
@@ -58,16 +45,16 @@ def write_dicom_archive(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    jobs = [_Job(directory, settings, patient, film, masks)
-            for patient, film in films_of(settings)]  # fmt: skip
-    done = run_all(_write_film, jobs, workers=workers, progress=progress)
-    _write_table(directory / "truth.csv", TRUTH_COLUMNS, (row for _, rows in done for row in rows))
+    jobs = film_jobs(directory, settings)
+    done = run_all(partial(_write_film, masks=masks), jobs, workers=workers, progress=progress)
+    truth = (row for _, rows in done for row in rows)
+    write_rows(directory / "truth.csv", ",".join(TRUTH_COLUMNS), truth)
     labels = directory / "labels.csv"
-    _write_table(labels, LABEL_COLUMNS, (label for label, _ in done))
+    write_rows(labels, ",".join(LABEL_COLUMNS), (label for label, _ in done))
     return labels
 
 
-def _write_film(job: _Job) -> tuple[Row, list[Row]]:
+def _write_film(job: FilmJob, *, masks: bool) -> tuple[Row, list[Row]]:
     film = render_film(job.settings, patient=job.patient, follow_up=job.follow_up)
     encoding = draw_encoding(job.settings, job.patient, job.follow_up)
     dataset = film_dataset(film, job.settings, encoding)
@@ -76,7 +63,7 @@ def _write_film(job: _Job) -> tuple[Row, list[Row]]:
     path = job.directory / relative
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)
-    if job.masks:
+    if masks:
         _write_masks(job.directory / "masks" / f"{sop_uid}.npz", film)
     name = relative.as_posix()
     label: Row = (
@@ -97,10 +84,3 @@ def _write_masks(path: Path, film: PhantomFilm) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = dict(film.masks)
     np.savez_compressed(path, **arrays)
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.phantom.film import PhantomFilm, render_film
 from monai_cxr.phantom.settings import PhantomSettings
-from monai_cxr.phantom.work import Progress, films_of, run_all
+from monai_cxr.phantom.work import FilmJob, Progress, Row, film_jobs, run_all, write_rows
 
 # NIH's own headers: the brackets hold commas, so that one name becomes two columns.
 _ENTRY_HEADER = (
@@ -23,16 +21,6 @@ _ENTRY_HEADER = (
 _BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 # NIH's boxes call this finding by another name than NIH's labels do.
 _BOX_NAMES = {"Infiltration": "Infiltrate"}
-
-Row = tuple[str | int | float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    images: Path
-    settings: PhantomSettings
-    patient: int
-    follow_up: int
 
 
 def write_nih_archive(
@@ -65,9 +53,9 @@ def write_nih_archive(
     directory = Path(directory)
     images = directory / "images_001" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    jobs = [_Job(images, settings, patient, film) for patient, film in films_of(settings)]
+    jobs = film_jobs(images, settings)
     done = run_all(_write_film, jobs, workers=workers, progress=progress)
-    _write_table(directory / "BBox_List_2017.csv", _BOX_HEADER,
+    write_rows(directory / "BBox_List_2017.csv", _BOX_HEADER,
                  [row for _, rows in done for row in rows])  # fmt: skip
     test = _test_patients(settings, test_share)
     for name, wanted in (("train_val_list.txt", False), ("test_list.txt", True)):
@@ -75,15 +63,15 @@ def write_nih_archive(
                  if (job.patient in test) == wanted]  # fmt: skip
         (directory / name).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     entries = directory / "Data_Entry_2017_v2020.csv"
-    _write_table(entries, _ENTRY_HEADER, [entry for entry, _ in done])
+    write_rows(entries, _ENTRY_HEADER, [entry for entry, _ in done])
     return entries
 
 
-def _write_film(job: _Job) -> tuple[Row, list[Row]]:
+def _write_film(job: FilmJob) -> tuple[Row, list[Row]]:
     film = render_film(job.settings, patient=job.patient, follow_up=job.follow_up)
     name = f"{job.patient + 1:08d}_{job.follow_up:03d}.png"
     grey = np.asarray(np.rint(film.pixels * 255.0), dtype=np.uint8)
-    Image.fromarray(grey).save(job.images / name, compress_level=1)
+    Image.fromarray(grey).save(job.directory / name, compress_level=1)
     rows, columns = grey.shape
     spacing = round(film.pixel_spacing_mm[0], 6)
     labels = [finding for finding, value in zip(FINDING_NAMES, film.labels, strict=True) if value]
@@ -102,9 +90,3 @@ def _test_patients(settings: PhantomSettings, share: float) -> frozenset[int]:
     rng = np.random.default_rng([settings.seed, 92])
     order = rng.permutation(settings.n_patients)
     return frozenset(int(patient) for patient in order[: round(share * settings.n_patients)])
-
-
-def _write_table(path: Path, header: str, rows: list[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.write(header + "\n")
-        csv.writer(file, lineterminator="\n").writerows(rows)

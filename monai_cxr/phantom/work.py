@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from monai_cxr.errors import SettingsError
@@ -18,13 +21,41 @@ Progress = Callable[[int, int], None]
 """Called with (films done, films in total)."""
 
 
-def films_of(settings: PhantomSettings) -> list[tuple[int, int]]:
-    """(patient, follow_up) of every film of an archive, patients in order."""
+Row = tuple[str | int | float, ...]
+"""A line of an archive's tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilmJob:
+    """One film to render and write.
+
+    Attributes:
+        directory: Where it goes.
+        settings: Of the archive.
+        patient: Number of the patient.
+        follow_up: Number of the visit.
+    """
+
+    directory: Path
+    settings: PhantomSettings
+    patient: int
+    follow_up: int
+
+
+def film_jobs(directory: Path, settings: PhantomSettings) -> list[FilmJob]:
+    """Every film of an archive, patients in order."""
     return [
-        (patient, follow_up)
+        FilmJob(directory, settings, patient, follow_up)
         for patient in range(settings.n_patients)
         for follow_up in range(n_films(settings, patient))
     ]
+
+
+def write_rows(path: Path, header: str, rows: Iterable[Row]) -> None:
+    """Write a CSV table under a header line that is kept as it is."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(header + "\n")
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def run_all(

@@ -47,7 +47,7 @@ class Scale:
         return round(self.span[0] + share * (self.span[1] - self.span[0]), 2)
 
 
-class Frame:
+class PlotFrame:
     """The square that a panel is drawn in, with its two scales."""
 
     def __init__(

@@ -18,7 +18,7 @@ from monai_cxr.report.plot_frame import (
     FOREST_SPAN,
     PANEL,
     PLOT_STYLE,
-    Frame,
+    PlotFrame,
     Scale,
     nice_end,
     short,
@@ -76,7 +76,7 @@ def forest_axis(domain: tuple[float, float], ticks: Sequence[float]) -> str:
 
 def roc_panel(title: str, curves: FindingCurves, area: Interval) -> str:
     """ROC of one finding with the chance line; title and AUROC above."""
-    frame = Frame((0.0, 1.0), (0.0, 1.0))
+    frame = PlotFrame((0.0, 1.0), (0.0, 1.0))
     if not len(curves.fpr):
         return frame.panel(title, "no AUROC", frame.missing())
     line = frame.path(curves.fpr, curves.tpr)
@@ -93,7 +93,7 @@ def precision_recall_panel(
     title: str, curves: FindingCurves, area: Interval, prevalence: float
 ) -> str:
     """Precision over recall of one finding, with the prevalence as the chance line."""
-    frame = Frame((0.0, 1.0), (0.0, 1.0))
+    frame = PlotFrame((0.0, 1.0), (0.0, 1.0))
     if not len(curves.recall):
         return frame.panel(title, "no AP", frame.missing())
     body = (
@@ -113,10 +113,10 @@ def reliability_panel(title: str, curves: FindingCurves, ece: Interval) -> str:
     """
     bins = curves.reliability
     if not len(bins.counts):
-        frame = Frame((0.0, 1.0), (0.0, 1.0))
+        frame = PlotFrame((0.0, 1.0), (0.0, 1.0))
         return frame.panel(title, "no labels", frame.missing())
     end = nice_end(max(float(bins.predicted.max()), float(bins.observed.max())))
-    frame = Frame((0.0, end), (0.0, end), root=True)
+    frame = PlotFrame((0.0, end), (0.0, end), root=True)
     radii = 1.2 + 1.9 * np.sqrt(bins.counts / bins.counts.max())
     marks = "".join(
         frame.whisker(x, Interval(y, low, high))
@@ -139,7 +139,7 @@ def decision_panel(title: str, curves: FindingCurves, prevalence: float) -> str:
     """Net benefit over threshold probability: the model, acting on all, acting on none."""
     top = nice_end(max(prevalence, 1e-3)) if not math.isnan(prevalence) else 1.0
     thresholds = curves.decision_thresholds
-    frame = Frame((0.0, float(thresholds[-1])), (-0.2 * top, top))
+    frame = PlotFrame((0.0, float(thresholds[-1])), (-0.2 * top, top))
     if math.isnan(prevalence):
         return frame.panel(title, "no labels", frame.missing())
     inside = curves.net_benefit_all >= -0.2 * top
@@ -156,10 +156,10 @@ def decision_panel(title: str, curves: FindingCurves, prevalence: float) -> str:
 def risk_coverage_panel(title: str, curves: FindingCurves) -> str:
     """Share of wrong answers over the share of films answered, the surest first."""
     if not len(curves.coverage):
-        frame = Frame((0.0, 1.0), (0.0, 1.0))
+        frame = PlotFrame((0.0, 1.0), (0.0, 1.0))
         return frame.panel(title, "no labels", frame.missing())
     end = nice_end(max(float(curves.risk.max()), 1e-3))
-    frame = Frame((0.0, 1.0), (0.0, end))
+    frame = PlotFrame((0.0, 1.0), (0.0, end))
     line = f'<path class="line" d="{frame.path(curves.coverage, curves.risk)}"/>'
     return frame.panel(title, f"{100 * curves.risk[-1]:.1f} % wrong in all", frame.grid() + line)
 
@@ -187,7 +187,7 @@ def change_panel(
     lows += [change for line in each for _, change in line]
     bottom = -nice_end(-min([-0.02, *(low for low in lows if not math.isnan(low))]))
     ends = (min(0.0, float(amounts.min())), max(0.0, float(amounts.max())))
-    frame = Frame(ends, (bottom, -0.25 * bottom))
+    frame = PlotFrame(ends, (bottom, -0.25 * bottom))
     order = np.argsort(amounts)
     xs = [float(amounts[i]) for i in order]
     ys = [changes[i].estimate for i in order]

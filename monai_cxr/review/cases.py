@@ -65,8 +65,8 @@ class Case:
         status: Of the analysis.
         received: POSIX seconds at which it arrived.
         acquired: ``YYYYMMDD`` or ``""``.
-        sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
-        age_years: Or None.
+        patient_sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
+        patient_age_years: Or None.
         prediction: Of the study, or None.
         time: ``HHMMSS`` of the first film, or ``""``.
         accession: Accession number, or ``""``.
@@ -80,8 +80,8 @@ class Case:
     status: CaseStatus
     received: float
     acquired: str = ""
-    sex: str = ""
-    age_years: float | None = None
+    patient_sex: str = ""
+    patient_age_years: float | None = None
     prediction: Prediction | None = field(default=None)
     time: str = ""
     accession: str = field(default="", repr=False)

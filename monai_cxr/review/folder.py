@@ -244,7 +244,7 @@ class FolderCases:
         apart = f"{study_key}\n{named(told.person)}" if shared else study_key
         case_id = opaque(self._secret, apart)
         predictions = [image.prediction for image in images if image.prediction is not None]
-        ages = [f.header.age_years for f in films if f.header.age_years is not None]
+        ages = [film.header.patient_age_years for film in films]
         return Case(
             case_id,
             opaque(self._secret, told.person.patient_id),
@@ -252,8 +252,8 @@ class FolderCases:
             _status(images),
             min(film.received for film in films),
             acquired=first.date,
-            sex=told.person.sex,
-            age_years=ages[0] if ages else None,
+            patient_sex=told.person.sex,
+            patient_age_years=next((age for age in ages if age is not None), None),
             prediction=study_prediction(predictions)
             if predictions and not any(map(_is_waiting, images))
             else None,

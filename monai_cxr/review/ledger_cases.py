@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.errors import DeliveryError, UnreadableImage
 from monai_cxr.prediction import Prediction, study_prediction
-from monai_cxr.radiograph import ViewPosition
+from monai_cxr.radiograph import FilmFacts, ViewPosition
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 from monai_cxr.review.persons import Person, birth_year, by_person, named
@@ -183,9 +183,7 @@ class LedgerCases:
             key, result = film.key, stored.get((row.sop_uid, row.model_digest))
             pair = (
                 film,
-                None
-                if result is None
-                else result_of(result, patient_id=key.patient_id, series_uid=key.series_uid),
+                None if result is None else result_of(result, film),
             )
             found.setdefault(key.study_uid, []).append(pair)
         return found
@@ -224,8 +222,8 @@ class LedgerCases:
             status=_status(study, images),
             received=study.first_received_at,
             acquired=study.study_date,
-            sex=known[0].sex if known else "",
-            age_years=known[0].age if known else None,
+            patient_sex=known[0].facts.patient_sex if known else "",
+            patient_age_years=known[0].facts.patient_age_years if known else None,
             prediction=_newest_model(predictions),
             accession=pairs[0][0].accession_number,
             shared=shared,
@@ -235,9 +233,9 @@ class LedgerCases:
 
 def _person(study: Study, film: Film, result: Result | None) -> Person:
     """Whom a film shows, as far as the ledger knows: it keeps no name and no date of birth."""
-    sex, age = (result.sex, result.age) if result is not None else ("", None)
-    year = birth_year("", film.study_date or study.study_date, age)
-    return Person(film.key.patient_id, sex=sex, birth_year=year)
+    facts = FilmFacts(film.key) if result is None else result.facts
+    year = birth_year("", film.study_date or study.study_date, facts.patient_age_years)
+    return Person(film.key.patient_id, sex=facts.patient_sex, birth_year=year)
 
 
 def _newest_model(predictions: Sequence[Prediction]) -> Prediction | None:
@@ -250,20 +248,17 @@ def _newest_model(predictions: Sequence[Prediction]) -> Prediction | None:
 
 def _image(film: Film, result: Result | None, sentences: Mapping[int, str]) -> CaseImage:
     if result is not None:
-        view = _view(result.view)
-        prediction = result.prediction
         return CaseImage(
-            film.key, view, prediction, flags=prediction.flags, predicted_at=result.predicted_at
+            film.key,
+            result.facts.view,
+            result.prediction,
+            flags=result.facts.flags,
+            predicted_at=result.predicted_at,
         )
     sentence = sentences.get(film.id, "") if film.reason else ""
     failed = bool(film.reason) and film.reason not in SCOPE_REASONS
     view = ViewPosition.LATERAL if film.reason == "lateral" else ViewPosition.UNKNOWN
     return CaseImage(film.key, view, reason=film.reason, sentence=sentence, failed=failed)
-
-
-def _view(name: str) -> ViewPosition:
-    known = {view.value: view for view in ViewPosition}
-    return known.get(name, ViewPosition.UNKNOWN)
 
 
 def _status(study: Study, images: Sequence[CaseImage]) -> CaseStatus:

@@ -26,7 +26,7 @@ from monai_cxr.review.reviews import (
     says_something,
 )
 from monai_cxr.screening.ledger import Ledger, audit, reviews
-from monai_cxr.screening.ledger.reviews import Review as Row
+from monai_cxr.screening.ledger.reviews import ReviewRow
 from monai_cxr.screening.ledger.schema import reviews as review_table
 
 _OPINION = {True: "agree", False: "disagree", None: ""}
@@ -107,7 +107,7 @@ def _key(review: Review) -> _Key:
     return review.study_uid, review.reader, review.model_digest
 
 
-def _new_rows(review: Review, before: Review | None) -> list[Row]:
+def _new_rows(review: Review, before: Review | None) -> list[ReviewRow]:
     said = before.findings if before else {}
     names = [*review.findings, *(name for name in said if name not in review.findings)]
     empty = FindingReview()
@@ -132,9 +132,9 @@ def _agrees(review: Review) -> bool | None:
     return all(item.opinion != "disagree" for item in review.findings.values())
 
 
-def _row_of_study(review: Review) -> Row:
+def _row_of_study(review: Review) -> ReviewRow:
     seen = {"films": list(review.films), "flagged": list(review.flagged)}
-    return Row(
+    return ReviewRow(
         review.sop_uid,
         review.study_uid,
         "",
@@ -151,8 +151,8 @@ def _row_of_study(review: Review) -> Row:
     )
 
 
-def _row(review: Review, name: str, item: FindingReview) -> Row:
-    return Row(
+def _row(review: Review, name: str, item: FindingReview) -> ReviewRow:
+    return ReviewRow(
         review.sop_uid,
         review.study_uid,
         name,
@@ -169,7 +169,7 @@ def _row(review: Review, name: str, item: FindingReview) -> Row:
     )
 
 
-def joined(rows: Sequence[Row]) -> list[Review]:
+def joined(rows: Sequence[ReviewRow]) -> list[Review]:
     """Rows of the ledger, oldest first, as the last review of each study, reader and model."""
     made: dict[_Key, Review] = {}
     for row in rows:
@@ -186,7 +186,7 @@ def joined(rows: Sequence[Row]) -> list[Review]:
     return list(made.values())
 
 
-def _with_finding(review: Review, row: Row) -> Review:
+def _with_finding(review: Review, row: ReviewRow) -> Review:
     label = _UNCERTAIN if row.uncertain else _LABEL[row.corrected_label]
     opinion, location = _OPINION[row.label_agrees], _OPINION[row.location_agrees]
     item = FindingReview(opinion, location, label, row.probability)
@@ -196,7 +196,7 @@ def _with_finding(review: Review, row: Row) -> Review:
     return replace(review, findings=findings)
 
 
-def _with_study(review: Review, row: Row) -> Review:
+def _with_study(review: Review, row: ReviewRow) -> Review:
     return replace(
         review,
         note=row.note,

@@ -56,7 +56,7 @@ class FilmHeader:
         time: AcquisitionTime (0008,0032), else ContentTime (0008,0033), else StudyTime
             (0008,0030), of the same day; ``HHMMSS`` or ``""``.
         accession: AccessionNumber (0008,0050).
-        age_years: At the study, or None.
+        patient_age_years: At the study, or None.
     """
 
     key: InstanceKey
@@ -64,7 +64,7 @@ class FilmHeader:
     date: str = ""
     time: str = ""
     accession: str = field(default="", repr=False)
-    age_years: float | None = None
+    patient_age_years: float | None = None
 
 
 def film_header(data: bytes, name: str = "") -> FilmHeader:
@@ -89,15 +89,15 @@ def header_of(dicom: DicomFile) -> FilmHeader:
         r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", elements.text(dataset, "PatientBirthDate")
     )
     birth_date = "".join(born.groups()) if born else ""
-    year = birth_year(birth_date, facts.acquired, facts.age_years)
+    year = birth_year(birth_date, facts.acquired, facts.patient_age_years)
     name = elements.without_accents(elements.text(dataset, "PatientName")).casefold()
     return FilmHeader(
         facts.key,
-        Person(facts.key.patient_id, _bare(name), birth_date, facts.sex, year),
+        Person(facts.key.patient_id, _bare(name), birth_date, facts.patient_sex, year),
         facts.acquired,
         next((time for keyword in _times(dataset) if (time := _clock(dataset, keyword))), ""),
         elements.text(dataset, "AccessionNumber"),
-        facts.age_years,
+        facts.patient_age_years,
     )
 
 

@@ -16,7 +16,7 @@ PRIOR, SAME_DAY, LATER = "Prior", "Same day", "Later"
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedStudy:
     """Another study of the same person.
 
     Attributes:
@@ -43,7 +43,7 @@ class Comparisons:
         others: By what other studies with this patient ID differ, such as ``("sex",)``.
     """
 
-    studies: tuple[Comparison, ...] = ()
+    studies: tuple[ComparedStudy, ...] = ()
     undated: int = 0
     others: tuple[str, ...] = ()
 
@@ -65,7 +65,7 @@ class Priors:
         if not case.patient:
             return Comparisons()
         mine = self.header(case.images[0])
-        found: list[Comparison] = []
+        found: list[ComparedStudy] = []
         undated = 0
         others: set[str] = set()
         for other in self._source.cases():
@@ -79,7 +79,7 @@ class Priors:
                 undated += 1
             else:
                 relation = _relation(mine, theirs)
-                found.append(Comparison(other, relation, theirs.date, theirs.time))
+                found.append(ComparedStudy(other, relation, theirs.date, theirs.time))
         return Comparisons(tuple(_ordered(found)), undated, tuple(sorted(others)))
 
     def header(self, image: CaseImage) -> FilmHeader:
@@ -109,6 +109,6 @@ def _relation(mine: FilmHeader, theirs: FilmHeader) -> str:
     return PRIOR if theirs.time < mine.time else LATER
 
 
-def _ordered(found: list[Comparison]) -> list[Comparison]:
+def _ordered(found: list[ComparedStudy]) -> list[ComparedStudy]:
     latest = sorted(found, key=lambda one: (one.date, one.time), reverse=True)
     return sorted(latest, key=lambda one: (PRIOR, SAME_DAY, LATER).index(one.relation))

@@ -54,8 +54,8 @@ class Uploads:
             status=_status(image),
             received=time.time(),
             acquired=facts.acquired if facts else "",
-            sex=facts.sex if facts else "",
-            age_years=facts.age_years if facts else None,
+            patient_sex=facts.patient_sex if facts else "",
+            patient_age_years=facts.patient_age_years if facts else None,
             prediction=image.prediction,
         )
         with self._lock:

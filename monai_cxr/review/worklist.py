@@ -209,7 +209,8 @@ def short_name(case: Case) -> str:
 
 def person(case: Case) -> str:
     """Sex and age, such as ``F 63``; of a child below one year ``F <1``, without a sex ``63 y``."""
-    if case.age_years is None:
-        return case.sex
-    age = "<1" if case.age_years < 1 else f"{case.age_years:.0f}"
-    return f"{case.sex} {age}" if case.sex else f"{age} y"
+    years, sex = case.patient_age_years, case.patient_sex
+    if years is None:
+        return sex
+    age = "<1" if years < 1 else f"{years:.0f}"
+    return f"{sex} {age}" if sex else f"{age} y"

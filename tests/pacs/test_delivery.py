@@ -14,6 +14,7 @@ import pydicom
 import pytest
 import sr_walker as walker
 from dicom_peers import ORTHANC_USER, free_port
+from ledger_data import facts
 from pacs_films import film_bytes
 from pynetdicom import AE, evt
 
@@ -45,7 +46,9 @@ def screen(taken, numbers, destinations) -> None:
         assert intake.receive(taken.ledger, taken.spool, film_bytes(number), source="test")
     leased = jobs.lease(taken.ledger, "worker", 100)
     scores = tuple(FindingScore(f, 0.0, 0.04 * i + 0.1, i > 7) for i, f in enumerate(FINDING_NAMES))
-    outcomes = [Outcome(film.id, Prediction(film.key, MODEL, scores)) for film in leased]
+    outcomes = [
+        Outcome(film.id, Prediction(film.key, MODEL, scores), facts=facts(film)) for film in leased
+    ]
     deliveries = [("sr", name) for name in destinations]
     assert jobs.finish(taken.ledger, "worker", outcomes, deliveries=deliveries) == len(leased)
 

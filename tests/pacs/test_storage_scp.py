@@ -21,6 +21,7 @@ from pynetdicom.presentation import build_context
 from raw_store import store_raw
 from store_scu import DX, associate, encoded, send
 
+from monai_cxr.dicom.header import parsing
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
@@ -44,6 +45,14 @@ class TestDurable:
         assert kept.PixelData == sent.PixelData
         assert kept.file_meta.TransferSyntaxUID == (syntax or ExplicitVRLittleEndian)
         assert (film.source, film.key.sop_uid) == ("c-store", sent.SOPInstanceUID)
+
+    def test_is_parsed_once(self, taken, monkeypatch):
+        parsed = []
+        monkeypatch.setattr(parsing, "parse", lambda data, parse=parsing.parse: (
+            parsed.append(len(data)), parse(data))[1])  # fmt: skip
+        with taken.listener() as scp:
+            assert send(scp.port, film_bytes(1)) == 0x0000
+        assert len(parsed) == 1
 
     def test_a_resend_makes_no_second_job(self, taken):
         with taken.listener() as scp:

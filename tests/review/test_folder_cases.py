@@ -96,8 +96,8 @@ class TestPeople:
             put(folder, f"{number}.dcm", sources[number], StudyInstanceUID=STUDY,
                 SOPInstanceUID=sop, **who)  # fmt: skip
         folder.update()
-        cases = sorted(folder.cases(), key=lambda case: case.sex)
-        assert [(case.sex, len(case.images), case.shared) for case in cases] == [
+        cases = sorted(folder.cases(), key=lambda case: case.patient_sex)
+        assert [(case.patient_sex, len(case.images), case.shared) for case in cases] == [
             ("F", 2, True), ("M", 1, True),
         ]  # fmt: skip
         assert len({case.name for case in cases}) == 2
@@ -209,6 +209,6 @@ def test_half_arrived_film_stays_failed(folder, sources):
         folder.update()
         case = next(c for c in folder.cases() if c.images)
         assert case.images[0].reason == "no_model"
-        assert (case.sex, case.acquired) == ("F", "20240301")
+        assert (case.patient_sex, case.acquired) == ("F", "20240301")
         assert case.status is CaseStatus.NOT_ANALYSED
         assert len(folder.cases()) == 1  # the second file is a copy of the first

@@ -48,7 +48,7 @@ def test_a_study_goes_from_waiting_to_analysed(ledger, source):
     assert case.status is CaseStatus.ANALYSED
     assert case.flagged == ("Pneumothorax",)
     assert case.urgency == 1
-    assert (case.sex, case.age_years) == ("F", 61.0)
+    assert (case.patient_sex, case.patient_age_years) == ("F", 61.0)
     assert source.case(case.case_id) == case
     assert case.images[0].flags == ("secondary_capture",)
     assert "1.2.1" not in case.case_id

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
-from monai_cxr.radiograph import InstanceKey
+from monai_cxr.radiograph import FilmFacts, InstanceKey, ViewPosition
 from monai_cxr.screening.ledger import Ledger, jobs
 from monai_cxr.screening.ledger.records import Film, Outcome, ReceivedFilm
 
@@ -37,10 +38,13 @@ def prediction(film: Film, *, positive: tuple[str, ...] = (), model=MODEL) -> Pr
     return Prediction(film.key, model, scores, ("secondary_capture",))
 
 
+def facts(film: Film, **values: object) -> FilmFacts:
+    said = FilmFacts(film.key, ViewPosition.PA, 61.0, "F", source_format="dicom")
+    return replace(said, **{"quality": {"mean": 0.5}} | values)
+
+
 def outcome(film: Film, **values: object) -> Outcome:
-    return Outcome(
-        film.id, prediction(film, **values), view="PA", age=61.0, sex="F", quality={"mean": 0.5}
-    )
+    return Outcome(film.id, prediction(film, **values), facts=facts(film))
 
 
 def finish_all(ledger: Ledger, *, owner: str = "w", deliveries=(), positive=()) -> int:

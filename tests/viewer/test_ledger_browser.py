@@ -44,10 +44,7 @@ class Hospital:
         except InputError as error:
             return Outcome(film.id, None, reason=error.reason, message=str(error))
         prediction = self.model.predict([read])[0]
-        return Outcome(
-            film.id, prediction, view=read.view.value, age=read.patient_age_years,
-            sex=read.patient_sex, quality=read.quality,
-        )  # fmt: skip
+        return Outcome(film.id, prediction, facts=read.facts)
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from monai_cxr.bundle.bench.measures import (
     read_ms,
 )
 from monai_cxr.bundle.bench.report import (
-    Agreement,
     Bench,
     EndToEndRate,
+    EngineParity,
     EngineRate,
     Machine,
     ReadingTime,
@@ -133,12 +133,12 @@ def _open_all(
 
 def _agreement(
     bundle: Path, config: Mapping[str, Any], digest: str, runtimes: Mapping[str, Runtime]
-) -> tuple[Agreement, ...]:
+) -> tuple[EngineParity, ...]:
     stated = {export.name: export.parity for export in read_exports(bundle)}
     if str(HALF) in runtimes and str(HALF) not in stated:
         half = runtimes[str(HALF)]
         stated[str(HALF)] = half_change(bundle, config, digest, half, sigmoid)
-    return tuple(Agreement(name, stated[name]) for name in runtimes if name in stated)
+    return tuple(EngineParity(name, stated[name]) for name in runtimes if name in stated)
 
 
 def _best(engines: Sequence[EngineRate]) -> dict[str, float]:
@@ -148,13 +148,13 @@ def _best(engines: Sequence[EngineRate]) -> dict[str, float]:
     return best
 
 
-def _memory(engines: Sequence[EngineRate], agreement: Sequence[Agreement]) -> Measured:
+def _memory(engines: Sequence[EngineRate], agreement: Sequence[EngineParity]) -> Measured:
     """What ``--runtime auto`` chooses by: fp32, and bf16 with its change."""
     rates = {name: r for name, r in _best(engines).items() if "-" not in name or name == str(HALF)}
     return Measured(rates, {a.runtime: a.change for a in agreement if a.runtime == str(HALF)})
 
 
-def _fastest(engines: Sequence[EngineRate], agreement: Sequence[Agreement]) -> str:
+def _fastest(engines: Sequence[EngineRate], agreement: Sequence[EngineParity]) -> str:
     """What ``--runtime auto`` would take."""
     known = _memory(engines, agreement)
     exact = {name: rate for name, rate in known.rates.items() if name != str(HALF)}

@@ -72,7 +72,7 @@ class EndToEndRate:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class EngineParity:
     """How far an engine's probabilities are from those in fp32.
 
     Attributes:
@@ -106,7 +106,7 @@ class Bench:
     engines: tuple[EngineRate, ...]
     reading: tuple[ReadingTime, ...]
     end_to_end: tuple[EndToEndRate, ...]
-    agreement: tuple[Agreement, ...]
+    agreement: tuple[EngineParity, ...]
     unavailable: Mapping[str, str]
     recommendation: str
     faster: Mapping[str, float]

@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.header.projection import view_position
-from monai_cxr.radiograph import InstanceKey, ViewPosition
+from monai_cxr.radiograph import FilmFacts, InstanceKey, ViewPosition
 
 _CHEST_CODES = frozenset({"51185008", "816094009", "T-D3000"})  # PS3.16 CID 4009
 _HUMAN_CODES = frozenset({"337915000", "L-85B00"})  # homo sapiens, PS3.16 CID 7454
@@ -68,8 +68,8 @@ class HeaderFacts:
         patient_orientation: For example ``("L", "F")``.
         rotation_degrees: FieldOfViewRotation (0018,7032).
         horizontal_flip: FieldOfViewHorizontalFlip (0018,7034).
-        age_years: Age, or None.
-        sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
+        patient_age_years: Age, or None.
+        patient_sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
         manufacturer: Manufacturer (0008,0070).
         description: StudyDescription, SeriesDescription and ProtocolName, upper case; it may hold
             anything, so it is matched against words and never shown.
@@ -98,8 +98,8 @@ class HeaderFacts:
     patient_orientation: tuple[str, ...] = ()
     rotation_degrees: float = 0.0
     horizontal_flip: bool = False
-    age_years: float | None = None
-    sex: str = ""
+    patient_age_years: float | None = None
+    patient_sex: str = ""
     manufacturer: str = ""
     description: str = ""
     for_processing: bool = False
@@ -107,11 +107,22 @@ class HeaderFacts:
     not_human: bool = False
     acquired: str = ""
 
+    @property
+    def film(self) -> FilmFacts:
+        """What is kept of the film; the pixels add their flags and measures."""
+        return FilmFacts(
+            self.key,
+            self.view,
+            self.patient_age_years,
+            self.patient_sex,
+            self.manufacturer,
+            source_format="dicom",
+        )
+
 
 def header_facts(dataset: Dataset) -> HeaderFacts:
     """Read the facts of a header; a malformed value reads as absent."""
     spacing, source = pixel_spacing(dataset)
-    sex = elements.text(dataset, "PatientSex").upper()[:1]
     return HeaderFacts(
         key=InstanceKey(
             elements.identifier(dataset, "PatientID"),
@@ -137,8 +148,8 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         patient_orientation=tuple(v.upper() for v in elements.texts(dataset, "PatientOrientation")),
         rotation_degrees=(elements.number(dataset, "FieldOfViewRotation") or 0.0) % 360.0,
         horizontal_flip=elements.text(dataset, "FieldOfViewHorizontalFlip").upper() == "YES",
-        age_years=age_years(dataset),
-        sex=sex if sex in ("M", "F", "O") else "",
+        patient_age_years=patient_age_years(dataset),
+        patient_sex=patient_sex(dataset),
         manufacturer=elements.text(dataset, "Manufacturer"),
         description=_description(dataset),
         for_processing=is_for_processing(dataset),
@@ -196,7 +207,13 @@ def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
     return spacing, "detector"
 
 
-def age_years(dataset: Dataset) -> float | None:
+def patient_sex(dataset: Dataset) -> str:
+    """PatientSex (0010,0040): ``"M"``, ``"F"``, ``"O"``, or ``""`` for anything else."""
+    sex = elements.text(dataset, "PatientSex").upper()[:1]
+    return sex if sex in ("M", "F", "O") else ""
+
+
+def patient_age_years(dataset: Dataset) -> float | None:
     """Age from PatientAge (0010,1010), else from birth and study dates; None when impossible.
 
     De-identifiers leave placeholders, which say nothing: no years at all (a newborn's age is in

@@ -225,7 +225,7 @@ def _is_chest(part: str) -> bool:
 def _patient_refusal(facts: HeaderFacts) -> ScopeDecision | None:
     if facts.not_human:
         return refuse("not_human", "The header names an animal.")
-    if facts.age_years is not None and facts.age_years < ADULT_AGE_YEARS:
+    if facts.patient_age_years is not None and facts.patient_age_years < ADULT_AGE_YEARS:
         return refuse(
             "pediatric",
             f"The patient is younger than {ADULT_AGE_YEARS:g} years; the model learned adults.",
@@ -244,7 +244,7 @@ def _header_flags(facts: HeaderFacts) -> tuple[str, ...]:
         "body_part_unknown": not part,
         "body_part_near_chest": bool(part) and not _CHEST.search(part),
         "projection_unknown": facts.view is ViewPosition.UNKNOWN,
-        "age_unknown": facts.age_years is None,
+        "age_unknown": facts.patient_age_years is None,
         "description_disagrees": disagrees,
         "mirrored_by_header": orientation == ("R", "F"),
         "orientation_by_header": len(orientation) == 2

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, select
+from sqlalchemy import select
 
 from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import Ledger
-from monai_cxr.screening.ledger.schema import arrivals, films, quarantine, results
-from monai_cxr.tables import logit_column, probability_column, without_formula
+from monai_cxr.screening.ledger.records import Film, Result, film_of, number_or_null, result_of
+from monai_cxr.screening.ledger.schema import QUARANTINED, arrivals, films, quarantine, results
+from monai_cxr.tables import fact_values, logit_column, probability_column, without_formula
 
 _PAGE = 2_000
 _TEXTS = (
@@ -61,7 +63,7 @@ def write_results(
     def write(part: Path) -> None:
         nonlocal n_rows
         with pq.ParquetWriter(part, schema) as writer:
-            for rows in _pages(ledger, findings, with_probabilities, arrived):
+            for rows in _pages(ledger, schema.names, arrived):
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 n_rows += len(rows)
 
@@ -133,7 +135,7 @@ def _schema(findings: Sequence[str], with_probabilities: bool) -> pa.Schema:
 
 
 def _pages(
-    ledger: Ledger, findings: Sequence[str], with_probabilities: bool, arrived: Arrived | None
+    ledger: Ledger, columns: Collection[str], arrived: Arrived | None
 ) -> Iterator[list[dict[str, Any]]]:
     """New films with their results, and refused files with their reasons."""
     last = 0
@@ -158,66 +160,42 @@ def _pages(
             last = came[-1].id
             uids = [row.sop_uid for row in came if row.outcome == "new"]
             paths = [row.path for row in came]
-            joined = select(films, results).outerjoin(
-                results,
-                (results.c.sop_uid == films.c.sop_uid)
-                & (results.c.model_digest == films.c.model_digest),
-            )
-            query = joined.where(films.c.sop_uid.in_(uids)).set_label_style(
-                LABEL_STYLE_TABLENAME_PLUS_COL
-            )
-            by_uid = {row.films_sop_uid: row for row in connection.execute(query)}
+            query = select(films).where(films.c.sop_uid.in_(uids))
+            by_uid = {row.sop_uid: film_of(row) for row in connection.execute(query)}
+            query = select(results).where(results.c.sop_uid.in_(uids))
+            stored = {(r.sop_uid, r.model_digest): r for r in connection.execute(query)}
             query = select(quarantine).where(quarantine.c.path.in_(paths))
             refusals = {row.path: row for row in connection.execute(query)}
         rows = []
         for row in came:
             film = by_uid.get(row.sop_uid) if row.outcome == "new" else None
-            rows.append(_row(row, film, refusals.get(row.path), findings, with_probabilities))
+            values = _arrived(row, film, refusals.get(row.path))
+            if film is not None and (found := stored.get((film.key.sop_uid, film.model_digest))):
+                values |= _scored(result_of(found, film), columns)
+            rows.append(values)
         yield rows
 
 
-def _row(
-    arrival: Any, film: Any, refusal: Any, findings: Sequence[str], with_probabilities: bool
-) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(_TEXTS, "")
+def _arrived(arrival: Any, film: Film | None, refusal: Any) -> dict[str, Any]:
+    """The columns of a film or file that hold without a result."""
+    row: dict[str, Any] = {**dict.fromkeys(_TEXTS, ""), "model_digest": ""}
     row |= {"path": arrival.path, "sop_uid": arrival.sop_uid, "reason": arrival.reason}
-    row["model_digest"] = ""
-    if refusal is not None and (film is None or film.films_state == "quarantined"):
+    if refusal is not None and (film is None or film.state == QUARANTINED):
         row |= {"reason": refusal.reason, "message": refusal.message}
         row |= {"study_uid": refusal.study_uid, "sop_uid": refusal.sop_uid}
-    if film is None:
-        return row
-    row |= {
-        "path": film.films_path or arrival.path,
-        "patient_id": film.films_patient_id,
-        "study_uid": film.films_study_uid,
-        "series_uid": film.films_series_uid,
-        "sop_uid": film.films_sop_uid,
-    }
-    if film.results_id is None:
-        return row
-    row |= {
-        "view": film.results_view,
-        "age": film.results_age,
-        "sex": film.results_sex,
-        "manufacturer": film.results_manufacturer,
-        "flags": ";".join(film.results_flags),
-        "model_digest": film.results_model_digest,
-    }
-    stored = zip(
-        film.results_findings,
-        film.results_logits,
-        film.results_probabilities,
-        film.results_positive,
-        strict=True,
-    )
-    for name, logit, probability, positive in stored:
-        if name in findings:
-            row[logit_column(name)] = logit
-            row[positive_column(name)] = positive
-            if with_probabilities:
-                row[probability_column(name)] = probability
+    if film is not None:
+        row |= {**asdict(film.key), "path": film.path or arrival.path}
     return row
+
+
+def _scored(result: Result, columns: Collection[str]) -> dict[str, Any]:
+    """Those of ``columns`` that a result has; a number that is not known is null."""
+    row = {**fact_values(result.facts), "model_digest": result.prediction.model.digest}
+    for score in result.prediction.scores:
+        row[logit_column(score.finding)] = number_or_null(score.logit)
+        row[probability_column(score.finding)] = number_or_null(score.probability)
+        row[positive_column(score.finding)] = score.positive
+    return {name: value for name, value in row.items() if name in columns}
 
 
 def _findings(ledger: Ledger) -> list[str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 from pydicom import Dataset
 
 from monai_cxr.dicom.header import elements, parsing
-from monai_cxr.dicom.header.attributes import header_facts
-from monai_cxr.dicom.reader import open_dicom
+from monai_cxr.dicom.reader import DicomFile, open_dicom
 from monai_cxr.dicom.results.instances import is_own_result
 from monai_cxr.errors import InputError, UnreadableImage
 from monai_cxr.picture.quiet import quiet
@@ -68,10 +67,45 @@ class Receipt:
         return self.outcome in (arrivals.NEW, arrivals.DUPLICATE, *TAKES_PLACE)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedFile:
+    """A received file, parsed once; every question about it is answered from here.
+
+    Attributes:
+        data: The bytes, as they came.
+        dicom: Header and place of the pixels, or why the file cannot be read.
+        is_ours: Whether it is one of our own results.
+    """
+
+    data: bytes = field(repr=False)
+    dicom: DicomFile | InputError = field(repr=False)
+    is_ours: bool = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether uncompressed gray pixels are fewer than the header says."""
+        if isinstance(self.dicom, InputError):
+            return False
+        facts, parsed = self.dicom.facts, self.dicom.parsed
+        if parsed.pixels is None or parsed.is_encapsulated or facts.samples_per_pixel != 1:
+            return False
+        return len(parsed.pixels) < facts.rows * facts.columns * facts.bits_allocated // 8
+
+
+def opened(data: bytes) -> OpenedFile:
+    """Parse a whole DICOM Part 10 file; one that cannot be read is a value too."""
+    try:
+        dicom = open_dicom(data)
+    except InputError as error:
+        return OpenedFile(data, error)
+    with quiet():
+        return OpenedFile(data, dicom, is_own_result(dicom.parsed.dataset))
+
+
 def receive(
     ledger: Ledger,
     spool: Spool,
-    data: bytes,
+    file: bytes | OpenedFile,
     *,
     source: str,
     calling_ae: str = "",
@@ -83,7 +117,7 @@ def receive(
     Args:
         ledger: The ledger.
         spool: Where the bytes are kept, as they came.
-        data: A whole DICOM Part 10 file.
+        file: A whole DICOM Part 10 file, or what :func:`opened` made of it.
         source: Name of the door, for example ``"c-store"``.
         calling_ae: AE title of the sender.
         priority: Priority class.
@@ -96,20 +130,21 @@ def receive(
     Raises:
         SpoolFull: If the disk is below its low-water mark; the sender must keep the film.
     """
+    if isinstance(file, bytes):
+        file = opened(file)
     try:
-        dicom = open_dicom(data)
-        with quiet():
-            is_ours = is_own_result(dicom.parsed.dataset)
-        key = dicom.facts.key
-        if is_ours or (key.sop_uid and outbox.is_ours(ledger, key.sop_uid)):
+        if isinstance(file.dicom, InputError):
+            raise file.dicom
+        key = file.dicom.facts.key
+        if file.is_ours or (key.sop_uid and outbox.is_ours(ledger, key.sop_uid)):
             arrivals.ignore(
                 ledger, key.sop_uid, OWN_RESULT_REASON, source=source, calling_ae=calling_ae
             )
             return Receipt(IGNORED, OWN_RESULT_REASON, key.sop_uid)
-        pixels = hashlib.sha256(dicom.parsed.pixels or b"").hexdigest()
-        film = _described(dicom.parsed, Path(), len(data), pixel_sha256=pixels)
+        pixels = hashlib.sha256(file.dicom.parsed.pixels or b"").hexdigest()
+        film = _described(file.dicom, Path(), len(file.data), pixel_sha256=pixels)
     except InputError as error:
-        path = spool.store(data)
+        path = spool.store(file.data)
         quarantine.refuse(
             ledger,
             str(path),
@@ -120,7 +155,7 @@ def receive(
             sop_uid=announced_uid,
         )
         return Receipt(REFUSED, error.reason)
-    path = spool.store(data)
+    path = spool.store(file.data)
     outcome = arrivals.enqueue(
         ledger,
         replace(film, path=str(path), source=source, calling_ae=calling_ae, priority=priority),
@@ -184,15 +219,15 @@ def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -
         key = InstanceKey("", "", "", name)
         return ReceivedFilm(key, str(path), source=source, priority=priority, size_bytes=size)
     try:
-        parsed = parsing.parse(data)
-        has_pixels = parsed.pixels is not None or parsed.has_float_pixels
+        dicom = open_dicom(data)
+        has_pixels = dicom.parsed.pixels is not None or dicom.parsed.has_float_pixels
     except UnreadableImage:
         if is_whole:
             raise
         has_pixels = False
     if not has_pixels and not is_whole:  # a header longer than the part that was read
-        parsed = parsing.parse(read_bytes(path)[0])
-    return replace(_described(parsed, path, size), source=source, priority=priority)
+        dicom = open_dicom(read_bytes(path)[0])
+    return replace(_described(dicom, path, size), source=source, priority=priority)
 
 
 def same_pixels(kept: str, offered: str) -> bool:
@@ -207,18 +242,6 @@ def is_sound(path: str) -> bool:
     except InputError:
         return False
     return True
-
-
-def is_cut(data: bytes) -> bool:
-    """Whether a file with uncompressed gray pixels holds fewer than its header says."""
-    try:
-        dicom = open_dicom(data)
-    except InputError:
-        return False
-    facts, pixels = dicom.facts, dicom.parsed.pixels
-    if pixels is None or dicom.parsed.is_encapsulated or facts.samples_per_pixel != 1:
-        return False
-    return len(pixels) < facts.rows * facts.columns * facts.bits_allocated // 8
 
 
 def header_changes(kept: str, offered: str) -> list[str]:
@@ -256,12 +279,12 @@ def _beginning(path: Path) -> tuple[bytes, bool]:
 
 
 def _described(
-    parsed: parsing.ParsedFile, path: Path, size_bytes: int, *, pixel_sha256: str = ""
+    dicom: DicomFile, path: Path, size_bytes: int, *, pixel_sha256: str = ""
 ) -> ReceivedFilm:
+    facts = dicom.facts
     with quiet():
-        facts = header_facts(parsed.dataset)
-        accession_number = elements.identifier(parsed.dataset, "AccessionNumber")
-        study_date = elements.text(parsed.dataset, "StudyDate")
+        accession_number = elements.identifier(dicom.parsed.dataset, "AccessionNumber")
+        study_date = elements.text(dicom.parsed.dataset, "StudyDate")
     if not facts.key.sop_uid:
         raise UnreadableImage(
             "The SOP Instance UID (0008,0018) is missing, so the image has no name. Send it "

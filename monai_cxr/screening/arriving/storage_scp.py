@@ -19,9 +19,7 @@ from pydicom.uid import AllTransferSyntaxes
 from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.dicom.header.scope import RADIOGRAPH_CLASSES, is_radiograph_class
-from monai_cxr.dicom.reader import open_dicom
-from monai_cxr.dicom.results.instances import is_own_result
-from monai_cxr.errors import SettingsError, UnreadableImage
+from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.screening.arriving import intake
@@ -208,23 +206,23 @@ class StorageScp:
 
     def _status(self, event: Any) -> int:
         calling_ae = str(event.assoc.requestor.primitive.calling_ae_title).strip()
-        data = event.encoded_dataset()
         uid = str(event.request.AffectedSOPInstanceUID)
         said = {"source": SOURCE, "uid_hash": uid_hash(uid)}
         try:
             with self._gate:
-                refusal = self._refusal(event, data, calling_ae)
+                file = intake.opened(event.encoded_dataset())
+                refusal = self._refusal(event, file, calling_ae)
                 if refusal is not None:
                     _LOG.info("film refused", extra=said | {"status": f"0x{refusal:04X}"})
                     return refusal
                 receipt = intake.receive(
                     self.ledger,
                     self.spool,
-                    data,
+                    file,
                     source=SOURCE,
                     calling_ae=calling_ae,
                     priority=self.settings.priority,
-                    announced_uid=str(event.request.AffectedSOPInstanceUID),
+                    announced_uid=uid,
                 )
         except SpoolFull:
             _LOG.warning("film not accepted", extra=said | {"reason": DISK_FULL})
@@ -236,17 +234,11 @@ class StorageScp:
         _LOG.info("film received", extra=said | outcome)
         return CANNOT_UNDERSTAND if receipt.outcome == intake.REFUSED else SUCCESS
 
-    def _refusal(self, event: Any, data: bytes, calling_ae: str) -> int | None:
+    def _refusal(self, event: Any, file: intake.OpenedFile, calling_ae: str) -> int | None:
         """Status for what is plainly no film, dropped or refused; None where intake decides."""
-        try:
-            dicom = open_dicom(data)
-        except UnreadableImage:
+        if isinstance(file.dicom, InputError) or not file.dicom.facts.key.sop_uid:
             return None
-        facts, request = dicom.facts, event.request
-        with quiet():
-            is_ours = is_own_result(dicom.parsed.dataset)
-        if not facts.key.sop_uid:
-            return None
+        facts, request = file.dicom.facts, event.request
         announced = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
         if (facts.key.sop_uid, facts.sop_class_uid) != announced:
             quarantine.refuse(
@@ -259,7 +251,7 @@ class StorageScp:
                 sop_uid=facts.key.sop_uid[:64],
             )
             return MISMATCH
-        if is_radiograph_class(facts.sop_class_uid) or is_ours:
+        if is_radiograph_class(facts.sop_class_uid) or file.is_ours:
             return None
         arrivals.ignore(
             self.ledger,

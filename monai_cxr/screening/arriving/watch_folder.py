@@ -116,7 +116,8 @@ class WatchFolder:
         if _state(path) != state:  # written to while it was read: it is not ready
             self._seen.pop(str(path), None)
             return False
-        receipt = intake.receive(ledger, spool, data, source=SOURCE, priority=self.priority)
+        file = intake.opened(data)
+        receipt = intake.receive(ledger, spool, file, source=SOURCE, priority=self.priority)
         _log.info(
             "file taken",
             extra={
@@ -126,7 +127,7 @@ class WatchFolder:
             },
         )
         self._taken[str(path)] = state
-        if self.delete and receipt.is_accepted and not intake.is_cut(data):
+        if self.delete and receipt.is_accepted and not file.is_cut:
             path.unlink(missing_ok=True)
         return True
 

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from sqlalchemy import func, select
 
 from monai_cxr.dicom.header import elements
+from monai_cxr.dicom.header.attributes import patient_sex
 from monai_cxr.dicom.results.instances import header_of, zone_of
 from monai_cxr.errors import DeliveryError, InputError
 from monai_cxr.picture.quiet import quiet
@@ -94,7 +95,6 @@ def study_report(reported: Sequence[tuple[Film, Result]]) -> StudyReport:
     """
     header = next((h for h in (_header(film) for film, _ in reported) if h is not None), Dataset())
     with quiet():
-        sex = elements.text(header, "PatientSex").upper()[:1]
         return StudyReport(
             predictions=tuple(result.prediction for _, result in reported),
             created=datetime.fromtimestamp(
@@ -104,7 +104,7 @@ def study_report(reported: Sequence[tuple[Film, Result]]) -> StudyReport:
             patient_name=elements.identifier(header, "PatientName"),
             study_started=_started(header),
             birth_date=_day(header, "PatientBirthDate"),
-            sex=sex if sex in ("M", "F", "O") else "",
+            sex=patient_sex(header),
             issuer=_issuer(header),
             placer_number=elements.identifier(header, "PlacerOrderNumberImagingServiceRequest"),
             filler_number=elements.identifier(header, "FillerOrderNumberImagingServiceRequest"),
@@ -133,7 +133,7 @@ def _by_model(
     pairs: Sequence[tuple[Film, Result | None]],
 ) -> list[list[tuple[Film, Result]]]:
     read = [(film, result) for film, result in pairs if result is not None]
-    raw = presentation.needless([(result.view, result.prediction.flags) for _, result in read])
+    raw = presentation.needless([(result.facts.view, result.facts.flags) for _, result in read])
     by_digest: dict[str, list[tuple[Film, Result]]] = {}
     for (film, result), is_needless in zip(read, raw, strict=True):
         if not is_needless:

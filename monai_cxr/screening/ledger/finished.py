@@ -25,12 +25,12 @@ def store(
     Args:
         connection: A transaction that writes.
         row: The film's row, locked.
-        outcome: With its prediction.
+        outcome: With its prediction and the facts of its film.
         deliveries: (kind, destination) of what is to be delivered.
         now: Seconds since 1970.
     """
     assert outcome.prediction is not None
-    values = result_row(outcome, outcome.prediction, now=now)
+    values = result_row(outcome, now=now)
     values |= {"sop_uid": row.sop_uid, "study_uid": row.study_uid}
     digest = outcome.prediction.model.digest
     insert_new(connection, results, [values], ["sop_uid", "model_digest"])

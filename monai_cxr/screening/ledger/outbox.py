@@ -183,9 +183,7 @@ def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
         film = film_of(connection.execute(film_query).one())
         row = connection.execute(result_query).one()
         is_corrected = connection.execute(correction_query.limit(1)).first() is not None
-    key = film.key
-    result = result_of(row, patient_id=key.patient_id, series_uid=key.series_uid)
-    return DeliveryContent(delivery, film, result, is_corrected)
+    return DeliveryContent(delivery, film, result_of(row, film), is_corrected)
 
 
 def delivered(

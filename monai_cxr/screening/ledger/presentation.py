@@ -34,9 +34,8 @@ def needless(images: Sequence[tuple[str, Sequence[str]]]) -> tuple[bool, ...]:
     Args:
         images: (view, flags) of each result of one study.
     """
-    views = {view.value: view for view in ViewPosition}
     return raw_beside_processed(
-        [("", views.get(view, ViewPosition.UNKNOWN), is_raw(flags)) for view, flags in images]
+        [("", ViewPosition.of(view), is_raw(flags)) for view, flags in images]
     )
 
 

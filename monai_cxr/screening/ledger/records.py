@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
-from monai_cxr.radiograph import InstanceKey
+from monai_cxr.radiograph import FilmFacts, InstanceKey, ViewPosition
 
 PRIORITY_DELAY_SECONDS: Mapping[str, float] = {
     "STAT": 0.0,
@@ -109,13 +109,7 @@ class Outcome:
         prediction: What the model said; None when the film was refused.
         reason: Reason code of the refusal.
         message: The refusal for people, without identity.
-        view: Projection.
-        age: In years, or None.
-        sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
-        manufacturer: Of the device.
-        quality: Measures of the picture.
-        deliverable: Whether results go to the destinations; an image without a DICOM header has
-            no study to put a report into.
+        facts: Of the film that the prediction is of.
         predicted_at: Seconds since 1970; None for the time of the commit.
     """
 
@@ -123,13 +117,16 @@ class Outcome:
     prediction: Prediction | None = None
     reason: str = ""
     message: str = ""
-    view: str = ""
-    age: float | None = None
-    sex: str = ""
-    manufacturer: str = ""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    deliverable: bool = True
+    facts: FilmFacts | None = None
     predicted_at: float | None = None
+
+    @property
+    def deliverable(self) -> bool:
+        """Whether results go to the destinations.
+
+        An image without a DICOM header has no study to put a report into.
+        """
+        return self.facts is not None and self.facts.source_format == "dicom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +134,13 @@ class Result:
     """A stored result.
 
     Attributes:
-        prediction: Scores, flags, model and key; the key has no series.
-        view: Projection.
-        age: In years, or None.
-        sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
-        manufacturer: Of the device.
-        quality: Measures of the picture.
+        prediction: Scores, flags, model and key.
+        facts: Of the film.
         predicted_at: Seconds since 1970.
     """
 
     prediction: Prediction
-    view: str
-    age: float | None
-    sex: str
-    manufacturer: str
-    quality: Mapping[str, float]
+    facts: FilmFacts
     predicted_at: float
 
 
@@ -176,9 +165,12 @@ def film_of(row: Any) -> Film:
     )
 
 
-def result_row(outcome: Outcome, prediction: Prediction, *, now: float) -> dict[str, Any]:
-    """A prediction as a row of ``results``; NaN is stored as null."""
-    scores, model = prediction.scores, prediction.model
+def result_row(outcome: Outcome, *, now: float) -> dict[str, Any]:
+    """A prediction and the facts of its film as a row of ``results``; NaN is stored as null."""
+    prediction, facts = outcome.prediction, outcome.facts
+    assert prediction is not None
+    assert facts is not None
+    scores, model, columns = prediction.scores, prediction.model, facts.columns
     return {
         "sop_uid": prediction.key.sop_uid,
         "study_uid": prediction.key.study_uid,
@@ -187,44 +179,39 @@ def result_row(outcome: Outcome, prediction: Prediction, *, now: float) -> dict[
         "model_version": model.version,
         "runtime": model.runtime,
         "findings": [score.finding for score in scores],
-        "logits": [_number(score.logit) for score in scores],
-        "probabilities": [_number(score.probability) for score in scores],
+        "logits": [number_or_null(score.logit) for score in scores],
+        "probabilities": [number_or_null(score.probability) for score in scores],
         "positive": [score.positive for score in scores],
         "flags": list(prediction.flags),
-        "quality": {name: _number(value) for name, value in outcome.quality.items()},
-        "view": outcome.view,
-        "age": outcome.age,
-        "sex": outcome.sex,
-        "manufacturer": outcome.manufacturer,
+        "quality": {name: number_or_null(value) for name, value in facts.quality.items()},
+        **{name: columns[name] for name in ("view", "age", "sex", "manufacturer")},
         "predicted_at": now if outcome.predicted_at is None else outcome.predicted_at,
     }
 
 
-def result_of(row: Any, *, patient_id: str = "", series_uid: str = "") -> Result:
-    """A row of ``results`` as a value."""
+def result_of(row: Any, film: Film) -> Result:
+    """A row of ``results`` as a value, with the film that it is of."""
     columns = zip(row.findings, row.logits, row.probabilities, row.positive, strict=True)
     scores = tuple(
         FindingScore(name, _float(logit), _float(probability), positive)
         for name, logit, probability, positive in columns
     )
-    prediction = Prediction(
-        InstanceKey(patient_id, row.study_uid, series_uid, row.sop_uid),
-        ModelIdentity(row.model_name, row.model_version, row.model_digest, runtime=row.runtime),
-        scores,
-        tuple(row.flags),
-    )
-    return Result(
-        prediction=prediction,
-        view=row.view,
-        age=row.age,
-        sex=row.sex,
+    facts = FilmFacts(
+        key=film.key,
+        view=ViewPosition.of(row.view),
+        patient_age_years=row.age,
+        patient_sex=row.sex,
         manufacturer=row.manufacturer,
+        flags=tuple(row.flags),
         quality={name: _float(value) for name, value in row.quality.items()},
-        predicted_at=row.predicted_at,
+        source_format="dicom" if film.sop_class_uid else "image",
     )
+    model = ModelIdentity(row.model_name, row.model_version, row.model_digest, runtime=row.runtime)
+    return Result(Prediction(facts.key, model, scores, facts.flags), facts, row.predicted_at)
 
 
-def _number(value: float) -> float | None:
+def number_or_null(value: float) -> float | None:
+    """A number as it is stored: null where it is not one."""
     return None if math.isnan(value) or math.isinf(value) else float(value)
 
 

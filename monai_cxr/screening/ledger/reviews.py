@@ -22,7 +22,7 @@ _YES_OR_NO = ("label_agrees", "location_agrees", "uncertain", "finished", "score
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ReviewRow:
     """One reader's word on one finding of one film.
 
     Attributes:
@@ -71,9 +71,9 @@ class Review:
             raise SettingsError("Expected the name of the reader, but got an empty one.")
 
 
-def add(ledger: Ledger, items: Review | Sequence[Review]) -> None:
+def add(ledger: Ledger, items: ReviewRow | Sequence[ReviewRow]) -> None:
     """Append reviews, their study's count and an audit entry each, in one transaction."""
-    items = [items] if isinstance(items, Review) else list(items)
+    items = [items] if isinstance(items, ReviewRow) else list(items)
     now = ledger.clock()
     with ledger.write() as connection:
         for item in items:
@@ -91,28 +91,28 @@ def add(ledger: Ledger, items: Review | Sequence[Review]) -> None:
             audit.record(connection, item.reader, "reviewed", item.sop_uid, detail, now=now)
 
 
-def of_study(ledger: Ledger, study_uid: str) -> list[Review]:
+def of_study(ledger: Ledger, study_uid: str) -> list[ReviewRow]:
     """Reviews of a study's films, oldest first."""
     return _select(ledger, reviews.c.study_uid == study_uid)
 
 
-def of_film(ledger: Ledger, sop_uid: str) -> list[Review]:
+def of_film(ledger: Ledger, sop_uid: str) -> list[ReviewRow]:
     """Reviews of a film, oldest first."""
     return _select(ledger, reviews.c.sop_uid == sop_uid)
 
 
-def since(ledger: Ledger, start: float = 0.0) -> list[Review]:
+def since(ledger: Ledger, start: float = 0.0) -> list[ReviewRow]:
     """Reviews from a time on, oldest first; for agreement over time."""
     return _select(ledger, reviews.c.reviewed_at >= start)
 
 
-def _select(ledger: Ledger, condition: Any) -> list[Review]:
+def _select(ledger: Ledger, condition: Any) -> list[ReviewRow]:
     query = select(reviews).where(condition).order_by(reviews.c.id)
     with ledger.read() as connection:
         return [_review(row) for row in connection.execute(query)]
 
 
-def _row(item: Review, now: float) -> dict[str, object]:
+def _row(item: ReviewRow, now: float) -> dict[str, object]:
     return {
         "sop_uid": item.sop_uid,
         "study_uid": item.study_uid,
@@ -134,14 +134,14 @@ def _row(item: Review, now: float) -> dict[str, object]:
     }
 
 
-def _review(row: Any) -> Review:
+def _review(row: Any) -> ReviewRow:
     values = row._asdict()
     values.pop("id")
     for name in _YES_OR_NO:
         values[name] = None if values[name] is None else bool(values[name])
     for name in ("seen", "marks"):
         values[name] = json.loads(values[name]) if values[name] else {}
-    return Review(**values)
+    return ReviewRow(**values)
 
 
 def _integer(value: bool | None) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 
 from monai_cxr.screening.ledger.database import Ledger
@@ -39,9 +37,5 @@ def films_of_study(ledger: Ledger, study_uid: str) -> list[tuple[Film, Result | 
     for row in rows:
         film = film_of(row)
         found = stored.get((row.sop_uid, row.model_digest))
-        pairs.append((film, _result(film, found) if found is not None else None))
+        pairs.append((film, result_of(found, film) if found is not None else None))
     return pairs
-
-
-def _result(film: Film, row: Any) -> Result:
-    return result_of(row, patient_id=film.key.patient_id, series_uid=film.key.series_uid)

@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Service:
+class ScreeningService:
     """Running parts.
 
     Attributes:
@@ -291,7 +291,7 @@ def run_service(
     if health_port is not None:
         settings = replace(settings, health=replace(settings.health, port=health_port))
     logs.configure(level=settings.log_level)
-    service = Service(settings, only or PARTS)
+    service = ScreeningService(settings, only or PARTS)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop.set())
     service.run()

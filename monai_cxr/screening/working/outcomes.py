@@ -24,7 +24,7 @@ from monai_cxr.screening.arriving.spool import MAY_PASS
 from monai_cxr.screening.ledger.records import Outcome
 
 
-class Predictor(Protocol):
+class ScreeningModel(Protocol):
     """What a worker needs of a model; :class:`monai_cxr.bundle.model.BundleModel` has it."""
 
     @property
@@ -40,7 +40,7 @@ class Predictor(Protocol):
 
 
 def prepare_film(
-    readers: FilmReaders, model: Predictor, key: InstanceKey, path: str
+    readers: FilmReaders, model: ScreeningModel, key: InstanceKey, path: str
 ) -> PreparedFilm:
     """Read a film in a process of its own, check its scope, and bring it to the network's input.
 
@@ -59,23 +59,8 @@ def prepare_film(
     return replace(film, facts=replace(film.facts, key=key))
 
 
-def outcome_of(film_id: int, film: PreparedFilm, prediction: Prediction) -> Outcome:
-    """A prediction with the facts that are stored beside it."""
-    facts = film.facts
-    return Outcome(
-        film_id,
-        prediction,
-        view=facts.view.value,
-        age=facts.patient_age_years,
-        sex=facts.patient_sex,
-        manufacturer=facts.manufacturer,
-        quality=facts.quality,
-        deliverable=facts.source_format == "dicom",
-    )
-
-
 def outcomes_of(
-    model: Predictor, reads: Sequence[tuple[int, Callable[[], PreparedFilm]]]
+    model: ScreeningModel, reads: Sequence[tuple[int, Callable[[], PreparedFilm]]]
 ) -> tuple[list[Outcome], list[tuple[int, Exception]]]:
     """Predict films that have been read; one that fails does not stop the others.
 
@@ -109,7 +94,7 @@ def outcomes_of(
 
 
 def _predicted(
-    model: Predictor, ready: Sequence[tuple[int, PreparedFilm]]
+    model: ScreeningModel, ready: Sequence[tuple[int, PreparedFilm]]
 ) -> tuple[list[Outcome], list[tuple[int, Exception]]]:
     if not ready:
         return [], []
@@ -127,4 +112,4 @@ def _predicted(
         each = [_predicted(model, [one]) for one in ready]
         return [o for found, _ in each for o in found], [e for _, found in each for e in found]
     found = zip(ready, predictions, strict=True)
-    return [outcome_of(film_id, film, prediction) for (film_id, film), prediction in found], []
+    return [Outcome(film_id, said, facts=film.facts) for (film_id, film), said in found], []

@@ -22,7 +22,7 @@ from monai_cxr.screening.ledger import Ledger, jobs
 from monai_cxr.screening.ledger.records import Film, Outcome
 from monai_cxr.screening.ledger.schema import COMPLETED, QUARANTINED
 from monai_cxr.screening.logs import uid_hash
-from monai_cxr.screening.working.outcomes import Predictor, outcomes_of, prepare_film
+from monai_cxr.screening.working.outcomes import ScreeningModel, outcomes_of, prepare_film
 
 _PATIENCE_SECONDS = 2.0
 """How long a batch waits for a film that is being read; after that it goes without it."""
@@ -57,7 +57,7 @@ class WorkerOptions:
 
 def run_worker(
     ledger: Ledger,
-    model: Predictor,
+    model: ScreeningModel,
     options: WorkerOptions,
     *,
     should_stop: Callable[[], bool],
@@ -143,7 +143,7 @@ class _Queue:
     def __init__(
         self,
         ledger: Ledger,
-        model: Predictor,
+        model: ScreeningModel,
         options: WorkerOptions,
         pool: ThreadPoolExecutor,
         readers: FilmReaders,

@@ -3,7 +3,7 @@ from pydicom import Dataset
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr._snomed_dict import mapping as retired
 
-from monai_cxr.dicom.header.attributes import age_years, header_facts, pixel_spacing
+from monai_cxr.dicom.header.attributes import header_facts, patient_age_years, pixel_spacing
 from monai_cxr.dicom.header.projection import view_position
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.picture.quiet import quiet
@@ -134,7 +134,7 @@ def test_pixel_aspect(attributes, expected):
     ],
 )
 def test_age(attributes, expected):
-    assert age_years(dataset(**attributes)) == expected
+    assert patient_age_years(dataset(**attributes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,12 @@ def test_malformed_values_read_as_absent():
     facts = header_facts(
         dataset(Rows=3, PatientAge="\x00", PixelSpacing=["0.1", "0.1"], PatientSex="female?")
     )
-    assert (facts.rows, facts.columns, facts.age_years, facts.sex) == (3, 0, None, "F")
+    assert (facts.rows, facts.columns, facts.patient_age_years, facts.patient_sex) == (
+        3,
+        0,
+        None,
+        "F",
+    )
 
 
 @pytest.mark.parametrize("name", ["chrJapMulti", "chrKoreanMulti", "chrGerm", "chrRuss"])

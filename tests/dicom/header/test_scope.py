@@ -22,7 +22,7 @@ CHEST = HeaderFacts(
     modality="DX",
     body_part="CHEST",
     view=ViewPosition.PA,
-    age_years=50.0,
+    patient_age_years=50.0,
 )
 
 
@@ -57,7 +57,7 @@ class TestHeader:
             ({"body_part": "B?CKEN"}, "body_part"),
             ({"n_frames": 3}, "multi_frame"),
             ({"not_human": True}, "not_human"),
-            ({"age_years": 6.0}, "pediatric"),
+            ({"patient_age_years": 6.0}, "pediatric"),
         ],
     )
     def test_refusals(self, changes, reason):
@@ -102,7 +102,7 @@ class TestHeader:
             ({"rotation_degrees": 90.0}, "field_of_view_transformed"),
             ({"pixel_aspect": 0.5}, "anisotropic_pixels"),
             ({"description": "CHEST LATERAL"}, "description_disagrees"),
-            ({"age_years": None}, "age_unknown"),
+            ({"patient_age_years": None}, "age_unknown"),
         ],
     )
     def test_flags(self, changes, flag):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ledger_data import prediction, received
+from ledger_data import facts, prediction, received
 
 from monai_cxr.radiograph import ViewPosition
 from monai_cxr.screening.delivering.delivery import Folder, deliver_batch
@@ -22,7 +22,7 @@ def screen(ledger, number: int, *, raw: bool, positive=(), view="PA", study=7) -
     arrivals.enqueue(ledger, received(number, study=study))
     (film,) = jobs.lease(ledger, "w", 1)
     said = replace(prediction(film, positive=positive), flags=("for_processing",) if raw else ())
-    outcome = Outcome(film.id, said, view=view)
+    outcome = Outcome(film.id, said, facts=facts(film, view=ViewPosition(view)))
     assert jobs.finish(ledger, "w", [outcome], deliveries=[("sr", "out")]) == 1
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_data import MODEL, finish_all, outcome, prediction, received
+from ledger_data import MODEL, facts, finish_all, outcome, prediction, received
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import ModelIdentity
@@ -127,7 +127,7 @@ class TestFinish:
         ((kept, result),) = worklist.films_of_study(ledger, film.key.study_uid)
         assert (kept.state, kept.model_digest) == ("completed", MODEL.digest)
         assert result.prediction == prediction(film, positive=("Mass",))
-        assert (result.view, result.age, result.quality) == ("PA", 61.0, {"mean": 0.5})
+        assert result.facts == facts(film, flags=("secondary_capture",))
         assert sorted(d.kind for d in outbox.lease(ledger, "d", 9)) == ["sc", "sr"]
 
     def test_nothing_is_kept_of_a_transaction_that_fails(self, ledger, monkeypatch):
@@ -164,7 +164,7 @@ class TestFinish:
     def test_without_a_dicom_header_nothing_is_delivered(self, ledger):
         arrivals.enqueue(ledger, received(1))
         (film,) = jobs.lease(ledger, "a", 1)
-        plain = Outcome(film.id, prediction(film), deliverable=False)
+        plain = Outcome(film.id, prediction(film), facts=facts(film, source_format="image"))
         jobs.finish(ledger, "a", [plain], deliveries=[("sr", "folder")])
         assert outbox.n_pending(ledger) == 0
 

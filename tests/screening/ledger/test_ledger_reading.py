@@ -18,7 +18,7 @@ from monai_cxr.screening.ledger import (
     studies,
     worklist,
 )
-from monai_cxr.screening.ledger.reviews import Review
+from monai_cxr.screening.ledger.reviews import ReviewRow
 
 
 class TestOutbox:
@@ -133,7 +133,7 @@ class TestReviews:
     def test_kept_per_finding_and_counted(self, ledger, clock):
         arrivals.enqueue(ledger, received(1))
         finish_all(ledger, positive=("Mass",))
-        word = Review(
+        word = ReviewRow(
             *("1.2.1.1.1", "1.2.1", "Mass", "reader-1", MODEL.digest),
             label_agrees=False,
             location_agrees=True,
@@ -154,9 +154,9 @@ class TestReviews:
 
     def test_impossible_words_are_refused(self):
         with pytest.raises(SettingsError, match="0 or 1"):
-            Review("a", "b", "Mass", "r", "d", corrected_label=2)
+            ReviewRow("a", "b", "Mass", "r", "d", corrected_label=2)
         with pytest.raises(SettingsError, match="reader"):
-            Review("a", "b", "Mass", "", "d")
+            ReviewRow("a", "b", "Mass", "", "d")
 
 
 class TestAudit:

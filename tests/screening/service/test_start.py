@@ -13,7 +13,7 @@ from monai_cxr.atomic import held
 from monai_cxr.cli import app
 from monai_cxr.errors import MissingDependency
 from monai_cxr.screening.service import doctor
-from monai_cxr.screening.service.service import Service
+from monai_cxr.screening.service.service import ScreeningService
 from monai_cxr.screening.settings.checks import read_settings
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ class TestMissingExtraEndsService:
         assert checks["destination f"].state == doctor.FAILED
         assert "monai-cxr[fhir]" in checks["destination f"].text
         with pytest.raises(MissingDependency, match="fhir"):
-            Service(read_settings(path), ("deliver",)).run()
+            ScreeningService(read_settings(path), ("deliver",)).run()
         assert not (tmp_path / "ledger.sqlite-wal").exists()
 
 
