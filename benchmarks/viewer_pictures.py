@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -66,7 +67,7 @@ def chosen_films(archive: Path, folder: Path, n_patients: int) -> int:
 def _age(number: int) -> float:
     """Seconds since a study came: today's a few minutes apart, the others over nine days."""
     if number < TODAY:
-        return 60.0 * (11 * number + 3)
+        return 60.0 * (4 * number + 3)
     return 86400.0 * (1.0 + (number * 0.618 % 1.0) * 9.0)
 
 
@@ -122,14 +123,16 @@ class Camera:
         waiting = "[data-testid=stSkeleton], [data-stale=true]"
         return not page.driver.find_elements("css selector", waiting)
 
-    def walk(self, n_studies: int) -> None:
-        """Through all pages, once."""
+    def walk(self, n_studies: int, pages: Sequence[str]) -> None:
+        """Through worklist, reading page and these pages, once."""
         page = self.page
         page.open()
         page.until_analysed(n_studies)
+        page.open()  # the first row is chosen as the list is now
+        page.until_analysed(n_studies)
         self.take("worklist")
         self.read()
-        for name in PAGES:
+        for name in pages:
             page.open(f"/{name}")
             page.until(lambda: page.text("h1"), name)
             self.take(name)
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patients", type=int, default=48)
     parser.add_argument("--screens", nargs="+", default=list(SCREENS), choices=list(SCREENS))
+    parser.add_argument("--pages", nargs="*", default=list(PAGES), choices=list(PAGES))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     os.environ["LOGNAME"] = READERS[0]  # whom the viewer takes for its reader
@@ -177,7 +181,7 @@ def main() -> None:
                 page.resize(*SCREENS[screen][:2])
                 for theme in THEMES:
                     page.prefer(theme)
-                    Camera(page, options.out, theme, screen).walk(n)
+                    Camera(page, options.out, theme, screen).walk(n, options.pages)
                     print(f"{theme}, {screen}")
         finally:
             page.close()

@@ -66,7 +66,8 @@ def study(
         "subline": HIDDEN if hidden else _subline(service, case),
         "refusal": {
             "title": reason_words(refusal.reason).capitalize(),
-            "sentence": refusal.sentence,
+            # Where no film can be shown, its place on the screen says why; once is enough.
+            "sentence": "" if all(one.failed for one in case.images) else refusal.sentence,
         }
         if refusal
         else None,
@@ -219,10 +220,16 @@ def _scores(names: Sequence[str], then: Prediction, now: Prediction) -> str:
         before = next((s.probability for s in then.scores if s.finding == name), math.nan)
         after = next((s.probability for s in now.scores if s.finding == name), math.nan)
         known = not (math.isnan(before) or math.isnan(after))
-        numbers = f" ({percent(before)} to {percent(after)})" if known else ""
-        said.append(f"{title_of(name)}{numbers}")
+        said.append(f"{title_of(name)} ({_change(before, after)})" if known else title_of(name))
     more = len(names) - _MOST_CHANGES
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
+
+
+def _change(before: float, after: float) -> str:
+    """Two probabilities of a finding whose flag changed, in percent."""
+    if percent(before) == percent(after):
+        return f"{percent(after)} both times, on either side of its threshold"
+    return f"{percent(before)} to {percent(after)}"
 
 
 def _name(service: Service, case: Case) -> str:

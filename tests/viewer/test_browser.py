@@ -363,3 +363,43 @@ def test_a_study_that_vanished_is_a_sentence(viewer, browser, films, tmp_path):
         browser.until(lambda: "does not exist" in browser.text(".message"), "the sentence")
     finally:
         aside.rename(films)
+
+
+def test_empty_and_odd_states_a_failed_film_says_why_once(browser):
+    browser.open()
+    browser.until_analysed(5)
+    browser.keys("5", ENTER)
+    why = browser.until(lambda: browser.text(".pane .message"), "why there is no film")
+    assert browser.text(".panel h2") == "The film could not be read"
+    assert browser.text(".refusal")
+    assert why not in browser.text(".panel")
+    finish = browser.run("return found.disabled;", ".panel .primary")
+    assert finish
+
+
+LETTER = """
+const c = found, pane = c.parentElement, half = c.height / 2;
+const words = pane.querySelector('.corner').getBoundingClientRect();
+const d = c.getContext('2d').getImageData(c.width / 2 - 8, half, 16, half).data;
+let last = 0;
+for (let i = 0; i < d.length; i += 4) {
+  if (d[i] === 0xe8 && d[i + 1] === 0xed && d[i + 2] === 0xf2) last = half + Math.floor(i / 64);
+}
+const top = words.top - pane.getBoundingClientRect().top;
+return {letter: last, words: top, right: words.right, middle: c.width / 2};
+"""
+
+
+def test_letters_of_the_directions_stand_clear_of_the_words(browser):
+    browser.resize(440, 900)
+    browser.open()
+    browser.until_rows(5)
+    browser.keys(DOWN, DOWN, ENTER)
+    browser.until_painted()
+    seen = browser.until(lambda: clear_letter(browser), "the letter above the words")
+    assert seen["right"] > seen["middle"] - 8  # they would lie over it
+
+
+def clear_letter(browser):
+    seen = browser.run(LETTER, ".pane canvas.over")
+    return 0 < seen["letter"] < seen["words"] and seen

@@ -10,6 +10,7 @@ from viewer_service import READER, analysed, make_client
 from clinical_app.access import Identity
 from clinical_app.desk import study, with_priors
 from clinical_app.session import reader_id
+from monai_cxr.review.priors import PRIOR, Comparison, Comparisons
 from monai_cxr.review.worklist import by_study, case_status, closing, worklist
 
 
@@ -217,3 +218,33 @@ class TestReadFirst:
 def test_a_name_for_a_tab_s_memory_tells_nothing_of_the_reader():
     assert reader_id(READER) != reader_id(Identity("ben", "reader"))
     assert "anna" not in reader_id(READER)
+
+
+class TestSinceThePrior:
+    @pytest.mark.parametrize(
+        ("before", "after", "words"),
+        [
+            (0.02, 0.31, "New since 2020-01-02: Mass (2 % to 31 %)."),
+            (0.071, 0.074, "(7 % both times, on either side of its threshold)."),
+        ],
+    )
+    def test_a_new_flag_has_the_numbers_that_differ(
+        self, service, case, monkeypatch, before, after, words
+    ):
+        earlier = replace(said_of(case, "Mass", before, flagged=False), case_id="earlier")
+        found = Comparisons((Comparison(earlier, PRIOR, "20200102", ""),))
+        monkeypatch.setattr(service.priors, "of", lambda _case: found)
+        now = said_of(case, "Mass", after, flagged=True)
+        (line,) = with_priors(service, now, READER, "session-of-anna", ())["comparison"]
+        assert line.endswith(words)
+
+
+def said_of(case, finding, probability, *, flagged):
+    """The same study where the model said this of one finding."""
+    scores = tuple(
+        replace(score, probability=probability, positive=flagged)
+        if score.finding == finding
+        else score
+        for score in case.prediction.scores
+    )
+    return replace(case, prediction=replace(case.prediction, scores=scores))

@@ -46,12 +46,12 @@ export class Comparing {
     const on = Boolean(study && this.isOn);
     beside.root.hidden = !on;
     if (stage) stage.classList.toggle("two", on);
-    pane.title.textContent = on ? ["This study", desk.current.day, desk.current.person].filter(Boolean).join(" · ") : "";
+    pane.captions.title.textContent = on ? ["This study", desk.current.day, desk.current.person].filter(Boolean).join(" · ") : "";
     if (on) {
       const image = study.images[this.image];
       const films = study.images.length > 1 ? ` · ${image.view}, film ${this.image + 1} of ${study.images.length} (Shift-v)` : "";
       const many = desk.current.priors.length > 1 ? ` · ${this.place + 1} of ${desk.current.priors.length} (, .)` : "";
-      beside.title.textContent = `${study.title}${films}${many}`;
+      beside.captions.title.textContent = `${study.title}${films}${many}`;
       beside.root.classList.toggle("later", study.relation !== "Prior");
       if (image.film) beside.show(image, `${study.relation} film of ${study.when}, ${image.view}`);
       else beside.clear(image.sentence);

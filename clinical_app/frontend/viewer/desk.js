@@ -30,8 +30,8 @@ export class Desk {
     this.layers = new Layers(this);
     this.dictation = new Dictation(this);
     this.marks = new Marks(this);
-    this.pane = new Pane(this, "");
-    this.beside = new Pane(this, "");
+    this.pane = new Pane(this);
+    this.beside = new Pane(this);
     this.comparing = new Comparing(this);
     this.finishing = new Finishing(this);
     this.active = this.pane;
@@ -209,12 +209,11 @@ export class Desk {
 
   // A pane has drawn its film.
   painted(pane) {
-    if (pane === this.beside) this.comparing.follow();
-    else {
+    this.comparing.follow();
+    if (pane === this.pane) {
       this.root.dataset.paintedMs = (performance.now() - this.began).toFixed(1);
       this.finishing.seen(pane.film.id);
       this.toolbar.paintPresets();
-      this.comparing.follow();
       this.fetchAhead();
     }
     this.toolbar.paintTools();

@@ -95,8 +95,9 @@ function label(context, at, text, [left, top], taken) {
   context.fillText(text, x + 4 * unit, y + 17 * unit);
 }
 
-// Patient directions at all four edges, as far as the file states them, at every turn.
-export function drawDirections(context, at) {
+// Patient directions at all four edges, as far as the file states them, at every turn. taken: how much of the
+// upper and the lower edge's middle has words over it.
+export function drawDirections(context, at, taken) {
   const [row, column] = at.film.orientation;
   if (!row || !column) return;
   const opposite = { L: "R", R: "L", A: "P", P: "A", H: "F", F: "H" };
@@ -105,9 +106,9 @@ export function drawDirections(context, at) {
   for (let i = 0; i < at.turn; i += 1) sides = [sides[3], sides[0], sides[1], sides[2]];
   const edge = 18 * at.unit;
   writeIn(context, 15 * at.unit, "center", "middle");
-  outlined(context, at.unit, sides[0], at.width / 2, edge);
+  outlined(context, at.unit, sides[0], at.width / 2, edge + taken.top);
   outlined(context, at.unit, sides[1], at.width - edge, at.height / 2);
-  outlined(context, at.unit, sides[2], at.width / 2, at.height - edge);
+  outlined(context, at.unit, sides[2], at.width / 2, at.height - edge - taken.bottom);
   outlined(context, at.unit, sides[3], edge, at.height / 2);
 }
 

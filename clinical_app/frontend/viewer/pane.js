@@ -2,6 +2,7 @@
 // header names, or black.
 
 import { element } from "../element.js";
+import { Captions } from "./captions.js";
 import { drawContour } from "./contour.js";
 import { film, heatmaps, shareOf } from "./fetching.js";
 import { BLACK, fillTable, lookAfter, lookByHand, lookInWords, presetLook } from "./grays.js";
@@ -13,7 +14,7 @@ import { listen } from "./pointer.js";
 import { sample } from "./sampling.js";
 
 export class Pane {
-  constructor(desk, title) {
+  constructor(desk) {
     this.desk = desk;
     this.root = element("div", "pane");
     this.base = element("canvas", "film");
@@ -23,10 +24,8 @@ export class Pane {
     this.message = element("div", "message");
     this.sentence = element("span");
     this.message.append(this.sentence);
-    this.corner = element("div", "corner");
-    this.title = element("div", "title", title);
-    this.warning = element("div", "warning");
-    this.root.append(this.base, this.over, this.title, this.warning, this.corner, this.message);
+    this.captions = new Captions(this.root, () => this.decorate());
+    this.root.append(this.base, this.over, ...this.captions.parts, this.message);
     this.film = null;
     this.at = null; // its placement
     this.heat = null;
@@ -42,6 +41,7 @@ export class Pane {
 
   remove() {
     this.watcher.disconnect();
+    this.captions.remove();
     if (this.scale) this.scale.removeEventListener("change", this.onScale);
   }
 
@@ -261,7 +261,7 @@ export class Pane {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.over.width, this.over.height);
     if (!this.film) {
-      for (const part of [this.corner, this.warning]) part.textContent = "";
+      this.captions.clear();
       return;
     }
     const { at, desk, heat } = this;
@@ -271,12 +271,12 @@ export class Pane {
     this.root.dataset.shown = warm ? finding : "";
     this.decorateBoxes(context);
     if (desk.planesOn) drawPlanes(context, at);
-    drawDirections(context, at);
+    drawDirections(context, at, this.captions.taken);
     desk.marks.of(this).forEach((mark) => drawMark(context, at, mark));
-    this.warning.textContent = at.flipped ? "MIRRORED" : "";
+    this.captions.warning.textContent = at.flipped ? "MIRRORED" : "";
     const planes = planesInWords(this.film, desk.planesOn);
     const words = [lookInWords(this.film, this.look), `${(at.scale * 100).toFixed(0)} %`, planes];
-    this.corner.textContent = words.filter(Boolean).join(" · ");
+    this.captions.corner.textContent = words.filter(Boolean).join(" · ");
   }
 
   decorateBoxes(context) {

@@ -23,17 +23,18 @@ export class Panel {
     const parts = [this.paintHead(study)];
     if (study.refusal) {
       const box = element("div", "refusal");
-      box.append(element("strong", "", study.refusal.title), element("p", "", study.refusal.sentence));
+      box.append(element("strong", "", study.refusal.title));
+      if (study.refusal.sentence) box.append(element("p", "", study.refusal.sentence));
       parts.push(box);
     }
     if (study.flags.length) {
       const list = element("ul", "flags");
-      study.flags.forEach((flag) => list.append(element("li", flag.serious ? "serious" : "", flag.text)));
+      study.flags.forEach((flag) => list.append(element("li", flag.serious ? "serious" : "", unbroken(flag.text))));
       parts.push(list);
     }
     if (study.comparison.length) {
       const since = element("ul", "flags since");
-      study.comparison.forEach((line) => since.append(element("li", "", line)));
+      study.comparison.forEach((line) => since.append(element("li", "", unbroken(line))));
       parts.push(since);
     }
     const list = this.paintFindings(study.statements);
