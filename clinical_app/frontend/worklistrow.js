@@ -40,6 +40,8 @@ export function rowOf(study, now) {
     wait.classList.add("overdue");
     wait.textContent += " !";
   }
+  const state = element("span", "soft state", statusOf(study));
+  state.title = state.textContent; // two lines at most are shown
   const cells = [
     mark,
     element("span", "urgency", scored ? (study.hidden ? "–" : URGENCY[study.urgency]) : ""),
@@ -49,7 +51,7 @@ export function rowOf(study, now) {
     wait,
     element("span", "soft", study.day),
     element("span", "soft", study.images > 1 ? `${study.view} +${study.images - 1}` : study.view),
-    element("span", "soft state", statusOf(study)),
+    state,
   ];
   made.append(...cells);
   return made;
