@@ -143,7 +143,7 @@ class Camera:
         page.keys(ENTER)
         page.until_painted()
         for _ in range(40):
-            if page.run("return found && !found.disabled", "button[title='Prior (s)']"):
+            if "since" in page.text(".flags.since"):
                 break
             before = page.case()
             page.keys("n")
