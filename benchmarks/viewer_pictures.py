@@ -148,6 +148,7 @@ class Camera:
             before = page.case()
             page.keys("n")
             page.until(lambda old=before: page.case() != old, "the next study")
+            page.until(self._settled, "what is known of it")
         page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
         self.take("read")
         page.keys("h", "b")
