@@ -22,6 +22,7 @@ from monai_cxr.cli import (
     index,
     labels,
     learn,
+    monitor,
     predict,
     screen,
     speed,
@@ -59,6 +60,7 @@ speed.register(app)
 evaluate.register(app)
 explain.register(app)
 screen.register(app)
+monitor.register(app)
 deidentify.register(app)
 experiment.register(app)
 learn.register(app)

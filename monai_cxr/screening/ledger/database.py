@@ -32,7 +32,7 @@ from sqlalchemy.pool import NullPool
 from monai_cxr.atomic import PRIVATE_FILE, held, private_folder
 from monai_cxr.errors import SettingsError
 from monai_cxr.optional import require
-from monai_cxr.screening.ledger import tallies
+from monai_cxr.screening.ledger import chart_sums, tallies
 from monai_cxr.screening.ledger.migrations import SCHEMA_VERSION, migrate, version_of
 
 BUSY_SECONDS = 60.0
@@ -77,7 +77,8 @@ class Ledger:
         self._n_commits += 1
         if self._n_commits % _COMPACT_EVERY == 0:
             with self._immediate.begin() as connection:
-                tallies.compact(connection)
+                if tallies.compact(connection):
+                    chart_sums.compact(connection, now=self.clock())
         if self.is_sqlite and self._n_commits % _CHECKPOINT_EVERY == 0:
             self.checkpoint()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
+from monai_cxr.screening.ledger import chart_sums
 from monai_cxr.screening.ledger.database import insert_new
 from monai_cxr.screening.ledger.records import Outcome, result_row
 from monai_cxr.screening.ledger.schema import COMPLETED, PENDING, films, outbox, results
@@ -33,6 +34,7 @@ def store(
     values = result_row(outcome, now=now)
     values |= {"sop_uid": row.sop_uid, "study_uid": row.study_uid}
     digest = outcome.prediction.model.digest
+    chart_sums.of_result(connection, row, outcome, now=now)
     insert_new(connection, results, [values], ["sop_uid", "model_digest"])
     if outcome.deliverable:
         entries = [

@@ -69,13 +69,7 @@ _SCALE_TABLES = """
 
 def _numbers_by_lookup(connection: Connection) -> None:
     """Version 4: indexes and tallies, so that no question walks through all films; checkpoints."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    kinds = {
-        "double": "DOUBLE" if is_sqlite else "DOUBLE PRECISION",
-        "serial": "INTEGER NOT NULL" if is_sqlite else "BIGSERIAL NOT NULL",
-    }
-    for statement in _SCALE_TABLES.format(**kinds).split(";"):
-        connection.exec_driver_sql(statement)
+    _run(connection, _SCALE_TABLES)
     tallies.install(connection)
 
 
@@ -89,11 +83,42 @@ def _files_of_refused_films_are_deleted(connection: Connection) -> None:
     )
 
 
+_MONITORING_TABLES = """
+    CREATE TABLE chart_sums (
+        id {serial} PRIMARY KEY, chart TEXT NOT NULL, day VARCHAR(10) NOT NULL, n BIGINT NOT NULL,
+        total {double} NOT NULL, squares {double} NOT NULL
+    );
+    CREATE INDEX ix_chart_sums_day ON chart_sums (day);
+    CREATE TABLE alarms (
+        id {serial} PRIMARY KEY, first_day VARCHAR(10) NOT NULL, last_day VARCHAR(10) NOT NULL,
+        charts TEXT DEFAULT '' NOT NULL, raised_at {double} NOT NULL, acknowledged_at {double},
+        actor TEXT DEFAULT '' NOT NULL, action TEXT DEFAULT '' NOT NULL,
+        note TEXT DEFAULT '' NOT NULL, new_baseline INTEGER DEFAULT '0' NOT NULL
+    )
+"""
+
+
+def _charts_and_alarms(connection: Connection) -> None:
+    """Version 6: daily sums of charts, and alarms with the person who dealt with them."""
+    _run(connection, _MONITORING_TABLES)
+
+
+def _run(connection: Connection, script: str) -> None:
+    is_sqlite = connection.dialect.name == "sqlite"
+    kinds = {
+        "double": "DOUBLE" if is_sqlite else "DOUBLE PRECISION",
+        "serial": "INTEGER NOT NULL" if is_sqlite else "BIGSERIAL NOT NULL",
+    }
+    for statement in script.format(**kinds).split(";"):
+        connection.exec_driver_sql(statement)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _reviews_say_what_they_mean,
     _deliveries_for_days,
     _numbers_by_lookup,
     _files_of_refused_films_are_deleted,
+    _charts_and_alarms,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
-from monai_cxr.screening.ledger import audit, studies
+from monai_cxr.screening.ledger import audit, chart_sums, studies
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import ReceivedFilm
 from monai_cxr.screening.ledger.schema import QUARANTINED, SCHEDULED, arrivals, films, quarantine
@@ -72,6 +72,9 @@ def refuse(
     """Record a file that never became a job, for example because it is no DICOM file."""
     now = ledger.clock()
     with ledger.write() as connection:
+        is_known = quarantine.c.path == path if path else quarantine.c.sop_uid == sop_uid
+        is_known = is_known & or_(quarantine.c.path != "", quarantine.c.sop_uid != "")
+        chart_sums.of_refusal(connection, reason, is_known, sop_uid, now=now)
         _insert(
             connection,
             now,
@@ -226,6 +229,8 @@ def put(
     connection: Connection, film: ReceivedFilm, reason: str, message: str, *, now: float
 ) -> None:
     """Quarantine a newcomer within a transaction."""
+    is_known = quarantine.c.sop_uid == film.key.sop_uid
+    chart_sums.of_refusal(connection, reason, is_known, film.key.sop_uid, now=now)
     _insert(
         connection,
         now,
@@ -241,6 +246,8 @@ def put(
 
 def put_film(connection: Connection, row: Any, reason: str, message: str, *, now: float) -> None:
     """End a job in quarantine within a transaction."""
+    is_known = quarantine.c.film_id == row.id
+    chart_sums.of_refusal(connection, reason, is_known, row.sop_uid, now=now)
     connection.execute(
         update(films)
         .where(films.c.id == row.id)

@@ -278,6 +278,32 @@ tallies = Table(
     Column("n", BigInteger, nullable=False),
 )
 
+chart_sums = Table(
+    "chart_sums",
+    metadata,
+    _id(),
+    Column("chart", Text, nullable=False),
+    Column("day", String(10), nullable=False, index=True),
+    Column("n", BigInteger, nullable=False),
+    Column("total", Double, nullable=False),
+    Column("squares", Double, nullable=False),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    _id(),
+    Column("first_day", String(10), nullable=False),
+    Column("last_day", String(10), nullable=False),
+    _text("charts"),
+    _time("raised_at", nullable=False),
+    _time("acknowledged_at"),
+    _text("actor"),
+    _text("action"),
+    _text("note"),
+    _count("new_baseline"),
+)
+
 schema_version = Table(
     "schema_version",
     metadata,

@@ -85,12 +85,16 @@ def total(connection: Connection, what: str, *keys: str) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def compact(connection: Connection) -> None:
-    """Add the lines up, unless another process is doing it; lines that are on their way stay."""
+def compact(connection: Connection) -> bool:
+    """Add the lines up, unless another process is doing it; lines that are on their way stay.
+
+    Returns:
+        Whether this process did it, and holds the lock of it to the end of the transaction.
+    """
     if connection.dialect.name == "postgresql":
         got = text("SELECT pg_try_advisory_xact_lock(:key)")
         if not connection.execute(got, {"key": _COMPACTION_LOCK}).scalar_one():
-            return
+            return False
     gone = delete(tallies).returning(tallies.c.what, tallies.c.key, tallies.c.n)
     sums: Counter[tuple[str, str]] = Counter()
     for what, key, n in connection.execute(gone):
@@ -98,6 +102,7 @@ def compact(connection: Connection) -> None:
     rows = [{"what": what, "key": key, "n": n} for (what, key), n in sums.items() if n]
     if rows:
         connection.execute(insert(tallies), rows)
+    return True
 
 
 def _insert(tally: Tally, source: str, sign: int) -> str:

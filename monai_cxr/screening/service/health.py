@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.ledger import Ledger, counts
+from monai_cxr.screening.ledger import Ledger, alarms, counts
 
 
 class StoreResponses:
@@ -73,6 +73,9 @@ class LedgerCollector:
         yield _gauge("outbox_age_seconds", "Age of the oldest pending delivery.", "", oldest)
         ahead = {"": numbers.clock_ahead_seconds}
         yield _gauge("clock_ahead_seconds", "Newest arrival beyond now.", "", ahead)
+        with self._ledger.read() as connection:
+            n_open = {"": float(alarms.n_open(connection))}
+        yield _gauge("alarms_open", "Alarms of charts that wait for a person.", "", n_open)
         free = {"": float(self._spool.free_bytes())}
         yield _gauge("spool_free_bytes", "Free space of the spool's disk.", "", free)
 

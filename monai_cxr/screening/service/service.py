@@ -25,7 +25,15 @@ from monai_cxr.screening.arriving.pull import IncompletePull, pull
 from monai_cxr.screening.arriving.spool import GIB, Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.arriving.watch_folder import WatchFolder
-from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
+from monai_cxr.screening.ledger import (
+    Ledger,
+    audit,
+    chart_sums,
+    jobs,
+    open_ledger,
+    outbox,
+    studies,
+)
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
 from monai_cxr.screening.service.health import HealthServer, StoreResponses
 from monai_cxr.screening.service.parts import (
@@ -36,6 +44,7 @@ from monai_cxr.screening.service.parts import (
 )
 from monai_cxr.screening.service.supervision import ServiceFailed, Supervision
 from monai_cxr.screening.settings.tables import DestinationTable, PullTable, ScreeningSettings
+from monai_cxr.screening.watching import service_charts
 
 if TYPE_CHECKING:
     from monai_cxr.bundle.model import BundleModel
@@ -246,7 +255,7 @@ class ScreeningService:
             self.stop.wait(table.every_seconds)
 
     def _housekeep(self, ledger: Ledger, spool: Spool) -> None:
-        table = self.settings.rollup
+        table, looked = self.settings.rollup, None
         while not self.stop.wait(_HOUSEKEEPING_SECONDS):
             studies.close_quiet(
                 ledger, quiet_seconds=table.quiet_seconds, force_seconds=table.force_seconds
@@ -261,6 +270,11 @@ class ScreeningService:
                 )
             if self.settings.ledger.keep_days > 0:
                 retention.prune(ledger, spool, keep_days=self.settings.ledger.keep_days)
+            today = chart_sums.day_of(ledger.clock())
+            if today != looked:  # charts are of days that are over
+                looked = today
+                if n := service_charts.look(ledger):
+                    _log.warning("charts raised alarms", extra={"n": n})
             if not audit.advance(ledger).is_intact:
                 _log.error("the audit trail is broken: somebody changed the ledger")
 

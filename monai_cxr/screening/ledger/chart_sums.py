@@ -1,0 +1,138 @@
+"""Chart sums: what each film adds to the charts, in the transaction that ends its job.
+
+A line (chart, day, films, sum, sum of squares) is added for each transaction and chart, never
+changed, so that two writers do not wait for each other; from time to time the lines of a day are
+added up into one. Values are rounded to 1/4096, which makes all sums exact: neither the order of
+films nor the adding up changes a bit. A film counts once, whatever is repeated: with its first
+result, and with its first end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from monai_cxr.monitoring import chart_names
+from monai_cxr.monitoring.charts import DaySums
+from monai_cxr.screening.ledger.records import Outcome
+from monai_cxr.screening.ledger.schema import chart_sums, quarantine, results
+
+_STEPS = 4096.0
+
+
+def day_of(seconds: float) -> date:
+    """The day in UTC: the same on every host, whatever its zone."""
+    return datetime.fromtimestamp(seconds, UTC).date()
+
+
+def of_result(connection: Connection, row: Any, outcome: Outcome, *, now: float) -> None:
+    """Add a film's result, before it is stored; a second model's result adds nothing.
+
+    Args:
+        connection: A transaction that writes.
+        row: The film's row, locked.
+        outcome: With its prediction.
+        now: Seconds since 1970.
+    """
+    assert outcome.prediction is not None
+    if _has_result(connection, row.sop_uid):
+        return
+    values: dict[str, float] = {}
+    for score in outcome.prediction.scores:
+        values[chart_names.score(score.finding)] = score.logit
+        if score.positive is not None:
+            values[chart_names.flag_rate(score.finding)] = float(score.positive)
+    values |= {chart_names.picture(name): value for name, value in outcome.quality.items()}
+    values[chart_names.TURNAROUND] = math.log10(max(now - row.received_at, 1.0))
+    if not _was_refused(connection, quarantine.c.film_id == row.id):
+        values[chart_names.ENDED] = 0.0
+    add(connection, values, now=now)
+
+
+def of_refusal(
+    connection: Connection, reason: str, known: Any, sop_uid: str, *, now: float
+) -> None:
+    """Add a refusal, before it is stored; a film that ended before adds nothing.
+
+    Args:
+        connection: A transaction that writes.
+        reason: Reason code.
+        known: Condition on ``quarantine`` for an earlier entry of the same film or file.
+        sop_uid: Of the film, or ``""``.
+        now: Seconds since 1970.
+    """
+    if _was_refused(connection, known) or (sop_uid and _has_result(connection, sop_uid)):
+        return
+    add(connection, {chart_names.ENDED: 0.0, chart_names.refused(reason): 1.0}, now=now)
+
+
+def read(connection: Connection, *, until: date | None = None) -> dict[str, list[DaySums]]:
+    """Daily sums by chart, in the order of their names.
+
+    Args:
+        connection: A transaction.
+        until: The last day wanted; None for all.
+
+    Returns:
+        Refusals by reason as shares of the films that ended, so they have days without one.
+    """
+    columns = (chart_sums.c.n, chart_sums.c.total, chart_sums.c.squares)
+    key = (chart_sums.c.chart, chart_sums.c.day)
+    query = select(*key, *map(func.sum, columns)).group_by(*key).order_by(*key)
+    if until is not None:
+        query = query.where(chart_sums.c.day <= until.isoformat())
+    made: dict[str, list[DaySums]] = {}
+    for name, day, n, total, squares in connection.execute(query):
+        sums = DaySums(date.fromisoformat(day), int(n), float(total), float(squares))
+        made.setdefault(name, []).append(sums)
+    ended = made.pop(chart_names.ENDED, [])
+    for name in [name for name in made if name.startswith(chart_names.refused(""))]:
+        refused = {one.day: one.total for one in made[name]}
+        shares = ((one.day, one.n, refused.get(one.day, 0.0)) for one in ended)
+        made[name] = [DaySums(day, n, k, k) for day, n, k in shares]
+    return made
+
+
+def compact(connection: Connection, *, now: float) -> None:
+    """Add up the lines of yesterday and today; within the lock of the tallies' compaction."""
+    days = [(day_of(now) - timedelta(days=back)).isoformat() for back in (0, 1)]
+    table = chart_sums.c
+    gone = delete(chart_sums).where(table.day.in_(days))
+    gone_rows = connection.execute(gone.returning(table.chart, table.day, table.n, table.total,
+                                                  table.squares))  # fmt: skip
+    sums: dict[tuple[str, str], tuple[int, float, float]] = {}
+    for chart, day, n, total, squares in gone_rows:
+        known = sums.get((chart, day), (0, 0.0, 0.0))
+        sums[chart, day] = (known[0] + n, known[1] + total, known[2] + squares)
+    _insert(connection, ((*key, *value) for key, value in sorted(sums.items())))
+
+
+def add(connection: Connection, values: Mapping[str, float], *, now: float) -> None:
+    """Add one film's values by chart, on the day of ``now``; what is not finite is left out."""
+    day = day_of(now).isoformat()
+    exact = {
+        name: round(value * _STEPS) / _STEPS
+        for name, value in values.items()
+        if math.isfinite(value)
+    }
+    _insert(connection, ((name, day, 1, value, value * value) for name, value in exact.items()))
+
+
+def _insert(connection: Connection, lines: Iterable[tuple[str, str, int, float, float]]) -> None:
+    names = ("chart", "day", "n", "total", "squares")
+    rows = [dict(zip(names, line, strict=True)) for line in lines]
+    if rows:
+        connection.execute(insert(chart_sums), rows)
+
+
+def _has_result(connection: Connection, sop_uid: str) -> bool:
+    query = select(results.c.id).where(results.c.sop_uid == sop_uid).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _was_refused(connection: Connection, known: Any) -> bool:
+    return connection.execute(select(quarantine.c.id).where(known).limit(1)).first() is not None

@@ -1,0 +1,52 @@
+"""Service charts: the charts of a ledger, and the alarms that they raise."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from monai_cxr.monitoring.charts import (
+    DAYS_BETWEEN_ALARMS,
+    Chart,
+    DaySums,
+    charts,
+)
+from monai_cxr.monitoring.charts import alarms as alarms_of
+from monai_cxr.screening.ledger import Ledger, alarms, chart_sums
+
+BASELINE_DAYS = 60
+"""Days with films that a baseline is learnt from."""
+
+
+def draw(
+    ledger: Ledger,
+    *,
+    until: date | None = None,
+    baseline_days: int = BASELINE_DAYS,
+    days_between_alarms: float = DAYS_BETWEEN_ALARMS,
+) -> tuple[Chart, ...]:
+    """Draw the charts of a ledger from days that are over.
+
+    Args:
+        ledger: The ledger.
+        until: Last day, in UTC; None for yesterday. Days after it, which a clock that was ahead may
+            have left, are not looked at.
+        baseline_days: Days that a baseline is learnt from.
+        days_between_alarms: Wanted mean time between false alarms of all charts together.
+    """
+    last = chart_sums.day_of(ledger.clock()) - timedelta(days=1)
+    last = last if until is None else min(until, last)
+    anew, learn = alarms.resets(alarms.kept(ledger), until=last)
+    with ledger.read() as connection:
+        days = chart_sums.read(connection, until=last)
+    used: dict[str, list[DaySums]] = {
+        name: [one for one in sums if name not in learn or one.day > learn[name]]
+        for name, sums in days.items()
+    }
+    return charts(
+        used, baseline_days=baseline_days, days_between_alarms=days_between_alarms, after=anew
+    )
+
+
+def look(ledger: Ledger) -> int:
+    """Draw the charts and keep the alarms that they raise; gives the number of new ones."""
+    return alarms.keep(ledger, alarms_of(draw(ledger)))

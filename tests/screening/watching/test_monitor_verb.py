@@ -1,0 +1,81 @@
+"""The verb monitor, as its users call it: on a ledger, on a table, and for an alarm's end."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from ledger_data import finish_all, received
+from typer.testing import CliRunner
+
+from monai_cxr.cli import app
+from monai_cxr.screening.ledger import arrivals, chart_sums, open_ledger
+
+DAY = 86_400.0
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, ["monitor", *map(str, arguments)], env={"COLUMNS": "200"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def ledger_file(tmp_path, clock):
+    """66 days of one kind of films, then six of another; a few real results."""
+    path = tmp_path / "l.sqlite"
+    generator = np.random.default_rng(0)
+    clock.now = datetime.now().timestamp() - 73 * DAY
+    with open_ledger(path, clock=clock) as ledger:
+        for day in range(72):
+            with ledger.write() as connection:
+                for grey in generator.normal(0.5 + 0.2 * (day >= 66), 0.1, 20):
+                    chart_sums.add(connection, {"picture mean": grey}, now=clock.now)
+            clock.advance(DAY)
+        for number in range(4):
+            arrivals.enqueue(ledger, received(number))
+        finish_all(ledger)
+    return path
+
+
+def test_a_ledger_is_shown_and_an_alarm_is_closed(ledger_file):
+    told = json.loads(call(ledger_file, "--json").stdout)
+    (alarm,) = told["alarms"]
+    assert (alarm["is_open"], alarm["number"]) == (True, 1)
+    assert alarm["charts"] == [{"chart": "picture mean", "direction": "up"}]
+    said = call(ledger_file).stdout
+    assert "picture mean" in said
+    assert "a baseline needs 400 films" in said  # charts that have just begun
+    wanted = ["acknowledge", ledger_file, 1, "--by", "Dr. Weber", "--action", "grid changed"]
+    assert call(*wanted).exit_code == 0
+    again = json.loads(call("show", ledger_file, "--json").stdout)
+    assert again["alarms"][0]["by"] == "Dr. Weber"
+    assert not again["alarms"][0]["is_open"]
+    with pytest.raises(Exception, match="no open alarm 1"):
+        call(*wanted)
+
+
+def test_a_table_is_shown(tmp_path):
+    generator = np.random.default_rng(1)
+    days = np.repeat(np.arange(90), 30)
+    logit = generator.normal(-2, 1, len(days)) + (days >= 80)
+    dates = (pd.Timestamp("2026-01-05") + pd.to_timedelta(days, "D")).strftime("%Y%m%d")
+    table = pd.DataFrame({"taken": dates, "logit_Mass": logit})
+    table.to_csv(tmp_path / "p.csv", index=False)
+    told = json.loads(call(tmp_path / "p.csv", "--date", "taken", "--json").stdout)
+    assert [one["chart"] for one in told["alarms"][0]["charts"]] == ["score Mass"]
+    assert told["drift"][0]["name"] == "logit_Mass"
+    since = call(tmp_path / "p.csv", "--date", "taken", "--since", "2026-03-26", "--json").stdout
+    assert json.loads(since)["n_films"] == 300
+    with pytest.raises(Exception, match="--date"):
+        call(tmp_path / "p.csv")
+
+
+def test_what_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(Exception, match=r"no ledger 'none\.sqlite'"):
+        call(tmp_path / "none.sqlite")
+    assert list(tmp_path.iterdir()) == []
