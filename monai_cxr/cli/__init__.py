@@ -13,6 +13,7 @@ import typer
 from monai_cxr.cli import (
     baseline,
     calibrate,
+    concordance,
     data,
     deidentify,
     demo,
@@ -61,6 +62,7 @@ evaluate.register(app)
 explain.register(app)
 screen.register(app)
 monitor.register(app)
+concordance.register(app)
 deidentify.register(app)
 experiment.register(app)
 learn.register(app)

@@ -302,14 +302,15 @@ def _print(content: dict[str, Any]) -> None:
             "Estimated without labels: true only while calibration holds",
             ("finding", "films", "AUROC", "sensitivity", "PPV", "prevalence", "not estimated"),
             [
-                (e.finding, e.n, _shown(e.auroc), _shown(e.sensitivity), _shown(e.ppv),
-                 _shown(e.prevalence), e.reason)
+                (e.finding, e.n, shown(e.auroc), shown(e.sensitivity), shown(e.ppv),
+                 shown(e.prevalence), e.reason)
                 for e in content["estimated"]
             ],
         )  # fmt: skip
 
 
-def _shown(interval: Any) -> str:
+def shown(interval: Any) -> str:
+    """An estimate with its interval, or a dash."""
     if interval.estimate != interval.estimate:
         return "-"
     return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"

@@ -116,7 +116,7 @@ def classify(predictions: PredictionSet, plan: BootstrapPlan) -> Classification 
     accuracy, balanced, kappa = (
         share_interval(right, codes),
         mean_of_shares([share for share in shares.values() if not math.isnan(share.estimate)]),
-        _kappa(truth * k + likeliest, codes, k, plan, n_patients),
+        kappa_interval(truth * k + likeliest, codes, k, plan, n_patients),
     )
     if not plan.n_replicates:
         shares = {name: Interval(share.estimate) for name, share in shares.items()}
@@ -125,9 +125,18 @@ def classify(predictions: PredictionSet, plan: BootstrapPlan) -> Classification 
     return Classification(classes, confusion, accuracy, balanced, kappa, shares)
 
 
-def _kappa(
+def kappa_interval(
     cells: NDArray[np.int64], codes: NDArray[np.intp], k: int, plan: BootstrapPlan, n_patients: int
 ) -> Interval:
+    """Cohen's kappa with its interval over patients.
+
+    Args:
+        cells: Shape (N,), true class times K plus chosen class.
+        codes: Shape (N,), patients, from 0.
+        k: Number of classes, K.
+        plan: Of the bootstrap, for these patients.
+        n_patients: P.
+    """
     ones = np.ones(len(cells), dtype=np.float32)
     matrix = csc_matrix((ones, (cells, codes)), shape=(k * k, n_patients))
     matrix.sum_duplicates()

@@ -75,7 +75,7 @@ def label_reports(
     columns: dict[str, list[int | None]] = {name: [] for name in names}
     lines: list[str] = []
     for done, report in enumerate(unique):
-        problem, labelled = _read(report, lexicon)
+        problem, labelled = read_report(report, lexicon)
         if problem:
             problems[problem] += 1
             lines.append(json.dumps({"id": report.id, "problem": problem}, ensure_ascii=False))
@@ -96,7 +96,7 @@ def label_reports(
     return ReportLabels(table, counts, dict(problems))
 
 
-def _read(report: Report, lexicon: Lexicon) -> tuple[str, LabelledReport]:
+def read_report(report: Report, lexicon: Lexicon) -> tuple[str, LabelledReport]:
     """A problem that leaves the report unlabelled (or is only said), and its labels."""
     nothing = LabelledReport({}, ())
     if report.problem or not report.text.strip():

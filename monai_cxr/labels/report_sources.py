@@ -20,6 +20,7 @@ _ID_COLUMNS = (
     *("id", "study_id", "report_id", "accession_number", "accession", "study_uid"),
     *("studyid", "reportid", "accessionnumber", "studyinstanceuid", "sop_uid", "image index"),
 )
+_FACT_COLUMNS = ("patient_id", "study_uid", "status", "observed")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,11 +31,21 @@ class Report:
         id: What names it: a table's id, a file's name, or an accession number.
         text: What it says; ``""`` when it is empty.
         problem: Why there is no text, as a stable code; ``""`` where there is.
+        patient_id: Of HL7, or a table's column ``patient_id``; ``""`` where it is not stated.
+        study_uid: Study Instance UID, or ``""``.
+        status: ``"F"`` final, ``"C"`` corrected, ``"P"`` preliminary, ``"X"`` withdrawn, ``""`` not
+            stated: of HL7, or a table's column ``status``.
+        observed: When it was made, digits ``YYYYMMDDHHMMSS`` as far as given: of HL7, or a table's
+            column ``observed``.
     """
 
     id: str
     text: str
     problem: str = ""
+    patient_id: str = ""
+    study_uid: str = ""
+    status: str = ""
+    observed: str = ""
 
 
 def read_reports(source: Path, *, text: str = "", id_column: str = "") -> Iterator[Report]:
@@ -88,10 +99,12 @@ def _table_reports(path: Path, text: str, id_column: str) -> Iterator[Report]:
     table = read_text_table(path)
     text = _column(table, text, _TEXT_COLUMNS, "--text", path)
     id_column = _column(table, id_column, _ID_COLUMNS, "--id", path)
-    for name, content in zip(table[id_column], table[text], strict=True):
-        shown = "" if pd.isna(content) else str(content)
-        key = "" if pd.isna(name) else str(name).strip()
-        yield Report(key, shown, "" if shown.strip() else "empty")
+    facts = [name for name in _FACT_COLUMNS if name in table and name != id_column]
+    for row in table.to_dict("records"):
+        values = {name: "" if pd.isna(row[name]) else str(row[name]) for name in row}
+        shown, key = values[text], values[id_column].strip()
+        stated = {name: values[name].strip() for name in facts}
+        yield Report(key, shown, "" if shown.strip() else "empty", **stated)
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
@@ -184,7 +197,15 @@ def _structured(data: bytes, name: str) -> Iterator[Report]:
 def _hl7(data: bytes, name: str) -> Iterator[Report]:
     for place, report in enumerate(reports_of(decoded(data))):
         key = report.accession_number or (f"{name}:{place + 1}" if place else name)
-        yield Report(key, report.text, "" if report.text.strip() else "empty")
+        yield Report(
+            key,
+            report.text,
+            "" if report.text.strip() else "empty",
+            patient_id=report.patient_id,
+            study_uid=report.study_uid,
+            status=report.status,
+            observed=report.observed,
+        )
 
 
 _KINDS: tuple[

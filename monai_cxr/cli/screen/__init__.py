@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from monai_cxr.cli.screen import archive, ledger, pull, service
+from monai_cxr.cli.screen import archive, ledger, pull, reports, service
 
 screen_app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,6 @@ def _private() -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
-    for verbs in (archive, pull, service, ledger):
+    for verbs in (archive, pull, service, ledger, reports):
         verbs.register(screen_app)
     app.add_typer(screen_app, name="screen")

@@ -37,7 +37,8 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _ledger(settings: Path | None, url: str | None) -> Iterator[Ledger]:
+def opened_ledger(settings: Path | None, url: str | None) -> Iterator[Ledger]:
+    """The ledger of the settings or of an address; it is never made here."""
     from monai_cxr.errors import SettingsError
     from monai_cxr.screening.ledger import open_ledger
     from monai_cxr.screening.settings.checks import read_settings
@@ -60,7 +61,7 @@ def status(
     """
     from monai_cxr.screening.ledger import audit, counts, outbox
 
-    with _ledger(settings, ledger) as opened:
+    with opened_ledger(settings, ledger) as opened:
         numbers, trail = counts.count(opened), audit.verify(opened, from_checkpoint=True)
         failures = outbox.deliveries(opened, state="failed", limit=10)
     deliveries = [
@@ -125,7 +126,7 @@ def retry(
     from monai_cxr.screening.ledger import outbox
 
     actor = getpass.getuser()
-    with _ledger(settings, ledger) as opened:
+    with opened_ledger(settings, ledger) as opened:
         if dismiss:
             n = outbox.dismiss(opened, delivery, reason=reason, actor=actor)
         else:
@@ -169,7 +170,7 @@ def quarantine(
     if (release_all or dismiss_all) and (reason is None or (release_all and dismiss_all)):
         raise SettingsError("Expected one of --release-all and --dismiss-all, with a --reason.")
     actor, n_released, n_dismissed = getpass.getuser(), 0, 0
-    with _ledger(settings, ledger) as opened:
+    with opened_ledger(settings, ledger) as opened:
         of_reason = entries.open_ids(opened, reason) if release_all or dismiss_all else []
         to_release = [*(release or ()), *(of_reason if release_all else ())]
         to_dismiss = [*(dismiss or ()), *(of_reason if dismiss_all else ())]
@@ -239,7 +240,7 @@ def export(
         raise SettingsError("--first and --last are of --format table.")
     since = first.timestamp() if first else None
     until = (last + timedelta(days=1)).timestamp() if last else None
-    with _ledger(settings, ledger) as opened:
+    with opened_ledger(settings, ledger) as opened:
         if format_ == "table":
             n = export_results(opened, out, since=since, until=until)
             emit({"n_rows": n, "out": out}) if json else say(f"{n} rows: {out}")
@@ -261,7 +262,7 @@ def backup(
     """
     from monai_cxr.screening.service.backup import back_up
 
-    with _ledger(settings, ledger) as opened:
+    with opened_ledger(settings, ledger) as opened:
         note = back_up(opened, out)
     if json:
         emit({"n_entries": note.n_entries, "head": note.head, "out": out})

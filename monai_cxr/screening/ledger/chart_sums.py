@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -26,7 +26,7 @@ _STEPS = 4096.0
 
 def day_of(seconds: float) -> date:
     """The day in UTC: the same on every host, whatever its zone."""
-    return datetime.fromtimestamp(seconds, UTC).date()
+    return datetime.fromtimestamp(seconds, timezone.utc).date()
 
 
 def of_result(connection: Connection, row: Any, outcome: Outcome, *, now: float) -> None:

@@ -103,6 +103,32 @@ def _charts_and_alarms(connection: Connection) -> None:
     _run(connection, _MONITORING_TABLES)
 
 
+_REPORT_TABLES = """
+    CREATE TABLE reports (
+        id {serial} PRIMARY KEY, accession_number TEXT DEFAULT '' NOT NULL,
+        study_uid TEXT DEFAULT '' NOT NULL, patient_id TEXT DEFAULT '' NOT NULL,
+        status TEXT DEFAULT '' NOT NULL, observed TEXT DEFAULT '' NOT NULL,
+        digest VARCHAR(64) NOT NULL, problem TEXT DEFAULT '' NOT NULL,
+        states TEXT DEFAULT '' NOT NULL, spans TEXT DEFAULT '' NOT NULL,
+        arrived_at {double} NOT NULL, UNIQUE (digest)
+    );
+    CREATE INDEX ix_reports_accession_number ON reports (accession_number);
+    CREATE INDEX ix_reports_study_uid ON reports (study_uid);
+    CREATE INDEX ix_reports_arrived_at ON reports (arrived_at);
+    CREATE TABLE second_looks (
+        id {serial} PRIMARY KEY, study_uid TEXT NOT NULL, finding TEXT NOT NULL,
+        outcome VARCHAR(16) NOT NULL, actor TEXT DEFAULT '' NOT NULL,
+        note TEXT DEFAULT '' NOT NULL, looked_at {double} NOT NULL,
+        CONSTRAINT uq_second_looks_key UNIQUE (study_uid, finding)
+    )
+"""
+
+
+def _signed_reports(connection: Connection) -> None:
+    """Version 7: labels of signed reports, and second looks at what they do not say."""
+    _run(connection, _REPORT_TABLES)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     kinds = {
@@ -119,6 +145,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _numbers_by_lookup,
     _files_of_refused_films_are_deleted,
     _charts_and_alarms,
+    _signed_reports,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

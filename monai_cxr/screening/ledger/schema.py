@@ -304,6 +304,36 @@ alarms = Table(
     _count("new_baseline"),
 )
 
+reports = Table(
+    "reports",
+    metadata,
+    _id(),
+    _text("accession_number", index=True),
+    _text("study_uid", index=True),
+    _text("patient_id"),
+    _text("status"),
+    _text("observed"),
+    Column("digest", String(64), nullable=False, unique=True),
+    _text("problem"),
+    _text("states"),
+    _text("spans"),
+    _time("arrived_at", nullable=False),
+    Index("ix_reports_arrived_at", "arrived_at"),
+)
+
+second_looks = Table(
+    "second_looks",
+    metadata,
+    _id(),
+    Column("study_uid", Text, nullable=False),
+    Column("finding", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    _text("actor"),
+    _text("note"),
+    _time("looked_at", nullable=False),
+    UniqueConstraint("study_uid", "finding", name="uq_second_looks_key"),
+)
+
 schema_version = Table(
     "schema_version",
     metadata,

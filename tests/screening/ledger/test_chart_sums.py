@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 
 import pytest
 from ledger_data import finish_all, outcome, received
@@ -27,7 +27,11 @@ def test_a_film_adds_its_scores_flags_measures_and_time(ledger, clock):
     for film, positive in zip(jobs.lease(ledger, "w", 2), ((), ("Mass",)), strict=True):
         jobs.finish(ledger, "w", [outcome(film, positive=positive)])
     (day,) = sums(ledger)["flag_rate Mass"]
-    assert (day.day, day.n, day.total) == (datetime.fromtimestamp(clock.now, UTC).date(), 2, 1.0)
+    assert (day.day, day.n, day.total) == (
+        datetime.fromtimestamp(clock.now, timezone.utc).date(),
+        2,
+        1.0,
+    )
     assert (sums(ledger)["score Mass"][0].total, sums(ledger)["score Mass"][0].squares) == (0, 4.5)
     assert sums(ledger)["picture mean"][0].mean == 0.5
     assert sums(ledger)["turnaround"][0].mean == pytest.approx(2.0, abs=1e-3)

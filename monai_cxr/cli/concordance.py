@@ -1,0 +1,97 @@
+"""Concordance: monitor concordance, monitor second-look, monitor looked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.monitor import LedgerArgument, monitor_app, opened, shown
+from monai_cxr.cli.output import JsonOption, emit, say, show
+
+
+def register(_: typer.Typer) -> None:
+    """Add these verbs to ``monitor``."""
+    monitor_app.command("concordance")(concordance)
+    monitor_app.command("second-look")(second_look)
+    monitor_app.command("looked")(looked)
+
+
+def concordance(ledger: LedgerArgument, json: JsonOption = False) -> None:
+    """Hold the model's flags against the signed reports: by finding, month, maker and view.
+
+    The report is read by rules, which err themselves (docs/results/labels.md), and is no truth.
+    What it does not mention counts as absent; what it leaves uncertain is left out. Intervals
+    count patients.
+
+    Example: monai-cxr monitor concordance screening.toml
+    """
+    from monai_cxr.monitoring.concordance import ALL
+    from monai_cxr.monitoring.concordance import concordance as concordance_of
+    from monai_cxr.screening.watching import agreement
+
+    with opened(ledger) as open_:
+        table, fits = agreement.side_by_side(open_)
+    rows = concordance_of(table, agreement.GROUPS)
+    if json:
+        emit({"reports": fits, "concordance": rows})
+        return
+    say("Reports: " + (", ".join(f"{n} {fit}" for fit, n in sorted(fits.items())) or "none"))
+    show(
+        "Flags against signed reports",
+        ("finding", "group", "studies", "stated", "sensitivity", "specificity", "PPV", "kappa"),
+        [
+            (r.finding, r.group, r.n, r.n_present, shown(r.sensitivity), shown(r.specificity),
+             shown(r.ppv), shown(r.kappa))
+            for r in rows
+            if r.group == ALL or r.n_present + r.n_flagged
+        ],
+    )  # fmt: skip
+
+
+def second_look(
+    ledger: LedgerArgument,
+    limit: Annotated[int, typer.Option(min=1, help="Studies at most.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """List studies that the model flags and whose signed report does not state the finding.
+
+    The most probable misses come first: by the model's probability and by how often looks at this
+    finding were confirmed. It prints Study Instance UIDs: keep it where patients' data are kept.
+
+    Example: monai-cxr monitor second-look screening.toml --limit 10
+    """
+    from monai_cxr.screening.watching import agreement
+
+    with opened(ledger) as open_:
+        queue = agreement.queue(open_, limit=limit)
+        now = open_.clock()
+    queue = queue.assign(days_since_film=(now - queue["received_at"].astype(float)) / 86_400.0)
+    names = ["study_uid", "finding", "probability", "days_since_film", "span"]
+    records = queue[names].to_dict("records")
+    if json:
+        emit({"queue": records})
+        return
+    if not records:
+        say("No study is flagged whose report does not state the finding.")
+        return
+    show("To look at again", tuple(names), [tuple(one.values()) for one in records])
+
+
+def looked(
+    ledger: LedgerArgument,
+    study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")],
+    finding: Annotated[str, typer.Argument(metavar="FINDING", help="As second-look names it.")],
+    outcome: Annotated[str, typer.Option(help="confirmed, not_confirmed or label_wrong.")],
+    by: Annotated[str, typer.Option(help="Name of the reader.")],
+    note: Annotated[str, typer.Option(help="Further words; no patient's name.")] = "",
+) -> None:
+    """Record what came of a second look; it is not asked for again.
+
+    Example: monai-cxr monitor looked screening.toml 1.2.3 Nodule --outcome confirmed --by Weber
+    """
+    from monai_cxr.screening.ledger import second_looks
+
+    with opened(ledger) as open_:
+        second_looks.add(open_, study_uid, finding, outcome, actor=by, note=note)
+    say("The outcome is recorded.")

@@ -1,0 +1,143 @@
+"""Concordance: how often the model and the signed report agree, by finding and group.
+
+The report is no truth: it is what a reader signed, as rules read it (see the measured error of
+``monai_cxr.labels`` in the documentation). Sensitivity here means the share of studies whose report
+states a finding that the model flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from monai_cxr.evaluation.classification import kappa_interval
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import patient_codes
+from monai_cxr.evaluation.statistics.shares import share_interval
+from monai_cxr.prediction import Interval
+
+PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
+ALL = "all"
+COLUMNS = ("study_uid", "patient_id", "finding", "flagged", "probability", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Concordance:
+    """Agreement on one finding, in all studies or a group of them.
+
+    Attributes:
+        finding: Name of the finding.
+        group: ``"all"``, or what they are grouped by, for example ``"month 2026-11"``.
+        n: Studies whose report states the finding present or absent, or does not mention it.
+        n_patients: Patients of these.
+        n_present: Reports that state it.
+        n_flagged: Studies that the model flags.
+        n_uncertain: Studies left out because their report is uncertain.
+        sensitivity: Flagged among stated.
+        specificity: Not flagged among not stated.
+        ppv: Stated among flagged.
+        kappa: Cohen's.
+    """
+
+    finding: str
+    group: str
+    n: int
+    n_patients: int
+    n_present: int
+    n_flagged: int
+    n_uncertain: int
+    sensitivity: Interval
+    specificity: Interval
+    ppv: Interval
+    kappa: Interval
+
+
+def concordance(
+    table: pd.DataFrame, by: Sequence[str] = (), *, n_replicates: int = 500, seed: int = 0
+) -> tuple[Concordance, ...]:
+    """Compare flags with reports.
+
+    Args:
+        table: One row a study and finding, with :data:`COLUMNS`; state is 1, 0, -1, or missing
+            where the report does not mention the finding, which counts as absent.
+        by: Columns to group by as well, each on its own.
+        n_replicates: Patient bootstrap replicates, for kappa.
+        seed: Of the bootstrap.
+    """
+    made = []
+    for finding, rows in table.groupby("finding", sort=True):
+        made.append(_one(str(finding), ALL, rows, n_replicates, seed))
+        for column in by:
+            for value, part in rows.groupby(column, sort=True):
+                group = f"{column} {value}" if value != "" else f"{column} not known"
+                made.append(_one(str(finding), group, part, n_replicates, seed))
+    return tuple(made)
+
+
+def _one(finding: str, group: str, rows: pd.DataFrame, n_replicates: int, seed: int) -> Concordance:
+    state = pd.to_numeric(rows["state"], errors="coerce").fillna(ABSENT).to_numpy()
+    known = state != UNCERTAIN
+    stated = state[known] == PRESENT
+    flagged = rows["flagged"].to_numpy(dtype=bool)[known]
+    codes, n_patients = patient_codes(rows["patient_id"].astype(str).to_numpy()[known])
+    plan = BootstrapPlan(max(n_patients, 1), n_replicates, seed)
+    cells = (2 * stated + flagged).astype(np.int64)
+    kappa = (
+        kappa_interval(cells, codes, 2, plan, n_patients)
+        if 0 < stated.sum() < len(stated)
+        else Interval(float("nan"))
+    )
+    return Concordance(
+        finding=finding,
+        group=group,
+        n=len(stated),
+        n_patients=n_patients,
+        n_present=int(stated.sum()),
+        n_flagged=int(flagged.sum()),
+        n_uncertain=int((~known).sum()),
+        sensitivity=share_interval(flagged[stated], codes[stated]),
+        specificity=share_interval(~flagged[~stated], codes[~stated]),
+        ppv=share_interval(stated[flagged], codes[flagged]),
+        kappa=kappa,
+    )
+
+
+def second_look_queue(
+    table: pd.DataFrame, looked: pd.DataFrame, *, limit: int = 50
+) -> pd.DataFrame:
+    """Studies that the model flags and whose report does not state the finding, best first.
+
+    Each is ranked by how probable a missed finding is: the model's probability, times the share of
+    looks at this finding that confirmed one so far (with one look in ten counted in advance).
+
+    Args:
+        table: As for :func:`concordance`.
+        looked: Looks so far: ``study_uid``, ``finding``, ``outcome``; these are not asked again.
+        limit: Rows at most.
+
+    Returns:
+        The rows with ``rank_score``; uncertain reports are not asked for.
+    """
+    state = pd.to_numeric(table["state"], errors="coerce").fillna(ABSENT)
+    queue = table[table["flagged"].astype(bool) & (state == ABSENT)].copy()
+    done = set(zip(looked.get("study_uid", ()), looked.get("finding", ()), strict=True))
+    keys = zip(queue["study_uid"], queue["finding"], strict=True)
+    queue = queue[np.array([key not in done for key in keys], dtype=bool)].copy()
+    hits = pd.Series(dtype=float)
+    if len(looked):
+        confirmed = (looked["outcome"] == CONFIRMED).groupby(looked["finding"])
+        hits = (confirmed.sum() + _PRIOR_HITS) / (confirmed.size() + _PRIOR_LOOKS)
+    rate = queue["finding"].map(hits).astype(float).fillna(_PRIOR_HITS / _PRIOR_LOOKS)
+    queue["rank_score"] = queue["probability"].astype(float) * rate
+    ordered = queue.sort_values(["rank_score", "study_uid"], ascending=[False, True])
+    return ordered.head(limit).reset_index(drop=True)
+
+
+CONFIRMED, NOT_CONFIRMED, LABEL_WRONG = "confirmed", "not_confirmed", "label_wrong"
+OUTCOMES = (CONFIRMED, NOT_CONFIRMED, LABEL_WRONG)
+"""Outcome of a second look: missed by the report, not there, or in the report after all."""
+
+_PRIOR_HITS, _PRIOR_LOOKS = 1.0, 10.0

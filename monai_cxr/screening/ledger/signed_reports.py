@@ -1,0 +1,213 @@
+"""Signed reports: what the report of a study says, as labels and the words that decided them.
+
+The text itself is not kept. A report is matched to its study when it is asked for, so it may come
+before its film, late, twice, or corrected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, or_, select
+
+from monai_cxr.labels.report_sources import Report
+from monai_cxr.labels.report_text import LabelledReport
+from monai_cxr.screening.ledger import audit
+from monai_cxr.screening.ledger.database import Ledger, insert_new
+from monai_cxr.screening.ledger.schema import reports, studies
+
+STATUSES = ("F", "C", "P", "X", "")
+"""Final, corrected, preliminary, withdrawn (HL7 table 0085), and not stated, taken for final."""
+
+MATCHED, NO_FILM, OTHER_PATIENT, AMBIGUOUS, PRELIMINARY, UNREAD = (
+    "matched",
+    "no_film",
+    "other_patient",
+    "ambiguous",
+    "preliminary",
+    "unread",
+)
+"""How a standing report fits: its study; none (yet); another patient's; several studies under its
+number; not final; or without a text that could be read."""
+
+STORED, KNOWN, REFUSED = "stored", "known", "refused"
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReport:
+    """A report of the ledger.
+
+    Attributes:
+        id: Row number.
+        accession_number: Accession Number.
+        study_uid: Study Instance UID, or ``""``.
+        patient_id: Or ``""``.
+        status: One of :data:`STATUSES`.
+        observed: Digits ``YYYYMMDDHHMMSS`` as far as given; the time of arrival where it states
+            none.
+        problem: Why it could not be read, or ``""``.
+        states: State by finding: 1 present, 0 absent, -1 uncertain.
+        spans: The words that decided, by finding.
+        arrived_at: Seconds since 1970.
+    """
+
+    id: int
+    accession_number: str = field(repr=False)
+    study_uid: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    status: str
+    observed: str
+    problem: str
+    states: Mapping[str, int]
+    spans: Mapping[str, str] = field(repr=False)
+    arrived_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A standing report and where it belongs.
+
+    Attributes:
+        report: The report that counts for its number.
+        fit: ``"matched"``, ``"no_film"``, ``"other_patient"``, ``"ambiguous"``, ``"preliminary"``
+            or ``"unread"``.
+        study_uid: Of the study, ``""`` without one.
+        patient_id: Of the study.
+    """
+
+    report: SignedReport
+    fit: str
+    study_uid: str = field(default="", repr=False)
+    patient_id: str = field(default="", repr=False)
+
+
+def add(
+    ledger: Ledger, items: Iterable[tuple[Report, str, LabelledReport]], *, source: str
+) -> dict[str, int]:
+    """Store reports.
+
+    Args:
+        ledger: The ledger.
+        items: Reports, their problems and their labels; the id is the Accession Number.
+        source: Name of what brought them.
+
+    Returns:
+        How many were ``"stored"``, ``"known"`` already, or ``"refused"``: of another patient than
+        the film's.
+    """
+    now, counts = ledger.clock(), dict.fromkeys((STORED, KNOWN, REFUSED), 0)
+    with ledger.write() as connection:
+        for report, problem, labelled in items:
+            values = _row(report, problem, labelled, now)
+            if _fit(connection, _report(values | {"id": 0}))[0] == OTHER_PATIENT:
+                counts[REFUSED] += 1
+                continue
+            is_new = insert_new(connection, reports, [values], ["digest"])
+            counts[STORED if is_new else KNOWN] += 1
+        audit.record(connection, source, "reports imported", "", dict(counts), now=now)
+    return counts
+
+
+def matches(ledger: Ledger) -> Iterator[Match]:
+    """The standing report of each number, and where it belongs; in the order of the numbers."""
+    last = ""
+    while True:
+        numbers = (
+            select(reports.c.accession_number)
+            .where(reports.c.accession_number > last)
+            .distinct()
+            .order_by(reports.c.accession_number)
+            .limit(_PAGE)
+        )
+        with ledger.read() as connection:
+            page = list(connection.execute(numbers).scalars())
+            if not page:
+                return
+            query = select(reports).where(reports.c.accession_number.in_(page))
+            rows = connection.execute(query.order_by(reports.c.accession_number, reports.c.id))
+            found = [_report(row._asdict()) for row in rows]
+            made = [
+                Match(one, *_fit(connection, one))
+                for _, group in groupby(found, key=lambda report: report.accession_number)
+                if (one := standing(list(group))) is not None
+            ]
+        yield from made
+        last = page[-1]
+
+
+def standing(versions: Sequence[SignedReport]) -> SignedReport | None:
+    """Which of a number's reports counts.
+
+    The newest does, but a preliminary one never overrules a final one, nor does a copy of the
+    original that arrives late overrule its correction; a withdrawal leaves none of before.
+
+    Args:
+        versions: Reports of one number.
+    """
+    current: SignedReport | None = None
+    for one in sorted(versions, key=lambda report: (report.observed, report.id)):
+        is_older = current is not None and one.observed <= current.observed
+        if one.status == "X":
+            current = None
+        elif current is None or one.status == "C":
+            current = one
+        elif one.status == "P":
+            current = one if current.status == "P" else current
+        elif not (current.status == "C" and is_older):
+            current = one
+    return current
+
+
+def _fit(connection: Connection, report: SignedReport) -> tuple[str, str, str]:
+    columns = (studies.c.study_uid, studies.c.patient_id)
+    known = studies.c.accession_number == report.accession_number
+    if report.study_uid:
+        known = or_(known, studies.c.study_uid == report.study_uid)
+    found = list(connection.execute(select(*columns).where(known)))
+    found = [row for row in found if row.study_uid == report.study_uid] or found
+    if not report.accession_number or not found:
+        return NO_FILM, "", ""
+    stated = report.patient_id.strip()
+    if stated and all(row.patient_id.strip() not in ("", stated) for row in found):
+        return OTHER_PATIENT, "", ""
+    if len(found) > 1:
+        found = [row for row in found if stated and row.patient_id.strip() == stated] or found
+    if len(found) > 1:
+        return AMBIGUOUS, "", ""
+    if report.problem and not report.states:
+        return UNREAD, found[0].study_uid, found[0].patient_id
+    fit = PRELIMINARY if report.status == "P" else MATCHED
+    return fit, found[0].study_uid, found[0].patient_id
+
+
+def _row(report: Report, problem: str, labelled: LabelledReport, now: float) -> dict[str, Any]:
+    status = report.status.strip().upper()[:1]
+    arrived = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%d%H%M%S")
+    key = (report.id, report.patient_id, report.study_uid, status, report.observed, report.text)
+    return {
+        "accession_number": report.id,
+        "study_uid": report.study_uid,
+        "patient_id": report.patient_id,
+        "status": status if status in STATUSES else "",
+        "observed": "".join(c for c in report.observed if c.isdigit())[:14].ljust(8, "0")
+        if report.observed.strip()
+        else arrived,
+        "digest": hashlib.sha256(json.dumps(key).encode()).hexdigest(),
+        "problem": problem,
+        "states": json.dumps(dict(labelled.states)),
+        "spans": json.dumps({e.finding: e.sentence[slice(*e.span)] for e in labelled.evidence}),
+        "arrived_at": now,
+    }
+
+
+def _report(values: Mapping[str, Any]) -> SignedReport:
+    kept = {name: value for name, value in values.items() if name != "digest"}
+    kept |= {name: json.loads(kept[name]) if kept[name] else {} for name in ("states", "spans")}
+    return SignedReport(**kept)

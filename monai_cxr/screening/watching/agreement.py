@@ -1,0 +1,117 @@
+"""Agreement: studies of the ledger beside their signed reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, select
+
+from monai_cxr.labels.lexicon import Lexicon
+from monai_cxr.labels.report_labels import read_report
+from monai_cxr.labels.report_sources import read_reports
+from monai_cxr.monitoring.concordance import COLUMNS, second_look_queue
+from monai_cxr.screening.ledger import Ledger, second_looks, signed_reports
+from monai_cxr.screening.ledger.chart_sums import day_of
+from monai_cxr.screening.ledger.schema import films, results
+
+GROUPS = ("month", "manufacturer", "view")
+"""What concordance is grouped by."""
+
+_BATCH = 500
+
+
+def import_reports(
+    ledger: Ledger, path: Path, lexicon: Lexicon, *, text: str = "", id_column: str = ""
+) -> dict[str, int]:
+    """Label reports and store what they say, not their text.
+
+    Args:
+        ledger: The ledger.
+        path: See :func:`monai_cxr.labels.report_sources.read_reports`; ids are Accession Numbers.
+        lexicon: Words of their language.
+        text: Column of a table that holds the report; found by its name when empty.
+        id_column: Column of the Accession Number; likewise.
+
+    Returns:
+        How many were stored, known already, and refused because they are of another patient.
+    """
+    total: Counter[str] = Counter()
+    batch = []
+    for report in read_reports(path, text=text, id_column=id_column):
+        batch.append((report, *read_report(report, lexicon)))
+        if len(batch) == _BATCH:
+            total.update(signed_reports.add(ledger, batch, source="reports"))
+            batch = []
+    total.update(signed_reports.add(ledger, batch, source="reports"))
+    return dict(total)
+
+
+def side_by_side(ledger: Ledger) -> tuple[pd.DataFrame, dict[str, int]]:
+    """What the model and the report say of each study and finding.
+
+    Args:
+        ledger: The ledger.
+
+    Returns:
+        A table of :data:`~monai_cxr.monitoring.concordance.COLUMNS`, :data:`GROUPS`, the words that
+        decided and ``received_at``; and the number of reports by how they fit. A study's
+        probability is the highest of its films with the newest model's result.
+    """
+    fits: Counter[str] = Counter()
+    rows: list[dict[str, Any]] = []
+    for match in signed_reports.matches(ledger):
+        fits[match.fit] += 1
+        if match.fit == signed_reports.MATCHED:
+            with ledger.read() as connection:
+                rows.extend(_rows(connection, match))
+    columns = [*COLUMNS, *GROUPS, "span", "received_at"]
+    return pd.DataFrame(rows, columns=columns), dict(fits)
+
+
+def queue(ledger: Ledger, *, limit: int = 50) -> pd.DataFrame:
+    """Studies to look at again, best first."""
+    table, _ = side_by_side(ledger)
+    looked = pd.DataFrame(second_looks.all_of(ledger))
+    return second_look_queue(table, looked, limit=limit)
+
+
+def _rows(connection: Connection, match: signed_reports.Match) -> Iterator[dict[str, Any]]:
+    query = (
+        select(results, films.c.received_at)
+        .join(
+            films,
+            (films.c.sop_uid == results.c.sop_uid)
+            & (films.c.model_digest == results.c.model_digest),
+        )
+        .where(films.c.study_uid == match.study_uid)
+        .order_by(results.c.id)
+    )
+    seen: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(query):
+        scores = zip(row.findings, row.probabilities, row.positive, strict=True)
+        for finding, probability, positive in scores:
+            if probability is None or positive is None:
+                continue
+            known = seen.setdefault(
+                finding,
+                {
+                    "study_uid": match.study_uid,
+                    "patient_id": match.patient_id,
+                    "finding": finding,
+                    "flagged": False,
+                    "probability": 0.0,
+                    "state": match.report.states.get(finding),
+                    "month": day_of(row.received_at).isoformat()[:7],
+                    "manufacturer": row.manufacturer,
+                    "view": row.view,
+                    "span": match.report.spans.get(finding, ""),
+                    "received_at": row.received_at,
+                },
+            )
+            known["flagged"] = known["flagged"] or bool(positive)
+            known["probability"] = max(known["probability"], float(probability))
+    yield from seen.values()
