@@ -22,7 +22,8 @@ HEAD = """# The verbs
 This page is written from the code by `python docs/reference/make_verbs.py`.
 
 Each verb works alone, explains itself with `--help`, and prints JSON with `--json` where it prints
-at all. The exit status is 0 (done), 1 (the input is wrong), 2 (the command line is wrong) or 3 (our
+at all. `monai-cxr --install-completion` lets the shell complete verbs and options with Tab (bash, zsh,
+fish, PowerShell). The exit status is 0 (done), 1 (the input is wrong), 2 (the command line is wrong) or 3 (our
 fault).
 """
 

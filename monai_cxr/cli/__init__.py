@@ -42,7 +42,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Chest X-ray classification for MONAI: from films on disk to calibrated findings.\n\n"
     "The usual order: [b]index[/b] a data set, [b]split[/b] it by patient, [b]train[/b] a bundle, "
     "[b]predict[/b], [b]calibrate[/b], [b]evaluate[/b], [b]package[/b], [b]verify[/b]. "
