@@ -14,6 +14,7 @@ from monai_cxr.cli import (
     baseline,
     calibrate,
     concordance,
+    change,
     data,
     deidentify,
     demo,
@@ -63,6 +64,7 @@ screen.register(app)
 monitor.register(app)
 concordance.register(app)
 deidentify.register(app)
+change.register(app)
 experiment.register(app)
 learn.register(app)
 demo.register(app)

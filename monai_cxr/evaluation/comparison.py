@@ -225,8 +225,8 @@ def _paired(a: PredictionSet, b: PredictionSet) -> tuple[PredictionSet, Predicti
             reason="no_overlap",
         )
     left_out = len(a) + len(b) - 2 * int(both.sum())
-    first = _reordered(a, np.flatnonzero(both), names)
-    second = _reordered(b, rows[both], names)
+    first = a.select(np.flatnonzero(both), names)
+    second = b.select(rows[both], names)
     if not (first.patient_ids == second.patient_ids).all():
         raise InvalidTable(
             "The two predictions disagree about the patients of some images. Take patients from "
@@ -243,21 +243,6 @@ def _paired(a: PredictionSet, b: PredictionSet) -> tuple[PredictionSet, Predicti
     if left_out:
         warnings.append(f"{left_out} images were scored by one model only and are left out.")
     return first, second, list(dict.fromkeys(warnings))
-
-
-def _reordered(
-    predictions: PredictionSet, rows: NDArray[np.intp], names: Sequence[str]
-) -> PredictionSet:
-    columns = np.array([predictions.findings.index(name) for name in names])
-    return PredictionSet(
-        image_ids=predictions.image_ids[rows],
-        patient_ids=predictions.patient_ids[rows],
-        findings=tuple(names),
-        logits=None,
-        probabilities=predictions.probabilities[np.ix_(rows, columns)],
-        labels=predictions.labels[np.ix_(rows, columns)],
-        facts=predictions.facts.iloc[rows].reset_index(drop=True),
-    )
 
 
 def _macro(differences: Sequence[Resampled]) -> tuple[Interval, float]:

@@ -65,6 +65,13 @@ def run_manifest(
         "training_priors": {name: _mean(training[name]) for name in findings},
         "n_positive": {name: int((training[name] == 1).sum()) for name in findings},
         "loss": _loss(training, findings, config),
+        **environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What ran: Python, the packages that decide a result, the commit, the machine."""
+    return {
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES if _known(name)},
         "git": _git_commit(),

@@ -85,14 +85,21 @@ class PredictionSet:
 
     def where(self, chosen: NDArray[np.bool_]) -> PredictionSet:
         """The images where ``chosen`` (bool, shape (N,)) is true."""
+        return self.select(np.flatnonzero(chosen), self.findings)
+
+    def select(self, rows: NDArray[np.intp], findings: Sequence[str]) -> PredictionSet:
+        """Some images, by row, and some findings, both in the order given."""
+        columns = np.array([self.findings.index(name) for name in findings], dtype=np.intp)
+        cells = np.ix_(rows, columns)
         return replace(
             self,
-            image_ids=self.image_ids[chosen],
-            patient_ids=self.patient_ids[chosen],
-            logits=None if self.logits is None else self.logits[chosen],
-            probabilities=self.probabilities[chosen],
-            labels=self.labels[chosen],
-            facts=self.facts.loc[chosen].reset_index(drop=True),
+            image_ids=self.image_ids[rows],
+            patient_ids=self.patient_ids[rows],
+            findings=tuple(findings),
+            logits=None if self.logits is None else self.logits[cells],
+            probabilities=self.probabilities[cells],
+            labels=self.labels[cells],
+            facts=self.facts.iloc[rows].reset_index(drop=True),
         )
 
     def with_probabilities(self, probabilities: Floats, *notes: str) -> PredictionSet:

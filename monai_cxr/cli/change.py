@@ -1,0 +1,211 @@
+"""Change verbs: plan, retrain, promote, rollback, registry."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_cxr.cli.output import JsonOption, emit, note, say, show
+
+PlanArgument = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan, TOML.")]
+SignerOption = Annotated[str, typer.Option(metavar="NAME", help="Who answers for it.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, in words.")]
+RegistryOption = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the registry.")]
+
+plan_app = typer.Typer(
+    no_args_is_help=True, help="Plan a change of a model: write, explain and seal its rules."
+)
+registry_app = typer.Typer(
+    no_args_is_help=True, help="Versions of a model: add one, show which is in use and why."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs."""
+    plan_app.command("new")(plan_new)
+    plan_app.command("check")(plan_check)
+    plan_app.command("seal")(plan_seal)
+    app.add_typer(plan_app, name="plan")
+    app.command()(retrain)
+    app.command()(promote)
+    app.command()(rollback)
+    registry_app.command("add")(registry_add)
+    registry_app.command("show")(registry_show)
+    app.add_typer(registry_app, name="registry")
+
+
+def plan_new(plan: PlanArgument, json: JsonOption = False) -> None:
+    """Write a plan to fill in, with the reason of each line beside it.
+
+    Example: monai-cxr plan new plan.toml
+    """
+    from monai_cxr.lifecycle.plan import write_plan
+
+    write_plan(plan)
+    if json:
+        emit({"plan": plan})
+        return
+    say(f"Plan: {plan}")
+    say(f"Fill it in, then: monai-cxr plan check {plan}")
+
+
+def plan_check(plan: PlanArgument, json: JsonOption = False) -> None:
+    """Check a plan and say in words what it allows and asks.
+
+    Example: monai-cxr plan check plan.toml
+    """
+    from monai_cxr.lifecycle.plan import check_seal, read_plan, seal_path
+    from monai_cxr.lifecycle.plan_words import plan_sentences
+
+    sentences = plan_sentences(read_plan(plan))
+    seal = check_seal(plan) if seal_path(plan).exists() else None
+    if json:
+        emit({"plan": plan, "sentences": sentences, "seal": seal and asdict(seal)})
+        return
+    for sentence in sentences:
+        say(sentence)
+    say(f"Sealed at {seal.at}, unchanged since." if seal else "Not sealed yet.")
+
+
+def plan_seal(plan: PlanArgument, json: JsonOption = False) -> None:
+    """Fix a plan and its locked test by SHA-256, before results on its data are seen.
+
+    Example: monai-cxr plan seal plan.toml
+    """
+    from monai_cxr.lifecycle.plan import seal_path, seal_plan
+
+    seal = seal_plan(plan)
+    if json:
+        emit({**asdict(seal), "seal": seal_path(plan)})
+        return
+    say(f"Plan SHA-256: {seal.plan}")
+    say(f"Locked test SHA-256: {seal.locked_test}")
+    say(f"Seal: {seal_path(plan)}")
+
+
+def retrain(
+    plan: PlanArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the attempt.")],
+    json: JsonOption = False,
+) -> None:
+    """Make an attempt under a sealed plan: the smallest change first, judged by the gate.
+
+    It promotes nothing. Stopped or killed, it goes on where it was when the command is repeated.
+    Ends with 1 when no kind of change passed.
+
+    Example: monai-cxr retrain plan.toml --out attempt
+    """
+    from monai_cxr.lifecycle.retraining import retrain as run
+    from monai_cxr.lifecycle.verdict import PASSED
+
+    attempt = run(plan, out, tell=note)
+    tried = attempt.content["tried"]
+    if json:
+        emit({"attempt": out, "outcome": attempt.outcome, "tried": tried})
+    else:
+        rows = [(t["kind"], t["outcome"], str(out / t["kind"] / "gate.html")) for t in tried]
+        show("Kinds of change, the smallest first", ("kind", "gate", "page"), rows)
+        say(f"Attempt: {out} ({attempt.outcome})")
+    if attempt.outcome != PASSED:
+        raise typer.Exit(1)
+
+
+def promote(
+    attempt: Annotated[Path, typer.Argument(metavar="ATTEMPT", help="Folder of retrain.")],
+    signer: SignerOption,
+    registry: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Registry. Default: the attempt's own.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make the challenger of an attempt that passed the champion; a signer of the plan decides.
+
+    Example: monai-cxr promote attempt --signer "Dr Example"
+    """
+    from monai_cxr.lifecycle.promotion import promote as run
+
+    version = run(attempt, by=signer, registry_folder=registry)
+    if json:
+        emit({"champion": version, "signer": signer})
+        return
+    say(f"Champion: {version}")
+
+
+def rollback(
+    registry: RegistryOption,
+    signer: SignerOption,
+    reason: ReasonOption,
+    expected: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="DIGEST", help="Only if this is the champion; safe to repeat."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make the champion before the present one the champion again.
+
+    Example: monai-cxr rollback --registry registry --signer "Dr Example" --reason "Missed cases"
+    """
+    from monai_cxr.lifecycle.promotion import rollback as run
+
+    version = run(registry, by=signer, reason=reason, expected=expected)
+    if json:
+        emit({"champion": version, "signer": signer})
+        return
+    say(f"Champion again: {version}")
+
+
+def registry_add(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a packaged bundle.")],
+    registry: RegistryOption,
+    signer: SignerOption,
+    reason: ReasonOption,
+    json: JsonOption = False,
+) -> None:
+    """Add a packaged bundle; the first one of a registry becomes its champion.
+
+    Example: monai-cxr registry add bundle --registry registry --signer "Dr Example" --reason
+    "Local acceptance test"
+    """
+    from monai_cxr.lifecycle.promotion import adopt
+    from monai_cxr.lifecycle.registry import open_registry
+
+    version = adopt(registry, bundle, by=signer, reason=reason)
+    aliases = open_registry(registry).aliases
+    if json:
+        emit({"version": version, "aliases": aliases})
+        return
+    alias = next((name for name, versions in aliases.items() if version in versions), "a version")
+    say(f"{version}: {alias}")
+
+
+def registry_show(registry: RegistryOption, json: JsonOption = False) -> None:
+    """Show the versions, which alias leads to which, and who changed it when and why.
+
+    Example: monai-cxr registry show --registry registry
+    """
+    from monai_cxr.errors import SettingsError
+    from monai_cxr.lifecycle.registry import check_version, open_registry
+
+    found = open_registry(registry)
+    if not found.events:
+        raise SettingsError(f"The registry '{registry.name}' is empty or not there.")
+    for version in found.versions:
+        check_version(found, version)
+    if json:
+        emit({"aliases": found.aliases, "events": [asdict(event) for event in found.events]})
+        return
+    show(
+        "Aliases",
+        ("alias", "versions"),
+        [(name, ", ".join(v[:12] for v in versions)) for name, versions in found.aliases.items()],
+    )
+    show(
+        "Events",
+        ("at", "what", "version", "by", "reason"),
+        [(e.at, e.action, e.version[:12] or "-", e.by, e.reason) for e in found.events],
+    )

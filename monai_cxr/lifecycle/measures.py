@@ -1,0 +1,257 @@
+"""Measures: what the gate asks, as checks of non-inferiority and of the goal of a change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monai_cxr.evaluation.comparison import Comparison, compare
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
+from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
+from monai_cxr.evaluation.statistics.intervals import Resampled, mean_of, patient_interval
+from monai_cxr.evaluation.statistics.replicates import (
+    compile_calibration_errors,
+    plan_of_ones,
+    replicate,
+)
+from monai_cxr.evaluation.statistics.shares import paired_share_difference
+from monai_cxr.evaluation.subgroups import fact_levels
+from monai_cxr.lifecycle.margins import Margins
+from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, Check
+from monai_cxr.prediction import Interval
+
+_BRIER = 2
+"""Row of the Brier score among the compiled calibration errors."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contestant:
+    """A model on a test.
+
+    Attributes:
+        predictions: Calibrated, with labels; row by row the same images as the other model's.
+        thresholds: Of its operating points, by finding.
+    """
+
+    predictions: PredictionSet
+    thresholds: Mapping[str, float]
+
+
+def by_finding(
+    test: str,
+    compared: Comparison,
+    champion: Contestant,
+    challenger: Contestant,
+    margins: Margins,
+) -> list[Check]:
+    """AUROC, sensitivity and flag rate, finding by finding."""
+    a, b = champion.predictions, challenger.predictions
+    codes, _ = patient_codes(a.patient_ids)
+    checks = []
+    for i, item in enumerate(compared.findings):
+        name, labels = item.finding, a.labels[:, i]
+        n = len(rarer_class(codes, labels).codes)
+        known, present = ~np.isnan(labels), labels == 1.0
+        checks.append(
+            _checked(
+                (test, "AUROC", name, ""),
+                (n, margins.n_positive),
+                (item.auroc_a.estimate, item.auroc_b.estimate),
+                item.difference,
+                -margins.auroc,
+            )
+        )
+        rules = [c.thresholds.get(name, math.nan) for c in (champion, challenger)]
+        flagged = [p.probabilities[:, i] >= rule for p, rule in zip((a, b), rules, strict=True)]
+        for measure, rows, limit in (
+            ("sensitivity", present, -margins.sensitivity),
+            ("flag rate", known, margins.flag_rate),
+        ):
+            first, second = (each[rows] for each in flagged)
+            ruled = not any(map(math.isnan, rules)) and len(first) > 0
+            checks.append(
+                _checked(
+                    (test, measure, name, ""),
+                    (n, margins.n_positive),
+                    (float(first.mean()), float(second.mean())) if ruled else (math.nan, math.nan),
+                    paired_share_difference(first, second, codes[rows])
+                    if ruled
+                    else Interval(math.nan),
+                    limit,
+                )
+            )
+    return checks
+
+
+def brier(
+    test: str,
+    champion: Contestant,
+    challenger: Contestant,
+    margins: Margins,
+    seed: int,
+    *,
+    goal: bool,
+) -> list[Check]:
+    """Brier scores by finding and, where the goal is better probabilities, their mean."""
+    a, b = champion.predictions, challenger.predictions
+    codes, n_patients = patient_codes(a.patient_ids)
+    compiled = [
+        compile_calibration_errors(model.probabilities[:, i], a.labels[:, i], codes, n_patients)
+        for model in (a, b)
+        for i in range(len(a.findings))
+    ]
+    plan = BootstrapPlan(n_patients, margins.n_bootstrap, seed)
+    drawn = replicate(compiled, plan)
+    ones = plan_of_ones(plan)
+    behind = [rarer_class(codes, a.labels[:, i]) for i in range(len(a.findings))]
+    scores = [
+        Resampled(float(statistic(ones)[_BRIER, 0]), rows[_BRIER], behind[i % len(behind)])
+        for i, (statistic, rows) in enumerate(zip(compiled, drawn, strict=True))
+    ]
+    pairs = list(zip(scores[: len(behind)], scores[len(behind) :], strict=True))
+    differences = [second.minus(first) for first, second in pairs]
+    checks = [
+        _checked(
+            (test, "Brier score", name, ""),
+            (len(clusters.codes), margins.n_positive),
+            (first.estimate, second.estimate),
+            patient_interval(difference),
+            margins.brier,
+        )
+        for name, clusters, (first, second), difference in zip(
+            a.findings, behind, pairs, differences, strict=True
+        )
+    ]
+    if goal and margins.goal == "brier":
+        enough = [i for i, c in enumerate(behind) if len(c.codes) >= margins.n_positive]
+        means = [
+            mean_of([pairs[i][side] for i in enough]).estimate if enough else math.nan
+            for side in (0, 1)
+        ]
+        change = patient_interval(mean_of([differences[i] for i in enough])) if enough else None
+        n = max((len(c.codes) for c in behind), default=0)
+        checks.append(
+            _goal((test, "goal: Brier score"), n, margins, (means[0], means[1]), change, -1.0)
+        )
+    return checks
+
+
+def auroc_goal(test: str, compared: Comparison, margins: Margins) -> list[Check]:
+    """Whether the mean AUROC is better, where that is the goal."""
+    if margins.goal != "auroc":
+        return []
+    means = [mean_known([f.auroc_a.estimate for f in compared.findings])]
+    means.append(mean_known([f.auroc_b.estimate for f in compared.findings]))
+    n = max((f.n_positive for f in compared.findings), default=0)
+    return [_goal((test, "goal: AUROC"), n, margins, (means[0], means[1]), compared.macro, 1.0)]
+
+
+def subgroups(
+    test: str, champion: Contestant, challenger: Contestant, margins: Margins, seed: int
+) -> list[Check]:
+    """Macro AUROC in each level of each fact, over the findings with enough patients there."""
+    a, b = champion.predictions, challenger.predictions
+    checks = []
+    for fact in margins.subgroups:
+        levels = fact_levels(a.facts[fact], fact)
+        for level in sorted(set(levels) - {""}):
+            chosen = levels == level
+            part, other = a.where(chosen), b.where(chosen)
+            codes, n_patients = patient_codes(part.patient_ids)
+            sizes = [
+                len(rarer_class(codes, part.labels[:, i]).codes) for i in range(len(part.findings))
+            ]
+            names = [
+                name
+                for name, size in zip(part.findings, sizes, strict=True)
+                if size >= margins.n_positive_subgroup
+            ]
+            values, change = (math.nan, math.nan), Interval(math.nan)
+            if names and n_patients > 1:
+                found = compare(
+                    part.select(np.arange(len(part)), names),
+                    other.select(np.arange(len(other)), names),
+                    n_bootstrap=margins.n_bootstrap,
+                    seed=seed,
+                )
+                change = found.macro
+                values = (
+                    mean_auroc(found),
+                    mean_known([f.auroc_b.estimate for f in found.findings]),
+                )
+            checks.append(
+                _checked(
+                    (test, "subgroup AUROC", "", f"{fact} {level}"),
+                    (max(sizes, default=0), margins.n_positive_subgroup),
+                    values,
+                    change,
+                    -margins.subgroup_auroc,
+                )
+            )
+    return checks
+
+
+def _checked(
+    what: tuple[str, str, str, str],
+    n: tuple[int, int],
+    values: tuple[float, float],
+    difference: Interval,
+    limit: float,
+) -> Check:
+    """A non-inferiority check: a negative limit is a floor, a positive one a ceiling."""
+    have, need = n
+    bound = difference.low if limit < 0.0 else difference.high
+    if have < need:
+        outcome, reason = NOT_DECIDED, f"{have} patients of the rarer class; {need} are needed."
+    elif math.isnan(bound):
+        outcome, reason = NOT_DECIDED, "The data give no interval here, or a model no threshold."
+    elif bound > limit if limit < 0.0 else bound < limit:
+        outcome, reason = PASSED, f"The bound {bound:+.3f} is within the limit {limit:+.3f}."
+    else:
+        estimate = difference.estimate
+        worse = estimate < limit if limit < 0.0 else estimate > limit
+        outcome = REFUSED
+        reason = (
+            f"The difference itself, {estimate:+.3f}, is beyond the limit {limit:+.3f}."
+            if worse
+            else f"A loss is not ruled out: the bound {bound:+.3f} is beyond {limit:+.3f}."
+        )
+    return Check(*what, have, *values, difference, limit, outcome, reason)
+
+
+def _goal(
+    what: tuple[str, str],
+    n: int,
+    margins: Margins,
+    values: tuple[float, float],
+    change: Interval | None,
+    sign: float,
+) -> Check:
+    """A superiority check of a mean: the bound must be on the better side of 0."""
+    difference = change or Interval(math.nan)
+    bound = difference.low if sign > 0.0 else difference.high
+    if n < margins.n_positive or math.isnan(bound):
+        outcome, reason = (
+            NOT_DECIDED,
+            "Too few patients to say whether the change reached its goal.",
+        )
+    elif sign * bound > 0.0:
+        outcome, reason = PASSED, f"Better: the bound {bound:+.3f} is beyond 0."
+    else:
+        outcome, reason = REFUSED, f"Not shown to be better: the bound is {bound:+.3f}."
+    return Check(what[0], what[1], "", "", n, *values, difference, 0.0, outcome, reason)
+
+
+def mean_auroc(compared: Comparison) -> float:
+    """Mean AUROC of the first model."""
+    return mean_known([item.auroc_a.estimate for item in compared.findings])
+
+
+def mean_known(values: Sequence[float]) -> float:
+    """Mean of the values that are known; NaN without any."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan

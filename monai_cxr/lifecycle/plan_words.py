@@ -1,0 +1,60 @@
+"""Plan in words: what a plan allows and asks, in sentences that a signer can read."""
+
+from __future__ import annotations
+
+from monai_cxr.lifecycle.plan import CHANGES, ChangePlan
+from monai_cxr.lifecycle.sample_size import for_non_inferiority
+
+_KINDS = {
+    "calibration": "new probabilities, with the thresholds as they are",
+    "thresholds": "new thresholds, with the probabilities as they are",
+    "weights": "new weights, with new probabilities and thresholds",
+}
+_GOALS = {
+    "auroc": "The mean AUROC must be higher on the {test} test.",
+    "brier": "The mean Brier score must be lower on the {test} test.",
+    "none": "Nothing needs to be better; the change only must not harm.",
+}
+
+
+def kinds_in_order(plan: ChangePlan) -> tuple[str, ...]:
+    """The kinds of change that a plan allows, the smallest first."""
+    return tuple(kind for kind in CHANGES if kind in plan.changes)
+
+
+def plan_sentences(plan: ChangePlan) -> tuple[str, ...]:
+    """What a plan says, one sentence a rule."""
+    gate, data = plan.gate, plan.data
+    tests = list(data.tests)
+    kinds = "; then ".join(_KINDS[kind] for kind in kinds_in_order(plan))
+    start = {
+        "champion": "start from the champion's weights",
+        "scratch": "start from the bundle's own start",
+    }[plan.training.start]
+    needed = for_non_inferiority(gate.sensitivity)
+    findings = ", ".join(gate.findings) or "every finding"
+    return (
+        f"'{plan.name}': {plan.reason}",
+        f"It tries {kinds}. The first that passes ends the attempt.",
+        f"New weights {start} and train on '{data.training.name}'"
+        + (f" with {len(data.overlays)} overlays of corrected labels" if data.overlays else "")
+        + f", seed {plan.seed}.",
+        f"Labels: {data.labels}",
+        "Champion and challenger are judged on the same films of "
+        + " and ".join(f"'{path.name}' ({name} test)" for name, path in data.tests.items())
+        + ", none of whose patients may be among the training films.",
+        _GOALS[gate.goal].format(test=tests[-1]),
+        f"For {findings}, one-sided 97.5 % bounds must rule out a loss of {gate.auroc:g} in AUROC "
+        f"and {gate.sensitivity:g} in sensitivity, and a rise of {gate.brier:g} in the Brier score "
+        f"and {gate.flag_rate:g} in the share of flagged films.",
+        f"In each subgroup by {' and by '.join(gate.subgroups)} they must rule out a loss of "
+        f"{gate.subgroup_auroc:g} in mean AUROC."
+        if gate.subgroups
+        else "No subgroups are looked at.",
+        f"With fewer than {gate.n_positive} patients of the rarer class of a finding "
+        f"({gate.n_positive_subgroup} in a subgroup) the gate says 'not decided'.",
+        f"Sample size: about {needed} patients with a finding let a challenger that is as good "
+        f"pass the check of sensitivity in 80 % of attempts, where the models differ on 10 % of "
+        "them.",
+        f"{' or '.join(plan.signers)} may promote what passes.",
+    )

@@ -1,0 +1,292 @@
+"""Change a model end to end: plan, attempt, gate, promotion, rollback, on small phantoms."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from monai_cxr.bundle.model import bundle_digest
+from monai_cxr.errors import CXRError, InvalidBundle, InvalidTable, SettingsError
+from monai_cxr.lifecycle.attempt import read_attempt
+from monai_cxr.lifecycle.plan import check_seal, read_plan, seal_plan, write_plan
+from monai_cxr.lifecycle.promotion import adopt, promote, rollback
+from monai_cxr.lifecycle.registry import open_registry, resolve
+from monai_cxr.lifecycle.retraining import retrain
+from monai_cxr.tables import read_table, write_table
+
+SIGNER = "Dr Example"
+PLAN = """
+name = "Phantoms"
+reason = "A test."
+registry = "registry"
+signers = ["Dr Example"]
+changes = {changes}
+[data]
+training = "new.parquet"
+locked_test = "locked.parquet"
+labels = "Drawn with the phantom."
+[training]
+settings = ["max_epochs=1", "num_workers=0", "batch_size=8"]
+[gate]
+goal = "{goal}"
+auroc = 0.49
+sensitivity = 0.49
+brier = 0.49
+flag_rate = 0.49
+n_positive = 5
+subgroups = []
+findings = ["{finding}"]
+n_bootstrap = 200
+"""
+
+
+FINDING = "Edema"
+
+
+@pytest.fixture
+def site(phantom_index, packaged_bundle, tmp_path):
+    """New films, a locked test of other patients, a registry with a champion, a plan."""
+    table = phantom_index.table
+    held = table["split"] == "train"  # the larger part is the test: it needs patients
+    locked, new = table[held].copy(), table[~held].copy()
+    new["split"] = new["split"].map({"val": "train", "test": "val"})
+    # So few films hold few findings: in the test every second patient has this one.
+    patients = {name: i % 2 for i, name in enumerate(sorted(set(locked["patient_id"])))}
+    locked[FINDING] = locked["patient_id"].map(patients).astype(float)
+    write_table(locked, tmp_path / "locked.parquet")
+    write_table(new, tmp_path / "new.parquet")
+    adopt(tmp_path / "registry", packaged_bundle, by=SIGNER, reason="Accepted.")
+    return tmp_path
+
+
+def plan_of(site: Path, *, changes=("thresholds",), goal="none", name="plan.toml") -> Path:
+    path = site / name
+    path.write_text(PLAN.format(changes=json.dumps(list(changes)), goal=goal, finding=FINDING))
+    return path
+
+
+def sealed(site: Path, **options) -> Path:
+    path = plan_of(site, **options)
+    seal_plan(path)
+    return path
+
+
+class TestPlan:
+    def test_the_template_reads_and_is_not_overwritten(self, tmp_path):
+        write_plan(tmp_path / "plan.toml")
+        assert read_plan(tmp_path / "plan.toml").gate.goal == "auroc"
+        with pytest.raises(SettingsError, match="exists"):
+            write_plan(tmp_path / "plan.toml")
+
+    def test_an_unsealed_and_a_changed_plan_are_refused(self, site):
+        path = plan_of(site)
+        with pytest.raises(SettingsError, match="is not sealed"):
+            retrain(path, site / "attempt")
+        seal_plan(path)
+        assert seal_plan(path) == check_seal(path)
+        path.write_text(path.read_text().replace("auroc = 0.49", "auroc = 0.48"))
+        for use in (seal_plan, check_seal, lambda p: retrain(p, site / "attempt")):
+            with pytest.raises(SettingsError, match="was changed since it was sealed"):
+                use(path)
+        assert not (site / "attempt").exists()
+
+    def test_another_locked_test_is_refused(self, site):
+        path = sealed(site)
+        write_table(read_table(site / "locked.parquet").head(9), site / "locked.parquet")
+        with pytest.raises(
+            SettingsError, match=r"'locked\.parquet' is not the one that was sealed"
+        ):
+            check_seal(path)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ('changes = ["thresholds"]', 'changes = ["luck"]', "Expected 'changes' among"),
+            ('signers = ["Dr Example"]', "signers = []", "Expected 'signers'"),
+            ("auroc = 0.49", "aurok = 0.49", "Did you mean auroc"),
+            ("auroc = 0.49", 'auroc = "small"', "Expected gate.auroc as float"),
+            ('"new.parquet"', '"locked.parquet"', "must be different files"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, site, old, new, said):
+        path = plan_of(site)
+        path.write_text(path.read_text().replace(old, new))
+        with pytest.raises(SettingsError, match=said):
+            read_plan(path)
+
+
+def test_the_smallest_change_that_passes_is_promoted_and_taken_back(site, packaged_bundle):
+    plan = sealed(site, changes=("thresholds", "calibration"))
+    attempt = retrain(plan, site / "attempt")
+    assert [t["kind"] for t in attempt.content["tried"]] == ["calibration"]
+    assert attempt.outcome == "passed"
+    page = (site / "attempt" / "calibration" / "gate.html").read_text()
+    assert "New probabilities: passed" in page
+    before = bundle_digest(packaged_bundle)
+    registry = open_registry(site / "registry")
+    assert resolve(registry, "champion")[0] == before  # an attempt cannot promote
+    challenger = registry.aliases["challenger"][0]
+    assert challenger == bundle_digest(site / "attempt" / "calibration" / "bundle")
+
+    with pytest.raises(SettingsError, match="none of the plan's signers"):
+        promote(site / "attempt", by="Somebody")
+    assert promote(site / "attempt", by=SIGNER) == challenger
+    assert bundle_digest(site / "registry" / "champion") == challenger
+    assert open_registry(site / "registry").aliases["retired"] == (before,)
+    with pytest.raises(SettingsError, match="is the champion already"):
+        promote(site / "attempt", by=SIGNER)
+
+    back = {"by": SIGNER, "reason": "Missed cases.", "expected": challenger[:12]}
+    assert rollback(site / "registry", **back) == before
+    assert bundle_digest(site / "registry" / "champion") == before
+    with pytest.raises(SettingsError, match="rolled back already"):
+        rollback(site / "registry", **back)
+    with pytest.raises(SettingsError, match="no earlier champion"):
+        rollback(site / "registry", by=SIGNER, reason="Again.")
+
+
+def test_new_weights_are_trained_from_the_champion(site):
+    plan = sealed(site, changes=("weights",))
+    attempt = retrain(plan, site / "attempt")
+    tried = attempt.content["tried"]
+    assert [t["kind"] for t in tried] == ["weights"]
+    assert tried[0]["version"] != attempt.content["basis"]["champion"]
+    run = json.loads((site / "attempt" / "weights" / "run" / "run.json").read_text())
+    assert run["settings"]["initial_weights"].endswith(attempt.content["basis"]["champion"])
+
+
+def test_a_refused_attempt_is_kept_and_promotes_nothing(site):
+    plan = sealed(site, changes=("calibration",), goal="auroc")
+    attempt = retrain(plan, site / "attempt")
+    assert attempt.outcome == "refused"
+    with pytest.raises(SettingsError, match="is refused, so nothing is promoted"):
+        promote(site / "attempt", by=SIGNER)
+    registry = open_registry(site / "registry")
+    assert registry.events[-1].action == "attempt"
+    assert registry.aliases["challenger"] == ()
+
+
+def test_test_films_among_the_new_ones_are_refused(site):
+    new, locked = read_table(site / "new.parquet"), read_table(site / "locked.parquet")
+    row = locked.head(1).assign(split="train")
+    renamed = row.assign(patient_id="other", study_uid="9.9", sop_uid="9.9.9")
+    import pandas as pd
+
+    for extra, said in ((row, "1 patients of the locked"), (renamed, "1 copies of films")):
+        write_table(pd.concat([new, extra], ignore_index=True), site / "new.parquet")
+        plan = sealed(site, name=f"plan{len(said)}.toml")
+        with pytest.raises(InvalidTable, match=said):
+            retrain(plan, site / f"attempt{len(said)}")
+    failures = read_attempt(site / f"attempt{len(said)}").content["failures"]
+    assert str(renamed["patient_id"].iloc[0]) not in " ".join(failures).split()
+    assert len(failures) == 1
+
+
+def test_what_was_tampered_with_is_named(site):
+    retrain(sealed(site), site / "attempt")
+    for name, said in (
+        ("attempt/thresholds/locked.parquet", r"thresholds/locked\.parquet"),
+        ("attempt/attempt.json", "does not know the attempt"),
+        ("attempt/plan.toml", r"plan\.toml"),
+    ):
+        path = site / name
+        kept = path.read_bytes()
+        path.write_bytes(kept.replace(b"Dr", b"Mr") if b"Dr" in kept else kept + b" ")
+        with pytest.raises(CXRError, match=said):
+            promote(site / "attempt", by=SIGNER)
+        path.write_bytes(kept)
+    weights = next((site / "registry" / "versions").glob("*/models/model.pt"))
+    kept = weights.read_bytes()
+    weights.write_bytes(kept + b"x")
+    with pytest.raises(InvalidBundle, match=r"models/model\.pt"):
+        resolve(open_registry(site / "registry"), "champion")
+    weights.write_bytes(kept)
+    journal = site / "registry" / "registry.json"
+    kept_text = journal.read_text()
+    journal.write_text(kept_text.replace('"Accepted."', '"Never."', 1))
+    with pytest.raises(SettingsError, match="Event 1 of the registry"):
+        open_registry(site / "registry")
+    journal.write_text(kept_text)
+    promote(site / "attempt", by=SIGNER)
+
+
+def test_an_attempt_killed_at_any_moment_goes_on(site):
+    """Kill -9 the verb again and again; the end is that of an attempt that was never killed."""
+    plan = sealed(site)
+    out = site / "attempt"
+    command = [sys.executable, "-m", "monai_cxr", "retrain", str(plan), "--out", str(out)]
+    done: set[str] = set()
+    for _ in range(3):
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+        started = len(done)
+        while process.poll() is None and len(done) <= started:
+            time.sleep(0.02)
+            if (out / "attempt.json").is_file():
+                done = set(read_attempt(out).content["steps"])
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert done
+    attempt = retrain(plan, out)
+    assert attempt.outcome == "passed"
+    events = [e.action for e in open_registry(site / "registry").events]
+    assert events == ["add", "promote", "add", "attempt"]
+
+
+def test_rollback_survives_kill_9(site):
+    """However often it is killed: the champion is one of the two, and once gone back it stays."""
+    retrain(sealed(site), site / "attempt")
+    new = promote(site / "attempt", by=SIGNER)
+    old = open_registry(site / "registry").champions[0]
+    script = (
+        "import os, sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from monai_cxr.lifecycle.promotion import rollback\n"
+        "delay = float(sys.argv[2])\n"
+        "threading.Thread(target=lambda: (time.sleep(delay), os.kill(os.getpid(), 9))).start()\n"
+        f"rollback(Path(sys.argv[1]), by='a', reason='b', expected='{new[:12]}')\n"
+    )
+    for i in range(8):
+        command = [sys.executable, "-c", script, str(site / "registry"), str(0.02 * i)]
+        subprocess.run(command, stderr=subprocess.DEVNULL)
+        champion, _ = resolve(open_registry(site / "registry"), "champion")
+        assert champion in (old, new)
+        assert bundle_digest(site / "registry" / "champion") in (old, new)
+    if champion == new:
+        rollback(site / "registry", by=SIGNER, reason="End.")
+    actions = [e.action for e in open_registry(site / "registry").events]
+    assert actions.count("rollback") == 1
+    with pytest.raises(SettingsError):
+        rollback(site / "registry", by=SIGNER, reason="End.")
+    assert bundle_digest(site / "registry" / "champion") == old
+
+
+def test_two_attempts_at_once_are_refused(site):
+    from monai_cxr.atomic import held
+
+    plan = sealed(site)
+    with held(site / "registry" / ".attempt.lock") as ours:
+        assert ours
+        command = [sys.executable, "-m", "monai_cxr", "retrain", str(plan)]
+        other = subprocess.run(
+            [*command, "--out", str(site / "attempt")], capture_output=True, text=True
+        )
+    assert other.returncode == 1
+    assert "Another attempt on this registry is running" in other.stderr
+
+
+def test_another_champion_makes_the_attempt_void(site):
+    retrain(sealed(site), site / "first")
+    retrain(sealed(site, changes=("calibration",), name="second.toml"), site / "second")
+    promote(site / "first", by=SIGNER)
+    with pytest.raises(SettingsError, match="no longer the one that this attempt was judged"):
+        promote(site / "second", by=SIGNER)
+    shutil.rmtree(site / "second")
