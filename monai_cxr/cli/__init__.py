@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from monai_cxr.cli import (
+    accept,
     baseline,
     calibrate,
     concordance,
@@ -65,6 +66,7 @@ monitor.register(app)
 concordance.register(app)
 deidentify.register(app)
 change.register(app)
+accept.register(app)
 experiment.register(app)
 learn.register(app)
 demo.register(app)
