@@ -29,6 +29,7 @@ from monai_cxr.cli import (
     predict,
     screen,
     speed,
+    surveillance,
     train,
     view,
 )
@@ -64,6 +65,7 @@ explain.register(app)
 screen.register(app)
 monitor.register(app)
 concordance.register(app)
+surveillance.register(app)
 deidentify.register(app)
 change.register(app)
 accept.register(app)

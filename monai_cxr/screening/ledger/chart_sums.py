@@ -97,6 +97,14 @@ def read(connection: Connection, *, until: date | None = None) -> dict[str, list
     return made
 
 
+def n_ended(connection: Connection, first: date, last: date) -> int:
+    """Films that came to a first end on these days."""
+    table = chart_sums.c
+    query = select(func.coalesce(func.sum(table.n), 0)).where(table.chart == chart_names.ENDED)
+    within = table.day.between(first.isoformat(), last.isoformat())
+    return int(connection.execute(query.where(within)).scalar_one())
+
+
 def compact(connection: Connection, *, now: float) -> None:
     """Add up the lines of yesterday and today; within the lock of the tallies' compaction."""
     days = [(day_of(now) - timedelta(days=back)).isoformat() for back in (0, 1)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -115,13 +116,18 @@ def add(
     return counts
 
 
-def matches(ledger: Ledger) -> Iterator[Match]:
-    """The standing report of each number, and where it belongs; in the order of the numbers."""
+def matches(ledger: Ledger, *, until: float = math.inf) -> Iterator[Match]:
+    """The standing report of each number, and where it belongs; in the order of the numbers.
+
+    Args:
+        ledger: The ledger.
+        until: As it was then, in seconds since 1970.
+    """
     last = ""
     while True:
         numbers = (
             select(reports.c.accession_number)
-            .where(reports.c.accession_number > last)
+            .where(reports.c.accession_number > last, reports.c.arrived_at < until)
             .distinct()
             .order_by(reports.c.accession_number)
             .limit(_PAGE)
@@ -130,11 +136,13 @@ def matches(ledger: Ledger) -> Iterator[Match]:
             page = list(connection.execute(numbers).scalars())
             if not page:
                 return
-            query = select(reports).where(reports.c.accession_number.in_(page))
+            query = select(reports).where(
+                reports.c.accession_number.in_(page), reports.c.arrived_at < until
+            )
             rows = connection.execute(query.order_by(reports.c.accession_number, reports.c.id))
             found = [_report(row._asdict()) for row in rows]
             made = [
-                Match(one, *_fit(connection, one))
+                Match(one, *_fit(connection, one, until))
                 for _, group in groupby(found, key=lambda report: report.accession_number)
                 if (one := standing(list(group))) is not None
             ]
@@ -165,12 +173,15 @@ def standing(versions: Sequence[SignedReport]) -> SignedReport | None:
     return current
 
 
-def _fit(connection: Connection, report: SignedReport) -> tuple[str, str, str]:
+def _fit(
+    connection: Connection, report: SignedReport, until: float = math.inf
+) -> tuple[str, str, str]:
     columns = (studies.c.study_uid, studies.c.patient_id)
     known = studies.c.accession_number == report.accession_number
     if report.study_uid:
         known = or_(known, studies.c.study_uid == report.study_uid)
-    found = list(connection.execute(select(*columns).where(known)))
+    query = select(*columns).where(known, studies.c.first_received_at < until)
+    found = list(connection.execute(query))
     found = [row for row in found if row.study_uid == report.study_uid] or found
     if not report.accession_number or not found:
         return NO_FILM, "", ""

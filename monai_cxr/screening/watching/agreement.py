@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,12 @@ def import_reports(
     return dict(total)
 
 
-def side_by_side(ledger: Ledger) -> tuple[pd.DataFrame, dict[str, int]]:
+def side_by_side(ledger: Ledger, *, until: float = math.inf) -> tuple[pd.DataFrame, dict[str, int]]:
     """What the model and the report say of each study and finding.
 
     Args:
         ledger: The ledger.
+        until: As it was then, in seconds since 1970.
 
     Returns:
         A table of :data:`~monai_cxr.monitoring.concordance.COLUMNS`, :data:`GROUPS`, the words that
@@ -63,11 +65,11 @@ def side_by_side(ledger: Ledger) -> tuple[pd.DataFrame, dict[str, int]]:
     """
     fits: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
-    for match in signed_reports.matches(ledger):
+    for match in signed_reports.matches(ledger, until=until):
         fits[match.fit] += 1
         if match.fit == signed_reports.MATCHED:
             with ledger.read() as connection:
-                rows.extend(_rows(connection, match))
+                rows.extend(_rows(connection, match, until))
     columns = [*COLUMNS, *GROUPS, "span", "received_at"]
     return pd.DataFrame(rows, columns=columns), dict(fits)
 
@@ -79,19 +81,18 @@ def queue(ledger: Ledger, *, limit: int = 50) -> pd.DataFrame:
     return second_look_queue(table, looked, limit=limit)
 
 
-def _rows(connection: Connection, match: signed_reports.Match) -> Iterator[dict[str, Any]]:
+def _rows(
+    connection: Connection, match: signed_reports.Match, until: float
+) -> Iterator[dict[str, Any]]:
     query = (
         select(results, films.c.received_at)
-        .join(
-            films,
-            (films.c.sop_uid == results.c.sop_uid)
-            & (films.c.model_digest == results.c.model_digest),
-        )
-        .where(films.c.study_uid == match.study_uid)
+        .join(films, films.c.sop_uid == results.c.sop_uid)
+        .where(films.c.study_uid == match.study_uid, results.c.predicted_at < until)
         .order_by(results.c.id)
     )
+    newest = {row.sop_uid: row for row in connection.execute(query)}
     seen: dict[str, dict[str, Any]] = {}
-    for row in connection.execute(query):
+    for row in newest.values():
         scores = zip(row.findings, row.probabilities, row.positive, strict=True)
         for finding, probability, positive in scores:
             if probability is None or positive is None:

@@ -1,0 +1,221 @@
+"""Surveillance: the file of a period for an audit, made again byte for byte from the same ledger.
+
+What came after the period changes nothing in it: charts, alarms, reports and looks are taken as
+they were at its end. Only films that were forgotten (``keep_days``) are missing from a later copy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from monai_cxr.atomic import write_text
+from monai_cxr.errors import SettingsError
+from monai_cxr.monitoring import chart_names
+from monai_cxr.monitoring.charts import Chart
+from monai_cxr.monitoring.concordance import concordance
+from monai_cxr.report.rendering import render
+from monai_cxr.screening.ledger import Ledger, alarms, chart_sums, second_looks
+from monai_cxr.screening.ledger.schema import audit, results
+from monai_cxr.screening.watching import agreement, service_charts
+
+NOT_MONITORED = (
+    "Makers, rooms and views have no charts of their own; concordance is given by maker and view.",
+    "Subgroups by age and sex are not compared.",
+    "Films that never reached the service are not known to it.",
+    "The rules that read the reports err themselves; the intervals do not hold that error.",
+    "Films and studies that were forgotten after their time are missing from concordance.",
+)
+_WIDTH, _HEIGHT, _DIGITS = 640.0, 80.0, 6
+
+
+def write_surveillance(
+    ledger: Ledger, folder: Path, first: date, last: date, *, signed_by: str = ""
+) -> Mapping[str, Any]:
+    """Write ``surveillance.json`` and ``surveillance.html``.
+
+    Args:
+        ledger: The ledger.
+        folder: Made where it does not exist.
+        first: First day of the period, in UTC.
+        last: Last day; it must be over.
+        signed_by: Name of the person who answers for it; an empty line where none is given.
+
+    Returns:
+        The content of the JSON file.
+
+    Raises:
+        SettingsError: If the period is empty or not over.
+    """
+    content = surveillance(ledger, first, last) | {"signed_by": signed_by}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(folder / "surveillance.json", text + "\n", private=True)
+    page = render("surveillance.html", **content)
+    write_text(folder / "surveillance.html", page, private=True)
+    return content
+
+
+def surveillance(ledger: Ledger, first: date, last: date) -> dict[str, Any]:
+    """The content of the file; see :func:`write_surveillance`."""
+    today = chart_sums.day_of(ledger.clock())
+    if first > last or last >= today:
+        raise SettingsError(
+            f"Expected a period that is over, but got {first} to {last}; today is {today} in UTC."
+        )
+    start, end = _seconds(first), _seconds(last + timedelta(days=1))
+    drawn = service_charts.draw(ledger, until=last)
+    table, fits = agreement.side_by_side(ledger, until=end)
+    table = table[(table["received_at"] >= start) & (table["received_at"] < end)]
+    looks = [one for one in second_looks.all_of(ledger) if start <= one["looked_at"] < end]
+    content = {
+        "first_day": first.isoformat(),
+        "last_day": last.isoformat(),
+        "models": _models(ledger, start, end),
+        "films": _films(ledger, first, last),
+        "charts": [_chart(one, first) for one in drawn],
+        "alarms": _alarms(ledger, first, last, end),
+        "reports": fits,
+        "concordance": [asdict(one) for one in concordance(table, agreement.GROUPS)],
+        "second_looks": _tally(looks),
+        "events": _events(ledger, start, end),
+        "not_monitored": NOT_MONITORED,
+    }
+    rounded = _rounded(content)
+    assert isinstance(rounded, dict)
+    return rounded
+
+
+def _models(ledger: Ledger, start: float, end: float) -> list[dict[str, Any]]:
+    """What ran, and from when to when."""
+    at = results.c.predicted_at
+    key = (results.c.model_name, results.c.model_version, results.c.model_digest)
+    query = select(*key, func.count(), func.min(at), func.max(at)).where(at >= start, at < end)
+    with ledger.read() as connection:
+        rows = connection.execute(query.group_by(*key).order_by(func.min(at), *key)).all()
+    return [
+        {
+            "name": name,
+            "version": version,
+            "digest": digest,
+            "n": n,
+            "first_day": chart_sums.day_of(begin).isoformat(),
+            "last_day": chart_sums.day_of(until).isoformat(),
+        }
+        for name, version, digest, n, begin, until in rows
+    ]
+
+
+def _films(ledger: Ledger, first: date, last: date) -> dict[str, Any]:
+    """Films that ended, and refusals by reason."""
+    with ledger.read() as connection:
+        days = chart_sums.read(connection, until=last)
+        ended = chart_sums.n_ended(connection, first, last)
+    refused = {
+        name.removeprefix(chart_names.refused("")): sum(s.total for s in sums if s.day >= first)
+        for name, sums in days.items()
+        if name.startswith(chart_names.refused(""))
+    }
+    return {"n": ended, "refused": {reason: int(n) for reason, n in refused.items() if n}}
+
+
+def _chart(one: Chart, first: date) -> dict[str, Any]:
+    points = [point for point in one.points if point.day >= first]
+    base = one.baseline
+    return {
+        "name": one.name,
+        "missing": one.missing,
+        "limit": one.cusum_limit,
+        "baseline": None
+        if base is None
+        else {
+            "first_day": base.first.isoformat(),
+            "last_day": base.last.isoformat(),
+            "n_days": base.n_days,
+            "n_films": base.n_films,
+            "mean": sum(base.levels) / len(base.levels),
+            "standard_error": math.hypot(
+                base.film_deviation / math.sqrt(base.n_films),
+                base.day_deviation / math.sqrt(base.n_days),
+            ),
+        },
+        "n_days": len(points),
+        "n_films": sum(point.n for point in points),
+        "mean": sum(p.value * p.n for p in points) / sum(p.n for p in points) if points else None,
+        "up": [[point.day.isoformat(), point.up] for point in points],
+        "down": [[point.day.isoformat(), point.down] for point in points],
+        "up_line": _line([point.up for point in points], one.cusum_limit),
+        "down_line": _line([point.down for point in points], one.cusum_limit),
+    }
+
+
+def _line(values: list[float], limit: float) -> str:
+    """Points of an SVG polyline; the limit lies at half the height."""
+    step = _WIDTH / max(len(values) - 1, 1)
+    tops = [_HEIGHT - min(value / (2 * limit), 1.0) * _HEIGHT for value in values]
+    return " ".join(f"{i * step:.1f},{top:.1f}" for i, top in enumerate(tops))
+
+
+def _alarms(ledger: Ledger, first: date, last: date, end: float) -> list[dict[str, Any]]:
+    """Alarms that were open at some time of the period, as they were at its end."""
+    made = []
+    for one in alarms.kept(ledger):
+        closed = one.acknowledged_at if one.acknowledged_at and one.acknowledged_at < end else None
+        if one.alarm.first > last or (closed and chart_sums.day_of(closed) < first):
+            continue
+        made.append(
+            {
+                "number": one.id,
+                "first_day": one.alarm.first.isoformat(),
+                "charts": [f"{name} {way}" for name, way in one.alarm.charts],
+                "closed_day": chart_sums.day_of(closed).isoformat() if closed else "",
+                "by": one.actor if closed else "",
+                "action": one.action if closed else "",
+                "note": one.note if closed else "",
+                "new_baseline": one.new_baseline if closed else False,
+            }
+        )
+    return made
+
+
+def _tally(looks: list[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    made: dict[str, dict[str, int]] = {}
+    for one in looks:
+        counts = made.setdefault(one["finding"], {})
+        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
+    return made
+
+
+def _events(ledger: Ledger, start: float, end: float) -> dict[str, Any]:
+    """How often what was done, and the head of the audit trail at the end."""
+    within = (audit.c.at >= start, audit.c.at < end)
+    counted = select(audit.c.action, func.count()).where(*within).group_by(audit.c.action)
+    head = select(audit.c.id, audit.c.hash).where(audit.c.at < end)
+    with ledger.read() as connection:
+        rows = connection.execute(counted.order_by(audit.c.action))
+        actions = {str(action): int(n) for action, n in rows}
+        row = connection.execute(head.order_by(audit.c.id.desc()).limit(1)).one_or_none()
+    number, digest = (row.id, row.hash) if row is not None else (0, "")
+    return {"actions": actions, "audit_entry": number, "head": digest}
+
+
+def _seconds(day: date) -> float:
+    return datetime.combine(day, time(), timezone.utc).timestamp()
+
+
+def _rounded(value: Any) -> Any:
+    """Plain values with rounded numbers; what is not known is null."""
+    if isinstance(value, float):
+        return round(value, _DIGITS) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
