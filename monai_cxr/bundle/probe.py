@@ -101,7 +101,7 @@ def probe(
                     made.append((target, n, draw, value))
     curve = pd.DataFrame(made, columns=list(CURVE_COLUMNS))
     return curve, tuple(
-        Probed(str(target), int(n), _mean(part["auroc"].to_numpy(np.float64)))
+        Probed(str(target), int(str(n)), _mean(part["auroc"].to_numpy(np.float64)))
         for (target, n), part in curve.groupby(["finding", "n"], sort=False)
     )
 

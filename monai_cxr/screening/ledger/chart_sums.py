@@ -46,7 +46,8 @@ def of_result(connection: Connection, row: Any, outcome: Outcome, *, now: float)
         values[chart_names.score(score.finding)] = score.logit
         if score.positive is not None:
             values[chart_names.flag_rate(score.finding)] = float(score.positive)
-    values |= {chart_names.picture(name): value for name, value in outcome.quality.items()}
+    quality = {} if outcome.facts is None else outcome.facts.quality
+    values |= {chart_names.picture(name): value for name, value in quality.items()}
     values[chart_names.TURNAROUND] = math.log10(max(now - row.received_at, 1.0))
     if not _was_refused(connection, quarantine.c.film_id == row.id):
         values[chart_names.ENDED] = 0.0
