@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clinical_app.settings import ROLES, ViewerSettings
@@ -78,14 +78,20 @@ def identify(user: str, settings: ViewerSettings, claim: object = None) -> Ident
     return Identity(name, named[-1] if named else settings.default_role)
 
 
-def proxy_user(headers: Mapping[str, str], settings: ViewerSettings) -> str:
+def proxy_user(headers: Iterable[tuple[str, str]], settings: ViewerSettings) -> str:
     """The user whom a trusted proxy names; ``""`` where its secret is not right.
 
+    A header that comes twice names nobody: one of the two is the client's own.
+
     Args:
-        headers: Of the request, with lower-case names.
+        headers: Of the request, name and value, each as often as it was sent.
         settings: Name of the header, and the secret.
     """
-    secret = headers.get("x-viewer-secret", "")
-    if not hmac.compare_digest(secret.encode(), settings.proxy_secret.encode()):
+    sent = [(name.lower(), value) for name, value in headers]
+    secrets = [value for name, value in sent if name == "x-viewer-secret"]
+    users = [value for name, value in sent if name == settings.proxy_header.lower()]
+    if len(secrets) != 1 or len(users) != 1:
         return ""
-    return headers.get(settings.proxy_header.lower(), "")
+    if not hmac.compare_digest(secrets[0].encode(), settings.proxy_secret.encode()):
+        return ""
+    return users[0]

@@ -54,7 +54,7 @@ def study(
     hidden = service.is_hidden(identity, case, reviews)
     made = case_statements(service, case)
     refusal = case.refusal if service.model is not None else None  # the subline says so
-    uploaded = service.uploads.case(case.case_id) is not None
+    uploaded = service.is_upload(case)
     return {
         "id": case.case_id,
         "version": _version(case, made, hidden=hidden),
@@ -84,10 +84,10 @@ def study(
         "review_sentence": "An upload is not kept, so there is nothing to review."
         if uploaded
         else "Your role may look and not judge.",
-        "review_url": f"/cxr/review/{token}",
-        "touch_url": f"/cxr/touch/{token}",
+        "review_url": service.url("review", token),
+        "touch_url": service.url("touch", token),
         "others": others_in_words(reviews, identity),
-        "text_url": f"/cxr/text/{token}",
+        "text_url": service.url("text", token),
         "foot": _foot(case),
         "reports": [] if hidden else _reports(service, case, token),
         "priors": [],
@@ -160,8 +160,8 @@ def _image(
     heat = image.prediction is not None and service.spoke(case) and not hidden
     return {
         "id": image.film_id,
-        "film": f"/cxr/film/{token}/{image.film_id}",
-        "heat": f"/cxr/heat/{token}/{image.film_id}" if heat else None,
+        "film": service.url("film", token, image.film_id),
+        "heat": service.url("heat", token, image.film_id) if heat else None,
         "view": image.view.value,
         "sentence": image.sentence,
     }
@@ -351,9 +351,9 @@ def others_in_words(reviews: Sequence[Review], identity: Identity) -> str:
 
 
 def _reports(service: Service, case: Case, token: str) -> list[dict[str, str]]:
-    links = [{"label": "Report", "url": f"/cxr/report/{token}"}]
+    links = [{"label": "Report", "url": service.url("report", token)}]
     if service.spoke(case) and case.key.sop_uid and case.key.study_uid:
-        links.append({"label": "DICOM SR", "url": f"/cxr/sr/{token}"})
+        links.append({"label": "DICOM SR", "url": service.url("sr", token)})
     return links
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clinical_app.access import Identity
+from monai_cxr.review.uploads import Owner
 
 _MOST = 20_000
 
@@ -24,7 +25,7 @@ class Grant:
     """What a link allows.
 
     Attributes:
-        kind: ``"worklist"``, ``"case"`` or ``"thumbnail"``.
+        kind: ``"worklist"``, ``"case"``, ``"thumbnail"`` or ``"reviews"``.
         case_id: Which case, or ``""``.
         session: Value of the session cookie.
         identity: For whom.
@@ -34,6 +35,11 @@ class Grant:
     case_id: str
     session: str
     identity: Identity
+
+    @property
+    def owner(self) -> Owner:
+        """Whose uploads it reaches."""
+        return Owner(self.session, self.identity.user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,12 @@ class Grants:
         with self._lock:
             used = self._used.get(session)
             return 0.0 if used is None else max(used.at + self._idle - self._clock(), 0.0)
+
+    def person(self, session: str) -> Identity | None:
+        """Whose session it is; None where nobody signed in, or nobody used it for too long."""
+        with self._lock:
+            used = self._used.get(session)
+            return None if used is None or self._is_idle(session) else used.identity
 
     def was_locked(self, session: str) -> bool:
         """Whether somebody locked a session, as opposed to leaving it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from clinical_app import server
 from clinical_app.service import UPLOADS_ONLY, Service
-from clinical_app.settings import ViewerSettings, read_settings
+from clinical_app.settings import ViewerSettings, as_base_path, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
@@ -69,6 +69,7 @@ def launch(
     headless: bool,
     say: Callable[[str], None],
     note: Callable[[str], None],
+    base_path: str | None = None,
 ) -> None:
     """Serve the viewer until it is stopped.
 
@@ -81,6 +82,7 @@ def launch(
         headless: Do not open a browser.
         say: For the result: where the viewer is.
         note: For what happens on the way.
+        base_path: Instead of the settings' base path.
 
     Raises:
         SettingsError: If an option or setting is wrong.
@@ -93,6 +95,8 @@ def launch(
         folder = settings.absolute().parent
         chosen = replace(chosen, ledger=chosen.ledger or ledger_of(content, folder=folder))
         bundle = bundle or bundle_of(content, folder=folder)
+    if base_path is not None:
+        chosen = replace(chosen, base_path=as_base_path(base_path))
     if files is not None and chosen.ledger is not None:
         raise SettingsError("Give either --files or --settings with a ledger, not both.")
     bound_shared_readers(ReaderLimits(chosen.reader_timeout_seconds, chosen.reader_memory_gib))

@@ -12,7 +12,13 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
 from clinical_app import service as services
@@ -25,7 +31,7 @@ from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_r
 from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
 from monai_cxr.review.cases import Case
 from monai_cxr.review.parsing import parse_findings, parse_marks, parse_note, parse_seconds
-from monai_cxr.review.reviews import Change, Review, last_review
+from monai_cxr.review.reviews import Change, Review, last_review, reviews_csv
 from monai_cxr.review.study_report import report_page, report_text
 from monai_cxr.review.worklist import (
     by_study,
@@ -41,10 +47,15 @@ _BYTES = "application/octet-stream"
 Handler = Callable[[Service, Grant, Request], Response]
 
 
-def routes() -> list[Route]:
-    """All routes beside Streamlit's own."""
-    return [
+def routes(base_path: str = "") -> list[Route]:
+    """All routes beside Streamlit's own.
+
+    Args:
+        base_path: What they begin with, such as ``"/xray"``.
+    """
+    own = [
         Route("/cxr/health", _health, methods=["GET"]),
+        Route("/cxr/leave", _leave, methods=["GET"]),
         Route("/cxr/worklist/{token}", _granted("worklist", "worklist", _worklist)),
         Route("/cxr/film/{token}/{film}", _granted("case", "read", _film)),
         Route("/cxr/heat/{token}/{film}", _granted("case", "read", _heat)),
@@ -52,13 +63,33 @@ def routes() -> list[Route]:
         Route("/cxr/text/{token}", _granted("case", "read", _text)),
         Route("/cxr/report/{token}", _granted("case", "read", _report)),
         Route("/cxr/sr/{token}", _granted("case", "read", _structured_report)),
+        Route("/cxr/reviews/{token}", _granted("reviews", "review", _reviews)),
         Route("/cxr/review/{token}", _review, methods=["POST"]),
         Route("/cxr/touch/{token}", _touch, methods=["GET", "POST"]),
+    ]
+    return [
+        Route(f"{base_path}{one.path}", one.endpoint, methods=sorted(one.methods or ()))
+        for one in own
     ]
 
 
 def _health(_request: Request) -> Response:
     return JSONResponse({"status": "ok" if services.is_configured() else "starting"})
+
+
+def _leave(request: Request) -> Response:
+    """End a session here, and then at the proxy, which asks who comes back to sign in."""
+    service = services.current()
+    if not service.settings.sign_out_url:
+        return _refused(404, "No sign_out_url is set in [viewer].")
+    session = request.cookies.get(SESSION_COOKIE, "")
+    who = service.grants.person(session)
+    if who is not None:
+        service.audit(who, "signed out")
+    service.end(session)
+    answer = RedirectResponse(service.settings.sign_out_url, status_code=303)
+    answer.delete_cookie(SESSION_COOKIE, path=service.settings.base_path or "/")
+    return answer
 
 
 def _refused(status: int, sentence: str) -> Response:
@@ -72,7 +103,7 @@ def _allowed(request: Request, kind: str, permission: str) -> Grant | None:
     if grant is None or grant.kind != kind or not grant.identity.may(permission):
         return None
     if service.settings.authentication == "proxy":
-        named = proxy_user(dict(request.headers.items()), service.settings)
+        named = proxy_user(request.headers.items(), service.settings)
         if identify(named, service.settings) != grant.identity:
             return None  # the proxy names somebody else in the same browser now
     return grant
@@ -127,7 +158,7 @@ def _worklist(service: Service, grant: Grant, request: Request) -> Response:
 
 
 def _case_of(service: Service, grant: Grant) -> Case:
-    case = service.case(grant.case_id)
+    case = service.case(grant.case_id, grant.owner)
     if case is None:
         raise InputError("This study is no longer here.", reason="missing_file")
     return case
@@ -155,8 +186,11 @@ def _require_own_word(service: Service, grant: Grant, case: Case) -> None:
 
 
 def _film(service: Service, grant: Grant, request: Request) -> Response:
+    """A film; that of a prior, or of the study that comes next, is in the audit as well."""
     case = _case_of(service, grant)
-    return _plain(service.film(case, _image_of(case, request)))
+    film = service.film(case, _image_of(case, request))
+    service.opened(grant.identity, grant.session, study_name(case))
+    return _plain(film)
 
 
 def _heat(service: Service, grant: Grant, request: Request) -> Response:
@@ -172,7 +206,16 @@ def _plain(content: bytes) -> Response:
 
 def _thumbnail(service: Service, grant: Grant, _request: Request) -> Response:
     case = _case_of(service, grant)
-    return Response(service.thumbnail(case, 0), media_type="image/png")
+    picture = service.thumbnail(case, 0)
+    service.opened(grant.identity, grant.session, study_name(case), action="thumbnail")
+    return Response(picture, media_type="image/png")
+
+
+def _reviews(service: Service, grant: Grant, _request: Request) -> Response:
+    table = reviews_csv(service.store.reviews())
+    service.audit(grant.identity, "exported")
+    headers = {"Content-Disposition": 'attachment; filename="reviews.csv"'}
+    return Response(table, media_type="text/csv", headers=headers)
 
 
 def _said(service: Service, grant: Grant, case: Case) -> Review | None:
@@ -262,8 +305,8 @@ async def _review(request: Request) -> Response:
             return _refused(413, "The review is too long.")
     try:
         content = json.loads(body)
-    except ValueError:
-        return _refused(422, "Expected JSON.")
+    except (ValueError, RecursionError):  # nested deeper than any review
+        return _refused(422, "Expected JSON of a review.")
     service = services.current()
     return await run_in_threadpool(_answered, lambda: _saved(service, grant, content))
 
@@ -272,7 +315,7 @@ def _saved(service: Service, grant: Grant, content: Any) -> Response:
     if not isinstance(content, dict):
         raise InputError("Expected an object.", reason="invalid_review")
     case = _case_of(service, grant)
-    if service.uploads.case(case.case_id) is not None:
+    if service.is_upload(case):
         raise InputError("An upload is not kept, nor a review of it.", reason="upload")
     reviews = service.reviews_of(case)
     hidden = service.is_hidden(grant.identity, case, reviews)
@@ -344,7 +387,7 @@ def _touch(request: Request) -> Response:
 
 
 def _touched(service: Service, grant: Grant, request: Request) -> Response:
-    case = service.case(grant.case_id) if grant.kind == "case" else None
+    case = service.case(grant.case_id, grant.owner) if grant.kind == "case" else None
     study = study_name(case) if case is not None else ""
     if request.method == "POST":
         if not request.headers.get("content-type", "").startswith("application/json"):

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from clinical_app.routes import routes
 from clinical_app.security import Guard
 from clinical_app.service import Service, configure
-from clinical_app.settings import ViewerSettings, is_this_machine
+from clinical_app.settings import ViewerSettings
 from clinical_app.theme import theme_options
 from monai_cxr.errors import DeliveryError, SettingsError
 
@@ -31,12 +31,13 @@ def build(service: Service) -> st.App:
     settings = configure(service).settings
     secrets: dict[str, Any] | None = None
     if settings.authentication == "oidc":
-        secrets = {"auth": dict(settings.oidc)}
+        # Who signs in says who they are, each time: a lock is none where a provider remembers.
+        secrets = {"auth": {**settings.oidc, "client_kwargs": {"prompt": "login"}}}
     return st.App(
         SCRIPT,
         secrets=secrets,
-        routes=routes(),
-        middleware=[Middleware(Guard, settings=settings)],
+        routes=routes(settings.base_path),
+        middleware=[Middleware(Guard, settings=settings, grants=service.grants)],
         on_script_error=_calm,
     )
 
@@ -59,7 +60,7 @@ def run(
     chosen = free_port(settings.address, settings.port if port is None else port)
     app = build(service)
     host = f"[{settings.address}]" if ":" in settings.address else settings.address
-    say(f"Viewer: http://{host}:{chosen}   (stop with Ctrl-C)")
+    say(f"Viewer: http://{host}:{chosen}{settings.base_path}   (stop with Ctrl-C)")
     sys.argv[:] = [str(SCRIPT)]  # Streamlit takes the launcher's arguments for the script's own
     app.run(config=options(settings, port=chosen, headless=headless))
 
@@ -76,19 +77,16 @@ def options(settings: ViewerSettings, *, port: int, headless: bool) -> dict[str,
         "server.enableXsrfProtection": True,
         "server.enableStaticServing": False,
         "server.enableAgentApi": False,
+        "server.baseUrlPath": settings.base_path.strip("/"),
         "server.maxUploadSize": _LARGEST_UPLOAD_MIB,
         "server.disconnectedSessionTTL": 120,
         "browser.gatherUsageStats": False,
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
-        "client.toolbarMode": "viewer",
+        "client.toolbarMode": "minimal",
         "logger.level": "warning",
         **theme_options(settings.theme),
     }
-    if settings.allowed_hosts:
-        made["server.allowedHosts"] = list(settings.allowed_hosts)
-    elif is_this_machine(settings.address):
-        made["server.allowedHosts"] = ["localhost", "127.0.0.1", "[::1]"]
     return made
 
 

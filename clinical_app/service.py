@@ -31,12 +31,13 @@ from monai_cxr.review.performance_file import (
 )
 from monai_cxr.review.priors import Priors
 from monai_cxr.review.reviews import Access, Review, ReviewStore
-from monai_cxr.review.uploads import Uploads
+from monai_cxr.review.uploads import Owner, Uploads
 from monai_cxr.review.worklist import reviews_of
 
 UPLOADS_ONLY = "uploads only"
 """Name of a source without cases."""
 
+_MOST_SEEN = 20_000
 _FILM_BYTES = 384 * 2**20
 _HEAT_BYTES = 64 * 2**20
 _THUMBNAIL_BYTES = 16 * 2**20
@@ -112,6 +113,8 @@ class Service:
     _thumbnails: _Kept = field(default_factory=lambda: _Kept(_THUMBNAIL_BYTES))
     _loaded: tuple[str, ...] = field(init=False)
     _network: threading.Lock = field(default_factory=threading.Lock)
+    _seen: OrderedDict[tuple[str, str, str, str], None] = field(default_factory=OrderedDict)
+    _seeing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Make the links, and read what lies beside the model."""
@@ -136,13 +139,26 @@ class Service:
             and made.model.digest == self.model.identity.digest
         )
 
-    def case(self, case_id: str) -> Case | None:
-        """A case of the source or an upload."""
-        return self.uploads.case(case_id) or self.source.case(case_id)
+    def case(self, case_id: str, owner: Owner) -> Case | None:
+        """A case of the source, or an upload of its owner."""
+        return self.uploads.case(case_id, owner) or self.source.case(case_id)
+
+    def is_upload(self, case: Case) -> bool:
+        """Whether somebody dropped it into a browser."""
+        return self.uploads.keeps(case.case_id)
+
+    def url(self, kind: str, *parts: str) -> str:
+        """A link of ours, such as that of a film, as browsers see it."""
+        return "/".join((f"{self.settings.base_path}/cxr/{kind}", *parts))
+
+    def end(self, session: str) -> None:
+        """Take back the links of a session, and forget what was dropped into it."""
+        self.grants.end(session)
+        self.uploads.forget_session(session)
 
     def data(self, case: Case, image: int) -> bytes:
         """The file of an image of a case."""
-        if self.uploads.case(case.case_id) is not None:
+        if self.is_upload(case):
             return self.uploads.data(case.case_id)
         return self.source.data(case.images[image])
 
@@ -153,6 +169,8 @@ class Service:
             InputError: If it is gone or no film.
         """
         make = partial(self.data, case, image)
+        if self.is_upload(case):
+            return film_payload(make())  # what is forgotten is in no cache either
         return self._films.get(_name(case, image), lambda: film_payload(make()))
 
     def thumbnail(self, case: Case, image: int) -> bytes:
@@ -180,6 +198,8 @@ class Service:
             with self._network:
                 return heat_payload(data, model, model.findings)
 
+        if self.is_upload(case):
+            return make()
         return self._heats.get(_name(case, image), make)
 
     def reviews_of(self, case: Case) -> list[Review]:
@@ -200,12 +220,40 @@ class Service:
             reviews: Of the case.
         """
         share = self.settings.read_first.get(identity.role, 0.0)
-        if share <= 0 or not identity.may("review") or self.uploads.case(case.case_id):
+        if share <= 0 or not identity.may("review") or self.is_upload(case):
             return False
         drawn = hashlib.sha256(f"{identity.user}\n{case.name}".encode()).digest()
         if int.from_bytes(drawn[:6], "big") >= share * 2**48:
             return False
         return all(review.reader != identity.user for review in reviews)
+
+    def opened(
+        self,
+        identity: Identity,
+        session: str,
+        study_uid: str,
+        *,
+        action: str = "opened",
+        again: bool = False,
+    ) -> None:
+        """Note a study whose film was sent; once a session and person, unless it is opened again.
+
+        Args:
+            identity: Who has it now.
+            session: Of their browser.
+            study_uid: Which study.
+            action: What the audit calls it.
+            again: Whether a page opens it now.
+        """
+        key = (session, identity.user, action, study_uid)
+        with self._seeing:
+            known = key in self._seen
+            self._seen[key] = None
+            self._seen.move_to_end(key)
+            while len(self._seen) > _MOST_SEEN:
+                self._seen.popitem(last=False)
+        if again or not known:
+            self.audit(identity, action, study_uid)
 
     def audit(self, identity: Identity, action: str, study_uid: str = "") -> None:
         """Add a line to the audit; a store that does not answer must not stop a reader."""

@@ -10,6 +10,7 @@ import streamlit as st
 from clinical_app.access import Identity, identify, local_identity, proxy_user
 from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service, current
+from monai_cxr.review.uploads import Owner
 
 
 def session_id() -> str:
@@ -20,6 +21,11 @@ def session_id() -> str:
     return str(st.session_state.setdefault("session", secrets.token_urlsafe(24)))
 
 
+def owner(who: Identity) -> Owner:
+    """Whose uploads this page may show."""
+    return Owner(session_id(), who.user)
+
+
 def identity() -> Identity:
     """Who is at the screen, asked anew on every run."""
     service = current()
@@ -27,7 +33,8 @@ def identity() -> Identity:
     if settings.trusts_user:
         return local_identity(service.local_user, settings)
     if settings.authentication == "proxy":
-        headers = {name.lower(): value for name, value in st.context.headers.items()}
+        sent = st.context.headers
+        headers = [(name, value) for name in sent for value in sent.get_all(name)]
         return identify(proxy_user(headers, settings), settings)
     if not st.user.is_logged_in:
         return Identity("", "")
@@ -57,7 +64,7 @@ def require_person() -> Identity:
     """Stop with a sign-in page where nobody is signed in, and with a lock where nobody is there."""
     service, who = current(), identity()
     if not who.user:
-        service.grants.end(session_id())
+        service.end(session_id())
         _sign_in(service)
     if not who.role:
         service.audit(who, "denied")
@@ -91,17 +98,28 @@ def _sign_in(service: Service) -> None:
     st.stop()
 
 
+def leave_link(service: Service, words: str) -> None:
+    """A link that ends this session, and then that of the proxy, in this tab."""
+    st.html(f"<p><a href='{service.url('leave')}' target='_self'>{words}</a></p>")
+
+
 def _lock(service: Service, who: Identity) -> None:
+    """Hide everything until the person signs in again, or, where nobody signs in, goes on."""
+    settings = service.settings
     service.audit(who, "locked")
     with st.container(key="narrow"):
-        st.title("Locked")
-        minutes = service.settings.idle_minutes
+        called = "locked" if settings.locks or settings.trusts_user else "hid"
+        st.title("Locked" if called == "locked" else "Hidden")
+        minutes = settings.idle_minutes
         why = f"Nobody used this session for {minutes:g} minutes."
         if service.grants.was_locked(session_id()):
-            why = "You locked this session."
+            why = f"You {called} this session."
         st.write(f"{why} What was not saved yet is kept in this tab, and saved once you go on.")
-        if service.settings.authentication == "oidc":
+        if settings.authentication == "oidc":
             st.button("Sign in again", type="primary", on_click=st.logout)
+        elif settings.sign_out_url:
+            leave_link(service, "Sign in again")
         else:
-            st.button("Continue", type="primary", on_click=service.grants.end, args=(session_id(),))
+            st.write("No password is asked here: lock the computer as well when you leave it.")
+            st.button("Continue", type="primary", on_click=service.end, args=(session_id(),))
     st.stop()

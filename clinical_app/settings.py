@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from monai_cxr.screening.settings.checks import url_beside
 AUTHENTICATION = ("none", "oidc", "proxy")
 ROLES = ("viewer", "reader", "operator", "admin")
 _SHORTEST_SECRET = 16
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9_-]+)*")
 _OIDC = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 
 
@@ -29,13 +32,18 @@ class ViewerSettings:
     Attributes:
         address: Where to listen. Anything but this machine needs an authentication.
         port: TCP port; 0 lets the system choose.
-        allowed_hosts: Host names under which browsers may reach it, beside this machine's.
+        allowed_hosts: Host names under which browsers may reach it, beside this machine's; none
+            for a public address: any name.
+        base_path: Path under which a proxy shows the viewer, such as ``"/xray"``; the proxy passes
+            it on as it is.
         authentication: ``"none"``, ``"oidc"`` (Streamlit's login) or ``"proxy"`` (a header that a
             reverse proxy sets).
         oidc: For ``"oidc"``: redirect_uri, cookie_secret, client_id, client_secret,
             server_metadata_url, as in Streamlit's ``[auth]`` secrets.
         proxy_header: For ``"proxy"``: the header that names the user.
         proxy_secret: For ``"proxy"``: what the proxy must send as ``X-Viewer-Secret``.
+        sign_out_url: For ``"proxy"``: the proxy's own address that ends its login, such as
+            ``"/oauth2/sign_out"``; a lock sends the browser there.
         roles: By role (viewer, reader, operator, admin) the users who have it.
         role_claim: For ``"oidc"``: the claim that names the role, where users are not listed.
         local_role: Without authentication: of whoever sits at this machine.
@@ -51,16 +59,20 @@ class ViewerSettings:
             model's scores, order and maps reach the browser.
         reader_timeout_seconds: A film that takes longer to read is not shown.
         reader_memory_gib: Nor is one that takes more memory.
+        upload_mib_per_person: What the uploads of one person may take together, in MiB.
+        upload_mib: What all uploads may take together, in MiB.
         theme: ``"dark"``, ``"light"``, or ``"system"``: as each reader's own system is set.
     """
 
     address: str = "127.0.0.1"
     port: int = 8501
     allowed_hosts: tuple[str, ...] = ()
+    base_path: str = ""
     authentication: str = "none"
     oidc: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxy_header: str = "X-Forwarded-Email"
     proxy_secret: str = field(default="", repr=False)
+    sign_out_url: str = ""
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     role_claim: str = ""
     local_role: str = "admin"
@@ -73,6 +85,8 @@ class ViewerSettings:
     store: str | None = None
     reader_timeout_seconds: float = 60.0
     reader_memory_gib: float = 4.0
+    upload_mib_per_person: int = 256
+    upload_mib: int = 1024
     theme: str = "dark"
     read_first: Mapping[str, float] = field(default_factory=dict)
 
@@ -86,7 +100,16 @@ class ViewerSettings:
             _one_of("roles", role, ROLES)
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"Expected a port from 0 to 65535, but got {self.port}.")
-        for name in ("idle_minutes", "longest_wait_minutes"):
+        if not _BASE_PATH.fullmatch(self.base_path):
+            raise SettingsError(
+                "Expected a base path of letters, digits, '-' and '_' such as '/xray', but got "
+                f"{self.base_path!r}."
+            )
+        if self.sign_out_url and not self.sign_out_url.startswith(("/", "https://", "http://")):
+            raise SettingsError(
+                f"Expected 'sign_out_url' as https://... or /..., but got {self.sign_out_url!r}."
+            )
+        for name in ("idle_minutes", "longest_wait_minutes", "upload_mib_per_person", "upload_mib"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"Expected '{name}' above 0, but got {getattr(self, name)}.")
         ReaderLimits(self.reader_timeout_seconds, self.reader_memory_gib)
@@ -122,6 +145,21 @@ class ViewerSettings:
             )
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """Host names of the viewer; empty where it answers to any."""
+        if self.allowed_hosts:
+            return (*self.allowed_hosts, *_LOCAL_HOSTS)
+        if not is_this_machine(self.address):
+            return ()
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return tuple(dict.fromkeys((*_LOCAL_HOSTS, host)))
+
+    @property
+    def locks(self) -> bool:
+        """Whether whoever comes back to a locked session has to sign in again."""
+        return self.authentication == "oidc" or bool(self.sign_out_url)
+
+    @property
     def trusts_user(self) -> bool:
         """Whether whoever sits at this machine is taken for the reader."""
         return self.authentication == "none"
@@ -135,6 +173,12 @@ def is_this_machine(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def as_base_path(words: str) -> str:
+    """A base path as links begin: with a slash before it and none after it."""
+    name = words.strip("/")
+    return f"/{name}" if name else ""
 
 
 def read_settings(path: Path) -> tuple[ViewerSettings, dict[str, Any]]:
@@ -176,12 +220,14 @@ def parse_settings(table: Mapping[str, Any]) -> ViewerSettings:
 def _typed(key: str, value: Any) -> Any:
     if key in ("idle_minutes", "longest_wait_minutes"):
         return float(_is(key, value, (int, float)))
-    if key == "port":
+    if key in ("port", "upload_mib_per_person", "upload_mib"):
         return _is(key, value, (int,))
     if key == "show_patient_id":
         return _is(key, value, (bool,))
     if key == "allowed_hosts":
         return tuple(_is(key, item, (str,)) for item in _is(key, value, (list,)))
+    if key == "base_path":
+        return as_base_path(_is(key, value, (str,)))
     if key == "oidc":
         return {k: _is(f"oidc.{k}", v, (str,)) for k, v in _is(key, value, (dict,)).items()}
     if key == "roles":

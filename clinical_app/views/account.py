@@ -6,6 +6,7 @@ import streamlit as st
 
 from clinical_app import session
 from clinical_app.access import DUTIES
+from clinical_app.tables import as_written
 
 
 def page() -> None:
@@ -15,22 +16,34 @@ def page() -> None:
     with st.container(key="narrow"):
         st.title("Account")
         here = " at this machine" if settings.trusts_user else ""
-        st.markdown(f"**{who.user}**{here}, role **{who.role}**.")
+        st.markdown(f"**{as_written(who.user)}**{here}, role **{who.role}**.")
         may = [words for name, words in DUTIES.items() if who.may(name)]
         may_not = [words for name, words in DUTIES.items() if not who.may(name)]
         st.markdown(_list("You may", may))
         if may_not:
             st.markdown(_list("You may not", may_not))
+        lock_asks = settings.locks
+        closes = (
+            "locks, and asks you to sign in again"
+            if lock_asks
+            else ("is hidden; no password is asked to go on")
+        )
         st.markdown(
-            f"The screen locks after {settings.idle_minutes:g} minutes without use. What you "
-            "opened and finished is in the audit, with your name."
+            f"After {settings.idle_minutes:g} minutes without use the screen {closes}. What you "
+            "opened, finished and took away is in the audit, with your name."
         )
         lock, leave, _ = st.columns([1, 1, 4])
         lock.button(
-            "Lock now", on_click=service.grants.lock, args=(session.session_id(),), width="stretch"
+            "Lock now" if lock_asks or settings.trusts_user else "Hide now",
+            on_click=service.grants.lock,
+            args=(session.session_id(),),
+            width="stretch",
         )
         if settings.authentication == "oidc":
             leave.button("Sign out", on_click=st.logout, width="stretch")
+        elif settings.sign_out_url:
+            with leave:
+                session.leave_link(service, "Sign out")
         st.caption("Research use only, not a medical device.")
 
 

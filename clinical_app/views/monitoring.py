@@ -13,7 +13,7 @@ from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError
 from monai_cxr.review import drifting, monitoring
 from monai_cxr.review.monitoring import Rate
-from monai_cxr.review.reviews import Review, reviews_csv
+from monai_cxr.review.reviews import Review
 from monai_cxr.review.words import duration, percent
 
 _PERIODS = {"7 days": 7.0, "30 days": 30.0, "90 days": 90.0, "All": math.inf}
@@ -47,14 +47,8 @@ def page() -> None:
         _reasons(cases)
         if who.may("review"):
             st.header("Export")
-            st.download_button(
-                "Reviews as CSV",
-                lambda: _export(service, reviews),
-                file_name="reviews.csv",
-                mime="text/csv",
-                on_click="ignore",
-                disabled=not reviews,
-            )
+            token = service.grants.give("reviews", "", session.session_id(), who)
+            st.link_button("Reviews as CSV", service.url("reviews", token), disabled=not reviews)
 
 
 def _reviews(service: Service) -> Sequence[Review]:
@@ -63,11 +57,6 @@ def _reviews(service: Service) -> Sequence[Review]:
     except DeliveryError as error:
         st.warning(f"{error} What follows knows of no review.")
         return ()
-
-
-def _export(service: Service, reviews: Sequence[Review]) -> bytes:
-    service.audit(session.identity(), "exported")
-    return reviews_csv(reviews)
 
 
 def _tiles(numbers: monitoring.Overview) -> None:

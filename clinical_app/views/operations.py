@@ -39,7 +39,7 @@ def _health(service: Service, held: int, failed: int) -> None:
     )
     for column, (name, value) in zip(st.columns(3), tiles, strict=True):
         column.metric(name, value)
-    st.caption(f"Source: {service.source.name}")
+    st.caption(f"Source: {tables.as_written(service.source.name)}")
     if service.bundle_changed:
         st.warning("The bundle on disk was changed. Restart the viewer to use the new one.")
 
@@ -93,9 +93,10 @@ def _held(service: Service, who: Identity, case: Case) -> None:
     token = service.grants.give("thumbnail", case.case_id, session.session_id(), who)
     with st.container(key=f"held_{case.case_id}", border=True):
         picture, words, button = st.columns([1, 6, 1.4], vertical_alignment="center")
+        link = escape(service.url("thumbnail", token))
         picture.html(
             "<div class='thumbnail' aria-hidden='true'><span>No picture</span>"
-            f"<i style='background-image: url(/cxr/thumbnail/{escape(token)})'></i></div>"
+            f"<i style='background-image: url({link})'></i></div>"
         )
         words.markdown(
             f"**{short_name(case)}** · {case.status.value}: {reason_words(refusal.reason)}"

@@ -25,13 +25,13 @@ def desk_page(case_id: str) -> None:
         case_id: Which, as the address names it.
     """
     service, who = session.gate("read")
-    case = service.case(case_id)
+    case = service.case(case_id, session.owner(who))
     if case is None:
         _gone()
         return
     st.session_state["case"] = case.case_id
     if st.session_state.get("audited") != case.case_id:
-        service.audit(who, "opened", desk.study_uid(case))
+        service.opened(who, session.session_id(), desk.study_uid(case), again=True)
         st.session_state["audited"] = case.case_id
     components.viewer(_data(service, case, who), key=_KEY, on_go=_go, on_kept=_kept)
 
@@ -72,7 +72,7 @@ def _some(service: Service, case_ids: list[str], most: int) -> list[Case]:
     """The first few of some cases that are still here."""
     found: list[Case] = []
     for name in case_ids:
-        case = service.case(name) if len(found) < most else None
+        case = service.source.case(name) if len(found) < most else None
         if case is not None:
             found.append(case)
     return found

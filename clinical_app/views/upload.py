@@ -11,7 +11,6 @@ from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.errors import InputError
 from monai_cxr.review.cases import Case
-from monai_cxr.review.study_report import report_page
 
 _LARGEST_MIB = 128
 
@@ -34,7 +33,7 @@ def page() -> None:
     if case is None:
         return
     with place:
-        _keep(service, case)
+        _keep(service, case, who)
     data: dict[str, Any] = {
         "case": desk.study(service, case, who, session.session_id(), ()),
         "next": None,
@@ -60,11 +59,13 @@ def _place() -> Any:
 
 def _read(service: Service, who: Identity, file_id: str, content: bytes) -> Case | None:
     if st.session_state.get("upload_file") == file_id:
-        return service.uploads.case(st.session_state.get("upload", ""))
+        kept = service.uploads.case(st.session_state.get("upload", ""), session.owner(who))
+        if kept is not None:
+            return kept
     _forget(service)
     try:
         with st.spinner("Reading the film"):
-            case = service.uploads.add(content, service.model)
+            case = service.uploads.add(content, service.model, session.owner(who))
     except InputError as error:
         st.error(f"This file cannot be read as a film. {error}")
         return None
@@ -73,21 +74,9 @@ def _read(service: Service, who: Identity, file_id: str, content: bytes) -> Case
     return case
 
 
-def _keep(service: Service, case: Case) -> None:
-    model = case.prediction.model if case.prediction else None
-    st.download_button(
-        "Keep a report (HTML, to print or save as PDF)",
-        lambda: report_page(
-            case,
-            desk.case_statements(service, case),
-            {},
-            service.data(case, 0),
-            model=model,
-        ).encode(),
-        file_name="chest-film-report.html",
-        mime="text/html",
-        on_click="ignore",
-    )
+def _keep(service: Service, case: Case, who: Identity) -> None:
+    token = service.grants.give("case", case.case_id, session.session_id(), who)
+    st.link_button("Keep a report (HTML, to print or save as PDF)", service.url("report", token))
 
 
 def _forget(service: Service) -> None:

@@ -19,8 +19,8 @@ def page() -> None:
     service, who = session.gate("worklist")
     token = service.grants.give("worklist", "", session.session_id(), who)
     data = {
-        "url": f"/cxr/worklist/{token}",
-        "touch_url": f"/cxr/touch/{token}",
+        "url": service.url("worklist", token),
+        "touch_url": service.url("touch", token),
         "chosen": st.session_state.get("case", ""),
         "reader": session.reader_id(who),
         "idle_seconds": service.settings.idle_minutes * 60,

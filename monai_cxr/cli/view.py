@@ -31,6 +31,10 @@ def view(
     port: Annotated[
         int | None, typer.Option(help="TCP port; 0: any free one. Default 8501.")
     ] = None,
+    base_path: Annotated[
+        str | None,
+        typer.Option("--base-path", metavar="PATH", help="Path under which a proxy shows it."),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option(help="SQLite file of reviews and audit. Default: your state folder."),
@@ -54,6 +58,7 @@ def view(
         files=files,
         settings=settings,
         port=port,
+        base_path=base_path,
         store=store,
         headless=headless,
         say=say,

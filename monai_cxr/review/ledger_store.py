@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.reviews import (
     Access,
+    Asked,
     Change,
     FindingReview,
     Review,
@@ -93,10 +94,20 @@ class LedgerStore:
             detail = {"role": access.role}
             audit.append(self._ledger, access.user, access.action, access.study_uid, detail)
 
-    def accesses(self, limit: int) -> Sequence[Access]:
+    def accesses(self, limit: int, asked: Asked | None = None) -> Sequence[Access]:
         """The last entries of the audit trail, the newest first."""
+        which = asked or Asked()
         with answering():
-            entries = audit.entries(self._ledger, limit=limit)
+            entries = audit.entries(
+                self._ledger,
+                subject=which.study_uid or None,
+                actor=which.user or None,
+                since=which.since,
+                until=which.until,
+                only_people=which.only_people,
+                offset=which.offset,
+                limit=limit,
+            )
         return [
             Access(e.at, e.actor, str(e.detail.get("role", "")), e.action, e.subject)
             for e in entries

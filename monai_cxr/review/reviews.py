@@ -244,6 +244,27 @@ class Access:
         return f"Access(action={self.action!r})"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Asked:
+    """Which lines of the audit.
+
+    Attributes:
+        user: Only of this person; ``""``: of all.
+        study_uid: Only of this study; ``""``: of all.
+        since: Only from this time on, in POSIX seconds.
+        until: Only before this time.
+        only_people: Without what the service did by itself.
+        offset: How many of the newest to leave out.
+    """
+
+    user: str = ""
+    study_uid: str = ""
+    since: float = -math.inf
+    until: float = math.inf
+    only_people: bool = False
+    offset: int = 0
+
+
 class ReviewStore(Protocol):
     """Where reviews and the audit are kept: the screening ledger, or a file of the same schema."""
 
@@ -275,8 +296,13 @@ class ReviewStore(Protocol):
         """Add a line to the audit."""
         ...
 
-    def accesses(self, limit: int) -> Sequence[Access]:
-        """The last lines of the audit, the newest first."""
+    def accesses(self, limit: int, asked: Asked | None = None) -> Sequence[Access]:
+        """The last lines of the audit, the newest first.
+
+        Args:
+            limit: How many at most.
+            asked: Which lines; None: all.
+        """
         ...
 
 

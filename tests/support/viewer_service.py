@@ -11,8 +11,10 @@ from clinical_app.access import Identity
 from clinical_app.routes import routes
 from clinical_app.security import SESSION_COOKIE, Guard
 from clinical_app.service import Service
+from monai_cxr.review.uploads import Owner
 
 READER = Identity("anna", "reader")
+OWNER = Owner("session-of-anna", READER.user)
 
 
 class Browser:
@@ -41,7 +43,8 @@ class Browser:
 
 
 def make_client(service: Service, session: str = "session-of-anna") -> Browser:
-    app = Starlette(routes=routes(), middleware=[Middleware(Guard, settings=service.settings)])
+    guard = Middleware(Guard, settings=service.settings, grants=service.grants, held=dict)
+    app = Starlette(routes=routes(service.settings.base_path), middleware=[guard])
     return Browser(app, {SESSION_COOKIE: session} if session else {})
 
 

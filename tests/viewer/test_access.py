@@ -121,7 +121,7 @@ class TestSettings:
         assert made["browser.gatherUsageStats"] is False
         assert made["client.showErrorDetails"] == "none"
         assert made["server.address"] == "127.0.0.1"
-        assert made["server.allowedHosts"] == ["localhost", "127.0.0.1", "[::1]"]
+        assert ViewerSettings().hosts == ("localhost", "127.0.0.1", "[::1]")
 
     def test_a_taken_port_is_a_sentence(self):
         import socket
@@ -173,11 +173,11 @@ class TestRoles:
 
     def test_a_proxy_must_know_the_secret(self):
         settings = ViewerSettings(authentication="proxy", proxy_secret=SECRET)
-        header = {"x-forwarded-email": "anna"}
-        assert proxy_user(header, settings) == ""
-        assert proxy_user({**header, "x-viewer-secret": "wrong"}, settings) == ""
-        assert proxy_user({**header, "x-viewer-secret": "ünfug"}, settings) == ""
-        assert proxy_user({**header, "x-viewer-secret": SECRET}, settings) == "anna"
+        user, secret = ("x-forwarded-email", "anna"), ("X-Viewer-Secret", SECRET)
+        assert proxy_user([user], settings) == ""
+        assert proxy_user([user, ("x-viewer-secret", "wrong")], settings) == ""
+        assert proxy_user([user, ("x-viewer-secret", "ünfug")], settings) == ""
+        assert proxy_user([user, secret], settings) == "anna"
 
 
 class TestGrants:

@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from viewer_service import READER, analysed, make_client
+from viewer_service import OWNER, READER, analysed, make_client
 
 from clinical_app.access import Identity
 from clinical_app.desk import study
@@ -326,7 +326,8 @@ class TestGuard:
 
 class TestUploads:
     def test_are_read_in_memory_and_not_reviewed(self, client, link, service, analysed_films):
-        case = service.uploads.add((analysed_films / "0.dcm").read_bytes(), service.model)
+        data = (analysed_films / "0.dcm").read_bytes()
+        case = service.uploads.add(data, service.model, OWNER)
         token = link(case_id=case.case_id)
         film = f"/cxr/film/{token}/{case.images[0].film_id}"
         assert client.get(film).status_code == 200

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -175,12 +176,39 @@ def _walk(
 
 
 def entries(
-    ledger: Ledger, *, subject: str | None = None, offset: int = 0, limit: int = 100
+    ledger: Ledger,
+    *,
+    subject: str | None = None,
+    actor: str | None = None,
+    since: float = -math.inf,
+    until: float = math.inf,
+    only_people: bool = False,
+    offset: int = 0,
+    limit: int = 100,
 ) -> list[Entry]:
-    """Entries, newest first; of one subject when it is given."""
+    """Entries, newest first.
+
+    Args:
+        ledger: The ledger.
+        subject: Only of this study or film.
+        actor: Only of this person or part of the service.
+        since: Only from this time on, in POSIX seconds.
+        until: Only before this time.
+        only_people: Only what a person did: with their role, or a review.
+        offset: How many to leave out.
+        limit: How many at most.
+    """
     query = select(audit).order_by(audit.c.id.desc()).offset(offset).limit(limit)
     if subject is not None:
         query = query.where(audit.c.subject == subject)
+    if actor is not None:
+        query = query.where(audit.c.actor == actor)
+    if since > -math.inf:
+        query = query.where(audit.c.at >= since)
+    if until < math.inf:
+        query = query.where(audit.c.at < until)
+    if only_people:
+        query = query.where(audit.c.detail.contains('"role":') | (audit.c.action == "reviewed"))
     with ledger.read() as connection:
         rows = connection.execute(query).all()
     return [
