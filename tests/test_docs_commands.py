@@ -1,0 +1,48 @@
+"""Every command line that the documentation shows is one that the command line takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from monai_cxr.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if path.parent.name != "decisions"),
+    *sorted(ROOT.glob("bundles/*/docs/*.md")),
+]
+SHAPE = re.compile(r"\[OPTIONS\]|\.\.\.|\b[A-Z]+\b.*\[|\[--")
+"""A usage line or a shortened one, not something to type."""
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Words of the command lines in a page; a pipe, a comment or a shell part ends one."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(?: {4,}|\t)?(?:\$ )?(monai-cxr .*)$", text, re.MULTILINE)
+    found = []
+    for line in lines:
+        if not SHAPE.search(line):
+            words = shlex.split(line, comments=True)
+            ends = [i for i, word in enumerate(words) if word in ("|", "&&", ">", ";", "&")]
+            found.append(words[: min(ends, default=len(words))])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_parse(page):
+    for words in commands(page):
+        command, rest = typer.main.get_command(app), words[1:]
+        while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+            assert rest[0] in command.commands, " ".join(words)
+            command, rest = command.commands[rest[0]], rest[1:]
+        command.make_context(words[0], list(rest))
+
+
+def test_there_are_many():
+    assert sum(len(commands(page)) for page in PAGES) > 80
