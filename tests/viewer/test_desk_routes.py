@@ -10,7 +10,7 @@ from viewer_service import READER, analysed, make_client
 from clinical_app.access import Identity
 from clinical_app.desk import study, with_priors
 from clinical_app.session import reader_id
-from monai_cxr.review.priors import PRIOR, Comparison, Comparisons
+from monai_cxr.review.priors import PRIOR, ComparedStudy, Comparisons
 from monai_cxr.review.worklist import by_study, case_status, closing, worklist
 
 
@@ -232,7 +232,7 @@ class TestSinceThePrior:
         self, service, case, monkeypatch, before, after, words
     ):
         earlier = replace(said_of(case, "Mass", before, flagged=False), case_id="earlier")
-        found = Comparisons((Comparison(earlier, PRIOR, "20200102", ""),))
+        found = Comparisons((ComparedStudy(earlier, PRIOR, "20200102", ""),))
         monkeypatch.setattr(service.priors, "of", lambda _case: found)
         now = said_of(case, "Mass", after, flagged=True)
         (line,) = with_priors(service, now, READER, "session-of-anna", ())["comparison"]
