@@ -101,27 +101,8 @@ def index_folder(
         raise InvalidTable(
             f"Expected a folder, but '{directory.name}' is not one.", reason="missing_file"
         )
-    paths = sorted(listing.film_paths(directory))
-    found: list[_Found] = []
     skipped: list[tuple[str, str]] = []
-    for done, path in enumerate(paths, start=1):
-        try:
-            found.append(_film(path, directory))
-        except InputError as error:
-            skipped.append((_name(path, directory), error.reason))
-        if progress is not None:
-            progress(done, len(paths))
-    found = _each_once(found, skipped)
-    shown = {id(facts) for facts in for_presentation([film.facts for film in found])}
-    skipped += [(film.name, "for_processing") for film in found if id(film.facts) not in shown]
-    rows = [film.row for film in found if id(film.facts) in shown]
-    if not rows:
-        raise InvalidTable(
-            f"No film found in '{directory.name}' ({len(paths)} candidate files). Expected DICOM, "
-            "PNG, JPEG, TIFF or NIfTI.",
-            reason="no_images",
-        )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(_rows(directory, skipped, progress))
     # Pictures have no UID: where file names repeat, the path below the folder is the identity.
     repeated = table["sop_uid"].duplicated(keep=False) & ~table["sop_uid"].str.fullmatch(r"[\d.]+")
     table["sop_uid"] = table["sop_uid"].where(~repeated, table["relative_path"])
@@ -182,6 +163,31 @@ def _film(path: Path, directory: Path) -> _Found:
         raise UnreadableImage("The file holds no pixels.", reason="no_pixels")
     row = {**where, **facts.film.columns, "sop_uid": facts.key.sop_uid or name}
     return _Found(path, relative, row, facts)
+
+
+def _rows(
+    directory: Path, skipped: list[tuple[str, str]], progress: Callable[[int, int], None] | None
+) -> list[dict[str, object]]:
+    """A row an image of a folder; what is left out is added to ``skipped``."""
+    paths = sorted(listing.film_paths(directory))
+    found: list[_Found] = []
+    for done, path in enumerate(paths, start=1):
+        try:
+            found.append(_film(path, directory))
+        except InputError as error:
+            skipped.append((_name(path, directory), error.reason))
+        if progress is not None:
+            progress(done, len(paths))
+    found = _each_once(found, skipped)
+    shown = {id(facts) for facts in for_presentation([film.facts for film in found])}
+    skipped += [(film.name, "for_processing") for film in found if id(film.facts) not in shown]
+    if not shown:
+        raise InvalidTable(
+            f"No film found in '{directory.name}' ({len(paths)} candidate files). Expected DICOM, "
+            "PNG, JPEG, TIFF or NIfTI.",
+            reason="no_images",
+        )
+    return [film.row for film in found if id(film.facts) in shown]
 
 
 def _each_once(found: list[_Found], skipped: list[tuple[str, str]]) -> list[_Found]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from monai_cxr.phantom.anatomy import Thorax, build_thorax, stomach_cm
 from monai_cxr.phantom.body import Body, draw_body, draw_pose
 from monai_cxr.phantom.grid import Field, blur
-from monai_cxr.phantom.lesion import Lesion
 from monai_cxr.phantom.marker import stamp_marker
-from monai_cxr.phantom.pathology import ALTERATIONS, DRAWINGS
+from monai_cxr.phantom.pathology.by_finding import ALTERATIONS, DRAWINGS
+from monai_cxr.phantom.pathology.lesion import Lesion
 from monai_cxr.phantom.patients import (
     Visit,
     examine,

@@ -143,7 +143,6 @@ def heatmap_segmentation(
     """
     score, code = film.prediction[finding], _method(method)
     seg: Any = require("highdicom.seg", extra="pacs")
-    content: Any = require("highdicom.content", extra="pacs")
     keep_quiet("highdicom")
     model = written_name(film.prediction.model)
     with writing():
@@ -155,28 +154,12 @@ def heatmap_segmentation(
                 reason="bad_shape",
             )
         kind = f"seg:{score.finding}:{method}"
-        algorithm = content.AlgorithmIdentificationSequence(
-            name=model.name,
-            family=dicom_code(findings.ARTIFICIAL_INTELLIGENCE),
-            version=model.version or "unknown",
-            parameters={"model_sha256": model.digest, "method": code.meaning},
-        )
-        segment = seg.SegmentDescription(
-            segment_number=1,
-            segment_label=f"{FINDINGS[score.finding].title} ({code.meaning.lower()})"[:64],
-            segmented_property_category=dicom_code(findings.CLINICAL_FINDING),
-            segmented_property_type=dicom_code(FINDINGS[score.finding].code),
-            algorithm_type="AUTOMATIC",
-            algorithm_identification=algorithm,
-            tracking_uid=derived_uid(image.SOPInstanceUID, model.digest, score.finding),
-            tracking_id=f"monai_cxr:{score.finding}",
-        )
         result = seg.Segmentation(
             source_images=[image],
             pixel_array=_share(heat)[None],
             segmentation_type="FRACTIONAL",
             fractional_type="OCCUPANCY",
-            segment_descriptions=[segment],
+            segment_descriptions=[_segment(image, model, score.finding, code.meaning)],
             series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "seg-series"),
             series_number=SEGMENTATION_SERIES_NUMBER,
             sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
@@ -194,6 +177,27 @@ def heatmap_segmentation(
         repeat_study(result, header)
         stamp(result, created or datetime.now(timezone.utc))
         return written(result)
+
+
+def _segment(image: Dataset, model: ModelIdentity, finding: str, method: str) -> Any:
+    """What the one segment shows, and which algorithm drew it (PS3.3 C.8.20.4)."""
+    seg: Any = require("highdicom.seg", extra="pacs")
+    content: Any = require("highdicom.content", extra="pacs")
+    return seg.SegmentDescription(
+        segment_number=1,
+        segment_label=f"{FINDINGS[finding].title} ({method.lower()})"[:64],
+        segmented_property_category=dicom_code(findings.CLINICAL_FINDING),
+        segmented_property_type=dicom_code(FINDINGS[finding].code),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=content.AlgorithmIdentificationSequence(
+            name=model.name,
+            family=dicom_code(findings.ARTIFICIAL_INTELLIGENCE),
+            version=model.version or "unknown",
+            parameters={"model_sha256": model.digest, "method": method},
+        ),
+        tracking_uid=derived_uid(image.SOPInstanceUID, model.digest, finding),
+        tracking_id=f"monai_cxr:{finding}",
+    )
 
 
 def _encode_jpeg_2000(capture: Dataset, drawn: NDArray[np.uint8]) -> None:

@@ -121,8 +121,7 @@ def receive(
         source: Name of the door, for example ``"c-store"``.
         calling_ae: AE title of the sender.
         priority: Priority class.
-        announced_uid: SOP Instance UID that the sender named it by; kept with a refusal, so that
-            the same object is not fetched again.
+        announced_uid: What the sender called it, so that a refused one is not fetched again.
 
     Returns:
         What became of it.
@@ -130,8 +129,7 @@ def receive(
     Raises:
         SpoolFull: If the disk is below its low-water mark; the sender must keep the film.
     """
-    if isinstance(file, bytes):
-        file = opened(file)
+    file = opened(file) if isinstance(file, bytes) else file
     try:
         if isinstance(file.dicom, InputError):
             raise file.dicom

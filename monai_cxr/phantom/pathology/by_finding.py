@@ -6,24 +6,28 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from monai_cxr.phantom.airspace import (
+from monai_cxr.phantom.anatomy import Thorax
+from monai_cxr.phantom.body import Body
+from monai_cxr.phantom.pathology.airspace import (
     draw_consolidation,
     draw_edema,
     draw_infiltration,
     draw_pneumonia,
 )
-from monai_cxr.phantom.anatomy import Thorax
-from monai_cxr.phantom.body import Body
-from monai_cxr.phantom.focal import (
+from monai_cxr.phantom.pathology.focal import (
     alter_for_cardiomegaly,
     draw_cardiomegaly,
     draw_hernia,
     draw_mass,
     draw_nodule,
 )
-from monai_cxr.phantom.lesion import Lesion
-from monai_cxr.phantom.pleura import draw_effusion, draw_pleural_thickening, draw_pneumothorax
-from monai_cxr.phantom.volume import (
+from monai_cxr.phantom.pathology.lesion import Lesion
+from monai_cxr.phantom.pathology.pleura import (
+    draw_effusion,
+    draw_pleural_thickening,
+    draw_pneumothorax,
+)
+from monai_cxr.phantom.pathology.volume import (
     alter_for_atelectasis,
     alter_for_emphysema,
     alter_for_fibrosis,

@@ -6,7 +6,7 @@ import numpy as np
 
 from monai_cxr.phantom.anatomy import Lung, Thorax
 from monai_cxr.phantom.grid import Field, Region, smooth_step
-from monai_cxr.phantom.lesion import Lesion, draw_side, lung_of, noise, visible
+from monai_cxr.phantom.pathology.lesion import Lesion, draw_side, lung_of, noise, visible
 
 
 def draw_effusion(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:

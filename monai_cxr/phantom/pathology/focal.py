@@ -9,7 +9,15 @@ import numpy as np
 from monai_cxr.phantom.anatomy import Thorax, lung_point
 from monai_cxr.phantom.body import Body
 from monai_cxr.phantom.grid import smooth_step
-from monai_cxr.phantom.lesion import Lesion, ball, blob, draw_side, lung_of, noise, visible
+from monai_cxr.phantom.pathology.lesion import (
+    Lesion,
+    ball,
+    blob,
+    draw_side,
+    lung_of,
+    noise,
+    visible,
+)
 
 
 def draw_mass(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:

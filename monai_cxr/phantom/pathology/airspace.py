@@ -6,7 +6,7 @@ import numpy as np
 
 from monai_cxr.phantom.anatomy import Thorax, lung_point
 from monai_cxr.phantom.grid import Field, smooth_step
-from monai_cxr.phantom.lesion import Lesion, blob, draw_side, lung_of, noise, visible
+from monai_cxr.phantom.pathology.lesion import Lesion, blob, draw_side, lung_of, noise, visible
 
 
 def draw_infiltration(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:

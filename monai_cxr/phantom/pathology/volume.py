@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from monai_cxr.phantom.anatomy import Thorax, lung_point
 from monai_cxr.phantom.body import Body
 from monai_cxr.phantom.grid import Field, Region, smooth_step
-from monai_cxr.phantom.lesion import Lesion, blob, draw_side, lung_of, noise, visible
+from monai_cxr.phantom.pathology.lesion import Lesion, blob, draw_side, lung_of, noise, visible
 
 _PLATES, _UPPER_LOBE, _LOWER_LOBE = range(3)
 

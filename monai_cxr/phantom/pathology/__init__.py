@@ -1,0 +1,1 @@
+"""Pathology: what disease adds to a phantom body, and what it alters, finding by finding."""
