@@ -44,7 +44,7 @@ NOBODY = Owner("", "")
 
 
 @dataclass(slots=True)
-class _Kept:
+class _KeptUpload:
     """An upload, and when its browser last asked for it."""
 
     case: Case
@@ -63,7 +63,7 @@ class Uploads:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._films: OrderedDict[str, _Kept] = OrderedDict()
+        self._films: OrderedDict[str, _KeptUpload] = OrderedDict()
         self._sweeper: threading.Timer | None = None
 
     def add(self, data: bytes, model: BundleModel | None, owner: Owner = NOBODY) -> Case:
@@ -98,7 +98,7 @@ class Uploads:
             prediction=image.prediction,
         )
         with self._lock:
-            self._films[case.case_id] = _Kept(case, data, owner, self._clock())
+            self._films[case.case_id] = _KeptUpload(case, data, owner, self._clock())
             mine = [name for name, film in self._films.items() if film.owner.user == owner.user]
             for name in mine[:-_MOST_OF_A_PERSON]:
                 del self._films[name]
@@ -150,7 +150,7 @@ class Uploads:
         oldest = self._clock() - STAYS_SECONDS
         self._keep(lambda film: film.used >= oldest)
 
-    def _keep(self, stays: Callable[[_Kept], bool]) -> None:
+    def _keep(self, stays: Callable[[_KeptUpload], bool]) -> None:
         for name in [name for name, film in self._films.items() if not stays(film)]:
             del self._films[name]
 

@@ -33,7 +33,7 @@ _SQLITE_FIXED = (3, 51, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """One check.
 
     Attributes:
@@ -47,7 +47,7 @@ class Check:
     text: str
 
 
-def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[Check]:
+def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[DoctorCheck]:
     """Try everything that the settings name, cheap things first.
 
     Args:
@@ -57,7 +57,7 @@ def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[Check
     """
     yield _tried("ledger", lambda: _ledger(settings))
     if settings.ledger.url.startswith("sqlite") and sqlite3.sqlite_version_info < _SQLITE_FIXED:
-        yield Check(
+        yield DoctorCheck(
             "sqlite",
             WARNING,
             f"SQLite {sqlite3.sqlite_version} has a rare race between checkpoints (fixed in "
@@ -81,11 +81,15 @@ def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[Check
 
 def _of_peer(
     name: str, table: DestinationTable | PullTable, attempt: Callable[[], str], *, own: bool
-) -> Check:
+) -> DoctorCheck:
     """A destination or a pull: what we need for it, then whether the other side answers."""
     needs = _tried(name, partial(_needs, table))
     if needs.state != OK or (own and table.kind != "folder"):
-        return needs if needs.state != OK else Check(name, WARNING, "not asked, because of --own.")
+        return (
+            needs
+            if needs.state != OK
+            else DoctorCheck(name, WARNING, "not asked, because of --own.")
+        )
     return _tried(name, attempt)
 
 
@@ -96,16 +100,16 @@ def _needs(table: DestinationTable | PullTable) -> str:
     return ""
 
 
-def _tried(name: str, attempt: Callable[[], str]) -> Check:
+def _tried(name: str, attempt: Callable[[], str]) -> DoctorCheck:
     try:
         text = attempt()
     except DeliveryError as error:
-        return Check(name, FAILED, f"{error}. {_advice(str(error))}")
+        return DoctorCheck(name, FAILED, f"{error}. {_advice(str(error))}")
     except CXRError as error:
-        return Check(name, FAILED, str(error))
+        return DoctorCheck(name, FAILED, str(error))
     except OSError as error:
-        return Check(name, FAILED, f"{error.strerror or type(error).__name__}.")
-    return Check(name, OK, text)
+        return DoctorCheck(name, FAILED, f"{error.strerror or type(error).__name__}.")
+    return DoctorCheck(name, OK, text)
 
 
 def _advice(reason: str) -> str:

@@ -34,7 +34,7 @@ url = "http://127.0.0.1:{port}/dicom-web"
 """
 
 
-def _checks(folder: Path, more: str = "", reserve_gib: float = 0) -> dict[str, doctor.Check]:
+def _checks(folder: Path, more: str = "", reserve_gib: float = 0) -> dict[str, doctor.DoctorCheck]:
     path = folder / "screening.toml"
     path.write_text(
         f'[ledger]\nurl = "sqlite:///{folder}/ledger.sqlite"\n'
@@ -43,7 +43,7 @@ def _checks(folder: Path, more: str = "", reserve_gib: float = 0) -> dict[str, d
     return {check.name: check for check in doctor.examine(read_settings(path))}
 
 
-def _is_failed(check: doctor.Check, *words: str) -> bool:
+def _is_failed(check: doctor.DoctorCheck, *words: str) -> bool:
     return check.state == doctor.FAILED and all(word in check.text for word in words)
 
 
