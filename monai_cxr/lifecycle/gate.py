@@ -23,7 +23,7 @@ from monai_cxr.lifecycle.measures import (
     mean_auroc,
     subgroups,
 )
-from monai_cxr.lifecycle.verdict import Check, Verdict
+from monai_cxr.lifecycle.verdict import GateCheck, Verdict
 from monai_cxr.prediction import Interval
 
 
@@ -44,7 +44,7 @@ def judge(
         InvalidTable: If champion and challenger did not score the same films, or have other
             findings, labels or patients.
     """
-    checks: list[Check] = []
+    checks: list[GateCheck] = []
     compared: dict[str, Comparison] = {}
     notes: list[str] = []
     for name, pair in tests.items():

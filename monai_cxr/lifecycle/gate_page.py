@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_cxr.lifecycle.plan import ChangePlan
-from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, Check, Verdict
+from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, GateCheck, Verdict
 from monai_cxr.prediction import Interval
 from monai_cxr.report.plots import forest, forest_axis
 from monai_cxr.report.rendering import render
@@ -50,7 +50,7 @@ def gate_page(verdict: Verdict, plan: ChangePlan, kind: str, basis: Mapping[str,
     )
 
 
-def _picture(check: Check) -> str:
+def _picture(check: GateCheck) -> str:
     low, high = _DOMAIN
     values = (check.difference.estimate, check.difference.low, check.difference.high)
     shown = [v if math.isnan(v) else min(max(v, low), high) for v in values]

@@ -21,7 +21,7 @@ from monai_cxr.evaluation.statistics.replicates import (
 from monai_cxr.evaluation.statistics.shares import paired_share_difference
 from monai_cxr.evaluation.subgroups import fact_levels
 from monai_cxr.lifecycle.margins import Margins
-from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, Check
+from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, GateCheck
 from monai_cxr.prediction import Interval
 
 _BRIER = 2
@@ -47,7 +47,7 @@ def by_finding(
     champion: Contestant,
     challenger: Contestant,
     margins: Margins,
-) -> list[Check]:
+) -> list[GateCheck]:
     """AUROC, sensitivity and flag rate, finding by finding."""
     a, b = champion.predictions, challenger.predictions
     codes, _ = patient_codes(a.patient_ids)
@@ -95,7 +95,7 @@ def brier(
     seed: int,
     *,
     goal: bool,
-) -> list[Check]:
+) -> list[GateCheck]:
     """Brier scores by finding and, where the goal is better probabilities, their mean."""
     a, b = champion.predictions, challenger.predictions
     codes, n_patients = patient_codes(a.patient_ids)
@@ -140,7 +140,7 @@ def brier(
     return checks
 
 
-def auroc_goal(test: str, compared: Comparison, margins: Margins) -> list[Check]:
+def auroc_goal(test: str, compared: Comparison, margins: Margins) -> list[GateCheck]:
     """Whether the mean AUROC is better, where that is the goal."""
     if margins.goal != "auroc":
         return []
@@ -152,7 +152,7 @@ def auroc_goal(test: str, compared: Comparison, margins: Margins) -> list[Check]
 
 def subgroups(
     test: str, champion: Contestant, challenger: Contestant, margins: Margins, seed: int
-) -> list[Check]:
+) -> list[GateCheck]:
     """Macro AUROC in each level of each fact, over the findings with enough patients there."""
     a, b = champion.predictions, challenger.predictions
     checks = []
@@ -201,7 +201,7 @@ def _checked(
     values: tuple[float, float],
     difference: Interval,
     limit: float,
-) -> Check:
+) -> GateCheck:
     """A non-inferiority check: a negative limit is a floor, a positive one a ceiling."""
     have, need = n
     bound = difference.low if limit < 0.0 else difference.high
@@ -220,7 +220,7 @@ def _checked(
             if worse
             else f"A loss is not ruled out: the bound {bound:+.3f} is beyond {limit:+.3f}."
         )
-    return Check(*what, have, *values, difference, limit, outcome, reason)
+    return GateCheck(*what, have, *values, difference, limit, outcome, reason)
 
 
 def _goal(
@@ -230,7 +230,7 @@ def _goal(
     values: tuple[float, float],
     change: Interval | None,
     sign: float,
-) -> Check:
+) -> GateCheck:
     """A superiority check of a mean: the bound must be on the better side of 0."""
     difference = change or Interval(math.nan)
     bound = difference.low if sign > 0.0 else difference.high
@@ -243,7 +243,7 @@ def _goal(
         outcome, reason = PASSED, f"Better: the bound {bound:+.3f} is beyond 0."
     else:
         outcome, reason = REFUSED, f"Not shown to be better: the bound is {bound:+.3f}."
-    return Check(what[0], what[1], "", "", n, *values, difference, 0.0, outcome, reason)
+    return GateCheck(what[0], what[1], "", "", n, *values, difference, 0.0, outcome, reason)
 
 
 def mean_auroc(compared: Comparison) -> float:

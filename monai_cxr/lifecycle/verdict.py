@@ -13,7 +13,7 @@ PASSED, REFUSED, NOT_DECIDED = "passed", "refused", "not decided"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class GateCheck:
     """One measure of one finding or group on one test.
 
     Attributes:
@@ -57,7 +57,7 @@ class Verdict:
         notes: What a reader must know, in sentences.
     """
 
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     superior: tuple[str, ...]
     learning: Interval
     potential: Interval
@@ -71,7 +71,7 @@ class Verdict:
         found = {check.outcome for check in self.checks}
         return next((o for o in (REFUSED, NOT_DECIDED) if o in found), PASSED)
 
-    def of(self, outcome: str) -> tuple[Check, ...]:
+    def of(self, outcome: str) -> tuple[GateCheck, ...]:
         """The checks with this outcome."""
         return tuple(check for check in self.checks if check.outcome == outcome)
 
