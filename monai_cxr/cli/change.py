@@ -53,7 +53,7 @@ def plan_new(plan: PlanArgument, json: JsonOption = False) -> None:
 
 
 def plan_check(plan: PlanArgument, json: JsonOption = False) -> None:
-    """GateCheck a plan and say in words what it allows and asks.
+    """Check a plan and say in words what it allows and asks.
 
     Example: monai-cxr plan check plan.toml
     """
