@@ -332,10 +332,12 @@ class TestMemory:
     def test_sec_audit_page(self, bare):
         """Every line can be reached, people's first, by person, study and day."""
         service = bare
-        for number in range(250):
-            user = "anna" if number % 2 else "bob"
-            service.store.record(Access(float(number), user, "reader", "opened", f"1.2.{number}"))
-        audit.append(service.store._ledger, "roll-up", "closed", "1.2.7", {})
+        role = {"role": "reader"}
+        with service.store._ledger.write() as connection:
+            for number in range(250):
+                user = "anna" if number % 2 else "bob"
+                audit.record(connection, user, "opened", f"1.2.{number}", role, now=float(number))
+            audit.record(connection, "roll-up", "closed", "1.2.7", now=250.0)
 
         def asked(**which: object) -> list[Access]:
             return list(service.store.accesses(1000, Asked(**which)))
