@@ -8,6 +8,7 @@ import os
 import urllib.request
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -175,6 +176,28 @@ class TestMetadata:
         xrv = weights_named("densenet121-res224-nih").trained_on
         assert "random split" in training_overlap(xrv, "nih", "official test")[0]
         assert training_overlap((), "", "") == []
+
+    def test_the_report_says_it(self, bundle, tmp_path):
+        rng = np.random.default_rng(0)
+        table = pd.DataFrame(
+            {
+                "path": [f"{i:08d}_000.png" for i in range(40)],
+                "sop_uid": [f"1.2.{i}" for i in range(40)],
+                "patient_id": [str(i) for i in range(40)],
+                "probability_Mass": rng.random(40),
+                "label_Mass": np.arange(40) % 2,
+            }
+        )
+        table.to_csv(tmp_path / "predictions.csv", index=False)
+        arguments = ["evaluate", str(tmp_path / "predictions.csv"), "--out", str(tmp_path / "out")]
+        arguments += ["--bundle", str(bundle), "--data", "ChestX-ray14", "--bootstrap", "200"]
+        said = {}
+        for split in ("val", "official test"):
+            done = CliRunner().invoke(app, [*arguments, "--split", split, "--json"])
+            assert done.exit_code == 0, done.output
+            content = json.loads((tmp_path / "out" / "performance.json").read_text("utf-8"))
+            said[split] = "may be films" in " ".join(content["warnings"])
+        assert said == {"val": True, "official test": False}
 
 
 class TestRefused:
