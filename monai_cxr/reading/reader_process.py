@@ -115,8 +115,11 @@ class ReaderProcess:
         to_child, from_child = child.stdin, child.stdout
         if to_child is None or from_child is None:
             raise EOFError
-        where = (
-            {"path": os.fspath(source)} if isinstance(source, Path) else {"n_bytes": len(source)}
+        # The child may have been started in another folder than this process is in now.
+        where: dict[str, str | int] = (
+            {"path": os.fspath(source.absolute())}
+            if isinstance(source, Path)
+            else {"n_bytes": len(source)}
         )
         to_child.write(json.dumps({**written_reading(reading), **where}).encode() + b"\n")
         if isinstance(source, bytes):

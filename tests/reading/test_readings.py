@@ -96,6 +96,17 @@ def test_the_answer_is_that_of_this_process(readers, films, reading, film, tmp_p
         assert_same(readers.read(reading, path), here)
 
 
+def test_a_relative_path_is_of_the_folder_that_the_caller_is_in(tmp_path, monkeypatch):
+    with FilmReaders(1) as readers:
+        for folder in ("first", "second"):  # the readers' template begins in the folder before
+            (tmp_path / folder).mkdir()
+            monkeypatch.chdir(tmp_path / folder)
+            Image.fromarray(np.zeros((80, 80), np.uint8)).save("blank.png")
+            answer = readers.read(WholeFilm(), Path("blank.png"))
+            assert getattr(answer, "reason", "") != "missing_file"
+            Path("blank.png").unlink()
+
+
 def test_an_empty_upload_is_refused(readers):
     assert readers.read(Display(), b"").reason == "empty_file"
 
