@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,10 @@ class InputSpec:
     @property
     def min_side(self) -> int | None:
         """What the shorter side of a film must keep; None for all of it."""
-        return 2 * self.size if self.decoding == "reduced" else None
+        if self.decoding != "reduced":
+            return None
+        shown = 0.875 if self.resize == "center_crop_0.875" else 1.0
+        return math.ceil(2 * self.size / shown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
