@@ -48,7 +48,7 @@ class Tab:
             additional_headers={**self.headers, "Cookie": cookies},
             subprotocols=["streamlit", xsrf],
             max_size=None,
-        )
+        ).__enter__()  # since version 17 a connection is a context manager alone
         asked = BackMsg()
         asked.rerun_script.query_string = query
         asked.rerun_script.page_name = page
