@@ -15,6 +15,8 @@ import pytest
 
 from monai_cxr import cli
 
+pytestmark = pytest.mark.unproven
+
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = ROOT / "docs" / "tutorials"
 PATIENTS, SIZE = 24, 96

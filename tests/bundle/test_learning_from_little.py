@@ -24,6 +24,8 @@ from monai_cxr.labels.budget import forecast
 from monai_cxr.networks.grown import grow
 from monai_cxr.tables import read_table, write_table
 
+pytestmark = pytest.mark.unproven
+
 SHOTS = 3
 
 

@@ -22,6 +22,8 @@ from monai_cxr.lifecycle.registry import open_registry, resolve
 from monai_cxr.lifecycle.retraining import retrain
 from monai_cxr.tables import read_table, write_table
 
+pytestmark = pytest.mark.unproven
+
 SIGNER = "Dr Example"
 PLAN = """
 name = "Phantoms"

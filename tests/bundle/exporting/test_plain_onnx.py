@@ -15,6 +15,8 @@ from PIL import Image
 from monai_cxr import BundleModel, read_radiograph
 from monai_cxr.bundle.exporting.network import export
 
+pytestmark = pytest.mark.unproven
+
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "serve-fast.md"
 PRINT = "import sys; print('monai_cxr' in sys.modules, *logits.values())"
 
