@@ -80,7 +80,7 @@ class TestNumbers:
         """Five copies of each film are no new evidence; DeLong takes them for it."""
         rows = np.repeat(np.arange(len(predictions)), 5)
         copies = dataclasses.replace(
-            predictions.where(rows),
+            predictions.select(rows, predictions.findings),
             image_ids=np.array([f"{i}" for i in range(len(rows))]),
         )
         item = evaluate(copies, n_bootstrap=300, subgroups=False)["Mass"]
