@@ -48,8 +48,10 @@ def test_export_predict_bench(verb, bundle, phantom_index, tmp_path, monkeypatch
     assert said["model"]["digest"] == made["model_digest"]
     table = pd.read_parquet(predictions)
     assert (table["runtime"] == "openvino-cpu-fp32").all()
-    assert said["n_scored"] == len(table) == len(phantom_index.table)
-    assert (table["embedding"].map(len) > 0).all()
+    scored = table[table["reason"] == ""]
+    assert len(table) == len(phantom_index.table)
+    assert len(table) - 1 <= said["n_scored"] == len(scored)  # one may not look like a chest
+    assert (scored["embedding"].map(len) > 0).all()
 
     monkeypatch.setattr(bench_films, "_ROWS", 250)
     monkeypatch.setattr(bench_films, "_COLUMNS", 200)

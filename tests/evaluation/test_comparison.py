@@ -97,7 +97,7 @@ class TestCompare:
     def test_aligned_by_image_and_finding(self, predictions, better):
         order = np.random.default_rng(0).permutation(len(better))[:-7]
         shuffled = dataclasses.replace(
-            better.where(order),
+            better.select(order, better.findings),
             findings=("Hernia", "Mass", "Edema"),
             probabilities=better.probabilities[order][:, [2, 0, 1]],
             labels=better.labels[order][:, [2, 0, 1]],

@@ -14,7 +14,6 @@ from browser import Browser, Viewer, require_chromium
 from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import Preset, levels
-from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import EvaluationIdentity
@@ -100,14 +99,13 @@ def store_of(viewer) -> LocalStore:
     return LocalStore(viewer.log.with_name("reviews.sqlite"))
 
 
-def opened_film(viewer, films):
-    """The film on the screen: the last one that the audit says was opened."""
-    study = next(line for line in store_of(viewer).accesses(50) if line.action == "opened")
-    for path in sorted(films.glob("[0-9].dcm")):
-        data = path.read_bytes()
-        if open_dicom(data).facts.key.study_uid == study.study_uid:
-            return read_display(data)
-    raise AssertionError("The opened study is not in the folder.")
+def opened_film(browser, films):
+    """The film on the screen: the one whose first window its pane has."""
+    window = browser.attribute(".pane", "data-window").split("/")
+    read = [read_display(path.read_bytes()) for path in sorted(films.glob("[0-9].dcm"))]
+    first = [(film.presets[0].center, film.presets[0].width) for film in read]
+    (which,) = [i for i, one in enumerate(first) if one == pytest.approx([*map(float, window)])]
+    return read[which]
 
 
 def shown(canvas, film):
@@ -126,7 +124,7 @@ def test_pixels_are_the_window_of_the_stored_values(viewer, browser, films):
     browser.until_rows(5)
     browser.keys(ENTER)
     browser.until_painted()
-    film = opened_film(viewer, films)
+    film = opened_film(browser, films)
     browser.keys("o")
     for number, preset in enumerate(film.presets, start=1):
         browser.keys(str(number))

@@ -118,7 +118,8 @@ def test_four_letters_at_every_turn(page):
         "for (const flipped of [false, true]) for (let turn = 0; turn < 4; turn += 1) {"
         " const said = {}; const context = { strokeText() {},"
         "  fillText: (text, x, y) => { said[text] = [Math.round(x), Math.round(y)]; } };"
-        " it.drawDirections(context, {film, flipped, turn, width: 100, height: 100, unit: 1});"
+        " it.drawDirections(context, {film, flipped, turn, width: 100, height: 100, unit: 1},"
+        "  {top: 0, bottom: 0});"
         " out.push(said); } done(out);",
         FILM,
     )  # fmt: skip

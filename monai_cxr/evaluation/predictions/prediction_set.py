@@ -84,7 +84,13 @@ class PredictionSet:
         return state.hexdigest()
 
     def where(self, chosen: NDArray[np.bool_]) -> PredictionSet:
-        """The images where ``chosen`` (bool, shape (N,)) is true."""
+        """The images where ``chosen`` (bool, shape (N,)) is true.
+
+        Raises:
+            TypeError: If ``chosen`` are rows; they are for :meth:`select`.
+        """
+        if chosen.dtype != np.bool_:
+            raise TypeError(f"Expected a mask of bool, got {chosen.dtype}. Give rows to select().")
         return self.select(np.flatnonzero(chosen), self.findings)
 
     def select(self, rows: NDArray[np.intp], findings: Sequence[str]) -> PredictionSet:
