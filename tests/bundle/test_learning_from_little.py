@@ -24,8 +24,6 @@ from monai_cxr.labels.budget import forecast
 from monai_cxr.networks.grown import grow
 from monai_cxr.tables import read_table, write_table
 
-pytestmark = pytest.mark.unproven
-
 SHOTS = 3
 
 
@@ -162,6 +160,8 @@ def test_probe_writes_a_curve_that_budget_reads(packaged_bundle, index, tmp_path
     assert curve["auroc"].between(0, 1).all()
     assert "Granuloma" in set(curve["finding"])
     assert {one.finding for one in forecast(curve)} == set(curve["finding"])
-    again = CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "b"), *options])
+    fewer = ["--share", "0.3", "--draws", "1", "--workers", "0"]
+    again = CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "b"), *fewer])
     assert again.exit_code == 0
-    pd.testing.assert_frame_equal(read_table(tmp_path / "b" / "curve.csv"), curve)
+    first = curve[(curve["n"] == curve["n"].min()) & (curve["draw"] == 0)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "b" / "curve.csv"), first)

@@ -27,8 +27,6 @@ from monai_cxr.evaluation.gaps import training_overlap
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.preprocessing import prepare
 
-pytestmark = pytest.mark.unproven
-
 timm = pytest.importorskip("timm", reason="pip install 'monai-cxr[timm]'")
 
 MAE = ((0.5056,) * 3, (0.252,) * 3)
