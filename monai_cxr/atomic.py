@@ -18,8 +18,12 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 """Modes of files and folders that hold patients, whatever the caller's umask is."""
 
 
-def private_folder(path: Path) -> None:
+def private_folder(path: Path, *, file_mode: int = PRIVATE_FILE) -> None:
     """Make a folder, and those above it that are absent, for its owner alone.
+
+    Args:
+        path: The folder.
+        file_mode: Of the files that it is for; who may read them may enter.
 
     Raises:
         OSError: If it cannot be made.
@@ -27,11 +31,20 @@ def private_folder(path: Path) -> None:
     for folder in (*reversed(path.parents), path):
         if not folder.is_dir():
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            if file_mode != PRIVATE_FILE:
+                folder.chmod(PRIVATE_FOLDER | file_mode & 0o070 | (file_mode & 0o040) >> 2)
 
 
-def open_private(path: Path) -> BinaryIO:
-    """Make a file for its owner alone, or empty it, and open it to be written."""
+def open_private(path: Path, *, file_mode: int = PRIVATE_FILE) -> BinaryIO:
+    """Make a file for its owner alone, or empty it, and open it to be written.
+
+    Args:
+        path: The file.
+        file_mode: Another mode, whatever the caller's umask is.
+    """
     handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, PRIVATE_FILE)
+    if file_mode != PRIVATE_FILE:
+        os.fchmod(handle, file_mode)
     return os.fdopen(handle, "wb")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from monai_cxr.errors import SettingsError
@@ -225,6 +227,55 @@ FINDINGS = FindingSet(
 
 FINDING_NAMES: tuple[str, ...] = FINDINGS.names
 """Their names, for column headers."""
+
+
+_CHEST = Code("51185008", "SCT", "Chest", "DICOM PS3.16 CID 4")
+_ROUTINE = 3
+
+
+def finding_of(name: str) -> Finding:
+    """What reports and messages say of a finding, also of one that a bundle has of its own.
+
+    Args:
+        name: One of :data:`FINDING_NAMES` or an alias; or a name that a site has given.
+
+    Returns:
+        A finding of a site has a private code that is a function of its name, its name as the
+        meaning, and the chest as its site. Both are in ASCII, because a result has the film's
+        character set.
+
+    Example:
+        >>> finding_of("pleural effusion").code.value
+        '60046008'
+        >>> finding_of("Rib_fracture").code
+        Code(value='OWNA05044BDE6557', scheme='99MONAICXR', meaning='Rib fracture', source='local')
+    """
+    if name in FINDINGS:
+        return FINDINGS[name]
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    meaning = " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+    value = f"OWN{hashlib.sha256(name.encode()).hexdigest()[:13].upper()}"
+    title = meaning.replace("_", " ").replace("\\", "/")[:64].strip().capitalize()
+    code = Code(value, "99MONAICXR", title or "Finding of this site", "local")
+    return Finding(meaning[:50].replace("\\", "/") or value, code, None, _CHEST, None, "", _ROUTINE)
+
+
+def number_of(name: str, names: Sequence[str]) -> int:
+    """Number of a finding among a model's, from 1; those beyond the 14 come after them.
+
+    Args:
+        name: The finding.
+        names: All findings of the model.
+
+    Raises:
+        SettingsError: If the model has no such finding.
+    """
+    if name in FINDINGS:
+        return FINDINGS.index(name) + 1
+    own = [other for other in names if other not in FINDINGS]
+    if name not in own:
+        raise SettingsError(f"No finding '{name}'. Expected one of: {', '.join(names)}.")
+    return len(FINDINGS) + own.index(name) + 1
 
 
 def title_of(finding: str) -> str:

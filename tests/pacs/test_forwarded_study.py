@@ -38,7 +38,7 @@ def study() -> list[bytes]:
     return [*objects, film_bytes(1, study=1), film_bytes(2, study=1)]
 
 
-def test_orthanc_forwards_a_study_whole(taken, tmp_path):
+def test_forwarded_study_loses_films(taken, tmp_path):
     move_port = free_port()
     with running_orthanc(tmp_path, move_port=move_port) as orthanc:
         for data in study():

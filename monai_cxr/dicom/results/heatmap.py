@@ -33,7 +33,6 @@ from monai_cxr.dicom.results.instances import (
 from monai_cxr.dicom.results.report_document import equipment
 from monai_cxr.dicom.results.structured_report import ReportedFilm
 from monai_cxr.errors import SettingsError, UnsupportedImage
-from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import keep_quiet
 from monai_cxr.prediction import FindingScore, ModelIdentity
@@ -96,7 +95,7 @@ def heatmap_capture(
             series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "sc-series"),
             series_number=CAPTURE_SERIES_NUMBER,
             sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
-            instance_number=FINDINGS.index(score.finding) + 1,
+            instance_number=_number(film, score.finding),
             patient_orientation=image.get("PatientOrientation", ["L", "F"]),
             transfer_syntax_uid=ExplicitVRLittleEndian if is_jpeg_2000 else transfer_syntax,
             series_description="AI heat maps (research use, not for diagnosis)",
@@ -107,7 +106,9 @@ def heatmap_capture(
         capture.BurnedInAnnotation = "NO"  # the caption identifies no patient (PS3.3 C.7.6.1.1.8)
         capture.ImageComments = _caption(score, model)
         capture.SourceImageSequence = [_reference(image)]
-        capture.DerivationDescription = f"{code.meaning} of {score.finding}"
+        capture.DerivationDescription = (
+            f"{code.meaning} of {findings.finding_of(score.finding).name}"
+        )
         if is_jpeg_2000:
             _encode_jpeg_2000(capture, drawn)
         repeat_study(capture, header)
@@ -163,7 +164,7 @@ def heatmap_segmentation(
             series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "seg-series"),
             series_number=SEGMENTATION_SERIES_NUMBER,
             sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
-            instance_number=FINDINGS.index(score.finding) + 1,
+            instance_number=_number(film, score.finding),
             transfer_syntax_uid=RLELossless,
             omit_empty_frames=False,
             series_description="AI heat maps (research use, not for diagnosis)",
@@ -185,9 +186,9 @@ def _segment(image: Dataset, model: ModelIdentity, finding: str, method: str) ->
     content: Any = require("highdicom.content", extra="pacs")
     return seg.SegmentDescription(
         segment_number=1,
-        segment_label=f"{FINDINGS[finding].title} ({method.lower()})"[:64],
+        segment_label=f"{findings.finding_of(finding).title} ({method.lower()})"[:64],
         segmented_property_category=dicom_code(findings.CLINICAL_FINDING),
-        segmented_property_type=dicom_code(FINDINGS[finding].code),
+        segmented_property_type=dicom_code(findings.finding_of(finding).code),
         algorithm_type="AUTOMATIC",
         algorithm_identification=content.AlgorithmIdentificationSequence(
             name=model.name,
@@ -196,7 +197,7 @@ def _segment(image: Dataset, model: ModelIdentity, finding: str, method: str) ->
             parameters={"model_sha256": model.digest, "method": method},
         ),
         tracking_uid=derived_uid(image.SOPInstanceUID, model.digest, finding),
-        tracking_id=f"monai_cxr:{finding}",
+        tracking_id=f"monai_cxr:{findings.finding_of(finding).name}",
     )
 
 
@@ -232,8 +233,12 @@ def captioned(picture: NDArray[np.uint8], caption: str) -> NDArray[np.uint8]:
 
 
 def _caption(score: FindingScore, model: ModelIdentity) -> str:
-    name = FINDINGS[score.finding].title
+    name = findings.finding_of(score.finding).title
     return f"AI: {name} {score.probability:.2f} - {model.name} {model.version} - not for diagnosis"
+
+
+def _number(film: ReportedFilm, finding: str) -> int:
+    return findings.number_of(finding, [score.finding for score in film.prediction.scores])
 
 
 def _method(name: str) -> DicomCode:

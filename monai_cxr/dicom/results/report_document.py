@@ -22,7 +22,7 @@ from monai_cxr.dicom.results.instances import (
     derived_uid,
     written,
 )
-from monai_cxr.findings import FINDINGS
+from monai_cxr.findings import finding_of
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.prediction import ModelIdentity
 
@@ -95,7 +95,7 @@ def alternatives(instance: DicomInstance) -> Iterator[DicomInstance]:
 
 def add_private_schemes(report: Dataset, names: Iterable[str]) -> None:
     """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes of findings."""
-    designators = {FINDINGS[name].code.scheme for name in names}
+    designators = {finding_of(name).code.scheme for name in names}
     items = []
     for designator in sorted(d for d in designators if d.startswith("99")):
         item = Dataset()

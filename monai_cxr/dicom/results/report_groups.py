@@ -27,7 +27,6 @@ from pydicom.valuerep import DSfloat
 from monai_cxr import findings
 from monai_cxr.dicom.results.codes import dicom_code
 from monai_cxr.dicom.results.instances import MANUFACTURER
-from monai_cxr.findings import FINDINGS
 from monai_cxr.optional import require
 from monai_cxr.prediction import ModelIdentity
 
@@ -82,7 +81,7 @@ _STAND_IN = Values(
 def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
     """A group of TID 1501, as highdicom builds it."""
     sr: Any = require("highdicom.sr", extra="pacs")
-    finding = FINDINGS[wording.finding]
+    finding = findings.finding_of(wording.finding)
     algorithm = sr.AlgorithmIdentification(
         name=wording.model.name,
         version=wording.model.version or "unknown",
@@ -132,7 +131,7 @@ def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
 
 def label(wording: Wording) -> str:
     """What a viewer shows beside the film: the finding, and whether it is present."""
-    title = FINDINGS[wording.finding].title
+    title = findings.finding_of(wording.finding).title
     decision = {True: ": present", False: ": absent", None: ""}[wording.positive]
     return f"AI {title}{decision}"
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from monai_cxr.atomic import open_private, private_folder
+from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder
 from monai_cxr.dicom.results.instances import DicomInstance, renamed
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
@@ -73,10 +73,12 @@ class Folder:
         path: The folder; files are named by their identifier, such as ``<SOP Instance UID>.dcm``,
             and appear whole. A folder that is made here, and its files, are for this user alone;
             in one that is here already, its default ACL may say otherwise.
+        file_mode: Mode of its files, ``0o640`` for an interface engine in this user's group.
     """
 
     name: str
     path: Path
+    file_mode: int = PRIVATE_FILE
 
     def send(self, made: Sequence[Made]) -> list[Answer]:
         """Write files durably."""
@@ -87,8 +89,8 @@ class Folder:
         target = self.path / made.file_name
         part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         try:
-            private_folder(self.path)
-            with open_private(part) as file:
+            private_folder(self.path, file_mode=self.file_mode)
+            with open_private(part, file_mode=self.file_mode) as file:
                 file.write(made.data)
                 file.flush()
                 os.fsync(file.fileno())

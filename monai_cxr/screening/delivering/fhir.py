@@ -14,10 +14,10 @@ from typing import Any
 from monai_cxr.findings import (
     ABSENT,
     CHEST_RADIOGRAPHY,
-    FINDINGS,
     PRESENT,
     PROBABILITY,
     Code,
+    finding_of,
 )
 from monai_cxr.optional import require
 from monai_cxr.prediction import FindingScore, Prediction
@@ -126,7 +126,7 @@ def _device(report: StudyReport) -> dict[str, Any]:
 def _observation(
     report: StudyReport, prediction: Prediction, score: FindingScore
 ) -> dict[str, Any]:
-    finding = FINDINGS[score.finding]
+    finding = finding_of(score.finding)
     sop_uid = prediction.key.sop_uid
     result: dict[str, Any] = {
         "resourceType": "Observation",
@@ -160,7 +160,7 @@ def _observation(
 
 def _diagnostic_report(report: StudyReport, observations: list[str]) -> dict[str, Any]:
     present = sorted(
-        {FINDINGS[s.finding].title for p in report.predictions for s in p.scores if s.positive}
+        {finding_of(s.finding).title for p in report.predictions for s in p.scores if s.positive}
     )
     said = ", ".join(present) or "no finding above its operating point"
     return {

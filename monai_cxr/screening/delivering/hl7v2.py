@@ -15,12 +15,13 @@ from monai_cxr.findings import (
     ABSENT,
     CHEST_RADIOGRAPHY,
     FINDING,
-    FINDINGS,
     PRESENT,
     PROBABILITY,
     SOURCE,
     STUDY,
     Code,
+    finding_of,
+    number_of,
 )
 from monai_cxr.prediction import FindingScore, Prediction
 from monai_cxr.screening.delivering.study_message import StudyReport
@@ -88,9 +89,10 @@ def _finding(
     film: int, prediction: Prediction, score: FindingScore, moment: str
 ) -> Iterator[dict[int, str]]:
     """The finding with its decision, where there is one, and the probability; OBX-4 ties them."""
-    finding, model = FINDINGS[score.finding], prediction.model
+    finding, model = finding_of(score.finding), prediction.model
+    names = [each.finding for each in prediction.scores]
     shared = {
-        4: f"{film}.{FINDINGS.index(finding.name) + 1}",
+        4: f"{film}.{number_of(score.finding, names)}",
         11: "P",
         14: moment,
         17: _text(model.name),

@@ -54,7 +54,7 @@ def destination_of(table: DestinationTable) -> Destination:
         return DicomWeb(table.name, dicomweb_of(table))
     if table.path is None:
         raise SettingsError(f"A destination of kind folder needs destinations.{table.name}.path.")
-    return Folder(table.name, table.path)
+    return Folder(table.name, table.path, int(table.file_mode, 8))
 
 
 def listener_of(

@@ -34,7 +34,7 @@ _DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomw
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _COMMON_KEYS = ("name", "kind", "objects", "every_seconds", "days", "priority", "modalities")
 _KEYS = {
-    "folder": ("path",),
+    "folder": ("path", "file_mode"),
     "pacs": (
         *("ae_title", "calling_ae", "move_destination", "host", "port", "tls"),
         *("timeout_seconds", "retrieve_seconds"),
@@ -42,6 +42,9 @@ _KEYS = {
     "dicomweb": ("url", "username", "password", "token", "tls", "authorities", "timeout_seconds"),
 }
 """Keys that each kind of destination and pull uses, beside the common ones."""
+
+FILE_MODES = ("0600", "0640", "0660")
+"""Modes of files in a folder; what holds patients is never readable by everybody."""
 
 _DICOM_OBJECTS, _MESSAGES = ("sr", "sc", "seg"), ("fhir", "hl7")
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
@@ -76,6 +79,7 @@ def settings_of(
     """Check a parsed file; see :func:`read_settings`."""
     reader = TableReader(folder, os.environ if environment is None else environment)
     own = {key: value for key, value in content.items() if key != VIEWER_TABLE}
+    _refuse_written_password(own.get("ledger"))
     settings: ScreeningSettings = reader.table(ScreeningSettings, own, "")
     _check(settings)
     ledger = replace(settings.ledger, url=url_beside(settings.ledger.url, folder))
@@ -88,6 +92,7 @@ def ledger_of(
     """The address that a parsed file's ``[ledger]`` names, or None without that table."""
     if "ledger" not in content:
         return None
+    _refuse_written_password(content["ledger"])
     reader = TableReader(folder, os.environ if environment is None else environment)
     url: str = reader.table(LedgerTable, content["ledger"], "ledger").url
     return url_beside(url, folder)
@@ -150,6 +155,7 @@ def _check_destination(destination: DestinationTable) -> None:
                 f"Expected {where}.objects of {', '.join(_DICOM_OBJECTS)}, but got '{item}': a "
                 "message goes to a destination of kind folder, for an interface engine to fetch."
             )
+    _one_of(f"{where}.file_mode", destination.file_mode, FILE_MODES)
     for need in _DESTINATION_NEEDS[destination.kind]:
         if not getattr(destination, need):
             raise SettingsError(f"A destination of kind {destination.kind} needs {where}.{need}.")
@@ -174,6 +180,19 @@ def _check_pulls(settings: ScreeningSettings) -> None:
                 f"Expected {where}.modalities with a modality, and {where}.retrieve_seconds "
                 "above 0."
             )
+
+
+def _refuse_written_password(ledger: Any) -> None:
+    """A database's user may be written; its password comes from a variable or a file."""
+    url = ledger.get("url", "") if isinstance(ledger, Mapping) else ""
+    if not isinstance(url, str):
+        return
+    user = url.partition("://")[2].rpartition("@")[0]
+    if ":" in user or "password=" in url.partition("?")[2]:
+        raise SettingsError(
+            "A password does not belong into the settings: replace ledger.url by url_env (a "
+            "variable) or url_file, or leave it to PGPASSFILE."
+        )
 
 
 def refuse_userinfo(where: str, url: str) -> None:

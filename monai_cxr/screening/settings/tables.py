@@ -95,6 +95,8 @@ class DestinationTable:
             the most probable positive finding, as a picture and as a segmentation); to a folder
             also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message).
         path: Of a folder.
+        file_mode: Of the files in a folder: ``"0600"`` for our user alone, ``"0640"`` to be read
+            and ``"0660"`` also to be moved by our group. Nobody else may read them.
         ae_title: Called AE title of a PACS.
         calling_ae: Our AE title.
         host: Of a PACS.
@@ -113,6 +115,7 @@ class DestinationTable:
     kind: str
     objects: tuple[str, ...] = ("sr",)
     path: Path | None = None
+    file_mode: str = "0600"
     ae_title: str = ""
     calling_ae: str = "MONAI_CXR"
     host: str = ""

@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from monai_cxr.cli import app
+from monai_cxr.errors import SettingsError
 from monai_cxr.screening import logs
 from monai_cxr.screening.arriving import retention
 from monai_cxr.screening.arriving.spool import Spool
@@ -28,6 +30,9 @@ from monai_cxr.screening.ledger import arrivals, jobs, open_ledger, outbox, quar
 from monai_cxr.screening.ledger.database import reason_of
 from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.ledger.schema import films, results
+from monai_cxr.screening.service.parts import destination_of
+from monai_cxr.screening.settings.checks import read_settings
+from monai_cxr.screening.settings.tables import ScreeningSettings
 from monai_cxr.screening.working.worker import WorkerOptions, commit
 
 DAY = 86_400.0
@@ -208,7 +213,7 @@ with open_ledger(root / "a" / "ledger.sqlite") as ledger:
 """
 
 
-def test_readable_by_all(tmp_path):
+def test_readable_by_all_and_url_secrets(tmp_path):
     """With a umask of 0, everything that holds a patient is for its owner alone."""
     support = Path(__file__).parents[2] / "support"
     command = [sys.executable, "-c", PROGRAM, tmp_path, support]
@@ -221,6 +226,65 @@ def test_readable_by_all(tmp_path):
         if mode not in ("0o600", "0o700") and not name.endswith((".lock", ".checkpoint"))
     }  # fmt: skip
     assert open_ones == {}
+
+
+@pytest.mark.parametrize(("mode", "of_folder"), [("0600", 0o700), ("0640", 0o750), ("0660", 0o770)])
+def test_files_of_a_folder_have_the_mode_that_is_set(tmp_path, mode, of_folder):
+    """Whatever the umask is, an interface engine of our group reads them and nobody else does."""
+    settings = settings_with_folder(tmp_path, f'file_mode = "{mode}"')
+    for number, umask in enumerate((0o000, 0o022, 0o077)):
+        before = os.umask(umask)
+        try:
+            folder = destination_of(settings.destinations[0])
+            folder = replace(folder, path=folder.path / str(number))
+            assert folder.write(Message("m", ".hl7", b"MSH")).stored
+        finally:
+            os.umask(before)
+        assert folder.path.stat().st_mode & 0o777 == of_folder
+        assert (folder.path / "m.hl7").stat().st_mode & 0o777 == int(mode, 8)
+
+
+@pytest.mark.parametrize("mode", ["0644", "0666", "777", "0o640", ""])
+def test_no_mode_lets_everybody_read(tmp_path, mode):
+    with pytest.raises(SettingsError, match=r"destinations\.out\.file_mode of 0600, 0640, 0660"):
+        settings_with_folder(tmp_path, f'file_mode = "{mode}"')
+
+
+def settings_with_folder(folder: Path, line: str) -> ScreeningSettings:
+    (folder / "s.toml").write_text(
+        f"""
+        [ledger]
+        url = "sqlite:///ledger.sqlite"
+        [spool]
+        folder = "spool"
+        [[destinations]]
+        name = "out"
+        kind = "folder"
+        path = "reports"
+        {line}
+        """
+    )
+    return read_settings(folder / "s.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "url"),
+    [
+        ("destinations", "https://cxr:s3cr3t@pacs/dicom-web"),
+        ("pulls", "https://cxr@pacs/dicom-web"),
+        ("ledger", "postgresql://cxr:s3cr3t@host/cxr"),
+    ],
+)
+def test_no_secret_in_an_address(tmp_path, table, url):
+    """Addresses are repeated by names, logs and cursors; a secret there is refused, and not said."""
+    ledger = url if table == "ledger" else "sqlite:///ledger.sqlite"
+    more = "" if table == "ledger" else f'[[{table}]]\nname = "w"\nkind = "dicomweb"\nurl = "{url}"'
+    text = f'[ledger]\nurl = "{ledger}"\n[spool]\nfolder = "spool"\n{more}\n'
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(tmp_path / "s.toml")
+    assert "s3cr3t" not in str(caught.value)
+    assert "password" in str(caught.value)
 
 
 def test_reading_verbs_take_no_lock_and_open_on_a_full_disk(tmp_path):

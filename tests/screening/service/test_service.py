@@ -160,7 +160,7 @@ def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path
 
 
 @pytest.mark.slow
-def test_films_that_cost_their_reader_cost_the_service_nothing(
+def test_hanging_film_stops_everything_healthy(
     packaged_bundle, phantom_index, tmp_path, monkeypatch
 ):
     """The fault is planted in every process, so whoever decodes such a film ends or hangs."""
