@@ -1,4 +1,4 @@
-"""A finding that a bundle has of its own goes out in every form, with a private code and its name."""
+"""A finding that a bundle has of its own goes out in every form, with a code and its name."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ def settings_with_folder(folder: Path, line: str) -> ScreeningSettings:
     ],
 )
 def test_no_secret_in_an_address(tmp_path, table, url):
-    """Addresses are repeated by names, logs and cursors; a secret there is refused, and not said."""
+    """Names, logs and cursors repeat addresses; a secret there is refused, and not said."""
     ledger = url if table == "ledger" else "sqlite:///ledger.sqlite"
     more = "" if table == "ledger" else f'[[{table}]]\nname = "w"\nkind = "dicomweb"\nurl = "{url}"'
     text = f'[ledger]\nurl = "{ledger}"\n[spool]\nfolder = "spool"\n{more}\n'
