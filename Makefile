@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
-# Processes that share the tests, whole files at a time. Tests talk to real servers, browsers and
-# killed processes: one that fails is tried once more, and the summary says so.
-WORKERS ?= 2
+# Processes that share the tests, whole files at a time; three on two cores, since many tests wait.
+# Tests talk to real servers, browsers and killed processes: one that fails is tried once more, and
+# the summary says so.
+WORKERS ?= 3
 # Debian packages that the tests talk to; without them those tests say so and skip. PEERS= for none.
 PEERS  ?= orthanc orthanc-dicomweb dcmtk dicom3tools postgresql chromium chromium-driver
 
@@ -17,7 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/monai-cxr demo --out $(DEMO)
 
 test: $(VENV)/installed-dev $(VENV)/peers lint
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --reruns 1 --cov --cov-report=term:skip-covered --cov-fail-under=85
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -34,6 +34,25 @@ RUN_SETTINGS = {
 }
 
 
+# Files of tests that wait for servers, browsers and killed processes. Processes that share the tests
+# begin with them, so that none is left alone with a long file at the end.
+WAITING = (
+    *("screening/archive", "screening/service", "viewer/test_desk", "viewer/test_sign_in"),
+    *("training/test_interruption", "pacs", "monai_zoo", "test_demo", "test_tutorials"),
+    *("lifecycle", "end_to_end", "viewer"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the others in their order (``--no-loadscope-reorder`` keeps it)."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((i for i, start in enumerate(WAITING) if name.startswith(start)), len(WAITING))
+
+    items.sort(key=place)
+
+
 def pytest_collection_finish() -> None:
     """Garbage is looked for among the objects of tests, not over and over in every import's."""
     gc.collect()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 300
+SECONDS = 120
 _DEEP = """
 const find = (root, selector) => {
   const here = root.querySelector(selector);
