@@ -34,8 +34,8 @@ RUN_SETTINGS = {
 }
 
 
-# Files of tests that wait for servers, browsers and killed processes. Processes that share the tests
-# begin with them, so that none is left alone with a long file at the end.
+# Files of tests that wait for servers, browsers and killed processes. Processes that share the
+# tests begin with them, so that none is left alone with a long file at the end.
 WAITING = (
     *("screening/archive", "screening/service", "viewer/test_desk", "viewer/test_sign_in"),
     *("training/test_interruption", "pacs", "monai_zoo", "test_demo", "test_tutorials"),
