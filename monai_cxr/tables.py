@@ -82,11 +82,6 @@ def cam_column(finding: str) -> str:
     return f"cam_{finding}"
 
 
-def empty_index() -> pd.DataFrame:
-    """An index without rows."""
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in INDEX_COLUMNS})
-
-
 def normalise_index(
     table: pd.DataFrame,
     findings: Sequence[str] | None = None,
@@ -219,13 +214,6 @@ def require_columns(table: pd.DataFrame, names: Iterable[str], *, what: str) -> 
             f"The {what} lacks the column(s) {', '.join(missing)}. It has: {present}.",
             reason="missing_columns",
         )
-
-
-def findings_in(table: pd.DataFrame, prefix: str) -> tuple[str, ...]:
-    """Findings for which a predictions table has a column of this prefix, in column order."""
-    return tuple(
-        str(name).removeprefix(prefix) for name in table.columns if str(name).startswith(prefix)
-    )
 
 
 def columns_array(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:

@@ -17,8 +17,6 @@ from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import (
     INDEX_COLUMNS,
-    empty_index,
-    findings_in,
     normalise_index,
     read_table,
     require_columns,
@@ -41,7 +39,6 @@ class TestIndex:
         assert np.isnan(index["Mass"][1])
         assert index["Hernia"].isna().all()
         assert index["split"].tolist() == ["", ""]
-        assert list(empty_index().columns) == list(INDEX_COLUMNS)
 
     def test_is_idempotent(self):
         index = normalise_index(_rows(Mass=[1, 0], age=[40, None]))
@@ -79,10 +76,6 @@ class TestRoundTrip:
     def test_csv_keys_stay_text(self, tmp_path):
         write_table(pd.DataFrame({"patient_id": ["007"], "v": [1]}), tmp_path / "t.csv")
         assert read_table(tmp_path / "t.csv")["patient_id"].tolist() == ["007"]
-
-    def test_findings_of_a_table(self):
-        table = pd.DataFrame(columns=["logit_Mass", "logit_Edema", "label_Mass"])
-        assert findings_in(table, "logit_") == ("Mass", "Edema")
 
 
 class TestBadFiles:

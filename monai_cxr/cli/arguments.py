@@ -20,6 +20,14 @@ PredictionsArgument = Annotated[
         "logit_<finding> columns.",
     ),
 ]
+LanguageOption = Annotated[str, typer.Option(help="en, es or de.")]
+LexiconOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A lexicon of your own (TOML), instead of --language."),
+]
+ReportColumnOption = Annotated[
+    str, typer.Option(metavar="COLUMN", help="Column of a table that holds the report.")
+]
 LabelsOption = Annotated[
     str | None,
     typer.Option(

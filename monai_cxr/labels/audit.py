@@ -22,8 +22,6 @@ from monai_cxr.optional import require
 from monai_cxr.tables import logit_column, probability_column
 
 Floats = NDArray[np.float64]
-QUEUES = ("given_present", "given_absent", "random")
-"""Where a film of the audit comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,10 @@ class LabelAudit:
     """Films to look at, finding by finding.
 
     Attributes:
-        queue: A row a film and finding: ``finding``, ``queue`` (one of :data:`QUEUES`), ``place``
-            (from 1, within the queue), ``sop_uid``, ``path``, ``given`` (0 or 1),
-            ``probability`` (out of fold), ``suspicion`` (1 - probability of the given label).
+        queue: A row for each film and finding: ``finding``, ``queue`` ("given_present",
+            "given_absent" or "random"), ``place`` (from 1, within the queue), ``sop_uid``,
+            ``path``, ``given`` (0 or 1), ``probability`` (out of fold), ``suspicion``
+            (1 - probability of the given label).
         findings: One summary a finding; those without both labels are left out.
     """
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.findings import FINDING_NAMES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -200,8 +199,3 @@ def _bounded(word: str) -> str:
 def _flexible(pattern: str) -> str:
     """The pattern with spaces that match any run of white space."""
     return re.sub(r"(?<!\\) ", r"\\s+", pattern)
-
-
-def names_beyond_the_fourteen(lexicon: Lexicon) -> tuple[str, ...]:
-    """Findings of a lexicon that are not of ChestX-ray14."""
-    return tuple(name for name in lexicon.findings if name not in FINDING_NAMES)

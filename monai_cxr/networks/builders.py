@@ -22,14 +22,12 @@ class Architecture:
         build: Called with in_channels, out_channels, image_size and further options.
         min_size: Smallest side of the input in pixels.
         multiple_of: The side must be a multiple of this.
-        fixed_size: Whether weights are for one input size only (position embeddings).
         source: Where it comes from.
     """
 
     build: Callable[..., nn.Module]
     min_size: int = 32
     multiple_of: int = 1
-    fixed_size: bool = False
     source: str = field(default="torchvision")
 
 
@@ -100,8 +98,8 @@ NETWORKS: Mapping[str, Architecture] = {
     "mobilenet_v3_large": Architecture(_torchvision("mobilenet_v3_large")),
     "convnext_tiny": Architecture(_torchvision("convnext_tiny")),
     "convnext_small": Architecture(_torchvision("convnext_small")),
-    "vit_small": Architecture(_vit_small, multiple_of=16, fixed_size=True),
-    "vit_b_16": Architecture(_torchvision("vit_b_16", sized=True), 32, 16, fixed_size=True),
+    "vit_small": Architecture(_vit_small, multiple_of=16),
+    "vit_b_16": Architecture(_torchvision("vit_b_16", sized=True), 32, 16),
     "swin_t": Architecture(_torchvision("swin_t")),
     "swin_v2_t": Architecture(_torchvision("swin_v2_t")),
     "small_resnet": Architecture(_small, min_size=16, source="monai_cxr"),
@@ -200,7 +198,7 @@ def _architecture(name: str) -> Architecture:
             )
             return network
 
-        return Architecture(create, fixed_size=fixed, source="timm")
+        return Architecture(create, source="timm")
     raise SettingsError(
         f"Unknown network '{name}'. Expected one of: {', '.join(NETWORKS)}, or timm:NAME."
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import LanguageOption, LexiconOption, ReportColumnOption
 from monai_cxr.cli.data import OutTable
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
@@ -31,14 +32,9 @@ def from_reports(
         ),
     ],
     out: OutTable,
-    language: Annotated[str, typer.Option(help="en, es or de.")] = "en",
-    lexicon: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A lexicon of your own (TOML), instead of --language."),
-    ] = None,
-    text: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column of a table that holds the report.")
-    ] = "",
+    language: LanguageOption = "en",
+    lexicon: LexiconOption = None,
+    text: ReportColumnOption = "",
     id_column: IdOption = "",
     duplicates: Annotated[
         str, typer.Option(help="An id that occurs twice: refuse, first, last, or join.")

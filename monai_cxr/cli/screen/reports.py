@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import LanguageOption, LexiconOption, ReportColumnOption
 from monai_cxr.cli.output import JsonOption, emit, say
 from monai_cxr.cli.screen.ledger import LedgerOption, SettingsOption, opened_ledger
 
@@ -35,14 +36,9 @@ def import_(
     ],
     settings: SettingsOption = None,
     ledger: LedgerOption = None,
-    language: Annotated[str, typer.Option(help="en, es or de.")] = "en",
-    lexicon: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A lexicon of your own (TOML), instead of --language."),
-    ] = None,
-    text: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column of a table that holds the report.")
-    ] = "",
+    language: LanguageOption = "en",
+    lexicon: LexiconOption = None,
+    text: ReportColumnOption = "",
     id_column: Annotated[
         str, typer.Option("--id", metavar="COLUMN", help="Column of the accession number.")
     ] = "",

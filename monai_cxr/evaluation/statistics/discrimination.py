@@ -102,25 +102,16 @@ def cumulative_counts(
     )
 
 
-def roc_curve(
-    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
-) -> tuple[Floats, Floats, Floats]:
+def roc_curve_of(counts: CumulativeCounts) -> tuple[Floats, Floats, Floats]:
     """Receiver operating characteristic, starting at (0, 0).
 
     Args:
-        scores: Shape (N,), finite.
-        labels: Shape (N,), 0, 1 or NaN.
-        weights: Shape (N,), non-negative.
+        counts: Counts at K distinct scores.
 
     Returns:
-        False positive rate, true positive rate and thresholds, each shape (K + 1,); rates are NaN
-        without a class.
+        False positive rate, true positive rate and thresholds, each shape (K + 1,); a rate is NaN
+        where its class is absent.
     """
-    return roc_curve_of(cumulative_counts(scores, labels, weights))
-
-
-def roc_curve_of(counts: CumulativeCounts) -> tuple[Floats, Floats, Floats]:
-    """:func:`roc_curve` of counts that are already made."""
     return (
         np.append(0.0, _shares(counts.false_positives)),
         np.append(0.0, _shares(counts.true_positives)),
@@ -156,22 +147,19 @@ def auroc_of(counts: CumulativeCounts) -> float:
     return float(gained @ (below + 0.5 * ties) / (counts.n_positive * counts.n_negative))
 
 
-def partial_auroc(scores: ArrayLike, labels: ArrayLike, *, max_fpr: float) -> float:
+def partial_auroc_of(counts: CumulativeCounts, *, max_fpr: float) -> float:
     """Area under the ROC up to ``max_fpr``, standardised to 0.5 (chance) .. 1 (McClish 1989).
 
     Args:
-        scores: Shape (N,), finite.
-        labels: Shape (N,), 0, 1 or NaN.
+        counts: Counts at K distinct scores.
         max_fpr: In (0, 1].
 
     Returns:
-        In [0, 1]; NaN without a class.
+        In [0, 1]; NaN without positives or without negatives.
+
+    Raises:
+        InvalidTable: If ``max_fpr`` is not in (0, 1].
     """
-    return partial_auroc_of(cumulative_counts(scores, labels), max_fpr=max_fpr)
-
-
-def partial_auroc_of(counts: CumulativeCounts, *, max_fpr: float) -> float:
-    """:func:`partial_auroc` of counts that are already made."""
     if not 0.0 < max_fpr <= 1.0:
         raise InvalidTable(f"Expected max_fpr in (0, 1], but got {max_fpr}.")
     if not (counts.n_positive > 0.0 and counts.n_negative > 0.0):
@@ -185,24 +173,15 @@ def partial_auroc_of(counts: CumulativeCounts, *, max_fpr: float) -> float:
     return 0.5 * (1.0 + (area - least) / (max_fpr - least))
 
 
-def precision_recall_curve(
-    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
-) -> tuple[Floats, Floats, Floats]:
+def precision_recall_curve_of(counts: CumulativeCounts) -> tuple[Floats, Floats, Floats]:
     """Precision and recall at each distinct score, from the highest down.
 
     Args:
-        scores: Shape (N,), finite.
-        labels: Shape (N,), 0, 1 or NaN.
-        weights: Shape (N,), non-negative.
+        counts: Counts at K distinct scores.
 
     Returns:
         Precision, recall and thresholds, each shape (K,).
     """
-    return precision_recall_curve_of(cumulative_counts(scores, labels, weights))
-
-
-def precision_recall_curve_of(counts: CumulativeCounts) -> tuple[Floats, Floats, Floats]:
-    """:func:`precision_recall_curve` of counts that are already made."""
     flagged = counts.true_positives + counts.false_positives
     precision = np.divide(
         counts.true_positives, flagged, out=np.zeros_like(flagged), where=flagged > 0.0

@@ -68,11 +68,6 @@ class WorkerPool:
             self.start()
         return bool(self._running)
 
-    @property
-    def process_ids(self) -> list[int]:
-        """Of the running processes."""
-        return [process.pid for process, _ in self._running.values() if process.pid is not None]
-
     def end(self) -> None:
         """Drain what is running: each process finishes its batch."""
         for process, _ in self._running.values():

@@ -6,11 +6,11 @@ its film until a person tries it again or dismisses it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
+from sqlalchemy import and_, func, or_, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit
@@ -320,18 +320,15 @@ def retry(
     Returns:
         Their number.
     """
-    now = ledger.clock()
     states = (PENDING, FAILED) if ids is None else (PENDING, FAILED, DISMISSED)
-    condition = and_(outbox.c.state.in_(states), outbox.c.lease_owner == "", _those(ids, reason))
-    with ledger.write() as connection:
-        n = connection.execute(
-            update(outbox)
-            .where(condition)
-            .values(state=PENDING, attempts=0, unanswered=0, tried_since=None, available_at=now)
-        ).rowcount
-        if n:
-            audit.record(connection, actor, "deliveries retried", "", {"n": n}, now=now)
-    return int(n)
+    values = {
+        "state": PENDING,
+        "attempts": 0,
+        "unanswered": 0,
+        "tried_since": None,
+        "available_at": ledger.clock(),
+    }
+    return _change(ledger, _those(states, ids, reason), values, "deliveries retried", actor)
 
 
 def dismiss(
@@ -352,18 +349,25 @@ def dismiss(
     Returns:
         Their number.
     """
-    now = ledger.clock()
     states = (FAILED,) if ids is None else (PENDING, FAILED)
-    condition = and_(outbox.c.state.in_(states), outbox.c.lease_owner == "", _those(ids, reason))
+    values = {"state": DISMISSED}
+    return _change(ledger, _those(states, ids, reason), values, "deliveries dismissed", actor)
+
+
+def _change(
+    ledger: Ledger, condition: Any, values: Mapping[str, Any], event: str, actor: str
+) -> int:
+    """Set values of the deliveries that a condition selects, on the record; their number."""
     with ledger.write() as connection:
-        n = connection.execute(update(outbox).where(condition).values(state=DISMISSED)).rowcount
+        n = connection.execute(update(outbox).where(condition).values(**values)).rowcount
         if n:
-            audit.record(connection, actor, "deliveries dismissed", "", {"n": n}, now=now)
+            audit.record(connection, actor, event, "", {"n": n}, now=ledger.clock())
     return int(n)
 
 
-def _those(ids: Sequence[int] | None, reason: str | None) -> Any:
-    conditions: list[ColumnElement[bool]] = [true()]
+def _those(states: Sequence[str], ids: Sequence[int] | None, reason: str | None) -> Any:
+    """Deliveries in one of these states that no worker has leased."""
+    conditions = [outbox.c.state.in_(states), outbox.c.lease_owner == ""]
     if ids is not None:
         conditions.append(outbox.c.id.in_(list(ids)))
     if reason is not None:

@@ -96,11 +96,6 @@ def of_study(ledger: Ledger, study_uid: str) -> list[ReviewRow]:
     return _select(ledger, reviews.c.study_uid == study_uid)
 
 
-def of_film(ledger: Ledger, sop_uid: str) -> list[ReviewRow]:
-    """Reviews of a film, oldest first."""
-    return _select(ledger, reviews.c.sop_uid == sop_uid)
-
-
 def since(ledger: Ledger, start: float = 0.0) -> list[ReviewRow]:
     """Reviews from a time on, oldest first; for agreement over time."""
     return _select(ledger, reviews.c.reviewed_at >= start)

@@ -73,11 +73,6 @@ class Study:
     n_reviews: int
     last_review_at: float | None
 
-    def waiting_seconds(self, now: float) -> float:
-        """From the first film's arrival to the first review, or to now."""
-        end = self.last_review_at if self.last_review_at is not None else now
-        return max(0.0, end - self.first_received_at)
-
 
 def study(ledger: Ledger, study_uid: str) -> Study | None:
     """The roll-up of one study."""

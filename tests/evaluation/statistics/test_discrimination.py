@@ -14,9 +14,10 @@ from monai_cxr.evaluation.statistics.discrimination import (
     any_finding,
     auroc,
     average_precision,
-    partial_auroc,
-    precision_recall_curve,
-    roc_curve,
+    cumulative_counts,
+    partial_auroc_of,
+    precision_recall_curve_of,
+    roc_curve_of,
 )
 from monai_cxr.evaluation.statistics.rates import rates_at
 
@@ -41,20 +42,22 @@ class TestAgainstScikitLearn:
     def test_partial_auroc(self, data, max_fpr):
         scores, labels = data
         expected = metrics.roc_auc_score(labels, scores, max_fpr=max_fpr)
-        assert partial_auroc(scores, labels, max_fpr=max_fpr) == pytest.approx(expected, **EXACT)
+        actual = partial_auroc_of(cumulative_counts(scores, labels), max_fpr=max_fpr)
+        assert actual == pytest.approx(expected, **EXACT)
 
     @given(scored_labels())
     def test_roc_curve(self, data):
         scores, labels = data
         fpr, tpr, thresholds = metrics.roc_curve(labels, scores, drop_intermediate=False)
-        for actual, expected in zip(roc_curve(scores, labels), (fpr, tpr, thresholds), strict=True):
+        curve = roc_curve_of(cumulative_counts(scores, labels))
+        for actual, expected in zip(curve, (fpr, tpr, thresholds), strict=True):
             np.testing.assert_allclose(actual, expected, atol=1e-12)
 
     @given(scored_labels())
     def test_precision_recall_curve(self, data):
         scores, labels = data
         precision, recall, thresholds = metrics.precision_recall_curve(labels, scores)
-        actual = precision_recall_curve(scores, labels)
+        actual = precision_recall_curve_of(cumulative_counts(scores, labels))
         np.testing.assert_allclose(actual[0], precision[:-1][::-1], atol=1e-12)
         np.testing.assert_allclose(actual[1], recall[:-1][::-1], atol=1e-12)
         np.testing.assert_allclose(actual[2], thresholds[::-1], atol=1e-12)
@@ -134,7 +137,8 @@ class TestGaps:
     @pytest.mark.parametrize("label", [0.0, 1.0, np.nan])
     def test_one_class_has_no_auroc(self, label):
         assert np.isnan(auroc([0.1, 0.2, 0.3], [label] * 3))
-        assert np.isnan(partial_auroc([0.1, 0.2, 0.3], [label] * 3, max_fpr=0.2))
+        counts = cumulative_counts([0.1, 0.2, 0.3], [label] * 3)
+        assert np.isnan(partial_auroc_of(counts, max_fpr=0.2))
 
     def test_no_positives_have_no_average_precision(self):
         assert np.isnan(average_precision([0.1, 0.2], [0, 0]))
@@ -159,7 +163,7 @@ class TestGaps:
 
     def test_a_false_positive_rate_above_one_is_refused(self):
         with pytest.raises(InvalidTable, match="max_fpr"):
-            partial_auroc([0.1, 0.2], [0, 1], max_fpr=1.5)
+            partial_auroc_of(cumulative_counts([0.1, 0.2], [0, 1]), max_fpr=1.5)
 
 
 class TestRates:
