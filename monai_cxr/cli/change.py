@@ -1,4 +1,4 @@
-"""Change verbs: plan, retrain, promote, rollback, registry."""
+"""Change verbs: plan, retrain, shadow, promote, rollback, registry."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ def register(app: typer.Typer) -> None:
     plan_app.command("seal")(plan_seal)
     app.add_typer(plan_app, name="plan")
     app.command()(retrain)
+    app.command()(shadow)
     app.command()(promote)
     app.command()(rollback)
     registry_app.command("add")(registry_add)
     registry_app.command("show")(registry_show)
+    registry_app.command("mirror")(registry_mirror)
     app.add_typer(registry_app, name="registry")
 
 
@@ -89,6 +91,10 @@ def plan_seal(plan: PlanArgument, json: JsonOption = False) -> None:
 def retrain(
     plan: PlanArgument,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the attempt.")],
+    if_due: Annotated[
+        bool,
+        typer.Option("--if-due", help="Only if a trigger of the plan is pulled; for cron."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Make an attempt under a sealed plan: the smallest change first, judged by the gate.
@@ -101,6 +107,15 @@ def retrain(
     from monai_cxr.lifecycle.retraining import retrain as run
     from monai_cxr.lifecycle.verdict import PASSED
 
+    if if_due and not (reasons := _due(plan, out)):
+        if json:
+            emit({"attempt": None, "due": []})
+        else:
+            say("No attempt is due.")
+        return
+    if if_due:
+        for reason in reasons:
+            note(reason)
     attempt = run(plan, out, tell=note)
     tried = attempt.content["tried"]
     if json:
@@ -110,6 +125,57 @@ def retrain(
         show("Kinds of change, the smallest first", ("kind", "gate", "page"), rows)
         say(f"Attempt: {out} ({attempt.outcome})")
     if attempt.outcome != PASSED:
+        raise typer.Exit(1)
+
+
+def _due(plan: Path, out: Path) -> tuple[str, ...]:
+    """Why an attempt is due; one that was begun is."""
+    from time import time
+
+    from monai_cxr.lifecycle.attempt import ATTEMPT_NAME, read_attempt
+    from monai_cxr.lifecycle.plan import check_seal, read_plan
+    from monai_cxr.lifecycle.registry import open_registry
+    from monai_cxr.lifecycle.triggers import reasons_for
+
+    check_seal(plan)
+    if (out / ATTEMPT_NAME).is_file() and not read_attempt(out).outcome:
+        return ("An attempt was begun and is not finished.",)
+    content = read_plan(plan)
+    return reasons_for(content, open_registry(content.registry), now=time())
+
+
+def shadow(
+    attempt: Annotated[Path, typer.Argument(metavar="ATTEMPT", help="One that passed the gate.")],
+    settings: Annotated[
+        str, typer.Option(metavar="FILE", help="The service's TOML, or its SQLite ledger.")
+    ],
+    films: Annotated[
+        int | None, typer.Option(min=1, help="Films to read. Default: the plan's number.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a challenger read the live stream beside the champion; no result leaves the house.
+
+    It runs on one processor, on the share of it that the plan states, and goes on after kill -9.
+    Ends with 1 when the share of flagged films rises beyond the plan's margin.
+
+    Example: monai-cxr shadow attempt --settings screening.toml
+    """
+    from monai_cxr.lifecycle.shadow import keep_to_one_processor, run_shadow
+    from monai_cxr.lifecycle.verdict import REFUSED
+
+    keep_to_one_processor()
+    found = run_shadow(attempt, settings, n_films=films, tell=note)
+    if json:
+        emit(found)
+    else:
+        columns = ("finding", "films", "champion flags", "challenger flags", "agree", "check")
+        keys = ("finding", "n", "champion_rate", "challenger_rate", "agreement", "outcome")
+        show(
+            "Both on the same films", columns, [[one[k] for k in keys] for one in found["findings"]]
+        )
+        say(f"Shadow: {found['outcome']}, {found['n_films']} films.")
+    if found["outcome"] == REFUSED:
         raise typer.Exit(1)
 
 
@@ -125,9 +191,11 @@ def promote(
 
     Example: monai-cxr promote attempt --signer "Dr Example"
     """
+    from monai_cxr.lifecycle.attempt import read_attempt
     from monai_cxr.lifecycle.promotion import promote as run
 
     version = run(attempt, by=signer, registry_folder=registry)
+    _mirror(registry or (attempt / str(read_attempt(attempt).content["registry"])))
     if json:
         emit({"champion": version, "signer": signer})
         return
@@ -153,6 +221,7 @@ def rollback(
     from monai_cxr.lifecycle.promotion import rollback as run
 
     version = run(registry, by=signer, reason=reason, expected=expected)
+    _mirror(registry)
     if json:
         emit({"champion": version, "signer": signer})
         return
@@ -175,6 +244,7 @@ def registry_add(
     from monai_cxr.lifecycle.registry import open_registry
 
     version = adopt(registry, bundle, by=signer, reason=reason)
+    _mirror(registry)
     aliases = open_registry(registry).aliases
     if json:
         emit({"version": version, "aliases": aliases})
@@ -209,3 +279,49 @@ def registry_show(registry: RegistryOption, json: JsonOption = False) -> None:
         ("at", "what", "version", "by", "reason"),
         [(e.at, e.action, e.version[:12] or "-", e.by, e.reason) for e in found.events],
     )
+
+
+def registry_mirror(
+    registry: RegistryOption,
+    mlflow: Annotated[
+        str, typer.Option(metavar="URI", help="MLflow's server. Default: as it was given before.")
+    ] = "",
+    name: Annotated[str, typer.Option(help="Name of the registered model, likewise.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Bring MLflow's model registry in line: versions by digest, aliases champion and challenger.
+
+    Once it was run with --mlflow and --name, registry add, promote and rollback do it too. The
+    folder decides, and needs no server: where MLflow is away, repeat this later.
+
+    Example: monai-cxr registry mirror --registry registry --mlflow http://127.0.0.1:5000 --name cxr
+    """
+    from monai_cxr.errors import SettingsError
+    from monai_cxr.lifecycle import mlflow_mirror
+    from monai_cxr.lifecycle.registry import open_registry
+
+    found = open_registry(registry)
+    if mlflow or name:
+        mlflow_mirror.write_mirror(found, mlflow_mirror.Mirror(mlflow, name))
+    mirror = mlflow_mirror.mirror_of(found)
+    if mirror is None:
+        raise SettingsError("Name MLflow's address and the model: --mlflow URI --name NAME.")
+    numbers = mlflow_mirror.bring_in_line(found, mirror)
+    if json:
+        emit({"name": mirror.name, "versions": numbers})
+        return
+    show("In MLflow", ("version", "digest"), [(n, digest[:12]) for digest, n in numbers.items()])
+
+
+def _mirror(folder: Path) -> None:
+    """Bring MLflow in line where that was asked for; it never undoes what was decided."""
+    from monai_cxr.errors import CXRError
+    from monai_cxr.lifecycle.mlflow_mirror import bring_in_line, mirror_of
+    from monai_cxr.lifecycle.registry import open_registry
+
+    try:
+        found = open_registry(folder)
+        if (mirror := mirror_of(found)) is not None:
+            bring_in_line(found, mirror)
+    except CXRError as error:
+        note(str(error))

@@ -139,15 +139,9 @@ def acknowledge(
 
 def opened(source: str) -> Ledger:
     """The ledger of a TOML, a file or an address; it is never made here."""
-    from monai_cxr.errors import SettingsError
-    from monai_cxr.screening.ledger import open_ledger
-    from monai_cxr.screening.settings.checks import read_settings
+    from monai_cxr.screening.watching.named_ledger import open_named
 
-    address = read_settings(Path(source)).ledger.url if source.endswith(".toml") else source
-    file = Path(address.removeprefix("sqlite:///"))
-    if not address.startswith("postgresql") and not file.is_file():
-        raise SettingsError(f"There is no ledger '{file.name}' here.")
-    return open_ledger(address)
+    return open_named(source)
 
 
 def _is_ledger(source: str) -> bool:

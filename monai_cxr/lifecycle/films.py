@@ -32,8 +32,15 @@ def data_digests(data: PlanData) -> dict[str, str]:
     return {role: file_digest(path) for role, path in roles.items()}
 
 
-def training_films(data: PlanData, findings: Sequence[str]) -> pd.DataFrame:
+def training_films(
+    data: PlanData, findings: Sequence[str], live: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The new films of train and val, with their corrections applied.
+
+    Args:
+        data: Of the plan.
+        findings: Of the model.
+        live: Further films, with labels and a split; those of the index go before them.
 
     Raises:
         InvalidTable: If there are none, or an overlay is for another index.
@@ -41,6 +48,10 @@ def training_films(data: PlanData, findings: Sequence[str]) -> pd.DataFrame:
     table = normalise_index(read_table(data.training), findings)
     for path in data.overlays:
         table = apply_overlay(table, read_overlay(path), findings).table
+    if live is not None and len(live):
+        more = normalise_index(live, findings)
+        more = more[~more["sop_uid"].isin(set(table["sop_uid"]))]
+        table = pd.concat([table, more], ignore_index=True)
     table = table[table["split"].isin(["train", "val"])].reset_index(drop=True)
     if table.empty:
         raise InvalidTable(
@@ -48,6 +59,12 @@ def training_films(data: PlanData, findings: Sequence[str]) -> pd.DataFrame:
             reason="no_split",
         )
     return table
+
+
+def without_test_patients(live: pd.DataFrame, tests: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Films of a ledger but for those of a test's patients, who may come again at any time."""
+    held = {str(name) for table in tests.values() for name in table["patient_id"]}
+    return live[~live["patient_id"].astype(str).isin(held)].reset_index(drop=True)
 
 
 def film_digests(table: pd.DataFrame) -> pd.Series:

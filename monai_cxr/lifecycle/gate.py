@@ -7,7 +7,7 @@ patients could show it; absence of evidence never passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +28,11 @@ from monai_cxr.prediction import Interval
 
 
 def judge(
-    tests: Mapping[str, tuple[Contestant, Contestant]], margins: Margins, *, seed: int = 0
+    tests: Mapping[str, tuple[Contestant, Contestant]],
+    margins: Margins,
+    *,
+    seed: int = 0,
+    serving: Sequence[GateCheck] = (),
 ) -> Verdict:
     """Judge a challenger.
 
@@ -36,6 +40,7 @@ def judge(
         tests: Champion and challenger by name of the test, the most recent test last.
         margins: The rules.
         seed: Of the bootstrap.
+        serving: Checks of :mod:`monai_cxr.lifecycle.serving`.
 
     Returns:
         The verdict; the same inputs give the same one.
@@ -64,7 +69,7 @@ def judge(
         notes += [f"{name}: {text}" for text in compared[name].warnings]
     first, recent = next(iter(compared.values())), list(compared.values())[-1]
     return Verdict(
-        checks=tuple(checks),
+        checks=(*checks, *serving),
         superior=tuple(
             item.finding
             for item in recent.findings

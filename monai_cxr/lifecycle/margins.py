@@ -23,6 +23,7 @@ class Margins:
         brier: Largest rise of the Brier score, a finding.
         flag_rate: Largest rise of the share of films at or above the threshold, a finding.
         subgroup_auroc: Largest loss of macro AUROC in a subgroup.
+        speed: Largest relative rise of the seconds that a film takes, where the weights are new.
         n_positive: Patients of the rarer class that a finding needs before anything is decided.
         n_positive_subgroup: The same within a subgroup.
         subgroups: Facts whose levels are looked at, among the columns of an index.
@@ -37,6 +38,7 @@ class Margins:
     brier: float = 0.01
     flag_rate: float = 0.05
     subgroup_auroc: float = 0.05
+    speed: float = 0.25
     n_positive: int = 50
     n_positive_subgroup: int = 20
     subgroups: tuple[str, ...] = ("sex", "view")
@@ -58,6 +60,8 @@ class Margins:
             value = getattr(self, name)
             if not 0.0 < value < 0.5:
                 raise SettingsError(f"Expected gate.{name} between 0 and 0.5, but got {value}.")
+        if not 0.0 < self.speed < 10.0:
+            raise SettingsError(f"Expected gate.speed between 0 and 10, but got {self.speed}.")
         for name, least in (("n_positive", 5), ("n_positive_subgroup", 5), ("n_bootstrap", 200)):
             if getattr(self, name) < least:
                 raise SettingsError(

@@ -19,6 +19,7 @@ from monai_cxr.atomic import write_json, write_text
 from monai_cxr.bundle.config import parse_setting
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.errors import SettingsError
+from monai_cxr.lifecycle.ledger_films import LABEL_SOURCES, REVIEWS
 from monai_cxr.lifecycle.margins import Margins
 from monai_cxr.settings_reader import TableReader
 
@@ -44,6 +45,10 @@ class PlanData:
         labels: How the labels were made, in words.
         recent_test: Index of recent films of the site; None where there is none.
         overlays: Corrections of the labels of ``training``, applied in order.
+        ledger: TOML of the screening service, or its SQLite ledger, whose films since the champion
+            came into use are new films too, where people gave them labels; None for none.
+        ledger_labels: Where those labels come from, among
+            :data:`monai_cxr.lifecycle.ledger_films.LABEL_SOURCES`.
     """
 
     training: Path
@@ -51,6 +56,8 @@ class PlanData:
     labels: str
     recent_test: Path | None = None
     overlays: tuple[Path, ...] = ()
+    ledger: Path | None = None
+    ledger_labels: tuple[str, ...] = (REVIEWS,)
 
     @property
     def tests(self) -> dict[str, Path]:
@@ -73,6 +80,35 @@ class PlanTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class Triggers:
+    """When an attempt is due; any of them is enough, and drift alone never is.
+
+    Attributes:
+        every_days: So long after the last attempt, or the champion's first day; 0 for never.
+        new_labels: So many labels of the ledger since the champion came into use; 0 for never.
+        alarm_errors: While an alarm is open: so many labels of films since its first day that
+            contradict the model's flag; 0 for never.
+    """
+
+    every_days: int = 0
+    new_labels: int = 0
+    alarm_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """How a challenger reads beside the champion before it may take its place.
+
+    Attributes:
+        films: Films of the live stream that both must have read; 0 asks for none.
+        share: Largest share of one processor that the challenger may use, in (0, 1].
+    """
+
+    films: int = 0
+    share: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
 class ChangePlan:
     """A plan.
 
@@ -86,6 +122,8 @@ class ChangePlan:
         seed: Of training, folds and bootstrap.
         training: How new weights are trained.
         gate: The rules.
+        triggers: When an attempt is due.
+        shadow: What a challenger must read first.
     """
 
     name: str
@@ -97,6 +135,8 @@ class ChangePlan:
     seed: int = 0
     training: PlanTraining = field(default_factory=PlanTraining)
     gate: Margins = field(default_factory=Margins)
+    triggers: Triggers = field(default_factory=Triggers)
+    shadow: Shadow = field(default_factory=Shadow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +280,20 @@ def _check(plan: ChangePlan) -> None:
         raise SettingsError(
             f"Expected training.start as one of {', '.join(STARTS)}, but got "
             f"'{plan.training.start}'."
+        )
+    unknown = [name for name in plan.data.ledger_labels if name not in LABEL_SOURCES]
+    if unknown:
+        raise SettingsError(
+            f"Expected data.ledger_labels among {', '.join(LABEL_SOURCES)}, but got '{unknown[0]}'."
+        )
+    due = plan.triggers
+    if min(due.every_days, due.new_labels, due.alarm_errors, plan.shadow.films) < 0:
+        raise SettingsError("Expected the numbers of [triggers] and [shadow] as at least 0.")
+    if (due.new_labels or due.alarm_errors) and plan.data.ledger is None:
+        raise SettingsError("triggers.new_labels and alarm_errors need data.ledger: name it.")
+    if not 0.0 < plan.shadow.share <= 1.0:
+        raise SettingsError(
+            f"Expected shadow.share above 0 and at most 1, but got {plan.shadow.share}."
         )
     for text in plan.training.settings:
         parse_setting(text)

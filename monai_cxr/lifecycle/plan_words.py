@@ -22,6 +22,35 @@ def kinds_in_order(plan: ChangePlan) -> tuple[str, ...]:
     return tuple(kind for kind in CHANGES if kind in plan.changes)
 
 
+def _ledger_sentences(plan: ChangePlan) -> tuple[str, ...]:
+    """What a plan draws from a running service, and what it asks of it."""
+    data, due, shadow = plan.data, plan.triggers, plan.shadow
+    said = []
+    if data.ledger is not None:
+        said.append(
+            f"Films of '{data.ledger.name}' since the champion came into use are new films too, "
+            f"with labels of {' and '.join(data.ledger_labels)}; readers who had seen the score "
+            "are no evidence, and films of a test's patients are left out."
+        )
+    when = [
+        *([f"every {due.every_days} days"] if due.every_days else []),
+        *([f"with {due.new_labels} new labels"] if due.new_labels else []),
+        *(
+            [f"with an open alarm and {due.alarm_errors} labels that contradict the model since"]
+            if due.alarm_errors
+            else []
+        ),
+    ]
+    if when:
+        said.append(f"An attempt is due {', or '.join(when)}. It promotes nothing by itself.")
+    if shadow.films:
+        said.append(
+            f"Before it may be promoted, a challenger reads {shadow.films} films of the live "
+            f"stream beside the champion, on at most {shadow.share:.0%} of a processor."
+        )
+    return tuple(said)
+
+
 def plan_sentences(plan: ChangePlan) -> tuple[str, ...]:
     """What a plan says, one sentence a rule."""
     gate, data = plan.gate, plan.data
@@ -40,6 +69,7 @@ def plan_sentences(plan: ChangePlan) -> tuple[str, ...]:
         + (f" with {len(data.overlays)} overlays of corrected labels" if data.overlays else "")
         + f", seed {plan.seed}.",
         f"Labels: {data.labels}",
+        *_ledger_sentences(plan),
         "Champion and challenger are judged on the same films of "
         + " and ".join(f"'{path.name}' ({name} test)" for name, path in data.tests.items())
         + ", none of whose patients may be among the training films.",
@@ -47,6 +77,8 @@ def plan_sentences(plan: ChangePlan) -> tuple[str, ...]:
         f"For {findings}, one-sided 97.5 % bounds must rule out a loss of {gate.auroc:g} in AUROC "
         f"and {gate.sensitivity:g} in sensitivity, and a rise of {gate.brier:g} in the Brier score "
         f"and {gate.flag_rate:g} in the share of flagged films.",
+        "The challenger must have the champion's exports, each as near to its own network as an "
+        f"export must be, and a film may take at most {gate.speed:.0%} longer.",
         f"In each subgroup by {' and by '.join(gate.subgroups)} they must rule out a loss of "
         f"{gate.subgroup_auroc:g} in mean AUROC."
         if gate.subgroups

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.errors import SettingsError
+from monai_cxr.lifecycle import shadow
 from monai_cxr.lifecycle.attempt import PLAN_NAME, Attempt, read_attempt
 from monai_cxr.lifecycle.plan import read_plan
 from monai_cxr.lifecycle.registry import (
@@ -58,7 +59,7 @@ def promote(folder: Path, *, by: str, registry_folder: Path | None = None) -> st
 
     Raises:
         SettingsError: If the attempt did not pass, was changed, or started from another champion,
-            or the signer is none of the plan's.
+            lacks a shadow that the plan asks for, or the signer is none of the plan's.
         InvalidBundle: If the version in the registry was changed.
     """
     attempt = read_attempt(folder)
@@ -78,6 +79,7 @@ def promote(folder: Path, *, by: str, registry_folder: Path | None = None) -> st
                 f"The champion is no longer the one that this attempt was judged against "
                 f"({before[:12]}). Make another attempt."
             )
+        _require_shadow(attempt, registry, version)
         check_version(registry, version)
         record(registry, Event("promote", version, by, "", "passed the gate", attempt.digest))
     return version
@@ -149,6 +151,16 @@ def _require_signer(attempt: Attempt, by: str) -> None:
         raise SettingsError(
             f"'{by}' is none of the plan's signers. Expected --signer as one of: "
             f"{', '.join(signers)}."
+        )
+
+
+def _require_shadow(attempt: Attempt, registry: Registry, version: str) -> None:
+    wanted = read_plan(attempt.folder / PLAN_NAME).shadow.films
+    if wanted and not shadow.is_shown(attempt, registry.events, version):
+        raise SettingsError(
+            f"The plan asks for {wanted} films that the challenger reads beside the champion, and "
+            "the registry knows no such shadow that passed. Run: monai-cxr shadow "
+            f"{attempt.folder.name} --settings FILE"
         )
 
 

@@ -24,7 +24,7 @@ from monai_cxr.errors import InvalidBundle, SettingsError
 
 REGISTRY_NAME = "registry.json"
 CHAMPION, CHALLENGER, RETIRED = "champion", "challenger", "retired"
-ACTIONS = ("add", "attempt", "promote", "rollback")
+ACTIONS = ("add", "attempt", "shadow", "promote", "rollback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Event:
         by: Who did it.
         at: ISO 8601, UTC.
         reason: In words.
-        evidence: SHA-256 that it rests on: of a bundle's ``digests.json`` (add) or an attempt's
-            record (attempt, promote).
+        evidence: SHA-256 that it rests on: of a bundle's ``digests.json`` (add), an attempt's
+            record (attempt, promote), or the summary of a shadow.
         before: SHA-256 of the event before; empty for the first.
     """
 
@@ -239,6 +239,12 @@ def resolve(registry: Registry, name: str) -> tuple[str, Path]:
             f"Expected champion, challenger, or six or more digits of one of: {known}."
         )
     return named[0], check_version(registry, named[0])
+
+
+def champion_since(registry: Registry) -> float:
+    """When the champion came, or came back, into use: seconds since 1970; 0 without one."""
+    changed = [e.at for e in registry.events if e.action in ("promote", "rollback")]
+    return datetime.fromisoformat(changed[-1]).timestamp() if changed else 0.0
 
 
 def _link_champion(registry: Registry) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from monai_cxr.atomic import held, write_json, write_text
 from monai_cxr.bundle.digests import DIGESTS_NAME
@@ -18,6 +20,7 @@ from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel, bundle_digest, rules_of
 from monai_cxr.errors import CXRError, SettingsError
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
+from monai_cxr.lifecycle import serving
 from monai_cxr.lifecycle.attempt import PLAN_NAME, Attempt, Basis, start_attempt
 from monai_cxr.lifecycle.challengers import recalibrated, retrained, with_new_thresholds
 from monai_cxr.lifecycle.films import (
@@ -26,9 +29,11 @@ from monai_cxr.lifecycle.films import (
     film_digests,
     refuse_leaks,
     training_films,
+    without_test_patients,
 )
 from monai_cxr.lifecycle.gate import judge
 from monai_cxr.lifecycle.gate_page import gate_page
+from monai_cxr.lifecycle.ledger_films import ledger_films
 from monai_cxr.lifecycle.measures import Contestant
 from monai_cxr.lifecycle.plan import ChangePlan, check_seal, read_plan
 from monai_cxr.lifecycle.plan_words import kinds_in_order
@@ -36,6 +41,7 @@ from monai_cxr.lifecycle.registry import (
     CHAMPION,
     Event,
     add_version,
+    champion_since,
     changing,
     open_registry,
     record,
@@ -46,7 +52,10 @@ from monai_cxr.tables import normalise_index, read_table, write_table
 from monai_cxr.training.manifest import environment
 
 TRAINING = "training.parquet"
-VERDICT, PAGE = "verdict.json", "gate.html"
+APART = "seen.parquet"
+"""Films whose labels came from readers who had, or may have, seen the score: never learnt from."""
+
+VERDICT, PAGE, SERVING = "verdict.json", "gate.html", "serving.json"
 Progress = Callable[[str], None]
 
 
@@ -116,24 +125,45 @@ def _films(work: _Work, path: Path) -> None:
     def prepare() -> None:
         work.tell("looking for test films among the new ones")
         findings = BundleModel.load(work.champion).findings
-        training = training_films(work.plan.data, findings)
         tests = {
             name: normalise_index(read_table(index), findings)
             for name, index in work.plan.data.tests.items()
         }
+        live, apart, facts = _live_films(work.plan, tests, findings)
+        training = training_films(work.plan.data, findings, live)
         digests = {name: film_digests(t) for name, t in {"training": training, **tests}.items()}
         refuse_leaks(training, tests, digests)
         shutil.copyfile(path, work.folder / PLAN_NAME)
         write_table(training, work.folder / TRAINING)
         for name, table in tests.items():
             write_table(table, work.folder / f"{name}.parquet")
-        write_json(
-            work.folder / "films.json",
-            {name: {"n": len(d), "digest": digest_of_films(d)} for name, d in digests.items()},
-        )
+        write_table(apart, work.folder / APART)
+        counted: dict[str, object] = {
+            name: {"n": len(d), "digest": digest_of_films(d)} for name, d in digests.items()
+        }
+        write_json(work.folder / "films.json", counted | facts)
 
     tests = [f"{name}.parquet" for name in work.plan.data.tests]
-    work.attempt.step("films", [PLAN_NAME, TRAINING, *tests, "films.json"], prepare)
+    work.attempt.step("films", [PLAN_NAME, TRAINING, APART, *tests, "films.json"], prepare)
+
+
+def _live_films(
+    plan: ChangePlan, tests: Mapping[str, pd.DataFrame], findings: Sequence[str]
+) -> tuple[pd.DataFrame | None, pd.DataFrame, dict[str, object]]:
+    """Films of the ledger since the champion: evidence, those kept apart, and their numbers."""
+    data = plan.data
+    if data.ledger is None:
+        return None, pd.DataFrame({"sop_uid": []}), {}
+    since = champion_since(open_registry(plan.registry))
+    found = ledger_films(data.ledger, since, findings, data.ledger_labels)
+    kept = without_test_patients(found.evidence, tests)
+    facts = {
+        "since": since,
+        "n_evidence": len(kept),
+        "n_of_test_patients": len(found.evidence) - len(kept),
+        "n_apart": len(found.apart),
+    }
+    return kept, found.apart, {"ledger": facts}
 
 
 def _champion_predictions(work: _Work) -> None:
@@ -182,12 +212,17 @@ def _try(work: _Work, kind: str) -> tuple[Verdict, Path]:
         if kind == "weights":
             run = bundle.with_name("run")
             retrained(work.champion, work.folder / TRAINING, work.plan, run, bundle)
-            return
-        val = read_table(work.folder / CHAMPION / "val.parquet")
-        change = recalibrated if kind == "calibration" else with_new_thresholds
-        change(work.champion, val, work.plan, bundle)
+        else:
+            val = read_table(work.folder / CHAMPION / "val.parquet")
+            change = recalibrated if kind == "calibration" else with_new_thresholds
+            change(work.champion, val, work.plan, bundle)
+        refused = serving.export_like(work.champion, bundle)
+        serving.measure(
+            work.champion, bundle, refused, work.folder / kind / SERVING, seed=work.plan.seed
+        )
 
-    work.attempt.step(f"{kind} made", [f"{kind}/bundle/{DIGESTS_NAME}"], make)
+    made = [f"{kind}/bundle/{DIGESTS_NAME}", f"{kind}/{SERVING}"]
+    work.attempt.step(f"{kind} made", made, make)
     for test in work.plan.data.tests:
         _predict(work, kind, bundle, test)
 
@@ -199,7 +234,13 @@ def _try(work: _Work, kind: str) -> tuple[Verdict, Path]:
             )
             for test in work.plan.data.tests
         }
-        verdict = judge(tests, work.plan.gate, seed=work.plan.seed)
+        measured = serving.read_measured(work.folder / kind / SERVING)
+        verdict = judge(
+            tests,
+            work.plan.gate,
+            seed=work.plan.seed,
+            serving=serving.checks(measured, work.plan.gate, seed=work.plan.seed),
+        )
         write_json(work.folder / kind / VERDICT, verdict.to_json())
         page = gate_page(verdict, work.plan, kind, work.attempt.content["basis"])
         write_text(work.folder / kind / PAGE, page)

@@ -13,8 +13,6 @@ from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.lifecycle.acceptance import accept
 
-pytestmark = pytest.mark.unproven
-
 RUN = CliRunner()
 
 

@@ -19,8 +19,6 @@ from monai_cxr.lifecycle.measures import Contestant
 from monai_cxr.lifecycle.sample_size import for_interval, for_non_inferiority
 from monai_cxr.lifecycle.verdict import Verdict
 
-pytestmark = pytest.mark.unproven
-
 RULES = {"Mass": 0.3, "Edema": 0.2, "Hernia": 0.1}
 MARGINS = Margins(goal="none", n_bootstrap=300, n_positive=30)
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.bundle.digests import file_digest, variant
+from monai_cxr.bundle.digests import file_digest, model_digest, read_digests, variant
 from monai_cxr.bundle.engines.onnx_engine import OnnxRuntime
 from monai_cxr.bundle.engines.openvino_engine import OpenVinoRuntime
-from monai_cxr.bundle.engines.runtime import ENGINES, Runtime, RuntimeName
+from monai_cxr.bundle.engines.runtime import ENGINES, PRECISIONS, Runtime, RuntimeName
 from monai_cxr.bundle.exports import Export, read_exports
 from monai_cxr.errors import InvalidBundle
 
@@ -63,6 +63,24 @@ def open_named(
         return open_export(bundle, export, device), digest
     contents = [file_digest(bundle / file) for file in export.files]
     return open_export(bundle, export, device), variant(digest, export.name, *contents)
+
+
+def digests_served(bundle: Path) -> frozenset[str]:
+    """Every digest under which :func:`open_named` serves a packaged bundle.
+
+    Raises:
+        InvalidBundle: If its record of digests is absent or damaged.
+    """
+    digest = model_digest(read_digests(bundle))
+    names = [RuntimeName(engine, precision) for engine in ENGINES for precision in PRECISIONS[1:]]
+    made = {digest}
+    for name in names:
+        if name.engine == "torch":
+            made |= {variant(digest, str(name)), variant(digest, f"{name}-compiled")}
+        elif (export := find_export(bundle, name)) is not None:
+            contents = [file_digest(bundle / file) for file in export.files]
+            made.add(variant(digest, export.name, *contents))
+    return frozenset(made)
 
 
 def open_export(bundle: Path, export: Export, device: str = "auto") -> Runtime:

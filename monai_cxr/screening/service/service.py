@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -48,7 +48,7 @@ from monai_cxr.screening.watching import service_charts
 
 if TYPE_CHECKING:
     from monai_cxr.bundle.model import BundleModel
-    from monai_cxr.prediction import OperatingPoint
+    from monai_cxr.screening.service.served_model import ServedModel
 
 PARTS = ("watch", "listen", "pull", "work", "deliver", "housekeep")
 _HOUSEKEEPING_SECONDS = 5.0
@@ -88,7 +88,8 @@ class ScreeningService:
                 settings.spool.folder,
                 reserve_bytes=int(settings.spool.reserve_gib * GIB),
             )
-            stated, model = self._reporting(), self._model()
+            served = self._served()
+            model = served.load() if served is not None and "work" in self.only else None
             n_dead = release_dead(ledger)
             n_left = intake.recover(ledger, spool) if self._receives() else 0
             audit.append(ledger, "service", "started", "", {"parts": list(self.only)})
@@ -103,7 +104,7 @@ class ScreeningService:
                     responses,
                 )
             )
-            parts = self._parts(ledger, spool, supervision, stated, model)
+            parts = self._parts(ledger, spool, supervision, served, model)
             if settings.listener is not None and "listen" in self.only:
                 scp = listener_of(settings.listener, ledger, spool, responses.count)
                 scp.start()
@@ -128,34 +129,27 @@ class ScreeningService:
     def _receives(self) -> bool:
         return bool({"watch", "listen", "pull"} & set(self.only))
 
-    def _model(self) -> BundleModel | None:
-        if "work" not in self.only or self.settings.model is None:
-            return None
-        from monai_cxr.bundle.model import BundleModel
-
-        return BundleModel.load(self.settings.model.bundle, device=self.settings.model.device)
-
-    def _reporting(self) -> tuple[Mapping[str, OperatingPoint], Mapping[str, str]]:
-        """What reports state of the model; they are made without loading it."""
-        if not {"work", "deliver"} & set(self.only) or not self.settings.destinations:
-            return {}, {}
-        if self.settings.model is None:
+    def _served(self) -> ServedModel | None:
+        """The model that reads, and that reports are of; what is wrong with it is said now."""
+        reports = bool({"work", "deliver"} & set(self.only)) and bool(self.settings.destinations)
+        table = self.settings.model
+        if table is None and reports:
             raise SettingsError("The settings lack [model]: name a bundle, or use --only.")
-        from monai_cxr.bundle.config import find_bundle
-        from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, reporting
+        if table is None or not (reports or "work" in self.only):
+            return None
+        from monai_cxr.screening.service.served_model import ServedModel
 
-        bundle = find_bundle(self.settings.model.bundle)
-        bundle_digest(bundle)  # every file is as it was packaged
-        if not (bundle / CALIBRATION_NAME).is_file():
-            raise SettingsError("The bundle is not calibrated, so its results cannot be reported.")
-        return reporting(bundle)
+        served = ServedModel(table.bundle, table.device)
+        if reports:
+            served.require_calibrated()
+        return served
 
     def _parts(
         self,
         ledger: Ledger,
         spool: Spool,
         supervision: Supervision,
-        stated: tuple[Mapping[str, OperatingPoint], Mapping[str, str]],
+        served: ServedModel | None,
         model: BundleModel | None,
     ) -> list[tuple[str, Callable[[], None]]]:
         settings, parts = self.settings, list[tuple[str, Callable[[], None]]]()
@@ -172,26 +166,30 @@ class ScreeningService:
                 for table in settings.pulls
                 if table.every_seconds > 0
             ]
-        if "work" in self.only and model is not None:
+        if served is not None and model is not None:
             owner = owner_name("work")
-            parts.append(("work", lambda: self._work(ledger, supervision, model, owner)))
-        if "deliver" in self.only:
+            parts.append(("work", self._worker(ledger, supervision, served, model, owner)))
+        if "deliver" in self.only and served is not None:
             parts += [
-                (f"deliver {table.name}", self._deliverer(ledger, stated, table))
+                (f"deliver {table.name}", self._deliverer(ledger, served, table))
                 for table in settings.destinations
             ]
         if "housekeep" in self.only:
             parts.append(("housekeep", lambda: self._housekeep(ledger, spool)))
         return parts
 
-    def _work(
-        self, ledger: Ledger, supervision: Supervision, model: BundleModel, owner: str
-    ) -> None:
+    def _worker(
+        self,
+        ledger: Ledger,
+        supervision: Supervision,
+        served: ServedModel,
+        model: BundleModel,
+        owner: str,
+    ) -> Callable[[], None]:
         from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
         table = self.settings.model
         assert table is not None
-        jobs.release_owners(ledger, owner)  # of before an outage of the database
         options = WorkerOptions(
             owner,
             batch_size=table.batch_size,
@@ -205,33 +203,48 @@ class ScreeningService:
             lease_seconds=table.lease_seconds,
             max_attempts=table.max_attempts,
         )
-        run_worker(
-            ledger,
-            model,
-            options,
-            should_stop=self.stop.is_set,
-            when_idle=lambda: not self.stop.wait(_IDLE_SECONDS),
-            on_progress=lambda: supervision.progressed("work", within=table.lease_seconds),
-        )
+        loaded = [model]
+
+        def work() -> None:
+            jobs.release_owners(ledger, owner)  # of before an outage of the database
+            while not self.stop.is_set():
+                if served.has_moved:
+                    self._follow(ledger, served, loaded)
+                run_worker(
+                    ledger,
+                    loaded[0],
+                    options,
+                    should_stop=lambda: self.stop.is_set() or served.has_moved,
+                    when_idle=lambda: not (self.stop.wait(_IDLE_SECONDS) or served.has_moved),
+                    on_progress=lambda: supervision.progressed("work", within=table.lease_seconds),
+                )
+
+        return work
+
+    def _follow(self, ledger: Ledger, served: ServedModel, loaded: list[BundleModel]) -> None:
+        """Load another bundle behind the path; films in flight have ended under the one before."""
+        before = loaded.pop().identity.digest
+        loaded.append(served.load())
+        after = loaded[0].identity.digest
+        detail = {"from": before, "model_digest": after}
+        audit.append(ledger, "service", "model changed", "", detail)
+        _log.info("model changed")
 
     def _deliverer(
         self,
         ledger: Ledger,
-        stated: tuple[Mapping[str, OperatingPoint], Mapping[str, str]],
+        served: ServedModel,
         table: DestinationTable,
     ) -> Callable[[], None]:
-        from monai_cxr.screening.delivering.delivery import Builder, report_builder, run_delivery
+        from monai_cxr.screening.delivering.delivery import Builder, run_delivery
         from monai_cxr.screening.delivering.study_messages import MESSAGES, message_builder
+        from monai_cxr.screening.service.served_model import heatmap_builders_of, report_builder_of
 
         destination = destination_of(table)
-        builders: dict[str, Builder] = {"sr": report_builder(*stated)}
+        builders: dict[str, Builder] = {"sr": report_builder_of(served)}
         builders |= {kind: message_builder(kind) for kind in MESSAGES if kind in table.objects}
-        if {"sc", "seg"} & set(table.objects) and self.settings.model is not None:
-            from monai_cxr.screening.working.heatmaps import heatmap_builders
-
-            builders |= heatmap_builders(
-                self.settings.model.bundle, device=self.settings.model.device
-            )
+        if {"sc", "seg"} & set(table.objects):
+            builders |= heatmap_builders_of(served)
         owner = owner_name("deliver")
 
         def deliver() -> None:
