@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pydicom
 from PIL import Image
 
@@ -27,13 +28,15 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browser import Browser, Viewer  # noqa: E402
 
+from monai_cxr.labels.audit_folder import QUEUE, with_digests  # noqa: E402
 from monai_cxr.review.local_store import LocalStore  # noqa: E402
 from monai_cxr.review.reviews import Access, FindingReview, Review  # noqa: E402
+from monai_cxr.tables import write_table  # noqa: E402
 
 ENTER, DOWN = "\ue007", "\ue015"
 SCREENS = {"wide": (1280, 860, 1), "tall": (2160, 3840, 3)}
 THEMES = ("dark", "light")
-PAGES = ("upload", "model", "monitoring", "operations", "audit", "account")
+PAGES = ("label-audit", "upload", "model", "monitoring", "operations", "audit", "account")
 TODAY = 24
 """So many studies came today and are unread."""
 READERS = ("anna", "bela")
@@ -90,6 +93,18 @@ def made_up_readings(folder: Path, store: LocalStore) -> None:
         store.save(Review(study, instance, reader, "", said, seconds=seconds, finished=True, at=at))
 
 
+def made_up_audit(folder: Path, out: Path) -> Path:
+    """An audit of two findings on the films, whose labels nobody needs to know."""
+    films = [
+        (str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID), str(path))
+        for path in sorted(folder.glob("[0-9]*.dcm"))
+    ]
+    rows = [(name, *film, 0) for name in ("Pneumothorax", "Effusion") for film in films]
+    queue = pd.DataFrame(rows, columns=["finding", "sop_uid", "path", "given"])
+    write_table(with_digests(queue), out / QUEUE)
+    return out
+
+
 def _changed(source: Path, target: Path, **values: str) -> None:
     dataset = pydicom.dcmread(source)
     for keyword, value in values.items():
@@ -135,6 +150,8 @@ class Camera:
         for name in pages:
             page.open(f"/{name}")
             page.until(lambda: page.text("h1"), name)
+            if name == "label-audit":
+                page.until_painted()
             self.take(name)
 
     def read(self) -> None:
@@ -175,7 +192,8 @@ def main() -> None:
         made_up_readings(folder / "films", LocalStore(folder / "reviews.sqlite"))
         (folder / "viewer.toml").write_text(SETTINGS)
         arguments = ["--files", str(folder / "films"), "--settings", str(folder / "viewer.toml")]
-        viewer = Viewer([options.bundle, *arguments], folder)
+        audit = made_up_audit(folder / "films", folder / "audit")
+        viewer = Viewer([options.bundle, *arguments, "--label-audit", str(audit)], folder)
         page = Browser(viewer.url)
         try:
             for screen in options.screens:

@@ -11,6 +11,7 @@ from clinical_app.service import UPLOADS_ONLY, current
 from clinical_app.views import (
     account,
     audit,
+    label_audit,
     model_card,
     monitoring,
     operations,
@@ -22,6 +23,7 @@ Page = tuple[Callable[[], None], str, str, str]
 
 PAGES: tuple[Page, ...] = (
     (worklist.page, "Worklist", "worklist", "worklist"),
+    (label_audit.page, "Label audit", "label-audit", "review"),
     (upload.page, "Upload", "upload", "upload"),
     (model_card.page, "Model", "model", "model"),
     (monitoring.page, "Monitoring", "monitoring", "monitoring"),
@@ -32,9 +34,10 @@ PAGES: tuple[Page, ...] = (
 
 
 def _first(allowed: list[Page]) -> Page:
-    """The page to begin with: the worklist, or the upload where there is nothing else to read."""
+    """The page to begin with: the worklist, or where it has nothing, the audit or the upload."""
     nothing = current().source.name == UPLOADS_ONLY
-    return next((page for page in allowed if nothing and page[2] == "upload"), allowed[0])
+    instead = "label-audit" if current().label_audit is not None else "upload"
+    return next((page for page in allowed if nothing and page[2] == instead), allowed[0])
 
 
 def main() -> None:
@@ -42,7 +45,8 @@ def main() -> None:
     st.set_page_config(page_title="Chest X-ray viewer", layout="wide")
     st.html(theme.FRAME)
     who = session.require_person()
-    allowed = [page for page in PAGES if who.may(page[3])]
+    absent = "" if current().label_audit is not None else "label-audit"
+    allowed = [page for page in PAGES if who.may(page[3]) and page[2] != absent]
     first = _first(allowed)
     pages = [
         st.Page(

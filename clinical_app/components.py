@@ -1,4 +1,4 @@
-"""Components: the viewer and the worklist, mounted from the files that the wheel carries."""
+"""Components: what is drawn by the browser itself, from the files that the wheel carries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from clinical_app.javascript import joined
 
 FRONTEND = Path(__file__).with_name("frontend")
 VIEWER = FRONTEND / "viewer" / "main.js"
+QUESTIONS = FRONTEND / "questions" / "main.js"
 WORKLIST = FRONTEND / "worklist.js"
 
 
@@ -48,3 +49,14 @@ def worklist(data: dict[str, Any], *, key: str, on_open: Callable[[], None]) -> 
         js=joined(WORKLIST),
     )
     mount(key=key, data=data, on_open_change=on_open)
+
+
+def questions(data: dict[str, Any], *, key: str, on_go: Callable[[], None]) -> None:
+    """The questions of a label audit; ``on_go`` runs when the page asks for new links."""
+    mount = st.components.v2.component(
+        "cxr_questions",
+        html='<div class="desk questions"></div>',
+        css=_style("viewer.css") + _style("questions.css"),
+        js=joined(QUESTIONS),
+    )
+    mount(key=key, data=data, on_go_change=on_go)

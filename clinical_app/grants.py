@@ -25,7 +25,8 @@ class Grant:
     """What a link allows.
 
     Attributes:
-        kind: ``"worklist"``, ``"case"``, ``"thumbnail"`` or ``"reviews"``.
+        kind: ``"worklist"``, ``"case"``, ``"thumbnail"``, ``"reviews"`` or
+            ``"label_audit"``.
         case_id: Which case, or ``""``.
         session: Value of the session cookie.
         identity: For whom.

@@ -15,10 +15,12 @@ from clinical_app.settings import ViewerSettings, as_base_path, read_settings
 from monai_cxr.bundle.config import find_bundle
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.errors import SettingsError
+from monai_cxr.labels.audit_folder import read_audit
 from monai_cxr.reading.film_readers import bound_shared_readers
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.review.cases import Case, CaseImage, CaseSource, QueueLine, Stray
 from monai_cxr.review.folder import FolderCases
+from monai_cxr.review.label_audit import LabelAudit
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
 from monai_cxr.review.reviews import ReviewStore
@@ -70,6 +72,7 @@ def launch(
     say: Callable[[str], None],
     note: Callable[[str], None],
     base_path: str | None = None,
+    label_audit: Path | None = None,
 ) -> None:
     """Serve the viewer until it is stopped.
 
@@ -83,6 +86,7 @@ def launch(
         say: For the result: where the viewer is.
         note: For what happens on the way.
         base_path: Instead of the settings' base path.
+        label_audit: Folder that ``labels audit`` wrote, whose films readers are asked about.
 
     Raises:
         SettingsError: If an option or setting is wrong.
@@ -100,10 +104,11 @@ def launch(
     if files is not None and chosen.ledger is not None:
         raise SettingsError("Give either --files or --settings with a ledger, not both.")
     bound_shared_readers(ReaderLimits(chosen.reader_timeout_seconds, chosen.reader_memory_gib))
+    audit = read_audit(label_audit) if label_audit is not None else None
     note("Loading the model" if bundle else "No bundle: films are shown, not read")
     model = BundleModel.load(bundle) if bundle else None
     place = find_bundle(bundle) if bundle else None
-    with _opened(chosen, files, store, model) as (source, kept):
+    with _opened(chosen, files, store, model) as (source, kept, secret):
         service = Service(
             source=source,
             store=kept,
@@ -112,6 +117,7 @@ def launch(
             bundle=place,
             performance=find_performance(place, model.identity.digest) if place and model else None,
             local_user=_user(),
+            label_audit=LabelAudit(audit, secret=secret) if audit is not None else None,
         )
         server.run(service, headless=headless, say=say, port=port)
 
@@ -119,8 +125,8 @@ def launch(
 @contextmanager
 def _opened(
     settings: ViewerSettings, files: Path | None, store: Path | None, model: BundleModel | None
-) -> Iterator[tuple[CaseSource, ReviewStore]]:
-    """Cases and reviews from a ledger, a folder, or nothing but uploads; closed at the end."""
+) -> Iterator[tuple[CaseSource, ReviewStore, bytes]]:
+    """Cases and reviews from a ledger, a folder or uploads, and the key of names; then closed."""
     local = LocalStore(store or (Path(settings.store) if settings.store else default_path()))
     secret = local.secret("names")
     if settings.ledger is not None:
@@ -129,15 +135,15 @@ def _opened(
         from monai_cxr.screening.ledger import open_ledger
 
         with open_ledger(settings.ledger) as ledger:
-            yield LedgerCases(ledger, secret=secret), LedgerStore(ledger)
+            yield LedgerCases(ledger, secret=secret), LedgerStore(ledger), secret
     elif files is not None:
         source = FolderCases(files, model, secret=secret).start()
         try:
-            yield source, local
+            yield source, local, secret
         finally:
             source.stop()
     else:
-        yield NoCases(), local
+        yield NoCases(), local, secret
 
 
 def _user() -> str:

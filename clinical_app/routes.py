@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
-from functools import wraps
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import (
     HTMLResponse,
@@ -22,13 +19,23 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from clinical_app import service as services
-from clinical_app.access import identify, proxy_user
 from clinical_app.desk import case_statements, others_in_words, review_data
+from clinical_app.granted import (
+    allowed,
+    answered,
+    csv_file,
+    denied,
+    granted,
+    plain,
+    posted,
+    refused,
+)
 from clinical_app.grants import Grant
+from clinical_app.label_routes import label_routes
 from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
-from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
+from monai_cxr.errors import InputError
 from monai_cxr.review.cases import Case
 from monai_cxr.review.parsing import parse_findings, parse_marks, parse_note, parse_seconds
 from monai_cxr.review.reviews import Change, Review, last_review, reviews_csv
@@ -41,11 +48,6 @@ from monai_cxr.review.worklist import (
     worklist,
 )
 
-_LARGEST_REVIEW = 64 * 1024
-_BYTES = "application/octet-stream"
-
-Handler = Callable[[Service, Grant, Request], Response]
-
 
 def routes(base_path: str = "") -> list[Route]:
     """All routes beside Streamlit's own.
@@ -56,16 +58,17 @@ def routes(base_path: str = "") -> list[Route]:
     own = [
         Route("/cxr/health", _health, methods=["GET"]),
         Route("/cxr/leave", _leave, methods=["GET"]),
-        Route("/cxr/worklist/{token}", _granted("worklist", "worklist", _worklist)),
-        Route("/cxr/film/{token}/{film}", _granted("case", "read", _film)),
-        Route("/cxr/heat/{token}/{film}", _granted("case", "read", _heat)),
-        Route("/cxr/thumbnail/{token}", _granted("thumbnail", "operations", _thumbnail)),
-        Route("/cxr/text/{token}", _granted("case", "read", _text)),
-        Route("/cxr/report/{token}", _granted("case", "read", _report)),
-        Route("/cxr/sr/{token}", _granted("case", "read", _structured_report)),
-        Route("/cxr/reviews/{token}", _granted("reviews", "review", _reviews)),
-        Route("/cxr/review/{token}", _review, methods=["POST"]),
+        Route("/cxr/worklist/{token}", granted("worklist", "worklist", _worklist)),
+        Route("/cxr/film/{token}/{film}", granted("case", "read", _film)),
+        Route("/cxr/heat/{token}/{film}", granted("case", "read", _heat)),
+        Route("/cxr/thumbnail/{token}", granted("thumbnail", "operations", _thumbnail)),
+        Route("/cxr/text/{token}", granted("case", "read", _text)),
+        Route("/cxr/report/{token}", granted("case", "read", _report)),
+        Route("/cxr/sr/{token}", granted("case", "read", _structured_report)),
+        Route("/cxr/reviews/{token}", granted("reviews", "review", _reviews)),
+        Route("/cxr/review/{token}", posted("case", _saved), methods=["POST"]),
         Route("/cxr/touch/{token}", _touch, methods=["GET", "POST"]),
+        *label_routes(),
     ]
     return [
         Route(f"{base_path}{one.path}", one.endpoint, methods=sorted(one.methods or ()))
@@ -81,7 +84,7 @@ def _leave(request: Request) -> Response:
     """End a session here, and then at the proxy, which asks who comes back to sign in."""
     service = services.current()
     if not service.settings.sign_out_url:
-        return _refused(404, "No sign_out_url is set in [viewer].")
+        return refused(404, "No sign_out_url is set in [viewer].")
     session = request.cookies.get(SESSION_COOKIE, "")
     who = service.grants.person(session)
     if who is not None:
@@ -90,50 +93,6 @@ def _leave(request: Request) -> Response:
     answer = RedirectResponse(service.settings.sign_out_url, status_code=303)
     answer.delete_cookie(SESSION_COOKIE, path=service.settings.base_path or "/")
     return answer
-
-
-def _refused(status: int, sentence: str) -> Response:
-    return JSONResponse({"message": sentence}, status_code=status)
-
-
-def _allowed(request: Request, kind: str, permission: str) -> Grant | None:
-    service = services.current()
-    session = request.cookies.get(SESSION_COOKIE, "")
-    grant = service.grants.check(request.path_params["token"], session)
-    if grant is None or grant.kind != kind or not grant.identity.may(permission):
-        return None
-    if service.settings.authentication == "proxy":
-        named = proxy_user(request.headers.items(), service.settings)
-        if identify(named, service.settings) != grant.identity:
-            return None  # the proxy names somebody else in the same browser now
-    return grant
-
-
-def _granted(kind: str, permission: str, handler: Handler) -> Callable[[Request], Response]:
-    @wraps(handler)
-    def route(request: Request) -> Response:
-        grant = _allowed(request, kind, permission)
-        if grant is None:
-            return _denied()
-        return _answered(lambda: handler(services.current(), grant, request))
-
-    return route
-
-
-def _denied() -> Response:
-    return _refused(403, "This link does not belong to your session. Open the study again.")
-
-
-def _answered(make: Callable[[], Response]) -> Response:
-    """An answer, or a calm sentence about why there is none."""
-    try:
-        return make()
-    except InputError as error:
-        return _refused(422, str(error))
-    except (BundleError, MissingDependency) as error:
-        return _refused(409, str(error))
-    except DeliveryError as error:
-        return _refused(503, str(error))
 
 
 def _worklist(service: Service, grant: Grant, request: Request) -> Response:
@@ -190,18 +149,13 @@ def _film(service: Service, grant: Grant, request: Request) -> Response:
     case = _case_of(service, grant)
     film = service.film(case, _image_of(case, request))
     service.opened(grant.identity, grant.session, study_name(case))
-    return _plain(film)
+    return plain(film)
 
 
 def _heat(service: Service, grant: Grant, request: Request) -> Response:
     case = _case_of(service, grant)
     _require_own_word(service, grant, case)
-    return _plain(service.heat(case, _image_of(case, request)))
-
-
-def _plain(content: bytes) -> Response:
-    # 'identity': compressing pixels costs more than sending them on a hospital's own network.
-    return Response(content, media_type=_BYTES, headers={"Content-Encoding": "identity"})
+    return plain(service.heat(case, _image_of(case, request)))
 
 
 def _thumbnail(service: Service, grant: Grant, _request: Request) -> Response:
@@ -214,8 +168,7 @@ def _thumbnail(service: Service, grant: Grant, _request: Request) -> Response:
 def _reviews(service: Service, grant: Grant, _request: Request) -> Response:
     table = reviews_csv(service.store.reviews())
     service.audit(grant.identity, "exported")
-    headers = {"Content-Disposition": 'attachment; filename="reviews.csv"'}
-    return Response(table, media_type="text/csv", headers=headers)
+    return csv_file(table, "reviews.csv")
 
 
 def _said(service: Service, grant: Grant, case: Case) -> Review | None:
@@ -292,25 +245,6 @@ def _predicted(case: Case) -> datetime:
     return datetime.fromtimestamp(last, timezone.utc)
 
 
-async def _review(request: Request) -> Response:
-    grant = _allowed(request, "case", "review")
-    if grant is None:
-        return _denied()
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        return _refused(415, "Expected JSON.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_REVIEW:
-            return _refused(413, "The review is too long.")
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):  # nested deeper than any review
-        return _refused(422, "Expected JSON of a review.")
-    service = services.current()
-    return await run_in_threadpool(_answered, lambda: _saved(service, grant, content))
-
-
 def _saved(service: Service, grant: Grant, content: Any) -> Response:
     if not isinstance(content, dict):
         raise InputError("Expected an object.", reason="invalid_review")
@@ -380,10 +314,11 @@ def _change(
 def _touch(request: Request) -> Response:
     """Use of a session by a hand on the desk (POST), or how long it has left (GET)."""
     service = services.current()
-    grant = _allowed(request, "case", "read") or _allowed(request, "worklist", "worklist")
+    kinds = (("case", "read"), ("worklist", "worklist"), ("label_audit", "review"))
+    grant = next((one for kind in kinds if (one := allowed(request, *kind))), None)
     if grant is None:
-        return _denied()
-    return _answered(lambda: _touched(service, grant, request))
+        return denied()
+    return answered(lambda: _touched(service, grant, request))
 
 
 def _touched(service: Service, grant: Grant, request: Request) -> Response:
@@ -391,7 +326,7 @@ def _touched(service: Service, grant: Grant, request: Request) -> Response:
     study = study_name(case) if case is not None else ""
     if request.method == "POST":
         if not request.headers.get("content-type", "").startswith("application/json"):
-            return _refused(415, "Expected JSON.")
+            return refused(415, "Expected JSON.")
         service.grants.use(grant.session)
         service.presence.reads(grant.identity.user, grant.session, study)
     readers = service.presence.of(study) if study else ()

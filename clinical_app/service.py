@@ -22,6 +22,7 @@ from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.monitoring.drift import Reference
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.drifting import find_references
+from monai_cxr.review.label_audit import AuditedFilm, LabelAudit
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
 from monai_cxr.review.performance_file import (
     Localized,
@@ -83,6 +84,7 @@ class Service:
         bundle: Folder of the model's bundle, or None.
         performance: What is known of the model, or None.
         local_user: Name of whoever sits at this machine.
+        label_audit: Films and questions of a label audit, or None.
         grants: Links to films.
         presence: Who has which study open.
         priors: Other studies of a person.
@@ -100,6 +102,7 @@ class Service:
     bundle: Path | None = None
     performance: PerformanceFile | None = None
     local_user: str = "local reader"
+    label_audit: LabelAudit | None = None
     grants: Grants = field(init=False)
     presence: Presence = field(default_factory=Presence)
     priors: Priors = field(init=False)
@@ -172,6 +175,14 @@ class Service:
         if self.is_upload(case):
             return film_payload(make())  # what is forgotten is in no cache either
         return self._films.get(_name(case, image), lambda: film_payload(make()))
+
+    def audited_film(self, film: AuditedFilm) -> bytes:
+        """A film of a label audit as the viewer draws it.
+
+        Raises:
+            InputError: If it is no film.
+        """
+        return self._films.get(film.film_id, lambda: film_payload(film.data))
 
     def thumbnail(self, case: Case, image: int) -> bytes:
         """An image as a small PNG.

@@ -57,6 +57,8 @@ class ViewerSettings:
         store: SQLite file of reviews and audit without a ledger; None: the user's state folder.
         read_first: By role the share of studies, in [0, 1], that a reader judges before the
             model's scores, order and maps reach the browser.
+        adjudicator_role: Of a label audit: the role that decides where readers differ; ``""``:
+            any third reader.
         reader_timeout_seconds: A film that takes longer to read is not shown.
         reader_memory_gib: Nor is one that takes more memory.
         upload_mib_per_person: What the uploads of one person may take together, in MiB.
@@ -89,6 +91,7 @@ class ViewerSettings:
     upload_mib: int = 1024
     theme: str = "dark"
     read_first: Mapping[str, float] = field(default_factory=dict)
+    adjudicator_role: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would be unsafe or cannot work."""
@@ -96,6 +99,7 @@ class ViewerSettings:
         _one_of("theme", self.theme, ("dark", "light", "system"))
         _one_of("local_role", self.local_role, ROLES)
         _one_of("default_role", self.default_role, ("", *ROLES))
+        _one_of("adjudicator_role", self.adjudicator_role, ("", *ROLES))
         for role in self.roles:
             _one_of("roles", role, ROLES)
         if not 0 <= self.port <= 65535:

@@ -39,6 +39,14 @@ def view(
         Path | None,
         typer.Option(help="SQLite file of reviews and audit. Default: your state folder."),
     ] = None,
+    label_audit: Annotated[
+        Path | None,
+        typer.Option(
+            "--label-audit",
+            metavar="DIR",
+            help="Folder that 'labels audit' wrote: a page asks readers one question a film.",
+        ),
+    ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
 ) -> None:
     """Open the viewer: worklist, films with their findings, feedback, upload, model, monitoring.
@@ -60,6 +68,7 @@ def view(
         port=port,
         base_path=base_path,
         store=store,
+        label_audit=label_audit,
         headless=headless,
         say=say,
         note=note,

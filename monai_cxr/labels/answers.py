@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class ErrorRate:
 def read_answers(path: Path) -> pd.DataFrame:
     """Read answers: ``sop_uid`` (or ``id``), ``finding``, ``reader``, ``answer``, ``at``.
 
+    A row whose ``role`` is "adjudication", as the viewer exports it, is the adjudicator's.
+
     Raises:
         InvalidTable: If a column is missing or an answer is none of :data:`ANSWERS`.
     """
@@ -80,6 +82,8 @@ def read_answers(path: Path) -> pd.DataFrame:
             f"'{path.name}' holds the answer '{unknown[0][:40]}'; expected {', '.join(ANSWERS)}.",
             reason="bad_label",
         )
+    if "role" in table:
+        table.loc[table["role"] == ADJUDICATOR, "reader"] = ADJUDICATOR
     ordered = table.sort_values("at", kind="stable") if "at" in table else table
     return ordered.drop_duplicates(["sop_uid", "finding", "reader"], keep="last")
 
@@ -144,19 +148,47 @@ def corrections(
     Returns:
         Rows of :data:`monai_cxr.labels.overlay.OVERLAY_COLUMNS`.
     """
-    digest = index_digest(index, findings)
     labels = index.set_index(index["sop_uid"].astype(str))
+    given = {
+        (uid, name): float(labels[name].loc[uid])
+        for uid, name in zip(
+            decided["sop_uid"].astype(str), decided["finding"].astype(str), strict=True
+        )
+        if uid in labels.index
+    }
+    digest = index_digest(index, findings)
+    return overlay_rows(decided, given, index_digest=digest, model_digest=model_digest)
+
+
+def overlay_rows(
+    decided: pd.DataFrame,
+    given: Mapping[tuple[str, str], float],
+    *,
+    index_digest: str,
+    model_digest: str = "",
+) -> pd.DataFrame:
+    """Corrections where a settled answer is not the given label.
+
+    Args:
+        decided: See :func:`settled`.
+        given: Labels by film and finding: 1, 0 or NaN; an answer to another film is left out.
+        index_digest: Of the index that was audited.
+        model_digest: Of the model that ranked the films.
+
+    Returns:
+        Rows of :data:`monai_cxr.labels.overlay.OVERLAY_COLUMNS`.
+    """
     rows = []
     for row in decided.itertuples(index=False):
-        if row.answer == "unreadable" or row.sop_uid not in labels.index:
+        key = (str(row.sop_uid), str(row.finding))
+        if row.answer == "unreadable" or key not in given:
             continue
-        old = float(labels[str(row.finding)].loc[str(row.sop_uid)])
+        old = given[key]
         new = {"present": 1.0, "absent": 0.0, "uncertain": math.nan}[str(row.answer)]
         if old == new or (math.isnan(old) and math.isnan(new)):
             continue
-        rows.append(
-            (digest, row.sop_uid, row.finding, old, new, row.reader, row.at, model_digest, "audit")
-        )
+        said = (row.reader, row.at, model_digest, "audit")
+        rows.append((index_digest, *key, old, new, *said))
     return pd.DataFrame(rows, columns=list(OVERLAY_COLUMNS))
 
 

@@ -50,20 +50,21 @@ def index_digest(table: pd.DataFrame, findings: Sequence[str]) -> str:
 
     Args:
         table: An index; of one that an overlay was applied to, the original labels count.
-        findings: Its label columns.
+        findings: Its label columns; one without any label says nothing, and does not count.
 
     Returns:
         SHA-256 over film names and labels, hexadecimal.
     """
-    original = {
+    columns = {
         name: table[ORIGINAL + name] if ORIGINAL + name in table else table[name]
         for name in findings
     }
+    original = {name: column for name, column in columns.items() if column.notna().any()}
     order = np.argsort(table["sop_uid"].astype(str).to_numpy(), kind="stable")
-    digest = hashlib.sha256("\n".join(findings).encode())
+    digest = hashlib.sha256("\n".join(original).encode())
     digest.update("\n".join(table["sop_uid"].astype(str).to_numpy()[order]).encode())
-    for name in findings:
-        values = np.asarray(original[name], dtype=np.float64)[order]
+    for column in original.values():
+        values = np.asarray(column, dtype=np.float64)[order]
         digest.update(np.where(np.isnan(values), -9, values).astype(np.int8).tobytes())
     return digest.hexdigest()
 

@@ -26,7 +26,8 @@ from monai_cxr.review.reviews import (
     merged,
     says_something,
 )
-from monai_cxr.screening.ledger import Ledger, audit, reviews
+from monai_cxr.screening.ledger import Ledger, audit, label_answers, reviews
+from monai_cxr.screening.ledger.label_answers import LabelAnswer
 from monai_cxr.screening.ledger.reviews import ReviewRow
 from monai_cxr.screening.ledger.schema import reviews as review_table
 
@@ -112,6 +113,16 @@ class LedgerStore:
             Access(e.at, e.actor, str(e.detail.get("role", "")), e.action, e.subject)
             for e in entries
         ]
+
+    def answer(self, said: LabelAnswer) -> bool:
+        """Keep a reader's answer of a label audit; False where another one came first."""
+        with answering():
+            return label_answers.add(self._ledger, said)
+
+    def answers(self, audit: str) -> Sequence[LabelAnswer]:
+        """Every answer of a label audit, oldest first."""
+        with answering():
+            return label_answers.of_audit(self._ledger, audit)
 
 
 def _key(review: Review) -> _Key:

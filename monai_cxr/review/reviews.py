@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from monai_cxr.screening.ledger.label_answers import LabelAnswer
 from monai_cxr.tables import without_formula
 
 _COLUMNS = (
@@ -303,6 +304,21 @@ class ReviewStore(Protocol):
             limit: How many at most.
             asked: Which lines; None: all.
         """
+        ...
+
+    def answer(self, said: LabelAnswer) -> bool:
+        """Keep a reader's answer of a label audit.
+
+        Returns:
+            False where another tab or a second press came first, and nothing was kept.
+
+        Raises:
+            DeliveryError: If the store is locked, full or gone; nothing was kept, try again.
+        """
+        ...
+
+    def answers(self, audit: str) -> Sequence[LabelAnswer]:
+        """Every answer of a label audit, oldest first, those that were taken back among them."""
         ...
 
 

@@ -12,21 +12,22 @@ import numpy as np
 import pytest
 from browser import Browser, require_chromium
 
-from clinical_app.components import FRONTEND, VIEWER, WORKLIST
+from clinical_app.components import FRONTEND, QUESTIONS, VIEWER, WORKLIST
 from clinical_app.javascript import joined
 
+ENTRIES = (VIEWER, WORKLIST, QUESTIONS)
 MODULES = sorted(FRONTEND.rglob("*.js"))
 _NAME = re.compile(r"^(?:export )?(?:async )?(?:function|class|const|let|var) (\w+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("entry", [VIEWER, WORKLIST], ids=lambda path: path.stem)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda path: path.parent.stem)
 def test_one_source_has_one_default_export_and_no_imports(entry):
     source = joined(entry)
     assert not re.search(r"^[ \t]*import\b", source, re.MULTILINE)
     assert re.findall(r"^[ \t]*export \w+", source, re.MULTILINE) == ["export default"]
 
 
-@pytest.mark.parametrize("entry", [VIEWER, WORKLIST], ids=lambda path: path.stem)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda path: path.parent.stem)
 def test_one_source_names_each_thing_once(entry):
     names = _NAME.findall(joined(entry))
     assert len(names) > 3
@@ -34,7 +35,7 @@ def test_one_source_names_each_thing_once(entry):
 
 
 def test_every_module_is_shown_by_a_component():
-    shown = joined(VIEWER) + joined(WORKLIST)
+    shown = "".join(map(joined, ENTRIES))
     for path in MODULES:
         assert path.read_text(encoding="utf-8").splitlines()[0] in shown, path.name
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path.name
@@ -80,7 +81,7 @@ def test_each_module_is_valid_by_itself(served):
         names = [path.relative_to(FRONTEND).as_posix() for path in MODULES]
         said = page.driver.execute_async_script(_IMPORT_ALL, names)
         assert said == dict.fromkeys(names, "")
-        for entry in (VIEWER, WORKLIST):
+        for entry in ENTRIES:
             assert page.driver.execute_async_script(_IMPORT_TEXT, joined(entry)) == "function"
     finally:
         page.close()

@@ -17,6 +17,7 @@ from monai_cxr.review.reviews import FindingReview, Review
 
 PAGES = {
     "worklist": "worklist",
+    "label_audit": "review",
     "upload": "upload",
     "model_card": "model",
     "monitoring": "monitoring",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 12
 _SIDE = 512
-_QUESTION = "Is there {}?"
 IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="The index.")]
 
 
@@ -57,12 +56,14 @@ def audit(
 ) -> None:
     """Rank the labels of an index by how likely they are wrong, for readers to look at.
 
-    Writes queue.csv (for whoever runs the audit), questions.html (for readers: one question a
-    film, blind to label and model) and audit.html. Stopped, it goes on where it was.
+    Writes queue.csv and audit.json (for whoever runs the audit, and for view --label-audit),
+    questions.html (for readers: one question a film, blind to label and model) and audit.html.
+    Stopped, it goes on where it was.
 
     Example: monai-cxr labels audit split.parquet --predictions out_of_fold.parquet --out audit
     """
     from monai_cxr.labels.audit import audit_labels
+    from monai_cxr.labels.audit_folder import QUEUE, with_digests, write_record
     from monai_cxr.tables import normalise_index, read_table, write_table
 
     raw = read_table(index)
@@ -75,7 +76,8 @@ def audit(
     made = audit_labels(
         table, scores, findings, per_queue=per_queue, random_share=random_share, seed=seed
     )
-    write_table(made.queue, out / "queue.csv")
+    write_table(with_digests(made.queue), out / QUEUE)
+    write_record(out, table, findings)
     _write_pages(made, out, seed)
     if json:
         emit({"findings": made.findings, "films": len(made.queue), "out": out})
@@ -92,6 +94,7 @@ def audit(
         ],
     )
     say(f"For readers: {out / 'questions.html'}. Overview: {out / 'audit.html'}")
+    note(f"For several readers, at full depth: monai-cxr view --label-audit {out}")
 
 
 def corrections(
@@ -199,7 +202,7 @@ def _out_of_fold(
 def _write_pages(made: LabelAudit, out: Path, seed: int) -> None:
     """The readers' page, in an order that says nothing, and the overview."""
     from monai_cxr.atomic import write_atomically
-    from monai_cxr.findings import title_of
+    from monai_cxr.labels.audit_folder import question_of
     from monai_cxr.reading.thumbnails import thumbnails
     from monai_cxr.report.questions import Question, question_page
     from monai_cxr.report.rendering import render
@@ -215,7 +218,7 @@ def _write_pages(made: LabelAudit, out: Path, seed: int) -> None:
         Question(
             str(row.sop_uid),
             str(row.finding),
-            _QUESTION.format(_with_article(title_of(str(row.finding)).lower())),
+            question_of(str(row.finding)),
             image=pictures[str(row.path)],
         )
         for row in unique.sample(frac=1.0, random_state=seed)
@@ -247,11 +250,3 @@ def _write_pages(made: LabelAudit, out: Path, seed: int) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _with_article(words: str) -> str:
-    if words in ("pneumonia", "edema", "emphysema", "fibrosis", "pleural thickening"):
-        return words
-    if words in ("atelectasis", "cardiomegaly", "consolidation", "infiltration"):
-        return words
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

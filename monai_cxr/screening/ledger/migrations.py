@@ -129,6 +129,22 @@ def _signed_reports(connection: Connection) -> None:
     _run(connection, _REPORT_TABLES)
 
 
+_LABEL_ANSWERS_TABLE = """
+    CREATE TABLE label_answers (
+        id {serial} PRIMARY KEY, audit VARCHAR(16) NOT NULL, sop_uid TEXT NOT NULL,
+        finding TEXT NOT NULL, reader TEXT NOT NULL, turn INTEGER NOT NULL,
+        role VARCHAR(16) NOT NULL, answer TEXT DEFAULT '' NOT NULL,
+        film_sha256 TEXT DEFAULT '' NOT NULL, seconds {double}, answered_at {double} NOT NULL,
+        CONSTRAINT uq_label_answers_key UNIQUE (audit, sop_uid, finding, reader, turn)
+    )
+"""
+
+
+def _answers_of_label_audits(connection: Connection) -> None:
+    """Version 8: what readers of a label audit said of its films."""
+    _run(connection, _LABEL_ANSWERS_TABLE)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     kinds = {
@@ -146,6 +162,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _files_of_refused_films_are_deleted,
     _charts_and_alarms,
     _signed_reports,
+    _answers_of_label_audits,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

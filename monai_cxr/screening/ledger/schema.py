@@ -240,6 +240,25 @@ reviews = Table(
     Index("ix_reviews_film", "sop_uid", "finding"),
 )
 
+label_answers = Table(
+    "label_answers",
+    metadata,
+    _id(),
+    Column("audit", String(16), nullable=False),
+    Column("sop_uid", Text, nullable=False),
+    Column("finding", Text, nullable=False),
+    Column("reader", Text, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("role", String(16), nullable=False),
+    _text("answer"),
+    _text("film_sha256"),
+    Column("seconds", Double),
+    _time("answered_at", nullable=False),
+    UniqueConstraint(
+        *("audit", "sop_uid", "finding", "reader", "turn"), name="uq_label_answers_key"
+    ),
+)
+
 audit = Table(
     "audit",
     metadata,
