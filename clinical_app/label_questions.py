@@ -16,14 +16,14 @@ from clinical_app.service import Service
 from monai_cxr.errors import InputError
 from monai_cxr.findings import title_of
 from monai_cxr.labels.audit_folder import question_of
-from monai_cxr.review.label_audit import AuditItem, LabelAudit, Standing
+from monai_cxr.review.label_audit import AuditItem, AuditQuestions, Standing
 from monai_cxr.review.label_progress import progress_of
 from monai_cxr.screening.ledger.label_answers import ADJUDICATION, READER
 
 _LONGEST_SECONDS = 3600.0
 
 
-def audit_of(service: Service) -> LabelAudit:
+def audit_of(service: Service) -> AuditQuestions:
     """The audit that this viewer was started with.
 
     Raises:
@@ -76,7 +76,7 @@ def question(service: Service, grant: Grant, role: str) -> dict[str, Any]:
 
 
 def _asked(
-    service: Service, grant: Grant, audit: LabelAudit, standing: Standing, item: AuditItem
+    service: Service, grant: Grant, audit: AuditQuestions, standing: Standing, item: AuditItem
 ) -> dict[str, Any]:
     image, sentence = _image(service, grant, audit, item)
     said = standing.said.get(item.key, {}).values()
@@ -92,7 +92,7 @@ def _asked(
 
 
 def _image(
-    service: Service, grant: Grant, audit: LabelAudit, item: AuditItem
+    service: Service, grant: Grant, audit: AuditQuestions, item: AuditItem
 ) -> tuple[dict[str, Any] | None, str]:
     """Where a browser finds a film, or why it does not."""
     try:
@@ -105,7 +105,7 @@ def _image(
 
 
 def _of_finding(
-    audit: LabelAudit, left: Sequence[AuditItem], mine: Sequence[Any], role: str
+    audit: AuditQuestions, left: Sequence[AuditItem], mine: Sequence[Any], role: str
 ) -> list[int]:
     """How many questions of the finding at hand are answered, and how many there are."""
     if not left:
@@ -132,7 +132,7 @@ def store_answer(service: Service, grant: Grant, content: dict[str, Any]) -> dic
     standing = standing_of(service)
     turn, seconds = content.get("turn"), content.get("seconds", 0)
     if content.get("undo") is True:
-        _take_back(service, audit, standing, item, reader, role)
+        _take_back(service, standing, item, reader, role)
     elif not isinstance(turn, int) or not isinstance(seconds, int | float):
         raise InputError("Expected a turn and seconds as numbers.", reason="invalid_review")
     else:
@@ -159,7 +159,11 @@ def _require_asked(standing: Standing, item: AuditItem, reader: str, role: str, 
 
 
 def _take_back(
-    service: Service, audit: LabelAudit, standing: Standing, item: AuditItem, reader: str, role: str
+    service: Service,
+    standing: Standing,
+    item: AuditItem,
+    reader: str,
+    role: str,
 ) -> None:
     """Take back a reader's last word; the browser names its film, so that two presses take one."""
     last = standing.last_of(reader, role)

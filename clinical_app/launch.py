@@ -20,7 +20,7 @@ from monai_cxr.reading.film_readers import bound_shared_readers
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.review.cases import Case, CaseImage, CaseSource, QueueLine, Stray
 from monai_cxr.review.folder import FolderCases
-from monai_cxr.review.label_audit import LabelAudit
+from monai_cxr.review.label_audit import AuditQuestions
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
 from monai_cxr.review.reviews import ReviewStore
@@ -117,7 +117,7 @@ def launch(
             bundle=place,
             performance=find_performance(place, model.identity.digest) if place and model else None,
             local_user=_user(),
-            label_audit=LabelAudit(audit, secret=secret) if audit is not None else None,
+            label_audit=AuditQuestions(audit, secret=secret) if audit is not None else None,
         )
         server.run(service, headless=headless, say=say, port=port)
 

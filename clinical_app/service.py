@@ -22,7 +22,7 @@ from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.monitoring.drift import Reference
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.drifting import find_references
-from monai_cxr.review.label_audit import AuditedFilm, LabelAudit
+from monai_cxr.review.label_audit import AuditedFilm, AuditQuestions
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
 from monai_cxr.review.performance_file import (
     Localized,
@@ -102,7 +102,7 @@ class Service:
     bundle: Path | None = None
     performance: PerformanceFile | None = None
     local_user: str = "local reader"
-    label_audit: LabelAudit | None = None
+    label_audit: AuditQuestions | None = None
     grants: Grants = field(init=False)
     presence: Presence = field(default_factory=Presence)
     priors: Priors = field(init=False)

@@ -116,7 +116,7 @@ class Standing:
         return next(mine, None)
 
 
-class LabelAudit:
+class AuditQuestions:
     """The questions of an audit.
 
     Args:

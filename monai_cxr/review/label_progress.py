@@ -10,7 +10,7 @@ import pandas as pd
 
 from monai_cxr.findings import title_of
 from monai_cxr.labels import answers as said
-from monai_cxr.review.label_audit import LabelAudit, Standing
+from monai_cxr.review.label_audit import AuditQuestions, Standing
 from monai_cxr.screening.ledger.label_answers import ADJUDICATION, LabelAnswer
 from monai_cxr.tables import without_formula
 
@@ -37,7 +37,7 @@ class Progress:
     agreements: tuple[tuple[str, int, float | None, float | None], ...]
 
 
-def progress_of(audit: LabelAudit, standing: Standing) -> Progress:
+def progress_of(audit: AuditQuestions, standing: Standing) -> Progress:
     """How far an audit is, and how its readers agree."""
     counts: dict[str, int] = {}
     for one in standing.order:
@@ -65,7 +65,7 @@ def answers_csv(standing: Standing) -> bytes:
     return table.to_csv(index=False).encode("utf-8")
 
 
-def overlay_csv(audit: LabelAudit, standing: Standing, *, reader: str = "") -> bytes:
+def overlay_csv(audit: AuditQuestions, standing: Standing, *, reader: str = "") -> bytes:
     """Corrections of what is settled, as ``labels apply --overlay`` takes them.
 
     Args:

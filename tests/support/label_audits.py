@@ -15,7 +15,7 @@ from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.labels.audit_folder import QUEUE, read_audit, with_digests, write_record
-from monai_cxr.review.label_audit import LabelAudit
+from monai_cxr.review.label_audit import AuditQuestions
 from monai_cxr.review.local_store import LocalStore
 from monai_cxr.tables import write_table
 
@@ -48,7 +48,7 @@ def audit_service(folder: Path, store: Path, **settings: object) -> Service:
             source=NoCases(),
             store=LocalStore(store),
             settings=ViewerSettings(**settings),
-            label_audit=LabelAudit(read_audit(folder), secret=b"test"),
+            label_audit=AuditQuestions(read_audit(folder), secret=b"test"),
         )
     )
 
