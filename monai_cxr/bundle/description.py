@@ -27,6 +27,9 @@ def described(metadata: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str
     Returns:
         New metadata: what is said of the task, the network and the outputs.
     """
+    if "pretext" in train:  # the only setting that its sentences follow is the network
+        rest = str(metadata["description"]).partition(" that learns ")[2]
+        return {**metadata, "description": f"{_network(train)} that learns {rest}"}
     findings: Sequence[str] = train["findings"]
     exclusive = train.get("task") == "multi_class"
     number, what = len(findings), _counted(findings, exclusive)

@@ -1,4 +1,4 @@
-"""Learning verbs on frozen features: probe, few-shot."""
+"""Learning from little: pretrain, and on frozen features probe and few-shot."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.output import JsonOption, emit, say, show
+from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 BundleArgument = Annotated[
     str, typer.Argument(metavar="BUNDLE", help="Folder of a bundle whose features are used.")
@@ -19,8 +19,59 @@ WorkersOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
+    app.command()(pretrain)
     app.command()(probe)
     app.command(name="few-shot")(few_shot)
+
+
+def pretrain(
+    index: Annotated[
+        Path,
+        typer.Argument(metavar="INDEX", help="An index with splits; its train films are seen."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
+    bundle: Annotated[
+        str, typer.Option(help="Folder or name of a pretraining bundle.")
+    ] = "chest_xray_pretraining",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a config id, e.g. pretext=moco, image_size=64, max_epochs=100, "
+            "architecture=resnet18, initial_weights=BUNDLE. Repeatable.",
+        ),
+    ] = None,
+    tracking: Annotated[
+        str | None, typer.Option(help="mlflow (by MONAI, into RUN/eval) or tensorboard.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Learn features from films without labels, by the plain MONAI command that it prints.
+
+    Two views of a film, or two films of a study, are brought together. The weights go on by
+    monai-cxr train --set initial_weights=RUN. Patients of val and test are never seen. Stopped, it
+    continues from the last complete epoch when the same command is given again.
+
+    Example: monai-cxr pretrain demo/index.parquet --out pretrained --set image_size=64
+    """
+    import shlex
+
+    from monai_cxr.training import request, workflow
+
+    wanted = request.TrainingRequest(bundle, index, out, setting or (), tracking=tracking)
+    with progress("films") as report:
+        command = request.prepare(wanted, progress=report)
+    note(shlex.join(command))
+    if not dry_run:
+        workflow.train(command)
+    if json:
+        emit({"run": out, "command": command, "weights": out / "models" / "model.pt"})
+    else:
+        say(f"Run: {out}")
 
 
 def probe(

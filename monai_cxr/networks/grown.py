@@ -67,7 +67,7 @@ def head_of(network: nn.Module) -> tuple[str, nn.Linear]:
     found = [(p, m) for p, m in network.named_modules() if isinstance(m, nn.Linear)]
     if not found or found[-1][1].bias is None:
         raise InvalidBundle(
-            f"{type(network).__name__} does not end in a linear layer with a bias, so no finding "
-            "can be added on its features."
+            f"{type(network).__name__} does not end in a linear layer with a bias, so its "
+            "features cannot be read and no finding can be added on them."
         )
     return found[-1]

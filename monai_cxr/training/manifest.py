@@ -45,6 +45,7 @@ def run_manifest(
         A JSON value.
     """
     training = table[table["split"] == "train"]
+    findings = () if "pretext" in config else findings
     policy = table.attrs.get("label_policy")
     return {
         "bundle": source.name,
@@ -64,7 +65,9 @@ def run_manifest(
         "seed": config.get("seed", 0),
         "training_priors": {name: _mean(training[name]) for name in findings},
         "n_positive": {name: int((training[name] == 1).sum()) for name in findings},
-        "loss": _loss(training, findings, config),
+        "loss": _loss(training, findings, config)
+        if findings
+        else {"name": config.get("pretext", "")},
         **environment(),
     }
 

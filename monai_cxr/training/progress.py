@@ -29,13 +29,20 @@ class EpochProgress:
         metric: Name of the key metric.
         table: Path of the CSV; one row an epoch, a resumed run continues it.
         optimizer: Its learning rate is recorded.
+        title: What the line of an epoch calls the metric.
     """
 
     def __init__(
-        self, evaluator: Engine, metric: str, table: str, optimizer: Any | None = None
+        self,
+        evaluator: Engine,
+        metric: str,
+        table: str,
+        optimizer: Any | None = None,
+        title: str = "macro AUROC",
     ) -> None:
         self.evaluator = evaluator
         self.metric = metric
+        self.title = title
         self.table = Path(table)
         self.optimizer = optimizer
         self._console = Console(stderr=True)
@@ -101,7 +108,7 @@ class EpochProgress:
         write_table(rows, self.table)
         note_throughput(self.table.with_name(RUN_NAME), rows)
         seconds = (time.perf_counter() - self._began) * (state.max_epochs - state.epoch)
-        validated = f"macro AUROC {row[self.metric]:.3f}  " if self.metric in row else ""
+        validated = f"{self.title} {row[self.metric]:.3f}  " if self.metric in row else ""
         self._console.print(
             f"epoch {state.epoch:>3}/{state.max_epochs}  loss {row['loss']:.4f}  {validated}"
             f"{row['images_per_second']:.0f} images/s  {seconds / 60:.1f} min left",

@@ -32,6 +32,7 @@ from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.tables import normalise_index, read_table, write_table
 from monai_cxr.training.manifest import run_manifest, throughput
+from monai_cxr.training.pretraining import is_pretraining, refuse_seen, refuse_unsplit
 from monai_cxr.training.run_lock import take_lock
 from monai_cxr.training.runs import METRICS_NAME
 
@@ -51,7 +52,7 @@ def prepare_run(
 
     Args:
         bundle: Folder or name of the bundle.
-        index: Index with a ``split`` column that has train and val.
+        index: Index with a ``split`` column that has train and val; to pretrain, train will do.
         run: Folder of the run; it is laid out as a bundle.
         settings: Value by config id.
 
@@ -71,20 +72,20 @@ def prepare_run(
     given = read_table(index)
     table = normalise_index(given, findings)
     assert_no_leakage(table)
-    for split in ("train", "val"):
-        if not (table["split"] == split).any():
-            raise InvalidTable(
-                f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
-                reason="no_split",
-            )
-    _check_labels(table, findings, list(given.columns))
+    if is_pretraining(base):
+        refuse_unsplit(table)
+    else:
+        _check_splits(table)
+        _check_labels(table, findings, list(given.columns))
+        refuse_seen(expanded.get("initial_weights"), table)
     _check_batch({**base, **expanded}["batch_size"], int((table["split"] == "train").sum()))
     _check_prevalence({**base, **expanded}.get("prevalence", {}), findings)
     manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
     if _continues(run, source, manifest):
         _go_on(run, settings)
         return monai_command(run)
-    _check_known(table, findings)
+    if not is_pretraining(base):
+        _check_known(table, findings)
     if "network_def" in expanded:
         # What does not fit shows here, not in a traceback.
         build_network({"findings": findings, **expanded})
@@ -169,6 +170,15 @@ def _end_with_parent() -> Callable[[], None] | None:
         return None
     set_parent_death_signal, option = ctypes.CDLL(None).prctl, 1
     return lambda: set_parent_death_signal(option, int(signal.SIGTERM))
+
+
+def _check_splits(table: pd.DataFrame) -> None:
+    for split in ("train", "val"):
+        if not (table["split"] == split).any():
+            raise InvalidTable(
+                f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
+                reason="no_split",
+            )
 
 
 def _check_labels(table: pd.DataFrame, findings: Sequence[str], columns: Container[str]) -> None:
