@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from monai_cxr.bundle.engines.torch_engine import ObservedNetwork
+from monai_cxr.bundle.engines.observed import ObservedNetwork
 from monai_cxr.bundle.exporting.formats import file_names, write_network
 from monai_cxr.errors import SettingsError
 from monai_cxr.networks import NETWORKS, build

@@ -77,6 +77,11 @@ EMBEDDING_COLUMN = "embedding"
 """Column of the predictions table with a film's pooled features, float32 of shape (C,)."""
 
 
+def disagreement_column(finding: str) -> str:
+    """Column of how far the members of an ensemble are from each other, in log odds."""
+    return f"disagreement_{finding}"
+
+
 def cam_column(finding: str) -> str:
     """Name of a finding's class activation map, float32 of shape (r * k,), row by row."""
     return f"cam_{finding}"

@@ -22,6 +22,7 @@ from monai_cxr.tables import (
     QUALITY_COLUMNS,
     SPLITS,
     cam_column,
+    disagreement_column,
     label_column,
     logit_column,
     probability_column,
@@ -66,6 +67,7 @@ FINDING = "<finding>"
 AFTER = [
     (logit_column(FINDING), "The network's raw output."),
     (probability_column(FINDING), "Calibrated probability from 0 to 1; only where the bundle is calibrated."),
+    (disagreement_column(FINDING), "Standard deviation of the members' log odds; only of an ensemble."),
     (label_column(FINDING), "1 present, 0 absent, empty unknown; only where the input was a labelled index."),
     (CORRECTED_BY, "The overlay that corrected the film's labels; only where the index has it."),
     (EMBEDDING_COLUMN, "Pooled features, float32 of shape (C,); only with `--embeddings`, in parquet."),

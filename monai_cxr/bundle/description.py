@@ -100,6 +100,8 @@ def _counted(findings: Sequence[str], exclusive: bool) -> str:
 def _network(train: Mapping[str, Any]) -> str:
     """The network as its config names it: MONAI's or torchvision's class, or an architecture."""
     definition = train.get("network_def", {})
+    if "networks" in definition:
+        return f"An ensemble of {len(definition['networks'])} networks"
     while isinstance(definition.get("network"), dict):  # what a wrapper holds
         definition = definition["network"]
     target = str(definition.get("_target_", "")).rpartition(".")[2]

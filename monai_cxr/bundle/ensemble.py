@@ -22,9 +22,10 @@ from monai_cxr.reading.film_input import InputSpec
 class Ensemble:
     """Bundles whose logits and whose calibrated probabilities are averaged.
 
-    A mean of calibrated probabilities tends to be too cautious: calibrate the ensemble's own
-    predictions where that matters. It has no operating points, since each member chose its own for
-    itself. Embeddings and maps are those of the first member.
+    A mean of calibrated probabilities tends to be too cautious, and there are no operating points,
+    since each member chose its own for itself: :func:`monai_cxr.bundle.joining.join` makes a bundle
+    that has a calibration and operating points of its own. Embeddings and maps are those of the
+    first member.
 
     Args:
         members: Two or more bundles of the same findings.
@@ -63,19 +64,23 @@ class Ensemble:
         """Score a batch; see :class:`monai_cxr.bundle.predictor.Predictor`."""
         by_spec = dict(zip(self.specs, inputs, strict=True))
         scores = [member.score([by_spec[spec] for spec in member.specs]) for member in self.members]
+        logits = self._ordered([one.logits for one in scores])
         return BatchScores(
-            self._mean([one.logits for one in scores]),
-            self._mean([one.probabilities for one in scores]),
+            logits.mean(axis=0),
+            self._ordered([one.probabilities for one in scores]).mean(axis=0),
             scores[0].embeddings,
             scores[0].cam,
+            logits.std(axis=0).astype(np.float32),
         )
 
-    def _mean(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        ordered = [
-            one[:, [member.findings.index(name) for name in self.findings]]
-            for member, one in zip(self.members, values, strict=True)
-        ]
-        return np.asarray(np.mean(ordered, axis=0), dtype=np.float64)
+    def _ordered(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What each member says, (M, B, F), in the order of the ensemble's findings."""
+        return np.stack(
+            [
+                one[:, [member.findings.index(name) for name in self.findings]]
+                for member, one in zip(self.members, values, strict=True)
+            ]
+        )
 
     def predict(
         self, radiographs: Sequence[Radiograph], *, batch_size: int | None = None

@@ -26,6 +26,7 @@ from monai_cxr.tables import (
     KEY_COLUMNS,
     QUALITY_COLUMNS,
     cam_column,
+    disagreement_column,
     fact_values,
     label_column,
     logit_column,
@@ -106,7 +107,7 @@ def predict_table(
     Returns:
         ``path``, the key and facts, ``reason`` (empty where the film was read, else a stable
         code), ``message``, ``flags``, ``quality_*`` (NaN where it was not read), ``logit_*``,
-        ``probability_*`` (only when calibrated),
+        ``probability_*`` (only when calibrated), ``disagreement_*`` (only of an ensemble),
         ``label_*`` (only from an index), ``embedding`` and ``cam_*`` (only when asked for; float32
         arrays, empty where the film was not read; a map row by row, its two sides equal),
         ``model_digest``, ``runtime``.
@@ -229,6 +230,9 @@ def _scores(
         if model.calibrated:
             for name, value in zip(model.findings, scores.probabilities[i].tolist(), strict=True):
                 row[probability_column(name)] = value
+        if scores.disagreement is not None:
+            for name, value in zip(model.findings, scores.disagreement[i].tolist(), strict=True):
+                row[disagreement_column(name)] = value
         if "embeddings" in extras and scores.embeddings is not None:
             row[EMBEDDING_COLUMN] = scores.embeddings[i]
         if "cam" in extras and scores.cam is not None:
@@ -263,6 +267,9 @@ def _assemble(
         for finding in model.findings:
             name = column(finding)
             columns[name] = found.get(name, np.nan)
+    differing = [disagreement_column(finding) for finding in model.findings]
+    for name in (one for one in differing if one in found):
+        columns[name] = found[name]
     for finding in labelled:
         columns[label_column(finding)] = inputs[finding]
     if CORRECTED_BY in inputs:

@@ -237,7 +237,11 @@ class BundleModel:
         """Score a batch; see :class:`monai_cxr.bundle.predictor.Predictor`."""
         output = self.run(inputs[0])
         return BatchScores(
-            output.logits, self.probabilities(output.logits), output.embeddings, output.cam
+            output.logits,
+            self.probabilities(output.logits),
+            output.embeddings,
+            output.cam,
+            output.disagreement,
         )
 
     def predict(

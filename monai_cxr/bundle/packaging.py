@@ -144,7 +144,7 @@ def package(
         if calibration is None
         else read_calibrator(calibration)
     )
-    _check_calibrated(calibrator, config["findings"])
+    check_calibrated(calibrator, config["findings"])
     decided = (
         choose_rules(
             calibrator.apply_to(scored),
@@ -252,8 +252,11 @@ def _priors(manifest: Mapping[str, Any]) -> dict[str, float]:
     return {name: p for name, p in manifest["training_priors"].items() if p is not None}
 
 
-def _check_calibrated(calibrator: Calibrator, findings: Sequence[str]) -> None:
-    """A run of a version that trained outputs without labels has them still; say the way out."""
+def check_calibrated(calibrator: Calibrator, findings: Sequence[str]) -> None:
+    """Refuse a calibration that lacks a finding, and say the way out.
+
+    A run of a version that trained outputs without labels has them still.
+    """
     known = {part.finding for part in calibrator.findings}
     missing = [name for name in findings if name not in known]
     if missing:

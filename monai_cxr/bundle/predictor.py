@@ -26,12 +26,15 @@ class BatchScores:
         embeddings: float32, shape (B, C), or None; see
             :class:`monai_cxr.bundle.engines.runtime.NetworkOutput`.
         cam: float32, shape (B, F, r, k), or None.
+        disagreement: Of an ensemble, the standard deviation of its members' log odds, float32,
+            shape (B, F), or None.
     """
 
     logits: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     embeddings: NDArray[np.float32] | None = None
     cam: NDArray[np.float32] | None = None
+    disagreement: NDArray[np.float32] | None = None
 
 
 class Predictor(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 from monai_cxr.bundle.config import ONE_A_FINDING, find_bundle, read_config
 from monai_cxr.errors import SettingsError
 
-NETWORK_SETTINGS = ("architecture", "network_options", "input_range")
+NETWORK_SETTINGS = ("architecture", "network_options", "input_range", "head", "head_options")
 """Settings that together become ``network_def``; they are no config ids of their own."""
 
 TEACHER_SETTINGS = ("teacher", "teacher_share", "teacher_temperature")
@@ -153,9 +153,10 @@ def _network(
         own["name"] = settings.get("architecture", own["name"])
     own["out_channels"] = ONE_A_FINDING
     own["image_size"] = settings.get("image_size", config["image_size"])
-    for key, setting in (("options", "network_options"), ("input_range", "input_range")):
+    names = {"network_options": "options"}
+    for setting in NETWORK_SETTINGS[1:]:
         if setting in settings:
-            own[key] = settings[setting]
+            own[names.get(setting, setting)] = settings[setting]
     if exclusive:
         own["exclusive"] = True
     return own

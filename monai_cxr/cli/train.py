@@ -1,4 +1,4 @@
-"""Model verbs: train, package, verify."""
+"""Model verbs: train, package, ensemble, verify."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add these verbs."""
     app.command()(train)
     app.command()(package)
+    app.command()(ensemble)
     app.command()(verify)
 
 
@@ -46,8 +47,9 @@ def train(
             "--set",
             metavar="KEY=VALUE",
             help="Change a config id, e.g. image_size=224, max_epochs=30, weighting=chexnet, "
-            "loss=focal, architecture=resnet18, findings=Pneumonia, initial_weights=model.pt, "
-            "train::augmentation::rotate_degrees=10. Repeatable; goes before the preset.",
+            "loss=focal, architecture=resnet18, head=csra, findings=Pneumonia, "
+            "initial_weights=model.pt, train::augmentation::rotate_degrees=10. Repeatable; goes "
+            "before the preset.",
         ),
     ] = None,
     more: Annotated[
@@ -160,6 +162,44 @@ def package(
         raise typer.BadParameter("--rules holds chosen operating points: leave --criterion away.")
     verified = packaging.package(
         run, out, calibration=calibration, criterion=criterion, alpha=conformal or None, rules=rules
+    )
+    _tell(verified, out, json)
+
+
+def ensemble(
+    bundles: Annotated[
+        list[str], typer.Argument(metavar="BUNDLE...", help="Two or more packaged bundles.")
+    ],
+    index: Annotated[
+        Path,
+        typer.Option(help="Its val films, which no member was trained on, calibrate the ensemble."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new bundle.")],
+    criterion: Annotated[
+        str, typer.Option(help="Rule of the operating points, e.g. youden, specificity>=0.90.")
+    ] = "sensitivity>=0.90",
+    conformal: Annotated[
+        float,
+        typer.Option(
+            metavar="ALPHA",
+            help="Promised error of the rules for absent, uncertain, present. 0: no such rules.",
+        ),
+    ] = 0.1,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make one bundle of several: mean logits, calibration and operating points of their own.
+
+    Its predictions have a column of the members' disagreement for each finding.
+
+    Example: monai-cxr ensemble bundle_a bundle_b --index split.parquet --out together
+    """
+    from monai_cxr.bundle.joining import join
+
+    verified = join(
+        bundles, index, out, criterion=criterion, alpha=conformal or None, workers=workers
     )
     _tell(verified, out, json)
 

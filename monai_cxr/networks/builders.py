@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.networks.class_attention import ClassAttention
 from monai_cxr.networks.small import LeNet, SmallResNet
 from monai_cxr.networks.wrappers import INPUT_RANGES, InputRange, OneVersusRest
 from monai_cxr.optional import require
@@ -32,15 +33,32 @@ class Architecture:
 
 
 def _monai_densenet(name: str) -> Architecture:
-    def build(in_channels: int, out_channels: int, image_size: int, **options: Any) -> nn.Module:
+    def build(
+        in_channels: int, out_channels: int, image_size: int, *, stride: int = 32, **options: Any
+    ) -> nn.Module:
         from monai.networks import nets
 
         network: nn.Module = getattr(nets, name)(
             spatial_dims=2, in_channels=in_channels, out_channels=out_channels, **options
         )
-        return network
+        return _with_stride(network, stride)
 
     return Architecture(build, source="monai")
+
+
+def _with_stride(network: nn.Module, stride: int) -> nn.Module:
+    """Leave the pooling of the last transitions out, for a finer last grid; weights keep names."""
+    if stride not in _POOLED:
+        raise SettingsError(
+            f"Expected stride as one of {', '.join(map(str, _POOLED))}, but got {stride}."
+        )
+    for transition in _POOLED[stride]:
+        network.get_submodule(f"features.{transition}").pool = nn.Identity()
+    return network
+
+
+_POOLED = {32: (), 16: ("transition3",), 8: ("transition2", "transition3")}
+"""Transitions of a DenseNet whose pooling is left out, by how much the network shrinks a film."""
 
 
 def _monai_seresnext(in_channels: int, out_channels: int, image_size: int, **kw: Any) -> nn.Module:
@@ -108,6 +126,10 @@ NETWORKS: Mapping[str, Architecture] = {
 """Networks by name. ``timm:NAME`` builds any of timm's, where that package is installed."""
 
 
+HEADS = ("linear", "csra")
+"""``csra``: class-specific residual attention, :class:`.class_attention.ClassAttention`."""
+
+
 def build(
     name: str,
     in_channels: int = 1,
@@ -117,6 +139,8 @@ def build(
     input_range: str = "package",
     exclusive: bool = False,
     options: Mapping[str, Any] | None = None,
+    head: str = "linear",
+    head_options: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Build a network with random weights; a bundle's ``network_def`` names this function.
 
@@ -127,7 +151,10 @@ def build(
         image_size: Side of the input in pixels; some architectures depend on it.
         input_range: One of :data:`monai_cxr.networks.wrappers.INPUT_RANGES`.
         exclusive: Whether the outputs are exclusive classes (softmax) instead of findings.
-        options: Further arguments of the architecture, such as ``{"dropout_prob": 0.2}``.
+        options: Further arguments of the architecture, such as ``{"dropout_prob": 0.2}``; a
+            DenseNet also takes ``{"stride": 8}`` or 16, for a last grid that is finer.
+        head: One of :data:`HEADS`.
+        head_options: Of the head, such as ``{"strength": 0.2}``.
 
     Returns:
         A network of (B, in_channels, S, S) to (B, out_channels) log odds.
@@ -153,7 +180,21 @@ def build(
         raise SettingsError(f"The network '{name}' cannot be built: {error}.") from error
     if input_range != "package":
         network = InputRange(network, input_range)
+    network = _with_head(network, head, image_size, dict(head_options or {}))
     return OneVersusRest(network) if exclusive else network
+
+
+def _with_head(network: nn.Module, head: str, size: int, options: dict[str, Any]) -> nn.Module:
+    if head not in HEADS:
+        raise SettingsError(f"Expected head as one of {', '.join(HEADS)}, but got '{head}'.")
+    if head == "linear":
+        if options:
+            raise SettingsError(f"The linear head has no options, but got {options}.")
+        return network
+    try:
+        return ClassAttention(network, size, **options)
+    except TypeError as error:
+        raise SettingsError(f"The head '{head}' cannot be built: {error}.") from error
 
 
 def with_channels(network: nn.Module, in_channels: int) -> nn.Module:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from monai_cxr.errors import InvalidBundle
+from monai_cxr.networks.joined import Joined
 
 
 class GrownLinear(nn.Linear):
@@ -64,6 +65,11 @@ def head_of(network: nn.Module) -> tuple[str, nn.Linear]:
     Raises:
         InvalidBundle: If it has none.
     """
+    if isinstance(network, Joined):
+        raise InvalidBundle(
+            "The network is an ensemble, whose members have a head each. Add the finding to the "
+            "members, then make the ensemble of them."
+        )
     found = [(p, m) for p, m in network.named_modules() if isinstance(m, nn.Linear)]
     if not found or found[-1][1].bias is None:
         raise InvalidBundle(

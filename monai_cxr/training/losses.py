@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
+from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels, label_log_odds
 
 Term = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 """(logits, **options) -> losses if the label were positive, and if it were negative."""
@@ -97,12 +97,16 @@ class FindingLoss(nn.Module):
         forget_rate: Share of the labels, positive and negative alike, whose loss is largest in a
             batch and does not count (small-loss selection, after Han et al., NeurIPS 2018).
         forget_epochs: Epochs over which that share grows from 0.
+        logit_adjustment: So many times a finding's training log odds are added to its logit in the
+            loss, so that the output learns what the film adds to them; 1 is the published rule
+            for the long tail (Menon et al., ICLR 2021), here by finding. 0 is off.
         options: Of the loss, for example ``{"gamma": 2}``.
 
     Raises:
         SettingsError: If the loss, its options or the weighting are unknown.
     """
 
+    offset: torch.Tensor
     positive_weight: torch.Tensor
     negative_weight: torch.Tensor
     prior_logits: torch.Tensor
@@ -118,6 +122,7 @@ class FindingLoss(nn.Module):
         label_smoothing: float = 0.0,
         forget_rate: float = 0.0,
         forget_epochs: int = 5,
+        logit_adjustment: float = 0.0,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -129,7 +134,12 @@ class FindingLoss(nn.Module):
         self.label_smoothing = label_smoothing
         self.forget_rate, self.forget_epochs = forget_rate, forget_epochs
         self.epoch = 1
+        if logit_adjustment and name not in TERMS:
+            raise SettingsError(f"The loss '{name}' takes no logit_adjustment.")
         n_positive, n_negative = count_labels(labels)
+        odds = label_log_odds(n_positive, n_negative)
+        shares = odds.sigmoid().log() if name == "softmax" else odds
+        self.register_buffer("offset", logit_adjustment * shares)
         positive, negative = class_weights(n_positive, n_negative, weighting, cap)
         self.register_buffer("positive_weight", positive)
         self.register_buffer("negative_weight", negative)
@@ -138,7 +148,8 @@ class FindingLoss(nn.Module):
         positive, negative = class_weights(n_positive, n_negative, weighting, cap)
         masses = positive * n_positive, negative * n_negative
         term = name if name in TERMS else "bce"
-        self.register_buffer("prior_logits", constant_minimiser(term, *masses, self.options))
+        best = constant_minimiser(term, *masses, self.options)
+        self.register_buffer("prior_logits", best - self.offset)
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch begins; the share of labels that is forgotten grows with it."""
@@ -158,6 +169,7 @@ class FindingLoss(nn.Module):
             logits = logits.float()
         if self.name == "auc_margin":
             return auc_margin(logits, labels, **self.options)
+        logits = logits + self.offset.to(logits)
         known = ~torch.isnan(labels)
         targets = torch.where(known, labels, torch.zeros_like(labels))
         n_values = logits.shape[1] if self.name == "softmax" else 2

@@ -20,7 +20,7 @@ from monai_cxr.bundle.digests import file_digest
 from monai_cxr.bundle.engines.rates import processor
 from monai_cxr.data.samplers import film_weights
 from monai_cxr.tables import columns_array
-from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels
+from monai_cxr.training.weighting import BY_BATCH, class_weights, count_labels, label_log_odds
 
 _PACKAGES = ("monai", "torch", "torchvision", "numpy", "pytorch-ignite", "pydicom", "monai-cxr")
 
@@ -106,8 +106,8 @@ def _loss(
 ) -> dict[str, Any]:
     """The loss and, where a calibration can undo them, the odds it multiplies.
 
-    They are multiplied by the weights of the loss, and by how much oftener than negatives the
-    sampling draws positives.
+    They are multiplied by the weights of the loss, by how much oftener than negatives the sampling
+    draws positives, and by what a logit adjustment leaves out.
     """
     name, weighting = config.get("loss", "bce"), config.get("weighting", "none")
     sampling = config.get("sampling", "uniform")
@@ -122,8 +122,11 @@ def _loss(
         labels, sampling, findings=findings, finding_weights=config.get("finding_weights")
     )
     oftener = _oftener(labels, drawn)
+    adjustment = float(config.get("logit_adjustment", 0.0))
+    moved = (-adjustment * label_log_odds(*count_labels(labels))).exp().tolist()
     odds = [
-        float(p / n) * more if n > 0 else 1.0 for p, n, more in zip(*weights, oftener, strict=True)
+        float(p / n) * more * by if n > 0 else 1.0
+        for p, n, more, by in zip(*weights, oftener, moved, strict=True)
     ]
     positive = {f: w if w > 0 else 1.0 for f, w in zip(findings, odds, strict=True)}
     return {**loss, "positive_weights": positive}

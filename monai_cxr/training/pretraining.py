@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from monai_cxr.bundle.config import read_config
+from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.errors import InvalidTable
+from monai_cxr.networks.contrastive import Embedder, pretext_network
 from monai_cxr.tables import read_table
 from monai_cxr.training.run_record import INDEX_NAME
 
@@ -20,6 +22,20 @@ BUNDLE = "chest_xray_pretraining"
 def is_pretraining(config: Mapping[str, Any]) -> bool:
     """Whether a train config learns from unlabelled films."""
     return "pretext" in config
+
+
+def check_pretext(config: Mapping[str, Any]) -> None:
+    """Build what a pretraining config describes, so that what does not fit is told at once.
+
+    Args:
+        config: The train config, settings in it.
+
+    Raises:
+        SettingsError: If the pretext or one of its options is unknown.
+        InvalidBundle: If the network cannot be built, or has no features to read.
+    """
+    network = build_network(dict(config))
+    pretext_network(Embedder(network), config["pretext"], config["pretext_options"])
 
 
 def refuse_unsplit(table: pd.DataFrame) -> None:

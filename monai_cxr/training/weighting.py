@@ -77,6 +77,11 @@ def count_labels(labels: torch.Tensor) -> Weights:
     return n_positive, n_negative
 
 
+def label_log_odds(n_positive: torch.Tensor, n_negative: torch.Tensor) -> torch.Tensor:
+    """Log odds of the labels by finding, shape (F,), half a film added to both sides."""
+    return ((n_positive + 0.5) / (n_negative + 0.5)).log()
+
+
 def class_weights(
     n_positive: torch.Tensor, n_negative: torch.Tensor, weighting: str, cap: float
 ) -> Weights:

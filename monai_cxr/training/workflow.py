@@ -32,7 +32,12 @@ from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.tables import normalise_index, read_table, write_table
 from monai_cxr.training.manifest import run_manifest, throughput
-from monai_cxr.training.pretraining import is_pretraining, refuse_seen, refuse_unsplit
+from monai_cxr.training.pretraining import (
+    check_pretext,
+    is_pretraining,
+    refuse_seen,
+    refuse_unsplit,
+)
 from monai_cxr.training.run_lock import take_lock
 from monai_cxr.training.runs import METRICS_NAME
 
@@ -84,11 +89,13 @@ def prepare_run(
     if _continues(run, source, manifest):
         _go_on(run, settings)
         return monai_command(run)
-    if not is_pretraining(base):
+    # What does not fit shows here, not in a traceback.
+    if is_pretraining(base):
+        check_pretext({**base, **expanded})
+    else:
         _check_known(table, findings)
-    if "network_def" in expanded:
-        # What does not fit shows here, not in a traceback.
-        build_network({"findings": findings, **expanded})
+        if "network_def" in expanded:
+            build_network({"findings": findings, **expanded})
     copy_bundle(source, run, {**expanded, "bundle_root": str(run.resolve())})
     write_table(table, run / "index.parquet")
     text = json.dumps(manifest, indent=2) + "\n"

@@ -24,6 +24,7 @@ from monai_cxr.training.workflow import prepare_run, train
 
 pytestmark = MARKS_OF_MONAI
 NETWORK = {"architecture": "small_resnet", "network_options": {"width": 8}}
+MOCO = {"pretext": "moco", "pretext_options": {"queue": 32}}
 SMALL = {"image_size": 32, "batch_size": 8, "max_epochs": 2, "num_workers": 0}
 
 
@@ -40,7 +41,7 @@ def root(tmp_path_factory) -> Path:
 def pretrained(phantom_index, tmp_path_factory) -> Path:
     """A run by the verb. Read it, do not change it."""
     run = tmp_path_factory.mktemp("pretrained") / "run"
-    done = pretrain(phantom_index.path, run)
+    done = pretrain(phantom_index.path, run, **MOCO)
     assert done.exit_code == 0, done.output
     return run
 
@@ -98,7 +99,7 @@ class TestRun:
     def test_goes_on_bit_for_bit(self, pretrained, phantom_index, tmp_path):
         """Ended after the first of two epochs and started again, it is the run that was not."""
         source = read_config(find_bundle(BUNDLE), "train")
-        settings = expand_settings(NETWORK | SMALL, source)
+        settings = expand_settings(NETWORK | SMALL | MOCO, source)
         command = prepare_run(BUNDLE, phantom_index.path, tmp_path / "cut", settings)
         train([*command, "--train::trainer::max_epochs", "1"])
         assert len(pd.read_csv(tmp_path / "cut" / "metrics.csv")) == 1
@@ -109,16 +110,11 @@ class TestRun:
         ]
         assert all(torch.equal(value, ended[1][name]) for name, value in ended[0].items())
 
-    def test_moco_goes_on_with_its_queue(self, phantom_index, tmp_path):
-        for epochs in (1, 2):
-            options = {"pretext": "moco", "pretext_options": {"queue": 32}, "max_epochs": epochs}
-            done = pretrain(phantom_index.path, tmp_path, **options)
-            assert done.exit_code == 0, done.output
-        state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
-        assert state["epoch"] == 2
+    def test_keeps_its_queue_and_hands_the_network_over(self, pretrained, phantom_index):
+        state = torch.load(pretrained / "checkpoints" / "last.pt", weights_only=True)
         n_batches = (phantom_index.table["split"] == "train").sum() // 8
         assert int(state["network"]["place"]) == 2 * n_batches * 8 % 32
-        names = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+        names = torch.load(pretrained / "models" / "model.pt", weights_only=True)
         assert not any(name.startswith(("slow", "projector")) for name in names)
 
     def test_weights_go_on_and_features_are_probed(self, pretrained, phantom_index, tmp_path):
@@ -139,13 +135,27 @@ class TestRun:
 
 
 class TestPlain:
+    def test_barlow_twins_in_the_bundle_s_own_folder(self, root, phantom_index, tmp_path):
+        from monai.bundle import run
+
+        folder = tmp_path / "own"
+        copy_bundle(root, folder, {"max_epochs": 1})
+        run(
+            config_file=config_file(folder, "train"),
+            meta_file=str(folder / "configs" / "metadata.json"),
+            logging_file=False,
+            bundle_root=str(folder),
+            index=str(phantom_index.path),
+        )
+        assert json.loads((folder / "run.json").read_text())["loss"] == {"name": "barlow_twins"}
+        assert len(pd.read_csv(folder / "metrics.csv")) == 1
+
     def test_two_processes_learn_what_one_learns(self, root, phantom_index, tmp_path):
         """MONAI's plain command; the queue of both processes is the same one."""
         index, folder = ("--index", str(phantom_index.path)), tmp_path / "two"
-        copy_bundle(root, folder, {"pretext": "moco", "pretext_options": {"queue": 64}})
+        copy_bundle(root, folder, MOCO | {"pretext_options": {"queue": 64}, "max_epochs": 1})
         words = configs(folder, "train", "multi_gpu_train")
         typed(*words, *index, "--batch_size", "4", cwd=tmp_path, processes=2)
-        assert json.loads((folder / "run.json").read_text())["loss"] == {"name": "moco"}
         state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
         norms = state["network"]["queue"].norm(dim=1)
         assert torch.allclose(norms, torch.ones(64), atol=1e-5)
@@ -158,8 +168,8 @@ class TestRefused:
         table.loc[table["split"] == "val", "split"] = ""
         write_table(table, tmp_path / "index.parquet")
         done = pretrain(tmp_path / "index.parquet", tmp_path / "run")
-        assert done.exit_code == 1
-        assert "of no split" in done.output
+        assert isinstance(done.exception, InvalidTable)
+        assert "of no split" in str(done.exception)
         assert not (tmp_path / "run").exists()
 
     def test_weights_that_have_seen_the_judges(self, pretrained, phantom_index, tmp_path):

@@ -96,7 +96,7 @@ class TestQueue:
 
     def test_the_loss_is_that_of_finding_oneself(self, network, images):
         model = self.model(network, temperature=0.1).eval()
-        outputs = model(torch.cat([images, images]))
+        outputs = model(torch.cat([images, images])).detach()
         expected = functional.cross_entropy(outputs, torch.zeros(12, dtype=torch.long))
         assert PretextLoss("moco")(outputs, torch.empty(0)) == pytest.approx(float(expected))
         assert torch.allclose(outputs[:, 0], torch.full((12,), 10.0), atol=1e-3)
@@ -117,7 +117,7 @@ def test_collapse_tells_one_point_from_many():
         metric.update((embeddings, torch.empty(200, 0)))
         values.append(metric.compute())
     assert values[0] < 0.1
-    assert values[1] > 0.9
+    assert values[1] > 0.85  # one of eight dimensions
 
 
 class TestPairs:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from monai_cxr.bundle.engines.torch_engine import ObservedNetwork
+from monai_cxr.bundle.engines.observed import ObservedNetwork
 from monai_cxr.bundle.exporting.formats import file_names, write_network
 from monai_cxr.networks import build
 from monai_cxr.networks.small import MeanTo

@@ -13,6 +13,7 @@ from monai_cxr.bundle.engines.runtime import (
     Outputs,
     available_cores,
     joined,
+    known_outputs,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
@@ -74,7 +75,7 @@ class OnnxRuntime:
             )
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
-        if self._names != list(OUTPUT_NAMES[: len(self._names)]):
+        if not known_outputs(self._names):
             raise InvalidBundle(
                 f"The network '{path.name}' gives {self._names}, expected {list(OUTPUT_NAMES)}. "
                 "Export it again."

@@ -14,6 +14,7 @@ from monai_cxr.bundle.engines.runtime import (
     NetworkOutput,
     Outputs,
     available_cores,
+    known_outputs,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
@@ -70,7 +71,7 @@ class OpenVinoRuntime:
             ) from error
         if precision == "bf16":
             _require_bf16(self._compiled, kind)
-        if self._names != list(OUTPUT_NAMES[: len(self._names)]):
+        if not known_outputs(self._names):
             raise InvalidBundle(
                 f"The network '{path.name}' gives {self._names}, expected {list(OUTPUT_NAMES)}. "
                 "Export it again."

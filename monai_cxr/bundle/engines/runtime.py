@@ -24,8 +24,8 @@ ENGINES = ("openvino", "onnx", "torch", "torchscript")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 """Arithmetic of the network; its input and its outputs are float32 at every precision."""
 
-OUTPUT_NAMES = ("logits", "embedding", "cam")
-"""Outputs of an exported network, in this order; the last two are absent where it has none."""
+OUTPUT_NAMES = ("logits", "embedding", "cam", "disagreement")
+"""Outputs of an exported network, in this order; all but the first are absent where it has none."""
 
 FilmBatch = NDArray[np.float32]
 Outputs = dict[str, NDArray[np.float32]]
@@ -42,11 +42,14 @@ class NetworkOutput:
         cam: Class activation maps, float32, shape (B, F, r, k): the last feature map times the
             rows of the linear head (Zhou et al., CVPR 2016); None where the head is not linear on
             pooled features.
+        disagreement: Standard deviation of the members' logits, float32, shape (B, F); None where
+            the network is no ensemble.
     """
 
     logits: NDArray[np.float64]
     embeddings: NDArray[np.float32] | None = None
     cam: NDArray[np.float32] | None = None
+    disagreement: NDArray[np.float32] | None = None
 
 
 class Runtime(Protocol):
@@ -150,5 +153,13 @@ def joined(parts: list[Outputs], n_films: int) -> NetworkOutput:
     """Put the outputs of calls together, as far as the number of films."""
     arrays = {name: np.concatenate([one[name] for one in parts])[:n_films] for name in parts[0]}
     return NetworkOutput(
-        arrays["logits"].astype(np.float64), arrays.get("embedding"), arrays.get("cam")
+        arrays["logits"].astype(np.float64),
+        arrays.get("embedding"),
+        arrays.get("cam"),
+        arrays.get("disagreement"),
     )
+
+
+def known_outputs(names: list[str]) -> bool:
+    """Whether an exported network gives what one of this package does, in its order."""
+    return names[:1] == ["logits"] and names == [one for one in OUTPUT_NAMES if one in names]

@@ -10,15 +10,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch.nn import functional
 
 from monai_cxr.bundle.config import NETWORK_PREFIXES, ONE_A_FINDING, check_targets
 from monai_cxr.bundle.digests import WEIGHTS_NAME
-from monai_cxr.bundle.engines.runtime import FilmBatch, NetworkOutput
+from monai_cxr.bundle.engines.observed import observed
+from monai_cxr.bundle.engines.runtime import OUTPUT_NAMES, FilmBatch, NetworkOutput, joined
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.networks.pooling_order import pool_before_convolution
 
@@ -29,65 +28,10 @@ _DAMAGE = (
 )
 """What reading raises on bytes that are no weights."""
 
+NAMES_FILE = "output_names"
+"""What a TorchScript file keeps beside its network: the names of what that gives."""
+
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class ObservedNetwork(torch.nn.Module):
-    """A network that also gives its embedding and its class activation maps, from the same pass.
-
-    Args:
-        network: In evaluation mode. The embedding is what enters its last linear layer; maps exist
-            where that is the mean of what its part ``features`` gives, rectified or not.
-        size: Side of the input in pixels.
-    """
-
-    def __init__(self, network: torch.nn.Module, size: int) -> None:
-        super().__init__()
-        self.network = network
-        self._embedding: torch.Tensor | None = None
-        self._features: torch.Tensor | None = None
-        linear = [part for part in network.modules() if isinstance(part, torch.nn.Linear)]
-        features = getattr(network, "features", None)
-        if linear:
-            linear[-1].register_forward_pre_hook(self._keep_embedding)
-        if isinstance(features, torch.nn.Module) and len(linear) == 1:
-            features.register_forward_hook(self._keep_features)
-        self.head = linear[-1] if linear else None
-        self.rectify = self._how_pooled(size)
-
-    def _keep_embedding(self, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self._embedding = inputs[0]
-
-    def _keep_features(self, _module: object, _input: object, output: torch.Tensor) -> None:
-        self._features = output
-
-    def _how_pooled(self, size: int) -> bool | None:
-        """Whether features are rectified before they are pooled; None where there are no maps."""
-        first = next(self.network.parameters(), None)
-        if self.head is None or first is None:
-            return None
-        noise = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            self.network(noise.to(first))
-        features, embedding = self._features, self._embedding
-        if features is None or embedding is None or features.dim() != 4 or embedding.dim() != 2:
-            return None
-        for rectify in (True, False):
-            pooled = (features.relu() if rectify else features).mean(dim=(2, 3))
-            if pooled.shape == embedding.shape and torch.allclose(pooled, embedding, atol=1e-5):
-                return rectify
-        return None
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Logits (B, F); where it has them, the embedding (B, C) and the maps (B, F, r, k)."""
-        logits = self.network(image)
-        if self.head is None or self._embedding is None or self._embedding.dim() != 2:
-            return (logits,)
-        if self.rectify is None or self._features is None:
-            return logits, self._embedding
-        features = self._features.relu() if self.rectify else self._features
-        maps = functional.conv2d(features, self.head.weight[:, :, None, None])
-        return logits, self._embedding, maps
 
 
 class TorchRuntime:
@@ -119,7 +63,7 @@ class TorchRuntime:
         self.batch_size = 8 if device.type == "cpu" else 64
         self.batches_at_once = 1  # what is compiled for a GPU belongs to one thread
         self.name = f"torch-{device.type}-{precision}" + ("-compiled" if compiled else "")
-        self.observed = ObservedNetwork(self.network, size).eval()
+        self.observed = observed(self.network, size).eval()
         mode = "reduce-overhead" if device.type == "cuda" else "default"
         self._call = torch.compile(self.observed, mode=mode) if compiled else self.observed
         self._dtype = _AUTOCAST[precision]
@@ -134,7 +78,7 @@ class TorchRuntime:
             images = torch.from_numpy(batch).to(self.device)
             outputs = self._call(images.contiguous(memory_format=torch.channels_last))
             arrays = [output.float().cpu().numpy() for output in outputs]
-        return NetworkOutput(arrays[0].astype(np.float64), *arrays[1:])
+        return joined([dict(zip(self.observed.output_names, arrays, strict=True))], len(batch))
 
 
 class TorchScriptRuntime:
@@ -155,22 +99,26 @@ class TorchScriptRuntime:
         self.batch_size = 8 if device.type == "cpu" else 64
         self.batches_at_once = 1
         self.name = f"torchscript-{device.type}-{precision}"
+        said = {NAMES_FILE: ""}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch deprecates TorchScript
-                self._network = torch.jit.load(str(path), device)  # type: ignore[no-untyped-call]
+                self._network = torch.jit.load(str(path), device, said)  # type: ignore[no-untyped-call]
         except _DAMAGE as error:
             raise InvalidBundle(
                 f"The exported network '{path.name}' is damaged ({type(error).__name__}). "
                 "Export it again."
             ) from error
+        names = said[NAMES_FILE]  # a file of an older version says nothing of them
+        text = names.decode() if isinstance(names, bytes) else names
+        self._names = tuple(text.split()) or OUTPUT_NAMES
 
     def run(self, batch: FilmBatch) -> NetworkOutput:
         """Run the network; see :class:`monai_cxr.bundle.engines.runtime.Runtime`."""
         with torch.inference_mode():
             outputs = self._network(torch.from_numpy(batch).to(self.device))
             arrays = [output.float().cpu().numpy() for output in outputs]
-        return NetworkOutput(arrays[0].astype(np.float64), *arrays[1:])
+        return joined([dict(zip(self._names, arrays, strict=False))], len(batch))
 
 
 def build_network(config: dict[str, Any]) -> torch.nn.Module:

@@ -79,12 +79,14 @@ class Inspector:
 
 
 def map_method(model: BundleModel) -> str:
-    """The map that can point: CAM, or occlusion where the last features are too few for it.
+    """The map that can point: CAM, or occlusion where the network has none or its grid is coarse.
 
-    DenseNet and its like shrink the film 32 times; with fewer than five cells a side a CAM cannot
-    tell one zone of a lung from another.
+    DenseNet and its like shrink the film 32 times; with fewer than :data:`LEAST_CELLS` cells a side
+    a CAM cannot tell one zone of a lung from another.
     """
-    return "cam" if model.image_size // 32 >= LEAST_CELLS else "occlusion"
+    film = np.zeros((1, 1, model.image_size, model.image_size), dtype=np.float32)
+    maps = model.runtime.run(film).cam
+    return "cam" if maps is not None and maps.shape[-1] >= LEAST_CELLS else "occlusion"
 
 
 def worst_errors(

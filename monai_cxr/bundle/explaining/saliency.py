@@ -35,8 +35,9 @@ def saliency(
         film: The radiograph.
         findings: Whose maps.
         method: ``"cam"`` (Zhou et al., CVPR 2016; its mean over the input is the logit less the
-            bias), ``"grad_cam"`` (Selvaraju et al., ICCV 2017) or ``"occlusion"`` (Zeiler and
-            Fergus, ECCV 2014; the fall of the logit when a patch is hidden).
+            bias; of a CSRA head the map of its attention), ``"grad_cam"`` (Selvaraju et al., ICCV
+            2017) or ``"occlusion"`` (Zeiler and Fergus, ECCV 2014; the fall of the logit when a
+            patch is hidden).
         shape: (rows, columns) of the maps, of the film's aspect; None for the film's own.
 
     Returns:
@@ -57,11 +58,11 @@ def saliency(
         )
     columns = [model.findings.index(name) for name in findings]
     prepared = model.prepare(film)[None]
-    if isinstance(model.runtime, TorchRuntime):
+    if method == "cam":
+        maps = _cam(model, prepared)[columns]
+    elif isinstance(model.runtime, TorchRuntime):
         batch = torch.from_numpy(prepared).to(model.runtime.device)
-        maps = METHODS[method](model.runtime.network, batch, columns)
-    elif method == "cam":
-        maps = _exported_cam(model, prepared)[columns]
+        maps = _BY_TORCH[method](model.runtime.network, batch, columns)
     else:
         raise SettingsError(
             f"Method '{method}' needs the network in torch, but this is {model.runtime.name}. Load "
@@ -70,21 +71,14 @@ def saliency(
     return np.stack([_in_film(one, shape or film.shape, model.resize) for one in maps])
 
 
-def _cam(network: torch.nn.Module, batch: torch.Tensor, columns: Sequence[int]) -> Maps:
-    head = _linear_head(network)
-    with torch.inference_mode(), _features_of(network) as seen:
-        network(batch)
-        features = functional.relu(seen[0][0])
-        maps = torch.einsum("fc,crk->frk", head.weight[list(columns)], features)
-    return np.asarray(maps.float().cpu().numpy())
-
-
-def _exported_cam(model: BundleModel, batch: NDArray[np.float32]) -> Maps:
+def _cam(model: BundleModel, batch: NDArray[np.float32]) -> Maps:
+    """What the pass that gives the logits gives too, in any engine."""
     maps = model.runtime.run(batch).cam
     if maps is None:
         raise InvalidBundle(
-            f"The exported network of '{model.identity.name}' has no class activation maps. Load "
-            "the bundle with runtime='torch' and use method grad_cam or occlusion."
+            f"The network of '{model.identity.name}' does not end in pooled features and one "
+            "linear layer, so it has no class activation maps. Load the bundle with "
+            "runtime='torch' and use method grad_cam or occlusion."
         )
     return np.asarray(maps[0], dtype=np.float32)
 
@@ -119,22 +113,13 @@ def _occlusion(network: torch.nn.Module, batch: torch.Tensor, columns: Sequence[
     return np.asarray(maps.float().cpu().numpy())
 
 
-METHODS: Mapping[str, Callable[[torch.nn.Module, torch.Tensor, Sequence[int]], Maps]] = {
-    "cam": _cam,
+_BY_TORCH: Mapping[str, Callable[[torch.nn.Module, torch.Tensor, Sequence[int]], Maps]] = {
     "grad_cam": _grad_cam,
     "occlusion": _occlusion,
 }
+
+METHODS = ("cam", *_BY_TORCH)
 """Saliency methods by name."""
-
-
-def _linear_head(network: torch.nn.Module) -> torch.nn.Linear:
-    linear = [part for part in network.modules() if isinstance(part, torch.nn.Linear)]
-    if len(linear) != 1 or not isinstance(getattr(network, "features", None), torch.nn.Module):
-        raise InvalidBundle(
-            f"{type(network).__name__} does not end in pooled features and one linear layer, so it "
-            "has no class activation map. Use method grad_cam or occlusion."
-        )
-    return linear[0]
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from monai_cxr.bundle.engines.runtime import OUTPUT_NAMES, FilmBatch
-from monai_cxr.bundle.engines.torch_engine import ObservedNetwork
+from monai_cxr.bundle.engines.observed import Observed
+from monai_cxr.bundle.engines.runtime import FilmBatch
+from monai_cxr.bundle.engines.torch_engine import NAMES_FILE
 from monai_cxr.bundle.exporting.quantization import quantize_onnx, quantize_openvino
 from monai_cxr.errors import SettingsError
 from monai_cxr.optional import require
@@ -51,7 +52,7 @@ def file_names(format_name: str, precision: str) -> tuple[str, ...]:
 
 
 def write_network(
-    network: ObservedNetwork,
+    network: Observed,
     size: int,
     folder: Path,
     format_name: str,
@@ -80,12 +81,13 @@ def write_network(
 
 
 def _torchscript(
-    network: ObservedNetwork, example: torch.Tensor, path: Path, precision: str, films: FilmBatch
+    network: Observed, example: torch.Tensor, path: Path, precision: str, films: FilmBatch
 ) -> None:
     module = _Half(network, _HALF[precision]) if precision in _HALF else network
     with torch.no_grad():
         traced = torch.jit.trace(module.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
-    torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
+    said = {NAMES_FILE: " ".join(network.output_names)}
+    torch.jit.save(torch.jit.freeze(traced.eval()), str(path), _extra_files=said)
 
 
 class _Half(torch.nn.Module):
@@ -102,11 +104,10 @@ class _Half(torch.nn.Module):
 
 
 def _onnx(
-    network: ObservedNetwork, example: torch.Tensor, path: Path, precision: str, films: FilmBatch
+    network: Observed, example: torch.Tensor, path: Path, precision: str, films: FilmBatch
 ) -> None:
     require("onnx", extra="onnx")
-    with torch.no_grad():
-        names = list(OUTPUT_NAMES[: len(network(example))])
+    names = list(network.output_names)
     plain = path if precision == "fp32" else path.with_name("fp32.onnx")
     torch.onnx.export(
         network,
@@ -131,14 +132,14 @@ def _onnx(
 
 
 def _openvino(
-    network: ObservedNetwork, example: torch.Tensor, path: Path, precision: str, films: FilmBatch
+    network: Observed, example: torch.Tensor, path: Path, precision: str, films: FilmBatch
 ) -> None:
     ov = require("openvino", extra="openvino")
     shape = ov.PartialShape([-1, *example.shape[1:]])
     with torch.no_grad():
         model = ov.convert_model(network, example_input=example, input=[shape])
     model.inputs[0].get_tensor().set_names({"image"})
-    for name, output in zip(OUTPUT_NAMES, model.outputs, strict=False):
+    for name, output in zip(network.output_names, model.outputs, strict=True):
         output.get_tensor().set_names({name})
     if precision == "int8":
         model = quantize_openvino(model, films)

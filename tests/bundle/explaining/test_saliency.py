@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from monai_cxr.bundle.engines.torch_engine import TorchRuntime
 from monai_cxr.bundle.explaining.explanation import explain, heat_overlay
 from monai_cxr.bundle.explaining.saliency import METHODS, _cam, _grad_cam, _in_film, saliency
 from monai_cxr.bundle.model import BundleModel
@@ -28,19 +30,18 @@ def film(phantom_index):
 
 class TestMaps:
     def test_the_mean_of_a_cam_and_the_bias_are_the_logit(self, model, film):
-        batch = torch.from_numpy(model.prepare(film)[None])
-        network = model.runtime.network
-        maps = _cam(network, batch, range(14))
-        head = next(m for m in network.modules() if isinstance(m, torch.nn.Linear))
+        batch = model.prepare(film)[None]
+        maps = _cam(model, batch)
+        head = next(m for m in model.runtime.network.modules() if isinstance(m, torch.nn.Linear))
         logits = maps.mean(axis=(1, 2)) + head.bias.detach().numpy()
-        np.testing.assert_allclose(logits, model.logits(batch.numpy())[0], atol=1e-4)
+        np.testing.assert_allclose(logits, model.logits(batch)[0], atol=1e-4)
 
     def test_grad_cam_of_a_pooled_linear_head_is_the_cam(self, model, film):
         # Selvaraju et al. 2017, section 3.1: equal up to the number of pixels, where the ReLU
         # before the pooling passes.
-        batch = torch.from_numpy(model.prepare(film)[None])
-        cam = _cam(model.runtime.network, batch, [2])[0].ravel()
-        grad = _grad_cam(model.runtime.network, batch, [2])[0].ravel()
+        batch = model.prepare(film)[None]
+        cam = _cam(model, batch)[2].ravel()
+        grad = _grad_cam(model.runtime.network, torch.from_numpy(batch), [2])[0].ravel()
         if cam.size > 2:
             assert np.corrcoef(cam, grad)[0, 1] > 0.5
 
@@ -57,10 +58,13 @@ class TestMaps:
         with pytest.raises(SettingsError, match="'Gout'"):
             saliency(model, film, ["Gout"])
 
-    def test_a_network_without_a_linear_head_is_refused(self):
-        network = torch.nn.Sequential(torch.nn.Conv2d(1, 14, 3), torch.nn.Flatten())
+    def test_a_network_without_a_linear_head_is_refused(self, model, film):
+        network = torch.nn.Sequential(torch.nn.Conv2d(1, 14, 3), torch.nn.AdaptiveAvgPool2d(1))
+        flat = torch.nn.Sequential(network, torch.nn.Flatten())
+        other = copy.copy(model)
+        other.runtime = TorchRuntime(flat.eval(), torch.device("cpu"), size=model.image_size)
         with pytest.raises(InvalidBundle, match="no class activation map"):
-            _cam(network, torch.zeros(1, 1, 8, 8), [0])
+            saliency(other, film, ["Mass"])
 
 
 class TestGeometry:

@@ -1,0 +1,173 @@
+"""Joining: an ensemble as one bundle, with a calibration and operating points of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from monai_cxr.bundle.config import ONE_A_FINDING, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.digests import WEIGHTS_NAME, check_digests, model_digest
+from monai_cxr.bundle.engines.torch_engine import build_network, load_weights
+from monai_cxr.bundle.inference import predict_table
+from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel
+from monai_cxr.bundle.packaging import (
+    DEFAULT_ALPHA,
+    DEFAULT_CRITERION,
+    REFERENCE_NAME,
+    TRAINING_NAME,
+    Verified,
+    check_calibrated,
+    describe,
+    finish_package,
+    staged_bundle,
+    verify,
+)
+from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
+from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator
+from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
+from monai_cxr.evaluation.predictions.prediction_set import load_predictions
+from monai_cxr.monitoring.drift import references_of, write_references
+from monai_cxr.networks.joined import Joined
+from monai_cxr.tables import normalise_index, read_table
+
+_SHARED = ("image_size", "resize", "scope")
+
+
+def join(
+    bundles: Sequence[Path | str],
+    index: Path,
+    out: Path,
+    *,
+    criterion: str = DEFAULT_CRITERION,
+    alpha: float | None = DEFAULT_ALPHA,
+    workers: int | None = None,
+) -> Verified:
+    """Make one bundle of several: mean logits, calibrated as what they are together.
+
+    Args:
+        bundles: Packaged bundles of the same findings, in any order, and of the same input.
+        index: Films of split val, that no member was trained on: the calibration, operating points,
+            conformal rules and the reference for drift are made on them.
+        out: Folder of the new bundle; a bundle that is there is replaced.
+        criterion: Rule of the operating points.
+        alpha: Promised error of the conformal rules; None makes none.
+        workers: Processes that read films.
+
+    Returns:
+        What verifying the new bundle says. Predictions of it have a column of disagreement.
+
+    Raises:
+        SettingsError: If the bundles are fewer than two, or one stands there twice.
+        InvalidBundle: If they differ in findings or input, or one is not packaged.
+        InvalidTable: If the index has no labelled film of split val.
+    """
+    folders = [find_bundle(name) for name in bundles]
+    digests = [model_digest(check_digests(folder)) for folder in folders]
+    if len(folders) < 2 or len(set(digests)) < len(digests):
+        raise SettingsError(
+            f"Expected two or more different bundles in an ensemble, but got {len(folders)} "
+            f"of which {len(set(digests))} differ."
+        )
+    configs = [read_config(folder, "inference") for folder in folders]
+    findings = list(configs[0]["findings"])
+    _check_alike(folders, configs)
+    rows = _validation(index, findings)
+    definition, state = _joined(folders, configs, findings)
+    with staged_bundle(out) as staging:
+        copy_bundle(folders[0], staging, {"network_def": definition, "initial_weights": ""})
+        (staging / "models").mkdir(parents=True)
+        with (staging / WEIGHTS_NAME).open("wb") as stream:
+            torch.save(state, stream)
+        describe(staging)
+        manifest = _manifest(folders, digests)
+        finish_package(staging, manifest)  # whole enough to predict with
+        table = predict_table(BundleModel.load(staging, runtime="torch"), rows, workers=workers)
+        scored = load_predictions(table)
+        calibrator = fit_calibrator(scored, split="val")
+        check_calibrated(calibrator, findings)
+        rules = choose_rules(calibrator.apply_to(scored), criterion, alpha=alpha)
+        write_calibrator(calibrator, staging / CALIBRATION_NAME)
+        write_rules(rules, staging / OPERATING_POINTS_NAME)
+        write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)
+        finish_package(staging, manifest)
+        verified = verify(staging)
+    return replace(verified, name=out.name)
+
+
+def _check_alike(folders: Sequence[Path], configs: Sequence[dict[str, Any]]) -> None:
+    first = configs[0]
+    for folder, config in zip(folders, configs, strict=True):
+        if set(config["findings"]) != set(first["findings"]):
+            raise InvalidBundle(
+                f"The bundles of an ensemble need the same findings, but '{folder.name}' has "
+                f"{', '.join(config['findings'])} and '{folders[0].name}' "
+                f"{', '.join(first['findings'])}."
+            )
+        for name in _SHARED:
+            if config.get(name) != first.get(name):
+                raise InvalidBundle(
+                    f"The bundles of one joined bundle need the same {name}, but '{folder.name}' "
+                    f"has {config.get(name)} and '{folders[0].name}' {first.get(name)}. Name them "
+                    "in a JSON file instead, which predict takes: members of other inputs go there."
+                )
+        if config["network_def"].get("exclusive"):
+            raise InvalidBundle("Exclusive classes are not joined: their log odds have no mean.")
+
+
+def _validation(index: Path, findings: Sequence[str]) -> pd.DataFrame:
+    table = normalise_index(read_table(index), findings)
+    rows = table[table["split"] == "val"].reset_index(drop=True)
+    if rows.empty:
+        raise InvalidTable(
+            "The index has no row of split 'val', on which the ensemble would be calibrated. Make "
+            "splits with: monai-cxr split.",
+            reason="no_split",
+        )
+    return rows
+
+
+def _joined(
+    folders: Sequence[Path], configs: Sequence[dict[str, Any]], findings: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The definition of the network, and its weights."""
+    networks, definitions = [], []
+    for folder, config in zip(folders, configs, strict=True):
+        network = build_network(config)
+        load_weights(network, folder / WEIGHTS_NAME)
+        networks.append(network)
+        definitions.append(_stated(config["network_def"], len(findings)))
+    orders = [[config["findings"].index(name) for name in findings] for config in configs]
+    definition = {
+        "_target_": "monai_cxr.networks.joined.Joined",
+        "networks": definitions,
+        "orders": orders,
+    }
+    return definition, dict(Joined(networks, orders).state_dict())
+
+
+def _stated(definition: dict[str, Any], n: int) -> dict[str, Any]:
+    """A definition whose number of outputs is said, not referred to."""
+    return {key: n if value == ONE_A_FINDING else value for key, value in definition.items()}
+
+
+def _manifest(folders: Sequence[Path], digests: Sequence[str]) -> dict[str, Any]:
+    members = []
+    for folder, digest in zip(folders, digests, strict=True):
+        path = folder / TRAINING_NAME
+        training = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        metadata = read_config(folder, "metadata")
+        members.append(
+            {
+                "name": metadata.get("name", ""),
+                "version": metadata.get("version", ""),
+                "digest": digest,
+                "training": training,
+            }
+        )
+    return {"data": members[0]["training"].get("data", {}), "ensemble": members}
