@@ -117,7 +117,7 @@ def add_finding(
     judged = labelled[labelled["split"] == "val"] if "train" in splits else labelled.head(0)
     prevalence = _prevalence(learned, finding)
     model = BundleModel.load(source, runtime="torch")
-    rows = embedded(model, _shots(learned, finding, shots, seed), workers)
+    rows = embedded(model, few_shots(learned, finding, shots, seed), workers)
     _check_patients(rows, finding)
     head = fit_head(features_of(rows), rows[finding].to_numpy(np.float64), rows["patient_id"])
     one_film = judged.drop_duplicates("patient_id")
@@ -155,7 +155,7 @@ def _check_patients(rows: pd.DataFrame, finding: str) -> None:
             )
 
 
-def _shots(rows: pd.DataFrame, finding: str, shots: int | None, seed: int) -> pd.DataFrame:
+def few_shots(rows: pd.DataFrame, finding: str, shots: int | None, seed: int) -> pd.DataFrame:
     """The films to learn from: all, or one film of so many positive and negative patients."""
     _check_patients(rows, finding)
     if shots is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -294,3 +295,36 @@ class TestSmallLossSelection:
         torch.testing.assert_close(loss(logits, labels), everything(logits[kept], labels[kept]))
         validated = logits.detach()
         assert loss(validated, labels) == everything(validated, labels)
+
+
+class TestLogitAdjustment:
+    """Menon et al., ICLR 2021, by finding: the loss is of the logit plus the training log odds."""
+
+    def test_is_its_formula(self):
+        labels = torch.tensor([[1.0, 0.0, 0.0]])
+        logits = torch.tensor([[0.5, -1.0, 2.0]])
+        odds = torch.tensor([2.5 / 8.5, 5.5 / 5.5, 0.5 / 10.5]).log()
+        for share in (0.5, 1.0):
+            loss = FindingLoss(TRAINING, "none", logit_adjustment=share)
+            expected = binary_cross_entropy_with_logits(logits + share * odds, labels)
+            assert loss(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+
+    def test_an_output_that_knows_nothing_begins_at_nought(self):
+        """What the film adds to the log odds is nothing yet."""
+        loss = FindingLoss(TRAINING, "none", logit_adjustment=1.0)
+        assert loss.prior_logits.abs().max().item() < 1e-5
+
+    def test_a_calibration_can_undo_it(self):
+        """The odds that the run record states are those by which the output is off."""
+        from monai_cxr.training.manifest import _loss
+
+        names = ["a", "b", "c"]
+        table = pd.DataFrame(TRAINING.numpy(), columns=names)
+        config = {"weighting": "none", "logit_adjustment": 1.0}
+        stated = _loss(table, names, config)["positive_weights"]
+        assert stated["a"] == pytest.approx(8.5 / 2.5)
+        assert stated["b"] == pytest.approx(1.0)
+
+    def test_losses_of_a_whole_batch_take_none(self):
+        with pytest.raises(SettingsError, match="auc_margin"):
+            FindingLoss(TRAINING, "none", name="auc_margin", logit_adjustment=1.0)
