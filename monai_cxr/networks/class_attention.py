@@ -117,7 +117,7 @@ class ClassAttention(nn.Module):
         scores = self.scores(features)
         n_places = features.shape[2] * features.shape[3]
         shares = scores * (1 + self.strength * n_places * self._attention(scores))
-        own = shares.unflatten(2, features.shape[2:])
+        own = shares.reshape(*shares.shape[:2], *features.shape[2:])
         grown = head_of(self.network)[1].weight[self.n_outputs :]
         if not len(grown):
             return own

@@ -99,7 +99,7 @@ class TorchScriptRuntime:
         self.batch_size = 8 if device.type == "cpu" else 64
         self.batches_at_once = 1
         self.name = f"torchscript-{device.type}-{precision}"
-        said = {NAMES_FILE: ""}
+        said: dict[str, Any] = {NAMES_FILE: ""}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch deprecates TorchScript
