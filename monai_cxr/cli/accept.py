@@ -28,19 +28,25 @@ def accept(
     ],
     site: Annotated[
         Path | None,
-        typer.Option(metavar="INDEX", help="The site's labelled films. None: the sample size."),
+        typer.Option(
+            metavar="INDEX", help="The site's labelled films. Default: only print the sample size."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report.")
     ] = None,
     criterion: Annotated[
-        str, typer.Option(help="Rule of the site's thresholds, as for thresholds.")
+        str, typer.Option(help="Rule for the site's thresholds, as for the verb thresholds.")
     ] = "sensitivity>=0.90",
     width: Annotated[
         float, typer.Option(help="Wanted width of the 95 % interval of a sensitivity.")
     ] = 0.1,
     prevalence: Annotated[
-        float | None, typer.Option(help="Of the rarest finding that matters: patients to read.")
+        float | None,
+        typer.Option(
+            help="Prevalence of the rarest finding that matters; gives the number of patients "
+            "to read."
+        ),
     ] = None,
     bootstrap: BootstrapOption = 1000,
     seed: SeedOption = 0,

@@ -16,8 +16,8 @@ PredictionsArgument = Annotated[
     Path,
     typer.Argument(
         metavar="PREDICTIONS",
-        help="Parquet of predict, or any CSV with an image column and prob_<finding> or "
-        "logit_<finding> columns.",
+        help="Parquet file written by predict, or any CSV with an image column and "
+        "prob_<finding> or logit_<finding> columns.",
     ),
 ]
 LanguageOption = Annotated[str, typer.Option(help="en, es or de.")]
@@ -32,47 +32,50 @@ LabelsOption = Annotated[
     str | None,
     typer.Option(
         help="nih (ChestX-ray14 v2020), google2019 (adjudicated), or a table with an image "
-        "column, patient_id and a column a finding (or NIH's Data_Entry CSV). Default: "
-        "label_<finding> columns of the predictions."
+        "column, patient_id and one column for each finding (or NIH's Data_Entry CSV)."
+        " Default: label_<finding> columns of the predictions."
     ),
 ]
 UncertainOption = Annotated[
     str,
     typer.Option(
-        help="What a label of -1 (CheXpert's uncertain) counts as: refuse, unknown, absent or "
-        "present."
+        help="How a label of -1 (CheXpert's uncertain) counts: refuse, unknown, absent or present."
     ),
 ]
 BlankOption = Annotated[
     str,
-    typer.Option(help="What an empty label counts as: unknown (left out, and counted) or absent."),
+    typer.Option(
+        help="How an empty label counts: unknown (left out, and their number stated) or absent."
+    ),
 ]
 OneImageOption = Annotated[
     bool,
     typer.Option(
         "--one-image-a-patient",
-        help="State that no patient has two images, where none are named.",
+        help="State that no patient has two images, if the data name no patients.",
     ),
 ]
 CalibrationOption = Annotated[Path | None, typer.Option(help="Apply this calibration.json first.")]
 BootstrapOption = Annotated[int, typer.Option(min=0, help="Patient bootstrap replicates.")]
 ReaderTimeoutOption = Annotated[
     float,
-    typer.Option(metavar="SECONDS", help="A film that takes longer to read is refused."),
+    typer.Option(metavar="SECONDS", help="Seconds; a film that takes longer to read is refused."),
 ]
 ReaderMemoryOption = Annotated[
     float,
     typer.Option(
-        metavar="GIB", help="So is one that takes more memory; each reader may hold so much."
+        metavar="GIB", help="GiB that each reader may use; a film that takes more is refused."
     ),
 ]
 LabelFloorOption = Annotated[
     float,
     typer.Option(
-        min=0.0, max=1.0, help="Smallest F1 of a finding's labels, where labels check was run."
+        min=0.0,
+        max=1.0,
+        help="Smallest accepted F1 of a finding's labels, if labels check was run.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of the bootstrap.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
 
 
 def scored(

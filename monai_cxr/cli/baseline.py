@@ -28,7 +28,7 @@ def baseline(
     ] = "hog",
     size: Annotated[int, typer.Option(min=32, help="Side of the films in pixels.")] = 128,
     split: Annotated[
-        str | None, typer.Option(help="Predict only this split. Default: all but train.")
+        str | None, typer.Option(help="Predict only this split. Default: all except train.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of folds and vocabulary.")] = 0,
     workers: Annotated[
@@ -38,8 +38,9 @@ def baseline(
 ) -> None:
     """Fit a classical baseline on the train split, and predict the films of the other splits.
 
-    HOG or SIFT features and one calibrated logistic regression a finding: what a network has to
-    beat. The predictions are a table as predict writes it, so evaluate and compare read it.
+    It uses HOG or SIFT features and one calibrated logistic regression for each finding: a network
+    has to beat this. The predictions are a table like that of predict, so evaluate and compare
+    read it.
 
     Example: monai-cxr baseline split.parquet --out baseline
     """

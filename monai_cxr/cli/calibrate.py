@@ -27,26 +27,26 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     predictions: PredictionsArgument,
-    out: Annotated[Path, typer.Option("--out", help="calibration.json")],
+    out: Annotated[Path, typer.Option("--out", help="File to write, usually calibration.json.")],
     labels: LabelsOption = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="Force prior_shift, temperature, platt, beta, pooled_beta or isotonic for all "
-            "findings. Default: chosen for each."
+            help="Use prior_shift, temperature, platt, beta, pooled_beta or isotonic for "
+            "all findings. Default: choose for each finding."
         ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Patient-wise folds.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the folds.")] = 0,
     split: Annotated[str, typer.Option(help="Name of the split, for the provenance.")] = "",
     uncertain: UncertainOption = "refuse",
     blank: BlankOption = "unknown",
     one_image_a_patient: OneImageOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Fit one calibration a finding, chosen by patient-wise cross-validated log loss.
+    """Fit one calibration for each finding, chosen by patient-wise cross-validated log loss.
 
-    On a site's own labelled films this recalibrates a model for the site.
+    With a site's own labelled films, this recalibrates a model for the site.
 
     Example: monai-cxr calibrate val.parquet --out calibration.json
     """
@@ -76,7 +76,9 @@ def calibrate(
 
 def thresholds(
     predictions: PredictionsArgument,
-    out: Annotated[Path, typer.Option("--out", help="operating_points.json")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write, usually operating_points.json.")
+    ],
     criterion: Annotated[
         str,
         typer.Option(
@@ -88,15 +90,17 @@ def thresholds(
         float | None,
         typer.Option(
             metavar="ALPHA",
-            help="Also calibrate absent, uncertain, present with at most this error in each "
-            "class, e.g. 0.1.",
+            help="Also calibrate absent, uncertain and present with at most this error in "
+            "each class, for example 0.1.",
         ),
     ] = None,
     labels: LabelsOption = None,
     calibration: CalibrationOption = None,
     bootstrap: Annotated[
         int,
-        typer.Option(min=0, help="0: no intervals. None is drawn here."),
+        typer.Option(
+            min=0, help="0: no intervals. Any other number gives intervals; nothing is drawn here."
+        ),
     ] = 1000,
     seed: Annotated[int, typer.Option(hidden=True, help="Of no effect: nothing is drawn.")] = 0,
     uncertain: UncertainOption = "refuse",
@@ -106,7 +110,7 @@ def thresholds(
 ) -> None:
     """Choose operating points, each with its interval, n and criterion.
 
-    Check them on other patients with: monai-cxr evaluate --operating-points.
+    Check them on other patients with monai-cxr evaluate --operating-points.
 
     Example: monai-cxr thresholds val.parquet --criterion youden --out operating_points.json
     """

@@ -18,11 +18,11 @@ def register(_: typer.Typer) -> None:
 
 
 def concordance(ledger: LedgerArgument, json: JsonOption = False) -> None:
-    """Hold the model's flags against the signed reports: by finding, month, maker and view.
+    """Compare the model's flags with the signed reports, by finding, month, maker and view.
 
-    The report is read by rules, which err themselves (docs/results/labels.md), and is no truth.
-    What it does not mention counts as absent; what it leaves uncertain is left out. Intervals
-    count patients.
+    Reports are read by rules, which make errors of their own (docs/results/labels.md), and are not
+    the truth. A finding that a report does not mention counts as absent; one that it leaves
+    uncertain is left out. Intervals count patients.
 
     Example: monai-cxr monitor concordance screening.toml
     """
@@ -51,13 +51,14 @@ def concordance(ledger: LedgerArgument, json: JsonOption = False) -> None:
 
 def second_look(
     ledger: LedgerArgument,
-    limit: Annotated[int, typer.Option(min=1, help="Studies at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of studies.")] = 20,
     json: JsonOption = False,
 ) -> None:
     """List studies that the model flags and whose signed report does not state the finding.
 
-    The most probable misses come first: by the model's probability and by how often looks at this
-    finding were confirmed. It prints Study Instance UIDs: keep it where patients' data are kept.
+    The most probable misses come first, by the model's probability and by how often second looks
+    confirmed this finding. The list contains Study Instance UIDs: keep it where patient data are
+    kept.
 
     Example: monai-cxr monitor second-look screening.toml --limit 10
     """
@@ -81,12 +82,14 @@ def second_look(
 def looked(
     ledger: LedgerArgument,
     study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")],
-    finding: Annotated[str, typer.Argument(metavar="FINDING", help="As second-look names it.")],
+    finding: Annotated[
+        str, typer.Argument(metavar="FINDING", help="The finding, as second-look names it.")
+    ],
     outcome: Annotated[str, typer.Option(help="confirmed, not_confirmed or label_wrong.")],
     by: Annotated[str, typer.Option(help="Name of the reader.")],
-    note: Annotated[str, typer.Option(help="Further words; no patient's name.")] = "",
+    note: Annotated[str, typer.Option(help="Further words, without a patient's name.")] = "",
 ) -> None:
-    """Record what came of a second look; it is not asked for again.
+    """Record the outcome of a second look, which is then not listed again.
 
     Example: monai-cxr monitor looked screening.toml 1.2.3 Nodule --outcome confirmed --by Weber
     """

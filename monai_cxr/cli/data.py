@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 OnUnreadable = Annotated[
     str,
-    typer.Option(help="skip (name and leave out) or stop, at a film that cannot be read."),
+    typer.Option(
+        help="What to do about a film that cannot be read: skip (name it and leave it out) or stop."
+    ),
 ]
 OutTable = Annotated[Path, typer.Option("--out", help="Table to write: .parquet or .csv.")]
 
@@ -40,7 +42,9 @@ def phantom(
     layout: Annotated[
         str, typer.Option(help="dicom (with labels.csv and truth.csv) or nih (NIH's folders).")
     ] = "dicom",
-    masks: Annotated[bool, typer.Option(help="Also write a mask a finding (dicom).")] = False,
+    masks: Annotated[
+        bool, typer.Option(help="Also write one mask for each finding (dicom).")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write an archive of digital chest phantoms with known findings.
@@ -69,16 +73,16 @@ def split(
         typer.Option(metavar="DIR", help="Folder of NIH's train_val_list.txt and test_list.txt."),
     ] = None,
     fractions: Annotated[
-        str, typer.Option(metavar="TRAIN VAL TEST", help="Shares; spaces or commas between them.")
+        str, typer.Option(metavar="TRAIN VAL TEST", help="Shares, separated by spaces or commas.")
     ] = "0.7 0.1 0.2",
     seed: Annotated[int, typer.Option(help="Seed of the order of patients.")] = 0,
     val_list: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --official: a published list of the val images, e.g. medical_mae's. "
-            "Default: train_list.txt and val_list.txt of that folder, else an eighth of the "
-            "patients of train_val, by --seed.",
+            help="With --official: a published list of the val images, for example that of "
+            "medical_mae. Default: train_list.txt and val_list.txt of that folder, or "
+            "else an eighth of the patients of train_val, by --seed.",
         ),
     ] = None,
     stratify: Annotated[
@@ -86,7 +90,10 @@ def split(
         typer.Option(help="Keep each finding's share; CheXNet's random split is --no-stratify."),
     ] = True,
     check: Annotated[
-        bool, typer.Option("--check", help="Keep the split the index has; only refuse leakage.")
+        bool,
+        typer.Option(
+            "--check", help="Keep the split that the index has; only check it for leakage."
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -149,7 +156,9 @@ def _is_number(text: str) -> bool:
 
 
 def cache(
-    index: Annotated[Path, typer.Argument(metavar="INDEX", help="An index; all of its films.")],
+    index: Annotated[
+        Path, typer.Argument(metavar="INDEX", help="An index; all of its films are cached.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of caches.")],
     size: Annotated[int, typer.Option(min=1, help="Side of the films in pixels.")] = 224,
     resize: Annotated[
@@ -162,7 +171,8 @@ def cache(
         str, typer.Option(help="Grayscale policy for DICOM: auto, header, percentile or none.")
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
+        int | None,
+        typer.Option(min=0, help="Processes that read films. Default: one for each core."),
     ] = None,
     on_unreadable: OnUnreadable = "skip",
     reader_timeout: ReaderTimeoutOption = 60.0,
@@ -171,8 +181,8 @@ def cache(
 ) -> None:
     """Read every film once and keep it as 8-bit pixels on disk, for training at full speed.
 
-    Stopped or killed, it goes on from the finished blocks when the same command is given again. A
-    block with damaged bytes, or whose source has changed, is made again. Another size or policy is
+    If it is stopped or killed, repeat the command: it continues after the finished blocks. A block
+    with damaged bytes, or whose source has changed, is made again. Another size or policy makes
     another cache in the same folder.
 
     Example: monai-cxr cache split.parquet --size 224 --out cache

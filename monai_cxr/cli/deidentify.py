@@ -23,14 +23,14 @@ def deidentify(
         Path,
         typer.Option(
             metavar="FILE",
-            help="The project's secret; written where there is none yet. The same key gives the "
-            "same pseudonyms. Keep it apart from the export.",
+            help="The project's secret; it is written if there is none yet. The same key "
+            "gives the same pseudonyms. Keep it apart from the export.",
         ),
     ],
     keep_age_and_sex: Annotated[
         bool,
         typer.Option(
-            "--keep-age-and-sex", help="Keep the patient's age (89 for older ones) and sex."
+            "--keep-age-and-sex", help="Keep the patient's age (89 for older patients) and sex."
         ),
     ] = False,
     accept_unknown_annotation: Annotated[
@@ -45,9 +45,10 @@ def deidentify(
 ) -> None:
     """De-identify films for research: the basic profile of DICOM PS3.15, with keyed pseudonyms.
 
-    Names, numbers, private elements and free text go; UIDs are replaced; each patient's dates move
-    by a number of weeks of their own. Films with burned-in annotation are refused. The pixels are
-    not looked at, so no guarantee can be given: somebody must check before data leave the house.
+    Names, numbers, private elements and free text are removed, UIDs are replaced, and the dates of
+    each patient move by the same number of weeks. Films with burned-in annotation are refused. The
+    pixels are not examined, so nothing is guaranteed: a person must check a sample before data
+    leave the hospital.
 
     Example: monai-cxr deidentify films --key project.key --out export
     """

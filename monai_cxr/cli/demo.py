@@ -17,12 +17,12 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder of everything it makes.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="Folder of everything that it makes.")] = Path(
         "demo"
     ),
     patients: Annotated[int | None, typer.Option(help="Phantom patients; fewer is faster.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of training.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the archive and the training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the archive and the training.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Run the main job on a digital phantom: archive, train, calibrate, evaluate, package, predict.

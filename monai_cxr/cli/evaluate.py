@@ -42,7 +42,9 @@ def evaluate(
     calibration: CalibrationOption = None,
     operating_points: Annotated[
         Path | None,
-        typer.Option(help="Check these rules (file of thresholds). Default: the bundle's."),
+        typer.Option(
+            help="Check these rules (a file written by thresholds). Default: those of the bundle."
+        ),
     ] = None,
     prevalence: Annotated[
         list[str] | None,
@@ -59,19 +61,27 @@ def evaluate(
     allow_overlap: Annotated[
         bool,
         typer.Option(
-            "--allow-overlap", help="Go on, marked, where patients also fitted the calibration."
+            "--allow-overlap",
+            help="Go on although the calibration was fitted on some of these patients; the "
+            "results are marked.",
         ),
     ] = False,
     bundle: Annotated[
         str | None,
-        typer.Option(help="Bundle that made them: adds worst errors with heatmaps to the report."),
+        typer.Option(
+            help="Bundle that made the predictions: adds the worst errors with heatmaps to the "
+            "report."
+        ),
     ] = None,
     boxes: Annotated[
         str | None,
-        typer.Option(help="With --bundle: nih, or a table of sop_uid or path, finding, x, y, ..."),
+        typer.Option(
+            help="With --bundle: nih, or a table with sop_uid or path, finding, x, y, width and"
+            " height."
+        ),
     ] = None,
     robustness: Annotated[
-        int, typer.Option(min=0, help="With --bundle: perturb so many films. 0: none.")
+        int, typer.Option(min=0, help="With --bundle: number of films to perturb. 0: none.")
     ] = 0,
     card: Annotated[
         bool,
@@ -271,7 +281,7 @@ def compare(
     """Compare two models on the same films: paired patient bootstrap, DeLong, Holm.
 
     Differences are B minus A. p (patient) comes from the paired patient bootstrap, p (image) from
-    DeLong's test, which takes films for independent; Holm's correction is for the number of
+    DeLong's test, which assumes independent films; Holm's correction is for the number of
     findings.
 
     Example: monai-cxr compare a.parquet b.parquet --out comparison

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def runs(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Runs, or folders that hold runs.")
+        list[Path], typer.Argument(metavar="DIR...", help="Runs, or folders that contain runs.")
     ],
     out: Annotated[
         Path | None, typer.Option(help="Also write the table: .csv or .parquet.")
@@ -55,7 +55,9 @@ def runs(
 def search(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of a bundle.")],
     index: Annotated[Path, typer.Option(help="Index with train and val splits.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Study and its runs.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the study and its runs.")
+    ],
     knob: Annotated[
         list[str],
         typer.Option(
@@ -70,12 +72,12 @@ def search(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of every trial. Repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Search settings with Optuna; each trial is a run, judged on the validation split.
 
-    Stopped, it goes on where it was when the same command is given again.
+    If it is stopped, repeat the command: it continues where it was.
 
     Example: monai-cxr search chest_xray_classification --index split.parquet --out sweep --knob
     learning_rate=log:1e-4:1e-2 --trials 8
@@ -111,10 +113,11 @@ def fetch(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the bundle. Default: only tell."),
+        typer.Option("--out", metavar="DIR", help="Folder of the bundle. Default: only list."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="The weights of NAME, fetched by hand; no network is used.")
+        Path | None,
+        typer.Option(help="The weights of NAME, fetched by hand; nothing is downloaded."),
     ] = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence and data terms of NAME.")
@@ -128,9 +131,9 @@ def fetch(
     ] = "torchxrayvision:densenet121-res224-all",
     json: JsonOption = False,
 ) -> None:
-    """List pretrained weights, or make a ready bundle of them; this is what downloads.
+    """List pretrained weights, or make a ready bundle of them; only this verb downloads anything.
 
-    Without --out it lists the register, or tells what is known of NAME.
+    Without --out it lists the register, or prints what is known about NAME.
 
     Example: monai-cxr fetch densenet121-medmae-cxr14 --out medmae --accept-licence
     """

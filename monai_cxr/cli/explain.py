@@ -16,14 +16,15 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    film: Annotated[Path, typer.Argument(metavar="FILE", help="A film.")],
+    film: Annotated[Path, typer.Argument(metavar="FILE", help="Film to explain.")],
     bundle: Annotated[str, typer.Option("--bundle", help="Folder of a bundle or run.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the pictures.")],
     finding: Annotated[
-        list[str] | None, typer.Option(help="Whose map; repeatable. Default: the most probable.")
+        list[str] | None,
+        typer.Option(help="Finding whose map is drawn; repeatable. Default: the most probable."),
     ] = None,
     method: Annotated[str, typer.Option(help="cam, grad_cam or occlusion.")] = "cam",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Show what the model used: the film, and beside it the film under its map.

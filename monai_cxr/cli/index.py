@@ -37,12 +37,15 @@ def index_nih(
     ] = None,
     check_pixels: Annotated[
         bool,
-        typer.Option("--check-pixels", help="Decode every image. Default: look at its ends."),
+        typer.Option(
+            "--check-pixels",
+            help="Decode every image. Default: only look at both ends of each file.",
+        ),
     ] = False,
     on_unreadable: OnUnreadable = "skip",
     json: JsonOption = False,
 ) -> None:
-    """Index ChestX-ray14 as NIH ships it, and say what is there: archives, labels, boxes, lists.
+    """Index ChestX-ray14 as NIH ships it, and report what there is: archives, labels, boxes, lists.
 
     Example: monai-cxr index nih CXR8/images --out index.parquet
     """
@@ -96,13 +99,15 @@ def index_nih(
 
 
 def index_folder(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of DICOM or images.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of DICOM files or images.")
+    ],
     out: OutTable,
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Table with an image column (path, sop_uid, image ...), one 0/1 column a finding, "
-            "of any name, and the patient where the films do not carry it."
+            help="Table with an image column (path, sop_uid or image), one 0/1 column for "
+            "each finding, of any name, and the patient if the films do not name it."
         ),
     ] = None,
     uncertain: UncertainOption = "refuse",
@@ -163,7 +168,10 @@ def index_xrv(
         ),
     ],
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The set's images, as it ships them.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="The images of the set, in the layout in which it is distributed."
+        ),
     ],
     out: OutTable,
     csv: Annotated[
@@ -224,10 +232,10 @@ def index_join(
     blank: BlankOption = "unknown",
     json: JsonOption = False,
 ) -> None:
-    """Join indexes, to train on several data sets at once; the file names name the sets.
+    """Join indexes, to train on several data sets at once; their file names become the set names.
 
-    Patients get their set's name as a prefix, so that none is mixed up. Do not join sets that share
-    films: RSNA's and SIIM's films are NIH's.
+    The set name becomes a prefix of each patient, so that patients are not mixed up. Do not join
+    sets that share films: those of RSNA and SIIM are NIH's.
 
     Example: monai-cxr index join nih.parquet chexpert.parquet --out both.parquet
     """
@@ -265,8 +273,9 @@ def index_medmnist(
     findings: Annotated[
         str | None,
         typer.Option(
-            help="Names of the labels, by commas: one for label 1 against 0, or one a class. "
-            "Default: Pneumonia for two classes, NIH's for 14 columns."
+            help="Names of the labels, separated by commas: one for label 1 against 0, or "
+            "one for each class. Default: Pneumonia for two classes, NIH's names for "
+            "14 columns."
         ),
     ] = None,
     json: JsonOption = False,

@@ -37,25 +37,27 @@ def predict(
     ],
     out: Annotated[Path, typer.Option("--out", help="Predictions: .parquet or .csv.")],
     split: Annotated[
-        str | None, typer.Option(help="Only the rows of an index that are of this split.")
+        str | None, typer.Option(help="Only the rows of an index that belong to this split.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
     runtime: Annotated[
         str,
         typer.Option(
-            help="auto (the fastest engine here, in fp32 or in bf16 that is near it), torch, onnx, "
-            "openvino, or one with a precision: torch-bf16, openvino-int8 ..."
+            help="auto (the fastest engine on this machine, in fp32 or in bf16 that is "
+            "close to it), torch, onnx, openvino, or one of these with a precision, "
+            "for example torch-bf16 or openvino-int8."
         ),
     ] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Films at a time. Default: what suits the engine.")
+        int | None,
+        typer.Option(min=1, help="Films at a time. Default: a number that suits the engine."),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Processes that read ahead. Default: one a core; 0: threads of this process, "
-            "which a film may then crash.",
+            help="Processes that read ahead. Default: one for each core. 0: threads of this"
+            " process, which a film can then crash.",
         ),
     ] = None,
     ensemble_with: Annotated[
@@ -77,17 +79,17 @@ def predict(
         bool, typer.Option("--embeddings", help="Add each film's pooled features (parquet).")
     ] = False,
     cam: Annotated[
-        bool, typer.Option("--cam", help="Add a class activation map a finding (parquet).")
+        bool, typer.Option("--cam", help="Add a class activation map for each finding (parquet).")
     ] = False,
     reader_timeout: ReaderTimeoutOption = 60.0,
     reader_memory: ReaderMemoryOption = 4.0,
     json: JsonOption = False,
 ) -> None:
-    """Predict films; what cannot be read gets a reason code, the rest is done.
+    """Predict films; a film that cannot be read gets a reason code, and the others are scored.
 
     BUNDLE may be a JSON file of an ensemble: {"members": ["a", "b"], "tta": "shift"}.
 
-    Ends with 1 when no input could be scored; the table is written all the same.
+    The exit status is 1 when no input could be scored; the table is written all the same.
 
     Example: monai-cxr predict demo/bundle film.dcm folder/ --out predictions.parquet
     """

@@ -21,23 +21,24 @@ def export(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of a packaged bundle.")],
     to: Annotated[str, typer.Option("--to", help="torchscript, onnx or openvino.")],
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16 or int8, as far as the format has it.")
+        str, typer.Option(help="fp32, bf16, fp16 or int8, if the format has it.")
     ] = "fp32",
     films: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="INPUT",
-            help="Films, folder or labelled index to compare on and, for int8, to calibrate with: "
-            "of an index its train rows calibrate, its val rows compare. Repeatable. Default: "
-            "phantom films.",
+            help="Films, folder or labelled index to compare on and, for int8, to calibrate"
+            " with: the train rows of an index calibrate, and its val rows compare. "
+            "Repeatable. Default: phantom films.",
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a bundle's network for another engine into the bundle, and say how near it is.
+    """Write a bundle's network for another engine into the bundle, and say how close it is.
 
-    It is compared with the fp32 network film by film. int8 is kept only where the macro AUROC moves
-    by less than 0.002 and the mean probability by less than 0.01; otherwise nothing is written.
+    The export is compared with the fp32 network film by film. int8 is kept only where the macro
+    AUROC moves by less than 0.002 and the mean probability by less than 0.01; otherwise nothing is
+    written.
 
     Example: monai-cxr export demo/bundle --to openvino
     """
@@ -79,12 +80,14 @@ def bench(
     seconds: Annotated[
         float, typer.Option(min=0.1, help="About how long to measure each engine and batch size.")
     ] = 2.0,
-    films: Annotated[int, typer.Option(min=4, help="Films of the end-to-end measurement.")] = 32,
+    films: Annotated[
+        int, typer.Option(min=4, help="Number of films in the end-to-end measurement.")
+    ] = 32,
     json: JsonOption = False,
 ) -> None:
     """Measure this machine: engines, decoding by transfer syntax, end to end; recommend settings.
 
-    What it finds is remembered: from then on --runtime auto takes the engine that was fastest here.
+    The result is remembered: from then on --runtime auto takes the engine that was fastest here.
 
     Example: monai-cxr bench demo/bundle
     """

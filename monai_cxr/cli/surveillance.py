@@ -25,16 +25,19 @@ def surveillance(
         datetime, typer.Option("--from", formats=_DAY, metavar="DATE", help="First day, in UTC.")
     ],
     last: Annotated[
-        datetime, typer.Option("--to", formats=_DAY, metavar="DATE", help="Last day; it is over.")
+        datetime,
+        typer.Option("--to", formats=_DAY, metavar="DATE", help="Last day; it must be over."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the two files.")],
-    signed_by: Annotated[str, typer.Option(help="Name of the person who answers for it.")] = "",
+    signed_by: Annotated[
+        str, typer.Option(help="Name of the person who is responsible for it.")
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """Write what ran in a period, its charts, alarms with their actions, and concordance.
 
-    surveillance.html is for printing, surveillance.json for machines. The same ledger gives the
-    same bytes again, also when more has come since.
+    surveillance.html is for printing and surveillance.json for machines. The same ledger gives the
+    same bytes again, even if films have arrived since.
 
     Example: monai-cxr surveillance screening.toml --from 2026-01-01 --to 2026-03-31 --out audit
     """

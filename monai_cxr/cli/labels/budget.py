@@ -29,7 +29,7 @@ def budget(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Forecast what more labels buy, finding by finding, and say where it cannot be told.
+    """Forecast what more labels would gain, finding by finding, or say that no forecast is possible.
 
     Example: monai-cxr labels budget curve.csv --more 100 --more 1000
     """

@@ -29,30 +29,37 @@ def check(
     answers: Annotated[
         list[Path] | None,
         typer.Option(
-            "--answers", metavar="FILE", help="Answers of a reader; of two, and a third to decide."
+            "--answers",
+            metavar="FILE",
+            help="Answers of a reader; repeatable: two readers, and a third to decide.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of sample and page.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the sample and the page.")
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(metavar="INDEX", help="Index made of these labels: train minds its check."),
+        typer.Option(
+            metavar="INDEX",
+            help="Index made of these labels; train will then use the result of the check.",
+        ),
     ] = None,
     per_state: Annotated[
         int, typer.Option(min=1, help="Reports of each state of each finding.")
     ] = 10,
-    text: Annotated[str, typer.Option(metavar="COLUMN", help="Column of the report.")] = "",
-    id_column: Annotated[str, typer.Option("--id", metavar="COLUMN", help="Its id.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    text: Annotated[str, typer.Option(metavar="COLUMN", help="Column that holds the report.")] = "",
+    id_column: Annotated[
+        str, typer.Option("--id", metavar="COLUMN", help="Column that names the report.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Check a labeller against readers: first draw reports to judge, then count.
 
-    With --reports: draws a sample by finding and state into --out, and makes a page where a reader
-    says what is true without seeing the labels. With --answers: precision, recall and F1 of each
-    finding with intervals, and the readers' kappa. The result lies beside the labels, and train
-    and evaluate refuse a finding whose F1 is below 0.8 unless told otherwise.
+    With --reports it draws a sample by finding and state into --out, and makes a page on which a
+    reader says what is true without seeing the labels. With --answers it prints precision, recall
+    and F1 of each finding with intervals, and the readers' kappa. The result is kept beside the
+    labels, and train and evaluate refuse a finding whose F1 is below 0.8 unless told otherwise.
 
     Example: monai-cxr labels check labels.csv --reports reports.csv --out check
     """

@@ -26,18 +26,18 @@ def apply(
         bool,
         typer.Option(
             "--correct-test",
-            help="Also correct the test split. Default: its corrections stand beside its labels.",
+            help="Also correct the test split. Default: write its corrections beside its labels.",
         ),
     ] = False,
     revert: Annotated[
-        bool, typer.Option("--revert", help="Give back the index as it was before an overlay.")
+        bool, typer.Option("--revert", help="Restore the index as it was before an overlay.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Correct the labels of an index by an overlay; the index itself is not edited.
 
-    Original labels stand beside the corrected ones as original_FINDING, and every evaluation says
-    which labels it used. Corrections of test films stand beside as corrected_FINDING.
+    Original labels are kept beside the corrected ones as original_FINDING, and every evaluation
+    says which labels it used. Corrections of test films are kept as corrected_FINDING.
 
     Example: monai-cxr labels apply split.parquet --overlay overlay.csv --out corrected.parquet
     """

@@ -37,14 +37,17 @@ def from_reports(
     text: ReportColumnOption = "",
     id_column: IdOption = "",
     duplicates: Annotated[
-        str, typer.Option(help="An id that occurs twice: refuse, first, last, or join.")
+        str,
+        typer.Option(
+            help="What to do about an id that occurs twice: refuse, first, last, or join."
+        ),
     ] = "refuse",
     json: JsonOption = False,
 ) -> None:
     """Label reports by what they say: present 1, absent 0, uncertain -1, empty where not mentioned.
 
-    Beside the table lies a file of the same name ending in .jsonl: the sentence, the place in it
-    and the rule that decided each label. It quotes the reports; keep it where they are kept.
+    A file beside the table, with the same name and the ending .jsonl, has the sentence, the place
+    in it and the rule that decided each label. It quotes the reports: keep it where they are kept.
 
     Example: monai-cxr labels from-reports reports.csv --out labels.csv
     """
@@ -101,7 +104,7 @@ def from_csv(
     id_column: IdOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Take labels that another labeller wrote: CheXpert's columns and states, or words.
+    """Import labels that another labeller wrote, with CheXpert's columns and states, or in words.
 
     Example: monai-cxr labels from-csv chexbert.csv --out labels.csv
     """

@@ -24,16 +24,19 @@ def archive(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder (searched with its subfolders), text file with one path a line, or table "
-            "with a column path. Or a PACS: https://HOST/ROOT (DICOMweb), dimse://AET@HOST:PORT "
-            "(C-FIND and C-MOVE), or with --settings the name of a pull; then --first and --last.",
+            help="Folder (searched with its subfolders), text file with one path on each "
+            "line, or table with a column path. Or a PACS, with --first and --last: "
+            "https://HOST/ROOT (DICOMweb), dimse://AET@HOST:PORT (C-FIND and C-MOVE), "
+            "or, with --settings, the name of a pull.",
         ),
     ],
     bundle: Annotated[str, typer.Option(help="Folder of a bundle, or a bundle's name.")],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="DIR", help="For results.parquet, sr/, summary.html and the ledger."
+            "--out",
+            metavar="DIR",
+            help="Folder for results.parquet, sr/, summary.html and the ledger.",
         ),
     ],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
@@ -41,7 +44,7 @@ def archive(
     reports: Annotated[
         bool, typer.Option("--sr/--no-sr", help="Write a structured report for each film.")
     ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
     ray: Annotated[
         str | None,
         typer.Option(
@@ -54,18 +57,20 @@ def archive(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: first study date.")
     ] = None,
     last: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: last one, included.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="PACS: last study date, included.")
     ] = None,
     listener: Annotated[
         str,
         typer.Option(
             metavar="AET@HOST:PORT",
-            help="dimse: where we take what C-MOVE sends; the PACS must know it.",
+            help="dimse: our address for films that C-MOVE sends; the PACS must know it.",
         ),
     ] = "MONAI_CXR@127.0.0.1:11112",
     settings: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="PACS: TOML with [[pulls]]; for TLS and passwords."),
+        typer.Option(
+            metavar="FILE", help="PACS: settings (TOML) with [[pulls]], for TLS and passwords."
+        ),
     ] = None,
     discard: Annotated[
         bool,
@@ -79,11 +84,12 @@ def archive(
     reader_memory: ReaderMemoryOption = 4.0,
     json: JsonOption = False,
 ) -> None:
-    """Screen an archive: every film exactly one result and one structured report.
+    """Screen an archive: every film gets exactly one result and one structured report.
 
-    Killed or stopped at any instant, the same command goes on with what is missing. What cannot be
-    read or is not a frontal chest radiograph gets a reason code; duplicates are read once. A
-    DICOMweb service may ask for MONAI_CXR_DICOMWEB_USERNAME, _PASSWORD or _TOKEN (variables).
+    If it is killed or stopped at any instant, repeat the command: it does what is missing. A file
+    that cannot be read or is not a frontal chest radiograph gets a reason code; duplicates are read
+    once. A DICOMweb service may need the variables MONAI_CXR_DICOMWEB_USERNAME and _PASSWORD, or
+    _TOKEN.
 
     Example: monai-cxr screen archive /archive/2019 --bundle demo/bundle --out screened --workers 8
 

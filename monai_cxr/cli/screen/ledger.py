@@ -21,7 +21,9 @@ SettingsOption = Annotated[
 LedgerOption = Annotated[
     str | None,
     typer.Option(
-        "--ledger", metavar="URL", help="Instead: sqlite:///FILE, a file, or postgresql://..."
+        "--ledger",
+        metavar="URL",
+        help="Instead of --settings: sqlite:///FILE, a file, or a postgresql:// address.",
     ),
 ]
 
@@ -55,7 +57,7 @@ def opened_ledger(settings: Path | None, url: str | None) -> Iterator[Ledger]:
 def status(
     settings: SettingsOption = None, ledger: LedgerOption = None, json: JsonOption = False
 ) -> None:
-    """What is in the ledger: queue, results, deliveries, quarantine, audit trail.
+    """Show what is in the ledger: queue, results, deliveries, quarantine, audit trail.
 
     Example: monai-cxr screen status --settings screening.toml
     """
@@ -109,15 +111,17 @@ def retry(
     ] = None,
     reason: Annotated[
         str | None,
-        typer.Option(help="Only those with this error or status, such as refused or 0xA700."),
+        typer.Option(help="Only those with this error or status, for example refused or 0xA700."),
     ] = None,
     dismiss: Annotated[
         bool,
-        typer.Option("--dismiss", help="Give them up for good instead; their films may go."),
+        typer.Option(
+            "--dismiss", help="Give them up for good instead; their films may then be deleted."
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Try undelivered results again now, also those that were given up; or dismiss them.
+    """Try undelivered results again now, including those that were given up; or dismiss them.
 
     Example: monai-cxr screen retry --settings screening.toml --reason 0xA700
     """
@@ -206,21 +210,23 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="table; or fhir (R4 transaction bundles) or hl7 (2.5.1 ORU messages), one file a "
-            "study.",
+            help="table; or fhir (R4 transaction bundles) or hl7 (2.5.1 ORU messages), one "
+            "file for each study.",
         ),
     ] = "table",
     first: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Table: only what came on this day or later."),
+        typer.Option(formats=["%Y-%m-%d"], help="Table: only films received on this day or later."),
     ] = None,
     last: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Table: only what came up to this day, included."),
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Table: only films received up to this day, included."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write every film with its result or its reason as a table; or a message for each study.
+    """Write a table of every film with its result or its reason, or a message for each study.
 
     Example: monai-cxr screen export --settings screening.toml --out results.parquet
 
@@ -251,7 +257,7 @@ def export(
 
 
 def backup(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The copy.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")],
     settings: SettingsOption = None,
     ledger: LedgerOption = None,
     json: JsonOption = False,
@@ -272,10 +278,12 @@ def backup(
 
 def restore(
     copy: Annotated[Path, typer.Argument(metavar="BACKUP", help="A copy made by backup.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the ledger goes.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Path of the restored ledger.")
+    ],
     json: JsonOption = False,
 ) -> None:
-    """Check a backup and put it in place; a ledger that is there is never overwritten.
+    """Check a backup and restore it; an existing ledger is never overwritten.
 
     Example: monai-cxr screen restore ledger-2026-11-24.sqlite --out ledger.sqlite
     """

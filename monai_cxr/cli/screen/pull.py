@@ -27,16 +27,18 @@ def pull(
     listen: Annotated[
         bool,
         typer.Option(
-            help="Run the listener meanwhile, for C-MOVE; not where 'screen run' runs it."
+            help="Run the listener meanwhile, for C-MOVE; use --no-listen where 'screen "
+            "run' runs it."
         ),
     ] = True,
     json: JsonOption = False,
 ) -> None:
     """Fetch the films of a range of study dates by DICOMweb, or by C-FIND and C-MOVE.
 
-    Films land in the queue of 'screen run'. An image that cannot be had costs itself: it is noted
-    as not_retrieved, and the exit status is 1 until a later pull has it. Stopped or broken off, the
-    same command goes on from the day it had reached; what has arrived is not fetched again.
+    Films go into the queue of 'screen run'. An image that cannot be fetched does not stop the
+    others: it is recorded as not_retrieved, and the exit status is 1 until a later pull fetches it.
+    If the command is stopped, repeat it: it continues from the day it had reached, and fetches
+    nothing twice.
 
     Example: monai-cxr screen pull archive --first 2026-01-01 --last 2026-01-31 --settings s.toml
     """

@@ -30,8 +30,9 @@ def import_(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="HL7 v2 ORU messages, DICOM SR or text files named by their accession number, one "
-            "or a folder of them; or a table with columns of text and accession number.",
+            help="An HL7 v2 ORU message, a DICOM SR or a text file named by its accession "
+            "number, or a folder of such files; or a table with columns of text and "
+            "accession number.",
         ),
     ],
     settings: SettingsOption = None,
@@ -47,7 +48,7 @@ def import_(
     """Label signed reports and keep what they say, by accession number; their text is not kept.
 
     A table may also have the columns patient_id, study_uid, status (F, C, P or X) and observed.
-    A report may come before its film; one of another patient than the film's is refused.
+    A report may come before its film; a report of a patient other than the film's is refused.
 
     Example: monai-cxr screen reports import oru --settings screening.toml
     """

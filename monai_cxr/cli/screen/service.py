@@ -30,16 +30,17 @@ def run(
         typer.Option(
             min=0,
             max=65_535,
-            help="Port of /healthz, /readyz and /metrics instead of the settings': for a second "
-            "process on one host. 0 takes any free one and logs it.",
+            help="Port of /healthz, /readyz and /metrics instead of that of the settings, "
+            "for a second process on one host. 0 takes any free port and logs it.",
         ),
     ] = None,
 ) -> None:
     """Run the service in the foreground; SIGTERM drains it, kill -9 loses nothing.
 
-    Several processes may share a ledger, and several hosts one in PostgreSQL: run this for each,
-    with --only where one has one task. Logs are JSON lines on stderr. When a part fails, /readyz
-    says so, the rest drains, and the exit status is not 0: let systemd start it again.
+    Several processes may share a ledger, and several hosts may share one in PostgreSQL: run this
+    command for each, with --only for a process with a single task. Logs are JSON lines on stderr.
+    When a part fails, /readyz says so, the rest drains, and the exit status is not 0: let systemd
+    start it again.
 
     Example: monai-cxr screen run --settings screening.toml
     """
@@ -55,8 +56,8 @@ def doctor(
         bool,
         typer.Option(
             "--own/--all",
-            help="Only what is ours, as a systemd unit does before it starts the service: other "
-            "systems are not asked.",
+            help="Check only our own parts and ask no other system, as the systemd unit "
+            "does before it starts the service.",
         ),
     ] = False,
     json: JsonOption = False,
@@ -82,7 +83,7 @@ def mercure(
         str | None,
         typer.Option(help="A bundle. Default: 'bundle' in mercure's settings."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
 ) -> None:
     """Run as a module of mercure: MERCURE_IN_DIR to MERCURE_OUT_DIR, reports and result.json.
 
