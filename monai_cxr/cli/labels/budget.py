@@ -29,7 +29,7 @@ def budget(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Forecast what more labels would gain, finding by finding, or say that no forecast is possible.
+    """Forecast what more labels would gain, finding by finding, or say that it cannot be told.
 
     Example: monai-cxr labels budget curve.csv --more 100 --more 1000
     """
