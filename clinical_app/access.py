@@ -84,7 +84,7 @@ def proxy_user(headers: Iterable[tuple[str, str]], settings: ViewerSettings) -> 
     A header that comes twice names nobody: one of the two is the client's own.
 
     Args:
-        headers: Of the request, name and value, each as often as it was sent.
+        headers: Headers of the request, name and value, each as often as it was sent.
         settings: Name of the header, and the secret.
     """
     sent = [(name.lower(), value) for name, value in headers]

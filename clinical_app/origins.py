@@ -14,7 +14,7 @@ def is_known_host(headers: Headers, hosts: Sequence[str]) -> bool:
     """Whether a request names this viewer, once; a page of another name may be a rebound one.
 
     Args:
-        headers: Of the request.
+        headers: Headers of the request.
         hosts: Names without a port, ``"*.example.org"`` for those below one; empty: any.
     """
     named = headers.getlist("host")

@@ -15,8 +15,8 @@ class UploadLimits:
     """What may still be sent.
 
     Args:
-        person_mib: Of one person, in MiB.
-        all_mib: Of everybody together, in MiB.
+        person_mib: Limit for one person, in MiB.
+        all_mib: Limit for everybody together, in MiB.
         held: Bytes that are held, by tab; without those of tabs that were closed.
     """
 

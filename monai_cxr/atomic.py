@@ -23,7 +23,7 @@ def private_folder(path: Path, *, file_mode: int = PRIVATE_FILE) -> None:
 
     Args:
         path: The folder.
-        file_mode: Of the files that it is for; who may read them may enter.
+        file_mode: Mode of the files in it; whoever may read them may enter it.
 
     Raises:
         OSError: If it cannot be made.

@@ -61,7 +61,7 @@ class DemoSettings:
         n_perturbed: Test films that are changed for the robustness curves.
         n_localized: Boxed test films that maps are held against; occlusion takes a second a film.
         severity: Smallest and largest severity of a finding.
-        seed: Of the archive, the split and the training.
+        seed: Seed of the archive, the split and the training.
         training: Further settings of the training, as ``monai-cxr train --set`` takes them.
     """
 

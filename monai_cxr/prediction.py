@@ -47,8 +47,8 @@ class OperatingPoint:
         finding: Name of the finding.
         threshold: ``positive`` means probability >= threshold; in [0, 1].
         criterion: The rule that chose it, for example ``"sensitivity >= 0.90"`` or ``"youden"``.
-        sensitivity: With a 95 % interval.
-        specificity: With a 95 % interval.
+        sensitivity: Sensitivity, with a 95 % interval.
+        specificity: Specificity, with a 95 % interval.
         n: Labelled images that chose it.
         n_positive: Of these, the positive ones.
 

@@ -95,7 +95,7 @@ class _Axis(NamedTuple):
     """How one side is resized, in pixels of the file.
 
     Attributes:
-        size: Of the output.
+        size: Size of the output.
         start: First pixel that is shown.
         extent: How many are shown.
         step: From one sample to the next.

@@ -152,7 +152,7 @@ def variant(digest: str, *what: str) -> str:
     """Digest of a model that is served otherwise than as it was trained.
 
     Args:
-        digest: Of the model.
+        digest: Digest of the model.
         what: What makes its numbers others than in fp32, such as ``"openvino-int8"`` and the
             digests of the exported files; nothing for fp32.
 

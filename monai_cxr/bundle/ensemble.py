@@ -103,9 +103,9 @@ def load_predictor(
         paths: Bundles, runs, or one JSON file of an ensemble: ``{"members": ["a", "b"],
             "tta": "shift"}``, its paths relative to the file.
         device: See :meth:`monai_cxr.bundle.model.BundleModel.load`.
-        runtime: Likewise.
-        tta: Likewise; None for what the file says, else none.
-        decoding: Likewise.
+        runtime: The same; for every bundle.
+        tta: Test-time augmentation; None for that of the file, or else none.
+        decoding: How JPEG 2000 films are decoded.
 
     Raises:
         InvalidBundle: If a bundle is.

@@ -25,7 +25,7 @@ class Parity:
         mean_probability_change: Mean absolute change over films and findings.
         macro_auroc: Of the fp32 network, mean over the findings that have both labels; None
             without labels.
-        macro_auroc_export: Of the exported network, over the same findings.
+        macro_auroc_export: Macro AUROC of the exported network, over the same findings.
         n_findings: How many findings these are.
     """
 
@@ -54,7 +54,7 @@ class Export:
         format: ``"torchscript"``, ``"onnx"`` or ``"openvino"``, the engine that runs it.
         precision: One of :data:`monai_cxr.bundle.engines.runtime.PRECISIONS`.
         files: Paths relative to the bundle, the one to open first.
-        model_digest: Of the model it was made of.
+        model_digest: Digest of the model from which it was made.
         parity: Measured when it was made.
     """
 

@@ -87,7 +87,7 @@ def add_finding(
         out: Folder of the new bundle; a bundle that is there is replaced.
         shots: So many positive and so many negative patients, one film each; None for every
             labelled film.
-        seed: Of the choice of patients.
+        seed: Seed of the choice of patients.
         workers: Processes that read films.
 
     Returns:

@@ -140,13 +140,13 @@ def predict_chunks(
 
     Args:
         model: See :func:`predict_table`.
-        inputs: Likewise.
-        batch_size: Likewise.
-        workers: Likewise.
-        embeddings: Likewise.
-        cam: Likewise.
-        progress: Likewise.
-        limits: Likewise.
+        inputs: Rows with a ``path``, and whatever an index adds.
+        batch_size: Films at a time; None for a number that suits the engine.
+        workers: Child processes that read ahead; None for one a core, 0 for threads.
+        embeddings: Whether to give the pooled features of each film.
+        cam: Whether to give the class activation maps of each film.
+        progress: Called with (done, total).
+        limits: What one film may cost a child process.
 
     Yields:
         Parts of the table of :func:`predict_table`, all with the same columns.

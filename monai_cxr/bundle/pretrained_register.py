@@ -34,13 +34,13 @@ class PretrainedWeights:
         resize: Resize policy of the origin.
         trained_on: Data sets: ``data``, ``split``, and in ``free`` the splits not trained on.
         auroc: Published mean AUROC with its split and source.
-        licence: Of the weights.
-        data_terms: Of the films they were trained on.
-        size: Of the file.
+        licence: Licence of the weights.
+        data_terms: Data terms of the films they were trained on.
+        size: Size of the file.
         source: Page of the publisher.
-        revision: Of the source, where it is pinned.
+        revision: Revision of the source, where it is pinned.
         file: Name of the file at the source; ``""`` where torchxrayvision downloads it.
-        sha256: Of the file, hexadecimal; ``""`` where it is not recorded.
+        sha256: SHA-256 of the file, hexadecimal; ``""`` where it is not recorded.
         network: Arguments of :func:`monai_cxr.networks.build`; empty for an encoder alone.
         note: What a reader must know.
     """

@@ -60,7 +60,7 @@ def probe(
         index: An index with splits.
         shares: Shares of patients in (0, 1]; the draws of a seed are nested.
         draws: Draws of training patients; where all of them train, of the patients judged.
-        seed: Of the draws.
+        seed: Seed of the draws.
         workers: Processes that read films.
 
     Returns:

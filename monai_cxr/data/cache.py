@@ -74,7 +74,7 @@ class BlockRecord:
 
     Attributes:
         number: Which block.
-        sha256: Of its bytes.
+        sha256: SHA-256 of its bytes.
         sources: (bytes, time of change in ns) of each source file; (-1, -1) where it was absent.
         unreadable: Reason code by position in the block.
     """

@@ -148,7 +148,7 @@ def label_version(labels: pd.DataFrame) -> tuple[str, int]:
     """Which of NIH's label versions a Data_Entry table holds.
 
     Args:
-        labels: Of :func:`read_labels`.
+        labels: Result of :func:`read_labels`.
 
     Returns:
         ``"v2020"`` where no label differs from it; ``"v2017"`` where the full table has v2017's

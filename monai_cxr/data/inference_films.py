@@ -32,7 +32,7 @@ class InferenceFilms(Dataset):
 
     Args:
         data: Dictionaries with the path of a film below each key that the transform prepares.
-        transform: With a :class:`~monai_cxr.data.transforms.PrepareRadiographd`.
+        transform: Transform that contains a :class:`~monai_cxr.data.transforms.PrepareRadiographd`.
 
     Raises:
         InvalidTable: If there is no film.

@@ -95,7 +95,7 @@ def film_dataset(
             ``CacheDataset``, which reads every film at the start of every run and keeps it as
             float32 in memory.
         device: See :class:`~monai_cxr.data.memory_map.MemoryMappedFilms`.
-        cache_rate: Of ``CacheDataset``: share of films to keep in memory.
+        cache_rate: ``cache_rate`` of ``CacheDataset``: share of films to keep in memory.
         num_workers: Processes (cache) or threads (``CacheDataset``) that read films.
         on_unreadable: ``"skip"`` names and counts films that cannot be read, and goes on without
             them; ``"stop"`` raises.

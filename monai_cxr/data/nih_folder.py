@@ -52,7 +52,7 @@ class IndexSummary:
         n_boxes: Reference boxes on images of the index.
         label_version: ``"v2020"``, ``"v2017"`` or ``"other"``.
         n_labels_changed: Films whose labels differ from v2020's.
-        archives: Of NIH's own tables only: what is here of each archive.
+        archives: How much of each archive is here; only for NIH's own tables.
         unreadable: (image, reason code) of what is not whole.
         lists: Images of the index by official list, for the lists that lie here.
     """

@@ -76,7 +76,7 @@ class EpochSampler(Sampler[int]):
     Args:
         n: Number of films.
         seed: Seed of the order.
-        weights: Of :func:`film_weights`; films are then drawn with replacement, n an epoch.
+        weights: Result of :func:`film_weights`; n films are drawn in an epoch, with replacement.
     """
 
     def __init__(self, n: int, seed: int = 0, weights: torch.Tensor | None = None) -> None:

@@ -71,7 +71,7 @@ class DisplayFilm:
         inverse: Whether low modality values are bright.
         padding: Inclusive range of ``values`` that are no image, or None.
         presets: At least one; the first is how the film opens: the header's own where it is usable.
-        unit: Of modality values, for the reader: ``""`` or ``"%"`` of the nominal range.
+        unit: Unit of modality values, for the reader: ``""`` or ``"%"`` of the nominal range.
         view: Projection.
         pixel_spacing_mm: (between rows, between columns) in mm, or None.
         spacing_source: ``"patient"``, ``"magnification"``, ``"detector"`` or ``""``.

@@ -94,7 +94,7 @@ def classify(predictions: PredictionSet, plan: BootstrapPlan) -> Classification 
 
     Args:
         predictions: Scores and truth of the same images.
-        plan: Of the bootstrap, for the patients of these predictions.
+        plan: Plan of the bootstrap over the patients of these predictions.
 
     Returns:
         The counts; None where the findings do not exclude each other.
@@ -134,7 +134,7 @@ def kappa_interval(
         cells: Shape (N,), true class times K plus chosen class.
         codes: Shape (N,), patients, from 0.
         k: Number of classes, K.
-        plan: Of the bootstrap, for these patients.
+        plan: Plan of the bootstrap over these patients.
         n_patients: P.
     """
     ones = np.ones(len(cells), dtype=np.float32)

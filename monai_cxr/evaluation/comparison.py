@@ -42,8 +42,8 @@ class FindingComparison:
         finding: Name.
         n: Images with a known label.
         n_positive: Of these, the positive ones.
-        auroc_a: Of model A.
-        auroc_b: Of model B.
+        auroc_a: AUROC of model A.
+        auroc_b: AUROC of model B.
         difference: B minus A, with the paired patient bootstrap interval.
         p_patient: Two-sided p from the paired patient bootstrap; at least 1 / (B + 1).
         p_delong: Two-sided p of DeLong's paired test, which takes images for independent.
@@ -66,14 +66,14 @@ class Comparison:
     """Two models on the same images.
 
     Attributes:
-        names: Of model A and model B.
+        names: Names of model A and model B.
         findings: One a finding.
         macro: Difference of the macro AUROCs, B minus A.
         macro_p: Two-sided p of that difference.
         n_images: Images that both scored.
         n_patients: Their patients.
         n_bootstrap: Replicates.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         warnings: What a reader must know, in sentences.
     """
 
@@ -151,7 +151,7 @@ def compare(
         b: Predictions of model B.
         names: What to call them.
         n_bootstrap: Patient replicates, the same for both models.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         Differences B minus A.

@@ -43,11 +43,11 @@ class FindingCurves:
         recall: Increasing.
         precision: At this recall.
         reliability: Adaptive bins.
-        observed_low: Of each bin's observed share, the lower 95 % bound over patients.
+        observed_low: Lower 95 % bound, over patients, of the observed share in each bin.
         observed_high: The upper bound.
         decision_thresholds: Threshold probabilities, increasing, up to six times the prevalence.
-        net_benefit: Of the model, at these.
-        net_benefit_all: Of flagging every image.
+        net_benefit: Net benefit of the model, at these.
+        net_benefit_all: Net benefit of flagging every image.
         coverage: Share of images answered, the surest first.
         risk: Share of wrong answers among them.
     """

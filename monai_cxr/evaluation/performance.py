@@ -96,7 +96,7 @@ def evaluate(
     Args:
         predictions: Scores and truth of the same images.
         n_bootstrap: Patient bootstrap replicates; 0 gives no intervals.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         calibrator: Applied to the logits first.
         allow_overlap: Go on, with a warning in every output, when patients of these data also
             fitted the calibrator.
@@ -107,7 +107,7 @@ def evaluate(
             means all.
         subgroups: Whether, or which tuples of facts, to look at.
         identity: Names of data, split, labels and model; counts and digests are filled in here.
-        n_threads: Of the bootstrap; the numbers do not depend on it.
+        n_threads: Number of threads of the bootstrap; the numbers do not depend on it.
 
     Returns:
         The performance.

@@ -30,11 +30,11 @@ class FindingPerformance:
         n: Images with a known label.
         n_positive: Of these, the positive ones.
         n_positive_patients: Patients with a positive image.
-        auroc: With a patient bootstrap interval.
-        auroc_delong: With DeLong's interval, which takes images for independent.
+        auroc: AUROC, with a patient bootstrap interval.
+        auroc_delong: AUROC, with DeLong's interval, which takes images for independent.
         partial_auroc: Up to a false positive rate of 0.1, standardised.
-        average_precision: With a patient bootstrap interval.
-        brier: With a patient bootstrap interval.
+        average_precision: Average precision, with a patient bootstrap interval.
+        brier: Brier score, with a patient bootstrap interval.
         ece: Adaptive bins, with an interval.
         ece_equal_width: Equal-width bins, with an interval.
         ece_floor: Adaptive ECE that perfect calibration would show on so few images.
@@ -123,7 +123,7 @@ class AnyFinding:
     Attributes:
         n: Images for which this is known.
         n_positive: Images with at least one finding.
-        auroc: With a patient bootstrap interval.
+        auroc: AUROC, with a patient bootstrap interval.
     """
 
     n: int
@@ -144,7 +144,7 @@ class EvaluationIdentity:
         n_patients: Patients.
         data_digest: SHA-256 over images and labels.
         n_bootstrap: Replicates.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         calibration: Method by finding where a calibration was applied.
         created: Date, stated by the caller.
     """

@@ -59,7 +59,7 @@ def robustness_curve(
         perturbation: Name.
         operating_points: Thresholds whose decisions are watched.
         n_bootstrap: Patient replicates.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         For each amount, in increasing order, one point a finding and one for the macro AUROC.

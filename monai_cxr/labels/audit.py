@@ -80,7 +80,7 @@ def audit_labels(
         per_queue: Films of each of a finding's two queues.
         random_share: Films drawn at random, as a share of the two queues, in (0, 1]; one film a
             patient, half of each given label where there are enough.
-        seed: Of the random share.
+        seed: Seed of the random share.
 
     Raises:
         InvalidTable: If no film of the index was predicted.

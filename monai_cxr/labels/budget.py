@@ -58,7 +58,7 @@ def forecast(
     Args:
         curve: Rows of :data:`CURVE_COLUMNS`; several draws of a size, at least three sizes.
         more: Numbers of further labelled patients.
-        seed: Of the bootstrap over draws.
+        seed: Seed of the bootstrap over draws.
 
     Raises:
         InvalidTable: If a column is missing or a value is out of its range.

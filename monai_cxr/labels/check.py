@@ -31,9 +31,9 @@ class CheckedFinding:
         finding: Name of the finding.
         n: Judged reports.
         n_present: Of these, present by the readers.
-        precision: With a 95 % interval.
-        recall: With a 95 % interval, weighted back to all reports.
-        f1: With a 95 % interval, likewise.
+        precision: Precision, with a 95 % interval.
+        recall: Recall, with a 95 % interval, weighted back to all reports.
+        f1: F1, with a 95 % interval, weighted back to all reports.
     """
 
     finding: str

@@ -31,7 +31,7 @@ class Acceptance:
 
     Attributes:
         rules: Thresholds of the half that chose them.
-        performance: Of the other half, with these thresholds.
+        performance: Performance of the other half, with these thresholds.
         site: SHA-256 over the site's images and labels.
         criterion: Rule of the thresholds.
         width: Wanted width of the interval of a sensitivity.
@@ -93,7 +93,7 @@ def accept(
         criterion: Rule of the site's thresholds.
         width: Wanted width of the interval of a sensitivity, in (0, 1).
         n_bootstrap: Patient replicates.
-        seed: Of the halves and the bootstrap.
+        seed: Seed of the halves and the bootstrap.
 
     Returns:
         What was found on the half that chose nothing.

@@ -61,7 +61,7 @@ class Attempt:
         """Do a step once.
 
         Args:
-            name: Of the step.
+            name: Name of the step.
             outputs: Files that it makes, relative to the folder.
             work: Makes them.
 
@@ -137,7 +137,7 @@ def start_attempt(folder: Path, basis: Basis, registry: Path, facts: Mapping[str
     """Begin an attempt, or go on with one that rests on the same.
 
     Args:
-        folder: Of the attempt.
+        folder: Folder of the attempt.
         basis: Plan, champion and data.
         registry: Its folder; the record names it relative to the attempt.
         facts: Code and environment.

@@ -32,9 +32,9 @@ def gate_page(verdict: Verdict, plan: ChangePlan, kind: str, basis: Mapping[str,
     """The page, HTML that stands alone.
 
     Args:
-        verdict: Of the gate.
+        verdict: Verdict of the gate.
         plan: That it was judged under.
-        kind: Of change.
+        kind: Kind of change.
         basis: Digests of plan, champion and data.
     """
     return render(

@@ -34,7 +34,7 @@ class Contestant:
 
     Attributes:
         predictions: Calibrated, with labels; row by row the same images as the other model's.
-        thresholds: Of its operating points, by finding.
+        thresholds: Thresholds of its operating points, by finding.
     """
 
     predictions: PredictionSet

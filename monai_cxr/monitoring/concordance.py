@@ -65,7 +65,7 @@ def concordance(
             where the report does not mention the finding, which counts as absent.
         by: Columns to group by as well, each on its own.
         n_replicates: Patient bootstrap replicates, for kappa.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     made = []
     for finding, rows in table.groupby("finding", sort=True):

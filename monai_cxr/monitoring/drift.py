@@ -46,7 +46,7 @@ class Reference:
     """How one measure was distributed on the data that calibrated a model.
 
     Attributes:
-        name: Of the measure: a column of the predictions table.
+        name: Name of the measure: a column of the predictions table.
         n: Films.
         edges: Increasing inner edges of the bins; a bin holds the values up to and with its edge.
         counts: Films in each bin, one more than edges.
@@ -65,13 +65,13 @@ class Drift:
     """One measure now, beside its reference.
 
     Attributes:
-        name: Of the measure.
+        name: Name of the measure.
         n: Films now.
         index: Population stability index; NaN with fewer than :data:`FEWEST` films.
         index_by_chance: What sampling alone stays below in 999 of 1,000 looks.
         distance: Kolmogorov-Smirnov distance, [0, 1].
         median: Now.
-        reference_median: Of the reference.
+        reference_median: Median of the reference.
         differs: Whether the index or the distance is neither small nor chance.
     """
 
@@ -89,7 +89,7 @@ def reference_of(name: str, values: ArrayLike) -> Reference | None:
     """Summarise a measure.
 
     Args:
-        name: Of the measure.
+        name: Name of the measure.
         values: Shape (N,); NaN is left out.
 
     Returns:
@@ -126,7 +126,7 @@ def drift(reference: Reference, values: ArrayLike) -> Drift:
     """Hold a measure of today against its reference; films are taken for independent.
 
     Args:
-        reference: Of the same measure.
+        reference: Reference of the same measure.
         values: Shape (N,); NaN is left out.
     """
     known = _known(values)
@@ -156,7 +156,7 @@ def stability_index(reference: Reference, values: ArrayLike) -> float:
     Half a film is added to each bin on both sides, so that an empty one stays finite.
 
     Args:
-        reference: Of the same measure.
+        reference: Reference of the same measure.
         values: Shape (N,), at least one that is known.
     """
     then = np.asarray(reference.counts, dtype=np.float64) + 0.5

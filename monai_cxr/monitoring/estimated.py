@@ -30,8 +30,8 @@ class EstimatedPerformance:
         finding: Name of the finding.
         n: Films.
         auroc: Area under the ROC curve.
-        sensitivity: At the operating point; not estimable without one.
-        ppv: Likewise.
+        sensitivity: Sensitivity at the operating point; not estimable without one.
+        ppv: PPV at the operating point; not estimable without one.
         prevalence: By expectation maximisation (Saerens et al. 2002).
         reason: Why nothing is estimated; ``""`` where it is.
     """
@@ -65,7 +65,7 @@ def estimate(
         calibration_spread: Standard deviation of the calibration's error in logits, between
             places or times: what an interval must hold besides chance.
         patients: Shape (N,); films of a patient are drawn together.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         Estimates; silent with few films, or where the prevalence seems to have changed.

@@ -83,7 +83,7 @@ def cusum_limit(days: float, baseline_days: int = 0, allowance: float = ALLOWANC
 
 @cache
 def ewma_limit(days: float, baseline_days: int = 0, smoothing: float = SMOOTHING) -> float:
-    """Likewise for an EWMA."""
+    """Limit of an EWMA for a stated time between false alarms."""
     return _solved(partial(ewma_run_length, smoothing=smoothing), days, baseline_days, 8.0)
 
 

@@ -48,7 +48,7 @@ class FactChange:
         share_then: Share of the films then.
         share_now: Share of the films now.
         distance: Energy distance between films of this value now and all films then; NaN with few.
-        p_value: Of that distance, by permutation of blocks; NaN with few films.
+        p_value: P value of that distance, by permutation of blocks; NaN with few films.
     """
 
     fact: str
@@ -79,8 +79,8 @@ def energy_test(
         now: Shape (M, C).
         blocks_then: Shape (N,): patient or day of each film; films of a block stay together.
         blocks_now: Shape (M,).
-        permutations: Of whole blocks.
-        seed: Of the permutations.
+        permutations: Number of permutations of whole blocks.
+        seed: Seed of the permutations.
 
     Raises:
         InvalidTable: If a sample has fewer than two films, or the shapes do not fit.
@@ -125,11 +125,11 @@ def changes(
         then: Shape (N, C); see :func:`energy_test`.
         now: Shape (M, C).
         facts_then: A value a film, by fact.
-        facts_now: Likewise; the same facts.
+        facts_now: The same facts of the films of now.
         blocks_then: See :func:`energy_test`.
-        blocks_now: Likewise.
-        permutations: Likewise.
-        seed: Likewise.
+        blocks_now: Blocks of the films of now.
+        permutations: Number of permutations of whole blocks.
+        seed: Seed of the permutations.
 
     Returns:
         Values of now, the most different first. p values are adjusted by Holm's method over all of

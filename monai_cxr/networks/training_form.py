@@ -89,7 +89,7 @@ def weight_gradient(gradient: torch.Tensor, image: torch.Tensor) -> torch.Tensor
     shifts are laid side by side, not those of the input.
 
     Args:
-        gradient: Of the output, (B, O, H, W) float32.
+        gradient: Gradient of the output, (B, O, H, W) float32.
         image: Input, (B, C, H, W) float32.
 
     Returns:

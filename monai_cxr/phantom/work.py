@@ -31,7 +31,7 @@ class FilmJob:
 
     Attributes:
         directory: Where it goes.
-        settings: Of the archive.
+        settings: Settings of the archive.
         patient: Number of the patient.
         follow_up: Number of the visit.
     """

@@ -28,7 +28,7 @@ def in_order(
         workers: How many threads.
         ahead: Items in flight at most: waiting, being worked on, or done and not yet taken. With
             one alone the work is done in this thread.
-        name: Of the threads.
+        name: Name of the threads.
         stop: Called when the iterator ends or is closed, to end what is still under way.
 
     Yields:

@@ -176,8 +176,8 @@ def change_panel(
     Args:
         title: Name of the perturbation.
         amounts: Shape (A,).
-        changes: Of the mean, one an amount.
-        unit: Of the amounts.
+        changes: Changes of the mean, one for each amount.
+        unit: Unit of the amounts.
         each: Lines of (amount, change), one a finding.
 
     Returns:

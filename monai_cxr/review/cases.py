@@ -62,12 +62,12 @@ class Case:
         case_id: Opaque name for links; it tells nothing of the patient.
         patient: Opaque name, the same for all studies of a patient; ``""`` when unknown.
         images: Its films, frontal ones first.
-        status: Of the analysis.
+        status: Status of the analysis.
         received: POSIX seconds at which it arrived.
         acquired: ``YYYYMMDD`` or ``""``.
         patient_sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
         patient_age_years: Or None.
-        prediction: Of the study, or None.
+        prediction: Prediction of the study, or None.
         time: ``HHMMSS`` of the first film, or ``""``.
         accession: Accession number, or ``""``.
         shared: Whether films of another person carry the same Study Instance UID.

@@ -82,7 +82,7 @@ def drift_rows(
     Args:
         found: By name.
         what: Heading of the first column.
-        digits: Of the medians.
+        digits: Digits of the medians.
     """
     return [
         {

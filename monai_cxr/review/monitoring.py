@@ -25,10 +25,10 @@ class Rate:
     """A share that is watched.
 
     Attributes:
-        name: Of what.
-        n: Of how many.
+        name: Name of what the share is about.
+        n: Number that the share is of.
         count: How many did.
-        share: With a 95 % Wilson interval; images of one patient are taken for independent.
+        share: Share, with a 95 % Wilson interval; images of one patient are taken for independent.
         expected: What the bundle's own data lead one to expect; NaN when unknown.
         verdict: ``"as expected"``, ``"differs"``, ``"too few"`` or ``""``.
     """
@@ -47,13 +47,13 @@ class Overview:
 
     Attributes:
         studies: Known.
-        analysed: With a prediction.
+        analysed: Number with a prediction.
         waiting: Not yet looked at.
         not_analysed: Refused: out of the model's scope.
         failed: Could not be read.
         read: Closed by a reader.
         median_minutes_to_read: From arrival to the first close; NaN without one.
-        median_seconds_reading: Of closed reviews; NaN without one.
+        median_seconds_reading: Median reading time of closed reviews; NaN without one.
     """
 
     studies: int

@@ -46,7 +46,7 @@ def find_performance(bundle: Path, digest: str) -> PerformanceFile | None:
 
     Args:
         bundle: Folder of the bundle.
-        digest: Of the model; a file about another model is left alone.
+        digest: Digest of the model; a file about another model is left alone.
 
     Returns:
         The first valid file whose model has this digest, or None.

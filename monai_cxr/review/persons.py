@@ -29,7 +29,7 @@ class Person:
         name: PatientName (0010,0010), compared and never shown.
         birth_date: PatientBirthDate (0010,0030), ``YYYYMMDD``.
         sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
-        birth_year: Of the birth date, else the study's date less the age; None without both.
+        birth_year: Year of the birth date, or of the study less the age; None without both.
     """
 
     patient_id: str = field(default="", repr=False)
@@ -72,7 +72,7 @@ def film_header(data: bytes, name: str = "") -> FilmHeader:
 
     Args:
         data: The whole file.
-        name: Of the film where it has no SOP Instance UID.
+        name: Name of the film, used if it has no SOP Instance UID.
 
     Raises:
         UnreadableImage: If it is DICOM and its header is damaged.

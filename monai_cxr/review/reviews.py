@@ -26,7 +26,7 @@ class FindingReview:
 
     Attributes:
         opinion: ``"agree"``, ``"disagree"`` or ``""`` with the model's statement.
-        location: Likewise, with the place that the heatmap points to.
+        location: The same about the place that the heatmap points to.
         label: What is there: ``"present"``, ``"absent"``, ``"uncertain"`` or ``""``.
         probability: What the model said, in [0, 1]; None without a prediction.
     """

@@ -30,11 +30,11 @@ class Statement:
         probability: Calibrated, [0, 1]; NaN when the bundle is not calibrated.
         state: ``"present"``, ``"uncertain"`` or ``"absent"`` by a conformal rule; else
             ``"flagged"`` or ``"not flagged"`` by the operating point; ``"no rule"`` without both.
-        threshold: Of the operating point; NaN without one.
-        prevalence: That PPV is computed for, (0, 1); NaN when unknown.
+        threshold: Threshold of the operating point; NaN without one.
+        prevalence: Prevalence for which PPV is computed, (0, 1); NaN when unknown.
         prevalence_source: ``"site"`` or ``"calibration data"``.
-        ppv: At this prevalence; NaN when unknown.
-        npv: Likewise.
+        ppv: PPV at this prevalence; NaN when unknown.
+        npv: NPV at this prevalence; NaN when unknown.
         meaning: Sentences about the statement, the most useful first.
     """
 
@@ -66,7 +66,7 @@ def statements(
     """What a prediction means, claimed findings first, each group by clinical urgency.
 
     Args:
-        prediction: Of one image or study.
+        prediction: Prediction of one image or study.
         points: Operating points by finding.
         rules: Conformal rules by finding; they decide the state where there are any.
         prevalence: Of the site, by finding, in (0, 1); else that of the operating point's data.

@@ -43,7 +43,7 @@ def report_text(
         case: The study.
         made: What the model says.
         review: What the reader says, by finding.
-        note: Of the reader.
+        note: Note of the reader.
         model: Which model spoke.
         marks: Measurements of the reader.
     """
@@ -87,7 +87,7 @@ def report_page(
         made: What the model says.
         review: What the reader says, by finding.
         data: File of the film to show; nothing is shown where it cannot be.
-        note: Of the reader.
+        note: Note of the reader.
         model: Which model spoke.
         marks: Measurements of the reader.
     """

@@ -32,7 +32,7 @@ class Owner:
     """Whose upload it is.
 
     Attributes:
-        session: Of a browser.
+        session: Session of a browser.
         user: Who sits there.
     """
 

@@ -143,8 +143,8 @@ def worklist(
     """The list as a JSON value.
 
     Args:
-        cases: Of a source.
-        reviews: Of a store.
+        cases: Cases of a source.
+        reviews: Reviews of a store.
         now: POSIX seconds.
         longest_wait_seconds: See :func:`monai_cxr.review.cases.due`.
         identify: Whether rows carry PatientID and accession number; for sites that read

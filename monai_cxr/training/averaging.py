@@ -20,7 +20,7 @@ class WeightAverage:
 
     Args:
         network: The network that is trained.
-        decay: Of the average, for example 0.999; 0 switches it off.
+        decay: Decay of the average, for example 0.999; 0 switches it off.
         warm_up: Steps over which the decay grows from 0.8.
     """
 

@@ -73,7 +73,7 @@ def fit_and_predict(
         cache: Where the index's films are kept as pixels; made where it is not.
         features: See :data:`monai_cxr.training.image_features.FEATURES`.
         findings: Findings to fit.
-        seed: Of folds, projection and vocabulary.
+        seed: Seed of folds, projection and vocabulary.
         workers: Processes.
         progress: Told as films are done.
 

@@ -31,7 +31,7 @@ class DistillationLoss(nn.Module):
 
     Args:
         supervised: The loss of the labels.
-        share: Of the teacher in the mix, 0 to 1.
+        share: Share of the teacher in the mix, 0 to 1.
         temperature: Divides both logits, at least 1; higher ones soften.
 
     Raises:

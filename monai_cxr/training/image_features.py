@@ -47,7 +47,7 @@ def film_features(
         films: uint8, shape (N, S, S).
         train: Rows of the training films.
         kind: One of :data:`FEATURES`.
-        seed: Of the vocabulary.
+        seed: Seed of the vocabulary.
         workers: Processes.
         progress: Told as films are done.
 

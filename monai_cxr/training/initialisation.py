@@ -50,7 +50,7 @@ def load_initial_weights(
             dictionary of MONAI, torchvision or torchxrayvision; or a published name,
             ``torchvision:resnet18`` or ``torchxrayvision:densenet121-res224-nih``, which is
             downloaded.
-        findings: Of the network's outputs; those that the weights know keep their output.
+        findings: Findings of the network's outputs; those that the weights know keep their output.
 
     Returns:
         The findings whose outputs were taken over.

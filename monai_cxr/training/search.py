@@ -94,8 +94,8 @@ def search(
         out: Folder of the study and its runs.
         knobs: What may change.
         n_trials: Trials in all, with those of an earlier call.
-        settings: Of every trial.
-        seed: Of the sampler (tree-structured Parzen estimator).
+        settings: Settings of every trial.
+        seed: Seed of the sampler (tree-structured Parzen estimator).
         say: Prints a line a trial.
 
     Returns:

@@ -37,7 +37,7 @@ def parameter_groups(
 
     Args:
         network: The network; with ``trainable="head"`` its backbone is frozen here.
-        learning_rate: Of the head.
+        learning_rate: Learning rate of the head.
         trainable: One of :data:`TRAINABLE`.
         backbone_rate: The backbone's learning rate as a share of the head's (discriminative
             learning rates, Howard and Ruder, ACL 2018).

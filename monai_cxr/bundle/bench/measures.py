@@ -109,7 +109,7 @@ def end_to_end(
     """Films a second from files to logits; readers and engine are warm when it starts.
 
     Args:
-        kind: Of file.
+        kind: Kind of file.
         paths: Files, taken in turn.
         spec: What the network takes.
         runtime: Holds it.

@@ -18,7 +18,7 @@ class Machine:
         cores: That this process may use.
         load: Mean number of running processes in the minute before; NaN where unknown.
         gflops: Fp32 multiplications and additions a second of a large matrix product, in 1e9.
-        versions: Of the engines.
+        versions: Versions of the engines.
     """
 
     processor: str
@@ -61,7 +61,7 @@ class EndToEndRate:
     """Files to logits, through the pipeline of ``monai-cxr predict``.
 
     Attributes:
-        kind: Of file.
+        kind: Kind of file.
         readers: ``"processes"`` or ``"threads"``.
         films_per_second: Over all films; starting the readers is left out.
     """

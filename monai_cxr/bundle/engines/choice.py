@@ -43,7 +43,7 @@ class Opened:
 
     Attributes:
         runtime: Holds the network.
-        digest: Of the model as it is served: another one where the precision is not fp32.
+        digest: Digest of the model as it is served: another one where the precision is not fp32.
         change: How far its numbers are from those in fp32; None for fp32, and where it is not
             known.
     """
@@ -72,7 +72,7 @@ def open_runtime(
     Args:
         bundle: Folder of a bundle or a run.
         config: Its inference config.
-        digest: Of the model.
+        digest: Digest of the model.
         runtime: ``"auto"`` or what :class:`monai_cxr.bundle.engines.runtime.RuntimeName` reads.
         device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
         probabilities: Logits to the probabilities whose change is measured.
@@ -210,7 +210,7 @@ def measure(
     Args:
         bundle: Folder of the bundle.
         config: Its inference config.
-        digest: Of the model.
+        digest: Digest of the model.
         names: Engines to measure.
         seconds: When to start no further round.
 

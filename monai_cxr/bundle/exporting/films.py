@@ -34,7 +34,7 @@ class ExportFilms:
         source: ``"given"`` or ``"phantom"``.
         calibration: Films whose ranges int8 is fitted to, shape (N, 1, S, S).
         comparison: Films on which both networks are compared, shape (M, 1, S, S).
-        labels: Of the comparison, 0, 1 or NaN, shape (M, F).
+        labels: Labels of the comparison, 0, 1 or NaN, shape (M, F).
     """
 
     source: str

@@ -37,7 +37,7 @@ class Head:
     Attributes:
         tag: Group and element in one number.
         vr: Two letters; empty when implicit.
-        length: Of the value in bytes, or :data:`UNDEFINED_LENGTH`.
+        length: Length of the value in bytes, or :data:`UNDEFINED_LENGTH`.
         value_at: Position of the value in the data.
     """
 

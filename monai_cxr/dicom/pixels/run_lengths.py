@@ -25,7 +25,7 @@ def decode_gray_rle(
     Args:
         stream: Header and segments.
         n_cells: Rows times columns.
-        n_bytes: Of a cell, 1 or 2.
+        n_bytes: Bytes of a cell, 1 or 2.
 
     Returns:
         uint8 or uint16 cells in one row; None where a segment is missing, damaged, or holds more

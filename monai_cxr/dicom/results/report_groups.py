@@ -44,7 +44,7 @@ class Wording:
         positive: Present or absent at the operating point; None says neither.
         model: Who says it.
         parameters: Algorithm Parameters (111002, DCM).
-        sop_class_uid: Of the film.
+        sop_class_uid: SOP Class UID of the film.
         has_size: Whether the film's header states its rows and columns.
     """
 
@@ -63,7 +63,7 @@ class Values:
     Attributes:
         tracking_uid: Tracking Unique Identifier (112040, DCM).
         probability: In [0, 1].
-        sop_uid: Of the film.
+        sop_uid: SOP Instance UID of the film.
         shape: (rows, columns) of the film.
     """
 

@@ -37,7 +37,7 @@ class Calibrator:
 
     Attributes:
         findings: One calibration a finding, in the order of the model's outputs.
-        provenance: Of the fit.
+        provenance: Provenance of the fit.
     """
 
     findings: tuple[FindingCalibration, ...]
@@ -183,10 +183,10 @@ def fit_calibrator(
     """Fit one method a finding, chosen by patient-wise cross-validated log loss.
 
     Args:
-        predictions: Of a split that trained nothing and will test nothing.
+        predictions: Predictions of a split that trained nothing and will test nothing.
         method: Force one method for all, or by finding; None lets the log loss choose.
         n_folds: Patient-wise folds, at least 2.
-        seed: Of the folds.
+        seed: Seed of the folds.
         split: Its name, for the provenance.
         fitted_on: Date for the provenance, stated so that the file stays reproducible.
         training_priors: Prevalence in training by finding, kept in the provenance.

@@ -19,7 +19,7 @@ class Provenance:
         n_images: Images.
         n_patients: Patients.
         n_folds: Patient-wise folds of the cross-validation.
-        seed: Of the folds.
+        seed: Seed of the folds.
         data_digest: SHA-256 over images and labels.
         training_priors: Prevalence in the training split by finding, where known.
         patients: A sketch that recognises the patients without naming them.

@@ -29,7 +29,7 @@ class Criterion:
     Attributes:
         kind: ``sensitivity``, ``specificity``, ``ppv``, ``npv``, ``youden`` or ``net_benefit``.
         target: The rate to reach, or the threshold probability of net benefit; in (0, 1).
-        prevalence: Of the site, for PPV and NPV.
+        prevalence: Prevalence of the site, for PPV and NPV.
     """
 
     kind: str

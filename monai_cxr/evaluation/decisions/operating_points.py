@@ -29,8 +29,8 @@ class WhatIf:
 
     Attributes:
         prevalence: Stated, in (0, 1).
-        ppv: With a 95 % interval over patients.
-        npv: Likewise.
+        ppv: PPV, with a 95 % interval over patients.
+        npv: NPV, with a 95 % interval over patients.
     """
 
     prevalence: float
@@ -45,11 +45,11 @@ class CheckedOperatingPoint:
     Attributes:
         point: The operating point, with the rates of the data that chose it.
         rates: Counts on these data.
-        sensitivity: With an interval over patients, on these data.
-        specificity: Likewise.
-        ppv: Likewise, at the prevalence of these data.
-        npv: Likewise, at the prevalence of these data.
-        accuracy: Likewise, at the prevalence of these data.
+        sensitivity: Sensitivity, with an interval over patients, on these data.
+        specificity: Specificity, with an interval over patients, on these data.
+        ppv: PPV at the prevalence of these data, with an interval over patients.
+        npv: NPV at the prevalence of these data, with an interval over patients.
+        accuracy: Accuracy on these data, with an interval over patients.
         likelihood_ratio_positive: Sensitivity / (1 - specificity), with such an interval.
         likelihood_ratio_negative: (1 - sensitivity) / specificity, with such an interval.
         n: Labelled images.

@@ -173,7 +173,7 @@ def labels_of(
 
     Args:
         table: N rows.
-        columns: Of the F findings.
+        columns: Columns of the F findings.
         findings: Their names, for the notes.
         policy: What -1 and blank count as; None refuses -1, and leaves blank unknown.
 

@@ -36,7 +36,7 @@ class Resampled:
     """A statistic of the data and of its replicates.
 
     Attributes:
-        estimate: Of the data itself.
+        estimate: Estimate of the data itself.
         replicates: float64, shape (B,); NaN where a replicate lacked a class.
         clusters: The patients that it rests on, see :func:`rarer_class`.
     """

@@ -59,7 +59,7 @@ class FindingLocalization:
         n_patients: Patients.
         pointing: Share of hits, with an interval over patients.
         by_chance: Share of hits of a random pixel.
-        mean_iou: With a patient bootstrap interval.
+        mean_iou: Mean intersection over union of box and map, with a patient bootstrap interval.
         iou_above: Share of films with an IoU of at least each of :data:`IOU_THRESHOLDS`.
     """
 
@@ -219,7 +219,7 @@ def localization_by_finding(
     Args:
         films: One a finding and film.
         n_bootstrap: Patient replicates.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         The findings in the order in which they first appear.

@@ -32,8 +32,8 @@ class AtPrevalence:
     """What a threshold would mean where a share ``prevalence`` of the films has the finding.
 
     Attributes:
-        sensitivity: With Wilson's 95 % interval.
-        specificity: Likewise.
+        sensitivity: Sensitivity, with Wilson's 95 % interval.
+        specificity: Specificity, with Wilson's 95 % interval.
         ppv: Share of flags that are right, with a 95 % interval.
         npv: Share of unflagged films without the finding, with a 95 % interval.
         flagged: Share of films that are flagged, with a 95 % interval.
@@ -70,7 +70,7 @@ def at_prevalence(
     Args:
         sensitivity: Measured, [0, 1].
         specificity: Measured, [0, 1].
-        prevalence: Of the site, (0, 1).
+        prevalence: Prevalence of the site, (0, 1).
         n_positive: Independent films with the finding behind the sensitivity, at least one.
         n_negative: Independent films without it behind the specificity, at least one.
 
@@ -108,9 +108,9 @@ def rates_at_prevalence(
     """:func:`at_prevalence` of rates with intervals, which tell how many trials they are worth.
 
     Args:
-        sensitivity: Measured, with its 95 % interval over patients.
-        specificity: Likewise.
-        prevalence: Of the site, (0, 1).
+        sensitivity: Measured sensitivity, with its 95 % interval over patients.
+        specificity: Measured specificity, with its 95 % interval over patients.
+        prevalence: Prevalence of the site, (0, 1).
         n_positive: Films with the finding, for a sensitivity without an interval.
         n_negative: Films without it, for a specificity without an interval.
 

@@ -113,8 +113,8 @@ class Archive:
         source: Its source.
         out: Its folder.
         bundle: Folder of the bundle.
-        digest: Of the model.
-        findings: Of the model.
+        digest: Digest of the model.
+        findings: Findings of the model.
         is_calibrated: Whether there are probabilities.
         ledger: Its ledger.
         n_files: Files to see; 0 where only fetching them will show.

@@ -82,7 +82,7 @@ def screen_archive_on_ray(
         bundle: The bundle, at the same path on every node.
         out: Folder of the results, at the driver.
         options: How; ``workers`` is the number of actors.
-        address: Of a running cluster, ``"auto"``, or ``"local"`` to start one here.
+        address: Address of a running cluster, ``"auto"``, or ``"local"`` to start one here.
         progress: Called with (done, total), in files.
 
     Raises:

@@ -25,7 +25,7 @@ class ArchiveSummary:
         counts: Numbers of the whole ledger.
         n_rows: Rows of the table.
         n_new: Films that this run finished.
-        seconds: Of this run.
+        seconds: Duration of this run in seconds.
         model_name: Bundle.
         model_version: Its version.
         model_digest: Its digest.

@@ -58,7 +58,7 @@ class DicomWebSource:
         name: Name of the source.
         server: The service.
         receive: Takes a file in: the intake.
-        modalities: Of the series that are wanted.
+        modalities: Modalities of the wanted series.
     """
 
     name: str

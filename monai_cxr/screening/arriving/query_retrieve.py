@@ -42,7 +42,7 @@ class QueryRetrieve:
         peer: The PACS.
         calling_ae: Our AE title as a user.
         move_destination: AE title of our listener, as the PACS knows it.
-        modalities: Of the series that are wanted.
+        modalities: Modalities of the wanted series.
         retrieve_seconds: How long the PACS may be silent while it sends a series.
     """
 

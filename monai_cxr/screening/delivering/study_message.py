@@ -17,7 +17,7 @@ class Message:
 
     Attributes:
         identifier: UUID, the same on a resend.
-        suffix: Of its file, for example ``".json"``.
+        suffix: Suffix of its file, for example ``".json"``.
         data: Its bytes.
     """
 
@@ -48,7 +48,7 @@ class StudyReport:
             or None.
         birth_date: PatientBirthDate as ``YYYYMMDD``, or ``""``.
         sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
-        issuer: Of the patient ID: (namespace, universal ID, type of that), each or ``""``.
+        issuer: Issuer of the patient ID: (namespace, universal ID, type of that), each or ``""``.
         placer_number: Placer order number (0040,2016), or ``""``.
         filler_number: Filler order number (0040,2017), or ``""`` for the accession number.
     """

@@ -96,7 +96,7 @@ def acknowledge(
 
     Args:
         ledger: The ledger.
-        number: Of the alarm.
+        number: Number of the alarm.
         actor: Name of the person.
         action: What was done.
         note: Further words.

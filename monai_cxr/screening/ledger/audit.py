@@ -37,7 +37,7 @@ class Entry:
         action: For example ``"received"``, ``"finished"``, ``"delivered"``, ``"reviewed"``.
         subject: A UID, or ``""``.
         detail: Further facts.
-        hash: Of this entry and the one before.
+        hash: SHA-256 of this entry and the one before.
     """
 
     id: int

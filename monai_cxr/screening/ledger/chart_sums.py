@@ -35,7 +35,7 @@ def of_result(connection: Connection, row: Any, outcome: Outcome, *, now: float)
     Args:
         connection: A transaction that writes.
         row: The film's row, locked.
-        outcome: With its prediction.
+        outcome: Outcome of a film, with its prediction.
         now: Seconds since 1970.
     """
     assert outcome.prediction is not None
@@ -63,7 +63,7 @@ def of_refusal(
         connection: A transaction that writes.
         reason: Reason code.
         known: Condition on ``quarantine`` for an earlier entry of the same film or file.
-        sop_uid: Of the film, or ``""``.
+        sop_uid: SOP Instance UID of the film, or ``""``.
         now: Seconds since 1970.
     """
     if _was_refused(connection, known) or (sop_uid and _has_result(connection, sop_uid)):

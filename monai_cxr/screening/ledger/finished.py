@@ -26,7 +26,7 @@ def store(
     Args:
         connection: A transaction that writes.
         row: The film's row, locked.
-        outcome: With its prediction and the facts of its film.
+        outcome: Outcome of a film, with its prediction and facts.
         deliveries: (kind, destination) of what is to be delivered.
         now: Seconds since 1970.
     """

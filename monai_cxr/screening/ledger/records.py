@@ -33,7 +33,7 @@ class ReceivedFilm:
         source: Which door it came through, for example ``"watch-folder"``.
         calling_ae: AE title of the sender, or ``""``.
         priority: A key of :data:`PRIORITY_DELAY_SECONDS`.
-        size_bytes: Of the file.
+        size_bytes: Size in bytes of the file.
         sop_class_uid: SOP Class UID, ``""`` for a file that is not DICOM.
         modality: Modality.
         study_date: DICOM DA, or ``""``.
@@ -80,7 +80,7 @@ class Film:
         accession_number: Or ``""``.
         study_date: DICOM DA, or ``""``.
         pixel_sha256: Or ``""``.
-        model_digest: Of the result, ``""`` before it.
+        model_digest: Digest of the model of the result, ``""`` before there is one.
     """
 
     id: int
@@ -109,7 +109,7 @@ class Outcome:
         prediction: What the model said; None when the film was refused.
         reason: Reason code of the refusal.
         message: The refusal for people, without identity.
-        facts: Of the film that the prediction is of.
+        facts: Facts of the film that the prediction is of.
         predicted_at: Seconds since 1970; None for the time of the commit.
     """
 
@@ -135,7 +135,7 @@ class Result:
 
     Attributes:
         prediction: Scores, flags, model and key.
-        facts: Of the film.
+        facts: Facts of the film.
         predicted_at: Seconds since 1970.
     """
 

@@ -30,7 +30,7 @@ class ReviewRow:
         study_uid: Its study.
         finding: Name of the finding; ``""`` for the film as a whole.
         reader: Who.
-        model_digest: Of the result that was reviewed.
+        model_digest: Digest of the result that was reviewed.
         label_agrees: Whether present or absent is right; None when not judged.
         location_agrees: Whether the heat map is at the right place; None when not judged.
         corrected_label: 1 present, 0 absent, None when not corrected.
@@ -38,7 +38,7 @@ class ReviewRow:
         seconds_to_read: From opening the film to this word, or None.
         reviewed_at: POSIX seconds; 0 for the ledger's own clock.
         uncertain: Whether the reader cannot tell; None where a label says more.
-        finished: Of the film as a whole: whether the reader closed the study.
+        finished: Whether the reader closed the study.
         score_seen: Whether the model's score was on the screen before this word; None: not known.
         probability: What the model said, [0, 1], or None.
         seen: What the study held when it was closed: ``"films"`` and ``"flagged"``.

@@ -154,7 +154,7 @@ def search(
         server: The service.
         first: First study date.
         last: Last study date, included.
-        modalities: Of the series.
+        modalities: Modalities of the series.
         session: An open session of the service; default: one of its own.
 
     Yields:

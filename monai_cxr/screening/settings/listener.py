@@ -21,7 +21,7 @@ class ListenerSettings:
         senders: Who may send. Empty allows nobody.
         tls: TLS files; senders must then show a certificate.
         max_associations: At a time; more are rejected as a local limit.
-        timeout_seconds: Of silence, after which an association is ended.
+        timeout_seconds: Seconds of silence after which an association is ended.
         priority: Priority class of what arrives here.
     """
 
