@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shutil
@@ -36,6 +37,18 @@ def test_the_reference_is_what_the_code_says(name):
     written = runpy.run_path(str(script))["page"]()
     page = script.with_name(f"{name}.md").read_text(encoding="utf-8")
     assert page == written, f"Run: python docs/reference/make_{name}.py"
+
+
+@pytest.mark.parametrize("page", ["first-film", "chestxray14"])
+def test_a_notebook_is_its_tutorial(page):
+    script = ROOT / "docs" / "tutorials" / "make_notebooks.py"
+    made = runpy.run_path(str(script))["text_of"](page)
+    stored = script.with_name(f"{page}.ipynb").read_text(encoding="utf-8")
+    assert stored == made, "Run: python docs/tutorials/make_notebooks.py"
+    code = "\n".join(c["source"] for c in json.loads(made)["cells"] if c["cell_type"] == "code")
+    text = script.with_name(f"{page}.md").read_text(encoding="utf-8")
+    verbs = set(re.findall(r"^    (monai-cxr (?!view).*)$", text, re.MULTILINE))
+    assert verbs == set(re.findall(r"^(monai-cxr .*)$", code, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

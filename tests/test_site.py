@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import typer
 
 import monai_cxr
+from monai_cxr.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,6 +65,14 @@ def test_every_public_name_and_every_module_has_its_place(site):
     paths = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "monai_cxr").rglob("*.py")]
     modules = [".".join(p.parts) for p in paths if not p.name.startswith("_")]
     assert [m for m in modules if f'id="{m}"' not in rooms] == []
+
+
+def test_every_verb_has_its_place(site):
+    verbs = runpy.run_path(str(ROOT / "docs" / "reference" / "make_verbs.py"))["commands"]
+    names = [name for name, _ in verbs(typer.main.get_command(app))]
+    page = (site / "reference" / "verbs.html").read_text(encoding="utf-8")
+    assert len(names) > 40
+    assert [n for n in names if f'id="{n.replace(" ", "-")}"' not in page] == []
 
 
 def test_every_page_of_the_list_is_in_the_navigation(site):

@@ -15,8 +15,6 @@ import pytest
 
 from monai_cxr import cli
 
-pytestmark = pytest.mark.unproven
-
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = ROOT / "docs" / "tutorials"
 PATIENTS, SIZE = 24, 96
@@ -46,7 +44,7 @@ def smaller(words: list[str], run_settings: dict[str, object]) -> list[str]:
     if words[1] == "cache":
         return [*words, "--size", str(run_settings["image_size"])]
     if words[1] in ("evaluate", "compare"):
-        return [*words, "--bootstrap", "20"]
+        return [*words, "--bootstrap", "100"]
     if words[1] == "train":
         keys = ("batch_size", "num_workers") if "--from" in words else tuple(run_settings)
         small = {**{key: run_settings[key] for key in keys}, "max_epochs": 1}
@@ -98,6 +96,7 @@ def test_your_first_film(shell, capsys):
     assert float(effusion[1]) == pytest.approx(row["probability_Effusion"], abs=0.0051)
 
 
+@pytest.mark.slow
 def test_train_on_chestxray14(shell):
     type_page("chestxray14.md", shell)
     content = json.loads(Path("report/performance.json").read_text(encoding="utf-8"))
@@ -105,6 +104,7 @@ def test_train_on_chestxray14(shell):
     assert Path("report/report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_bring_your_own_hospital_s_data(shell):
     type_page("own-hospital.md", shell)
     assert Path("acceptance/report.html").is_file()

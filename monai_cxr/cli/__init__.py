@@ -33,10 +33,16 @@ from monai_cxr.cli import (
     train,
     view,
 )
-from monai_cxr.errors import CXRError, InputError
+from monai_cxr.errors import CXRError, InputError, MissingDependency
 
 # Threads wait briefly, then sleep: fast alone, and not many times slower on a shared machine.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+LEFT_OUT_BY_SERVING = (
+    *("ignite", "joblib", "monai", "safetensors", "skimage", "sklearn"),
+    *("torch", "torchvision", "torchxrayvision"),
+)
+"""Dependencies that ``deploy/serving.txt`` lacks; a test compares them."""
 
 EXIT_INPUT, EXIT_USAGE, EXIT_OURS, EXIT_STOPPED = 1, 2, 3, 130
 
@@ -85,14 +91,30 @@ def main() -> NoReturn:
         raise
     except CXRError as error:
         _fail(error, EXIT_INPUT)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LEFT_OUT_BY_SERVING:
+            _unexpected(error)
+        _fail(_needs(error), EXIT_INPUT)
     except KeyboardInterrupt:
         _say_stopped()
         sys.exit(EXIT_STOPPED)
     except Exception as error:  # noqa: BLE001 - the last boundary: our fault, said in one line
-        if os.environ.get("MONAI_CXR_DEBUG"):
-            traceback.print_exc()
-        _fail(error, EXIT_OURS)
+        _unexpected(error)
     sys.exit(0)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    if os.environ.get("MONAI_CXR_DEBUG"):
+        traceback.print_exc()
+    _fail(error, EXIT_OURS)
+
+
+def _needs(error: ModuleNotFoundError) -> MissingDependency:
+    return MissingDependency(
+        f"This needs the package '{(error.name or '').partition('.')[0]}', which an installation "
+        "that only serves exports leaves out. Install the whole package: pip install monai-cxr. Or "
+        "give a bundle that holds an export: monai-cxr export BUNDLE --to onnx, where torch is."
+    )
 
 
 def _say_stopped() -> None:

@@ -127,7 +127,12 @@ def train(
 
 
 def package(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder made by train.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder made by train; with --zip or --hub also a packaged bundle."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the bundle.")],
     calibration: Annotated[
         Path | None,
@@ -150,20 +155,53 @@ def package(
         Path | None,
         typer.Option(help="A file of thresholds to carry. Default: chosen here on the val split."),
     ] = None,
+    zip_file: Annotated[
+        bool,
+        typer.Option(
+            "--zip",
+            help="Also write DIR_vVERSION.zip, as MONAI's model zoo and monai.bundle.download "
+            "expect it.",
+        ),
+    ] = False,
+    hub: Annotated[
+        bool,
+        typer.Option(
+            "--hub",
+            help="Lay DIR out as a Hugging Face repository: a README.md with the model card's "
+            "metadata.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Make a bundle of a run: weights, calibration, operating points, priors, digests.
 
     Example: monai-cxr package run --out bundle
     """
-    from monai_cxr.bundle import packaging
+    from monai_cxr.bundle import packaging, publishing
 
     if rules is not None and criterion is not None:
         raise typer.BadParameter("--rules holds chosen operating points: leave --criterion away.")
-    verified = packaging.package(
-        run, out, calibration=calibration, criterion=criterion, alpha=conformal or None, rules=rules
-    )
-    _tell(verified, out, json)
+    if publishing.is_packaged(run) and (zip_file or hub):
+        if calibration or criterion or rules:
+            raise typer.BadParameter(
+                f"'{run.name}' is packaged: --calibration, --criterion and --rules need a run."
+            )
+        publishing.copy_packaged(run, out)
+        verified = packaging.verify(out)
+    else:
+        verified = packaging.package(
+            run,
+            out,
+            calibration=calibration,
+            criterion=criterion,
+            alpha=conformal or None,
+            rules=rules,
+        )
+    if hub:
+        page = publishing.write_hub_page(out)
+        note(f"Hub page: {page}")
+    zipped = publishing.zip_bundle(out) if zip_file else None
+    _tell(verified, out, json, zipped)
 
 
 def ensemble(
@@ -217,13 +255,15 @@ def verify(
     _tell(packaging.verify(bundle), bundle, json)
 
 
-def _tell(verified: object, folder: Path, json: bool) -> None:
+def _tell(verified: object, folder: Path, json: bool, zipped: Path | None = None) -> None:
     facts = asdict(verified)  # type: ignore[call-overload]
     if json:
-        emit({**facts, "bundle": folder})
+        emit({**facts, "bundle": folder, **({} if zipped is None else {"zip": zipped})})
         return
     say(f"Bundle {facts['name']} {facts['version']}: {facts['n_files']} files as packaged.")
     if facts["not_packaged"]:
         say(f"Not packaged, and not used: {', '.join(facts['not_packaged'])}.")
     say(f"Model digest: {facts['digest']}")
     say(f"Bundle: {folder}")
+    if zipped is not None:
+        say(f"Zip: {zipped}")

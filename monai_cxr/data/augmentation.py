@@ -107,14 +107,12 @@ class BatchAugmentation:
         """
         n = images.shape[0]
         films = in_unit_range(images)
+        drawn = _beside(self._numbers(n), films)
         grid = functional.affine_grid(
-            self._matrices(n).to(films), list(films.shape), align_corners=False
+            drawn[:, :6].view(n, 2, 3), list(films.shape), align_corners=False
         )
         films = functional.grid_sample(films, grid, padding_mode="border", align_corners=False)
-        bright, contrast, gamma = (
-            self._uniform(n, width).to(films).view(n, 1, 1, 1)
-            for width in (self.brightness, self.contrast, self.gamma)
-        )
+        bright, contrast, gamma = (drawn[:, i].view(n, 1, 1, 1) for i in (6, 7, 8))
         films = ((films - 0.5) * (1 + contrast) + 0.5 + bright).clamp_(0, 1)
         films = films.clamp_min_(1e-6) ** torch.exp(gamma)
         return (films - MEAN) / STANDARD_DEVIATION
@@ -126,6 +124,12 @@ class BatchAugmentation:
 
     def _uniform(self, n: int, width: float) -> torch.Tensor:
         return (self._draw(n) * 2 - 1) * width
+
+    def _numbers(self, n: int) -> torch.Tensor:
+        """What changes each film, shape (n, 9): its matrix, and three of its gray values."""
+        matrices = self._matrices(n).view(n, 6)
+        grays = [self._uniform(n, w) for w in (self.brightness, self.contrast, self.gamma)]
+        return torch.cat((matrices, torch.stack(grays, dim=1)), dim=1)
 
     def _matrices(self, n: int) -> torch.Tensor:
         """From a place in the output to one in the film; both sides run from -1 to 1."""
@@ -142,6 +146,13 @@ class BatchAugmentation:
         cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
         rows = torch.stack((cos * flip, -sin, shift_x, sin * flip, cos, shift_y), dim=1)
         return rows.view(n, 2, 3)
+
+
+def _beside(numbers: torch.Tensor, films: torch.Tensor) -> torch.Tensor:
+    """Numbers of the CPU where films are, in one copy that nothing waits for."""
+    if films.is_cuda and torch.cuda.is_available():
+        numbers = numbers.pin_memory()
+    return numbers.to(films, non_blocking=True)
 
 
 class PrepareBatch:
@@ -166,8 +177,13 @@ class PrepareBatch:
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (B, 1, S, S) float32, normalised, and labels (B, F) float32 with NaN unknown."""
-        images = batch["image"].to(device=device, non_blocking=non_blocking, **kwargs)
-        labels = batch["label"].to(device=device, non_blocking=non_blocking, **kwargs)
+        # From pinned memory a copy runs beside the step before; from other memory it cannot.
+        images, labels = (
+            batch[key].to(
+                device=device, non_blocking=non_blocking or batch[key].is_pinned(), **kwargs
+            )
+            for key in ("image", "label")
+        )
         augmented = normalised if self.augmentation is None else self.augmentation
         images = augmented(images)
         return images.contiguous(memory_format=self.memory_format), labels

@@ -48,15 +48,25 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+LOOK_EVERY = 50
+"""Iterations after which the losses of a GPU are looked at; each look makes it wait once."""
+
+
 class StopOnNaN:
     """Stop when the loss or a weight is not a number; the last good checkpoint stays.
 
-    Attach it before the checkpoint: an epoch whose last step broke the weights is not kept.
+    Attach it before the checkpoint: an epoch whose last step broke the weights is not kept. The
+    losses of a GPU are summed there and read every :data:`LOOK_EVERY` iterations, because a step
+    whose loss is read waits for it; the sum of finite numbers and one that is not is not finite.
     """
+
+    def __init__(self) -> None:
+        self._sum: torch.Tensor | None = None
 
     def attach(self, engine: Engine) -> None:
         """Check the loss of every iteration and the weights of every epoch."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check_weights)
 
     def __call__(self, engine: Engine) -> None:
@@ -65,7 +75,15 @@ class StopOnNaN:
         Raises:
             SettingsError: With the iteration and what to do.
         """
-        loss = float(torch.as_tensor(engine.state.output["loss"]).detach())
+        loss = torch.as_tensor(engine.state.output["loss"]).detach()
+        self._sum = loss if self._sum is None else self._sum + loss
+        if loss.device.type == "cpu" or engine.state.iteration % LOOK_EVERY == 0:
+            self._look(engine)
+
+    def _look(self, engine: Engine) -> None:
+        if self._sum is None:
+            return
+        loss, self._sum = float(self._sum), None
         if not math.isfinite(loss):
             raise _not_finite(engine, f"loss became {loss}")
 

@@ -169,6 +169,8 @@ class FindingLoss(nn.Module):
             logits = logits.float()
         if self.name == "auc_margin":
             return auc_margin(logits, labels, **self.options)
+        if self.offset.device != labels.device:  # once, not a copy in every step
+            self.to(labels.device)
         logits = logits + self.offset.to(logits)
         known = ~torch.isnan(labels)
         targets = torch.where(known, labels, torch.zeros_like(labels))
@@ -187,7 +189,7 @@ class FindingLoss(nn.Module):
     def _weights(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.weighting in BY_BATCH:
             return class_weights(*count_labels(labels), self.weighting, self.cap)
-        return self.positive_weight.to(labels.device), self.negative_weight.to(labels.device)
+        return self.positive_weight, self.negative_weight
 
     def _forgotten(
         self, loss: torch.Tensor, targets: torch.Tensor, known: torch.Tensor

@@ -48,7 +48,7 @@ class EpochProgress:
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._rows: list[dict[str, float]] | None = None
-        self._losses: list[float] = []
+        self._losses: list[torch.Tensor] = []
         self._n_images = 0
         self._began = self._train_seconds = 0.0
 
@@ -81,7 +81,8 @@ class EpochProgress:
             self._bar.start()
 
     def _advance(self, engine: Engine) -> None:
-        self._losses.append(_loss(engine))
+        # Kept where it is: to read a number of a GPU in each step would make it wait.
+        self._losses.append(torch.as_tensor(engine.state.output["loss"]).detach())
         self._n_images += len(engine.state.output["label"])
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
@@ -98,7 +99,7 @@ class EpochProgress:
         n_images = self._n_images * idist.get_world_size()
         row = {
             "epoch": state.epoch,
-            "loss": sum(self._losses) / max(len(self._losses), 1),
+            "loss": self._mean_loss(),
             "learning_rate": self.optimizer.param_groups[0]["lr"] if self.optimizer else math.nan,
             "images_per_second": n_images / max(self._train_seconds, 1e-9),
             **{name: float(value) for name, value in metrics.items()},
@@ -114,6 +115,9 @@ class EpochProgress:
             f"{row['images_per_second']:.0f} images/s  {seconds / 60:.1f} min left",
             highlight=False,
         )
+
+    def _mean_loss(self) -> float:
+        return float(torch.stack(self._losses).double().mean()) if self._losses else 0.0
 
 
 class EpochReport:
@@ -133,7 +137,3 @@ class EpochReport:
         """Run when an epoch and its validation have ended."""
         if idist.get_rank() == 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self.progress.report)
-
-
-def _loss(engine: Engine) -> float:
-    return float(torch.as_tensor(engine.state.output["loss"]).detach())

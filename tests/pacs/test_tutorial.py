@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import signal
@@ -14,12 +15,11 @@ import pydicom
 import pytest
 from dicom_peers import ORTHANC_USER
 
-from monai_cxr import cli
+from monai_cxr import cli, read_for_model
 from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.errors import UnsupportedImage
 from monai_cxr.screening.network import storage_scu
 from monai_cxr.screening.network.dicom_network import Peer
-
-pytestmark = pytest.mark.unproven
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "beside-orthanc.md"
 PROGRAM = "from monai_cxr.cli import main; main()"
@@ -40,6 +40,15 @@ def settings_of_the_page(orthanc, bundle) -> str:
     return text + "\n[health]\nport = 0\n[rollup]\nquiet_seconds = 0\n"
 
 
+def first_frontal(paths) -> Path:
+    """The first film that the check for chest films lets pass; of small phantoms not each does."""
+    for path in paths:
+        with contextlib.suppress(UnsupportedImage):
+            read_for_model(path)
+            return Path(path)
+    raise AssertionError("Not one of the phantoms is taken for a chest film.")
+
+
 def typed(monkeypatch, words) -> int:
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as stop:
@@ -51,7 +60,7 @@ def typed(monkeypatch, words) -> int:
 def test_a_film_in_orthanc_gets_its_report(
     orthanc, phantom_index, packaged_bundle, tmp_path, monkeypatch, capsys
 ):
-    film = Path(phantom_index.table["path"].iloc[-1])
+    film = first_frontal(phantom_index.table["path"])
     peer = Peer("ORTHANC", "127.0.0.1", orthanc.dicom_port, timeout_seconds=120.0)
     sent = DicomInstance("", "", "", "", film.read_bytes())
     assert storage_scu.store([sent], peer, calling_ae="CXRSCU")[0].stored
@@ -86,4 +95,4 @@ def test_a_film_in_orthanc_gets_its_report(
     capsys.readouterr()
     for words in looks:
         assert typed(monkeypatch, words) == 0
-    assert "result" in capsys.readouterr().out.lower()
+    assert re.search(r"completed\s*│\s*1\b", capsys.readouterr().out)

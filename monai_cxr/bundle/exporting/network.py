@@ -14,6 +14,7 @@ from monai_cxr.bundle.engines.parity import measure_parity, require_parity
 from monai_cxr.bundle.engines.torch_engine import open_torch
 from monai_cxr.bundle.exporting.films import ExportFilms, given_films, phantom_films
 from monai_cxr.bundle.exporting.formats import check_format, file_names, write_network
+from monai_cxr.bundle.exporting.onnx_metadata import facts_of, write_facts
 from monai_cxr.bundle.exports import Export, Parity, read_exports, write_exports
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.evaluation.statistics.logits import sigmoid
@@ -76,6 +77,8 @@ def export(
             prepared.calibration,
         )
         files = tuple(f"models/{file}" for file in names)
+        if format_name == "onnx":
+            write_facts(staging / files[0], facts_of(model))
         made = Export(format_name, precision, files, digest, _NO_PARITY)
         parity = _compared(model, staging, made, prepared)
         made = Export(format_name, precision, files, digest, parity)

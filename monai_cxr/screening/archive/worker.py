@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -73,12 +74,11 @@ def is_settled(ledger: Ledger, study: Study) -> bool:
 
 
 def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
-    import torch
-
     from monai_cxr.bundle.model import BundleModel
 
-    torch.set_num_threads(task.threads)
     model = BundleModel.load(task.bundle, device=task.device)
+    if (torch := sys.modules.get("torch")) is not None:  # an export is served without it
+        torch.set_num_threads(task.threads)
     with_reports = task.reports is not None and model.calibrator is not None
 
     folder = Folder(DESTINATION, task.reports) if task.reports is not None else None

@@ -1,0 +1,189 @@
+"""A GPU rehearsed without one: tensors that say ``cuda`` and hold nothing go through the training.
+
+Under torch's ``FakeTensorMode`` an operation on tensors of two devices raises, as it does on a GPU,
+and so does reading a number. Autograd's engine asks for a real GPU, so gradients go through the
+``meta`` device, on which tensors of two devices raise just so. A speed is not claimed here.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.networks.nets import DenseNet
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from monai_cxr.bundle.engines.torch_engine import ObservedNetwork
+from monai_cxr.bundle.explaining.saliency import METHODS
+from monai_cxr.data.augmentation import BatchAugmentation, PrepareBatch
+from monai_cxr.networks.builders import NETWORKS, build
+from monai_cxr.networks.training_form import training_form
+from monai_cxr.training.failures import LOOK_EVERY, StopOnNaN
+from monai_cxr.training.losses import LOSSES, FindingLoss
+from monai_cxr.training.progress import EpochProgress
+from monai_cxr.training.step import compiled
+
+SIDE, FILMS, FINDINGS = 64, 4, 3
+
+
+@pytest.fixture(autouse=True)
+def autocast_believes_in_a_gpu(monkeypatch):
+    """Autocast asks whether there is a GPU, and switches itself off with a warning."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+
+
+def on_cuda(network: torch.nn.Module) -> torch.nn.Module:
+    """The network with weights that say ``cuda``, in channels_last; call it in the fake mode."""
+    for module in network.modules():
+        for store in (module._parameters, module._buffers):
+            for name, value in store.items():
+                if value is not None:
+                    store[name] = _empty_like(value)
+    return network
+
+
+def _empty_like(value: torch.Tensor) -> torch.Tensor:
+    layout = torch.channels_last if value.dim() == 4 else torch.contiguous_format
+    made = torch.empty(value.shape, dtype=value.dtype, device="cuda", memory_format=layout)
+    if isinstance(value, torch.nn.Parameter):
+        return torch.nn.Parameter(made, requires_grad=value.requires_grad)
+    return made
+
+
+def cached_batch() -> dict[str, torch.Tensor]:
+    """A batch as the cache gives it: on the CPU, in uint8."""
+    images = torch.zeros((FILMS, 1, SIDE, SIDE), dtype=torch.uint8)
+    return {"image": images, "label": torch.zeros((FILMS, FINDINGS))}
+
+
+def small_densenet() -> torch.nn.Module:
+    return DenseNet(2, 1, FINDINGS, init_features=8, growth_rate=4, block_config=(2, 2))
+
+
+def loss_of(name: str = "bce") -> FindingLoss:
+    return FindingLoss(torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), name=name)
+
+
+class Transfers(TorchDispatchMode):
+    """Counts what a GPU's step would wait for or fetch: copies between devices, numbers read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: list[str] = []
+        self.reads: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func._schema.name
+        if name.endswith(("_local_scalar_dense", "::nonzero", "::is_nonzero")):
+            self.reads.append(name)
+        if name.endswith(("::_to_copy", "::copy_")):
+            given = args[-1] if name.endswith("copy_") else args[0]
+            if given.device.type != result.device.type:
+                self.copies.append(f"{given.device.type} to {result.device.type}")
+        return result
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_architecture_trains_on_one_device(name):
+    network = training_form(build(name, 1, FINDINGS, image_size=SIDE)).train().to("meta")
+    images = torch.zeros((FILMS, 1, SIDE, SIDE), device="meta")
+    loss_of()(network(images), torch.zeros((FILMS, FINDINGS), device="meta")).backward()
+    assert {weight.grad.device.type for weight in network.parameters()} == {"meta"}
+
+    prepare, loss = PrepareBatch(BatchAugmentation()), loss_of()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_cuda(network)
+        images, labels = prepare(cached_batch(), torch.device("cuda"))
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16):
+            logits = network(images)
+        assert (logits.device.type, tuple(logits.shape)) == ("cuda", (FILMS, FINDINGS))
+        value = loss(logits, labels)
+        assert (value.device.type, value.dtype) == ("cuda", torch.float32)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_computed_where_the_logits_are(name):
+    loss = loss_of(name)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        logits = torch.zeros((FILMS, FINDINGS), device="cuda", requires_grad=True)
+        value = loss(logits, torch.zeros((FILMS, FINDINGS), device="cuda"))
+        assert value.device.type == "cuda"
+        assert value.requires_grad
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet18", "vit_small", "lenet"])
+def test_inference_gives_logits_embedding_and_maps_on_one_device(name):
+    observed = ObservedNetwork(build(name, 1, FINDINGS, image_size=SIDE).eval(), SIDE)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
+        on_cuda(observed)
+        outputs = observed(torch.zeros((FILMS, 1, SIDE, SIDE), device="cuda"))
+    assert len(outputs) >= (3 if name == "densenet121" else 1)
+    assert {output.device.type for output in outputs} == {"cuda"}
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"grad_cam"}))  # it needs gradients
+def test_maps_are_computed_on_one_device(method, monkeypatch):
+    def shape_alone(tensor):
+        assert tensor.device.type == "cpu"
+        return np.zeros(tensor.shape, dtype=np.float32)
+
+    monkeypatch.setattr(FakeTensor, "numpy", shape_alone, raising=False)
+    network = small_densenet().eval()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_cuda(network)
+        maps = METHODS[method](network, torch.zeros((1, 1, SIDE, SIDE), device="cuda"), [0, 2])
+    assert len(maps) == 2
+
+
+def test_a_training_step_makes_three_copies_and_waits_for_none(tmp_path):
+    """Films, labels and the numbers of the augmentation go up; nothing comes down."""
+    network = training_form(build("small_resnet", 1, FINDINGS, image_size=SIDE)).train()
+    prepare, loss, count = PrepareBatch(BatchAugmentation()), loss_of(), Transfers()
+    stop, progress = StopOnNaN(), EpochProgress(Engine(lambda *_: None), "m", str(tmp_path / "t"))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_cuda(network)
+        loss.to("cuda")
+        optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
+
+        def step(iteration: int) -> None:
+            images, labels = prepare(cached_batch(), torch.device("cuda"))
+            optimizer.zero_grad()
+            with torch.autocast("cuda", torch.bfloat16):
+                logits = network(images)
+            value = loss(logits, labels)
+            for weight in network.parameters():  # as the backward pass would leave them
+                weight.grad = torch.empty_like(weight)
+            optimizer.step()
+            output = {"loss": value, "label": labels}
+            engine = SimpleNamespace(state=SimpleNamespace(output=output, iteration=iteration))
+            stop(engine)
+            progress._advance(engine)
+
+        step(1)  # the optimiser's own state comes to be
+        with count:
+            for iteration in range(2, 5):
+                step(iteration)
+        assert count.copies == ["cpu to cuda"] * 9
+        assert count.reads == []
+        with pytest.raises(DataDependentOutputException):  # it looks at last, and the count can see
+            step(LOOK_EVERY)
+
+
+def test_a_compiled_step_has_no_graph_break():
+    network, loss = training_form(small_densenet()).train(), loss_of()
+    assert compiled(network, wanted=True) is network
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return loss(network(images), labels)
+
+    torch._dynamo.reset()
+    said = torch._dynamo.explain(step)(torch.zeros(2, 1, 32, 32), torch.zeros(2, FINDINGS))
+    torch._dynamo.reset()
+    assert (said.graph_break_count, said.graph_count) == (0, 1), said.break_reasons
