@@ -140,7 +140,7 @@ class ViewerSettings:
         if self.authentication == "proxy" and len(self.proxy_secret) < _SHORTEST_SECRET:
             raise SettingsError(
                 "Authentication 'proxy' needs a proxy_secret of at least 16 characters, which the "
-                "proxy sends as X-Viewer-Secret; else anybody could name themselves."
+                "proxy sends as X-Viewer-Secret; otherwise anybody could claim any name."
             )
         missing = [name for name in _OIDC if not self.oidc.get(name)]
         if self.authentication == "oidc" and missing:
@@ -199,7 +199,7 @@ def read_settings(path: Path) -> tuple[ViewerSettings, dict[str, Any]]:
     except OSError as error:
         raise SettingsError(f"Settings '{path.name}' cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"Settings '{path.name}' are no TOML: {error}.") from error
+        raise SettingsError(f"Settings '{path.name}' are not valid TOML: {error}.") from error
     table = content.get("viewer", {})
     if not isinstance(table, dict):
         raise SettingsError("Expected [viewer] as a table.")

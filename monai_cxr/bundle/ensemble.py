@@ -130,7 +130,7 @@ def _read(path: Path) -> tuple[list[Path | str], str]:
         members, stated = [], ""
     if len(members) < 2:
         raise SettingsError(
-            f"'{path.name}' is no ensemble. Expected "
+            f"'{path.name}' is not an ensemble. Expected "
             '{"members": ["bundle_a", "bundle_b"], "tta": "none"} with two or more bundles.'
         )
     return list(members), stated

@@ -68,7 +68,7 @@ def package_published(bundle: str, weights: str, out: Path) -> Verified:
 
     Raises:
         SettingsError: If the weights are unknown or cannot be downloaded.
-        InvalidBundle: If they are of another network, or lack a finding.
+        InvalidBundle: If they belong to another network, or lack a finding.
     """
     source = find_bundle(bundle)
     if is_published(weights):

@@ -77,7 +77,7 @@ def probe(
     for split in ("train", held):
         if not (table["split"] == split).any():
             raise InvalidTable(
-                f"No film is of split {split}. Make splits with: monai-cxr split.",
+                f"No film belongs to split {split}. Make splits with: monai-cxr split.",
                 reason="no_split",
             )
     used = table[table["split"].isin(["train", held])].reset_index(drop=True)

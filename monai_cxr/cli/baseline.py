@@ -58,7 +58,7 @@ def baseline(
     if split is not None:
         predictions = predictions[predictions["split"] == split].reset_index(drop=True)
         if predictions.empty:
-            raise InvalidTable(f"No film to predict is of split '{split}'.", reason="no_split")
+            raise InvalidTable(f"No film to predict belongs to split '{split}'.", reason="no_split")
     target = out / "predictions.parquet"
     write_table(predictions, target)
     n_scored = int((predictions["reason"] == "").sum())

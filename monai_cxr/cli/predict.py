@@ -117,7 +117,7 @@ def predict(
     if split is not None:
         table = table[table["split"] == split] if "split" in table else table.head(0)
         if table.empty:
-            raise InvalidTable(f"No input is of split '{split}'.", reason="no_split")
+            raise InvalidTable(f"No input belongs to split '{split}'.", reason="no_split")
         table = table.reset_index(drop=True)
     counts: Counter[str] = Counter()
     with progress("films", rate=True) as report:

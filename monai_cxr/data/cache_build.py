@@ -115,7 +115,7 @@ def build_cache(
     if len(unreadable) == len(cache.sop_uids):
         raise UnreadableImage(
             f"None of the {len(unreadable)} films can be read; the first is '{unreadable[0][0]}' "
-            f"({unreadable[0][1]}). Check that the index's paths are of this machine.",
+            f"({unreadable[0][1]}). Check that the paths in the index exist on this machine.",
             reason=unreadable[0][1],
         )
     return CacheSummary(

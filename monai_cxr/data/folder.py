@@ -144,7 +144,7 @@ def _film(path: Path, directory: Path) -> _Found:
     data, name = read_bytes(path)
     if not is_path_text(path):
         raise UnreadableImage(
-            "The file's name holds bytes that are no UTF-8, so that no table can name it. Rename "
+            "The file's name holds bytes that are not UTF-8, so no table can name it. Rename "
             "the file.",
             reason="path_name",
         )
@@ -152,7 +152,7 @@ def _film(path: Path, directory: Path) -> _Found:
     where: dict[str, object] = {"path": str(path.resolve()), "relative_path": relative}
     if not is_dicom(data):
         if not is_film(data):
-            raise UnreadableImage("The content is no film's.", reason="not_an_image")
+            raise UnreadableImage("The content is not that of a film.", reason="not_an_image")
         key = InstanceKey("", "", "", name)
         return _Found(
             path, relative, {**where, "patient_id": "", "sop_uid": name}, HeaderFacts(key)

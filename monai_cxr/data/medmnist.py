@@ -81,8 +81,8 @@ def _read(file: Path) -> dict[str, NDArray[np.generic]]:
     present = [name for name in SPLITS if f"{name}_images" in arrays]
     if not present or any(f"{name}_labels" not in arrays for name in present):
         raise InvalidTable(
-            f"'{file.name}' is no MedMNIST file: expected train_images and train_labels (or val, "
-            f"test), but it has {', '.join(sorted(arrays)[:6]) or 'nothing'}.",
+            f"'{file.name}' is not a MedMNIST file: expected train_images and train_labels (or "
+            f"val, test), but it has {', '.join(sorted(arrays)[:6]) or 'nothing'}.",
             reason="missing_columns",
         )
     for name in present:

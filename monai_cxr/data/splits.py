@@ -149,7 +149,8 @@ def split_official(
         if n_test or not val.any():
             raise InvalidTable(
                 f"{int(val.sum())} images of '{val_list.name}' are indexed, {n_test} of them in "
-                "test_list.txt. Expected train_val images such as 00000001_000.png, one a line.",
+                "test_list.txt. Expected train_val images such as 00000001_000.png, one on each "
+                "line.",
                 reason="split_leaks" if n_test else "labels_do_not_match",
             )
         result.loc[names.isin(lists["train_val"]), "split"] = "train"

@@ -163,7 +163,7 @@ def compare(
     codes, n_patients = patient_codes(a.patient_ids)
     if n_patients < 2:
         raise InvalidTable(
-            "All images are of one patient, so models cannot be compared by patient.",
+            "All images belong to one patient, so models cannot be compared by patient.",
             reason="too_few_patients",
         )
     compiled = [

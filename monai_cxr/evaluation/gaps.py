@@ -24,7 +24,7 @@ _SETS = dict.fromkeys(("nih", "nihchestxray14", "nihcxr14", "cxr14", "chestxray8
 def too_few_for_intervals(n_patients: int, n_bootstrap: int) -> list[str]:
     """Why an evaluation has no intervals at all."""
     if n_patients < 2:
-        return ["All images are of one patient, so there are no intervals."]
+        return ["All images belong to one patient, so there are no intervals."]
     if 0 < n_bootstrap < FEWEST_REPLICATES:
         return [f"{n_bootstrap} replicates are too few for intervals; 1,000 or more are usual."]
     return []

@@ -78,8 +78,8 @@ def robustness_curve(
             changed.image_ids, untouched.image_ids
         ):
             raise InvalidTable(
-                f"The predictions under {perturbation} {amount:g} are of other images or findings. "
-                "Predict the same films in the same order."
+                f"The predictions under {perturbation} {amount:g} are for other images or "
+                "findings. Predict the same films in the same order."
             )
         after = _areas(changed, untouched.labels, codes, plan)
         points += _points((perturbation, amount), (untouched, changed), (before, after), thresholds)

@@ -37,7 +37,7 @@ def fit_state(
         The findings whose outputs were taken over.
 
     Raises:
-        InvalidBundle: If the weights are of another network.
+        InvalidBundle: If the weights belong to another network.
     """
     own = network.state_dict()
     given = _renamed(_unwrapped(state), own)
@@ -46,7 +46,7 @@ def fit_state(
     unexpected = sorted(set(given) - set(own) - set(head))
     if missing or unexpected or not given:
         raise InvalidBundle(
-            f"The weights are of another network: {len(missing)} of its {len(own)} tensors are "
+            f"The weights belong to another network: {len(missing)} of its {len(own)} tensors are "
             f"not in them, {len(unexpected)} are too many. Use the same architecture."
         )
     taken = _matching_rows(own, given, head, names, findings)
@@ -144,7 +144,7 @@ def _shaped(key: str, own: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
 
 def _other_shape(key: str, own: torch.Tensor, given: torch.Tensor) -> InvalidBundle:
     return InvalidBundle(
-        f"The weights are of another network: '{key}' has the shape {tuple(given.shape)}, "
+        f"The weights belong to another network: '{key}' has the shape {tuple(given.shape)}, "
         f"expected {tuple(own.shape)}. Use the same architecture and, for transformers, the same "
         "image_size."
     )

@@ -99,7 +99,7 @@ def _mark(item: Any, films: Mapping[str, str]) -> Mark:
     film, kind, text = (item.get(key) for key in ("film", "kind", "text"))
     points = item.get("points")
     if not isinstance(film, str) or film not in films:
-        raise InputError("A measurement is of another film.", reason="invalid_review")
+        raise InputError("A measurement belongs to another film.", reason="invalid_review")
     if not isinstance(kind, str) or kind not in MARK_KINDS:
         raise InputError(f"Expected a kind of {tuple(MARK_KINDS)}.", reason="invalid_review")
     if not isinstance(text, str) or not _MEASURED.fullmatch(text):

@@ -96,7 +96,7 @@ class TestFile:
     @pytest.mark.parametrize("text", ["", "[]", '{"members": ["a"]}', '{"members": 3}'])
     def test_refused(self, tmp_path, text):
         (tmp_path / "ensemble.json").write_text(text)
-        with pytest.raises(SettingsError, match=r"'ensemble\.json' is no ensemble"):
+        with pytest.raises(SettingsError, match=r"'ensemble\.json' is not an ensemble"):
             load_predictor([tmp_path / "ensemble.json"])
 
 

@@ -93,7 +93,7 @@ def test_weights_of_torchxrayvision_fit_its_bundle():
 
 @pytest.mark.parametrize("state", [{}, {"a": torch.zeros(1)}, torch.nn.Linear(3, 1).state_dict()])
 def test_other_networks_are_refused(state):
-    with pytest.raises(InvalidBundle, match="of another network"):
+    with pytest.raises(InvalidBundle, match="to another network"):
         fit_state(small(1), state)
 
 

@@ -237,7 +237,7 @@ class TestInitialWeights:
 
     def test_of_another_network_are_refused(self, tmp_path):
         torch.save(torch.nn.Linear(3, 1).state_dict(), tmp_path / "model.pt")
-        with pytest.raises(InvalidBundle, match="of another network"):
+        with pytest.raises(InvalidBundle, match="to another network"):
             load_initial_weights(torch.nn.Linear(2, 1), str(tmp_path / "model.pt"))
 
 

@@ -43,7 +43,7 @@ class NetworkOutput:
             rows of the linear head (Zhou et al., CVPR 2016); None where the head is not linear on
             pooled features.
         disagreement: Standard deviation of the members' logits, float32, shape (B, F); None where
-            the network is no ensemble.
+            the network is not an ensemble.
     """
 
     logits: NDArray[np.float64]

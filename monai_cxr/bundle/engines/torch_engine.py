@@ -205,8 +205,8 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise InvalidBundle(
-            f"The weights '{path.name}' are of another network. Use the configs they were trained "
-            "with."
+            f"The weights '{path.name}' belong to another network. Use the configs they were "
+            "trained with."
         ) from error
 
 

@@ -176,7 +176,7 @@ def localize(
     patients = dict(zip(data.image_ids, data.patient_ids, strict=True))
     here = boxes[boxes["sop_uid"].isin(list(patients)) & boxes["finding"].isin(data.findings)]
     if here.empty:
-        raise InvalidTable(f"None of the {len(boxes)} boxes is of an evaluated film.")
+        raise InvalidTable(f"None of the {len(boxes)} boxes belongs to an evaluated film.")
     films: list[LocalizedFilm] = []
     method = method or map_method(inspector.model)
     groups = list(here.groupby("sop_uid", sort=True))

@@ -116,7 +116,7 @@ def archive(
             discard=discard,
         )
     elif first or last:
-        raise SettingsError("--first and --last are of a PACS, but SOURCE is a path.")
+        raise SettingsError("--first and --last are for a PACS, but SOURCE is a path.")
     limits = ReaderLimits(reader_timeout, reader_memory)
     options = ArchiveOptions(workers, batch_size, reports, device, limits)
     with progress("files", rate=True) as report:

@@ -243,7 +243,7 @@ def export(
         known = ", ".join(("table", *MESSAGES))
         raise SettingsError(f"Expected --format of {known}, but got '{format_}'.")
     if (first or last) and format_ != "table":
-        raise SettingsError("--first and --last are of --format table.")
+        raise SettingsError("--first and --last are for --format table.")
     since = first.timestamp() if first else None
     until = (last + timedelta(days=1)).timestamp() if last else None
     with opened_ledger(settings, ledger) as opened:

@@ -72,8 +72,8 @@ def pull(
             done, incomplete = error.pulled, error
         except DeliveryError as error:
             raise DeliveryError(
-                f"The PACS does not give its films ({error}). Check its address and what it allows "
-                "us; then repeat the command: it goes on where it stopped."
+                f"The PACS does not deliver its films ({error}). Check its address and what it "
+                "allows us; then repeat the command: it goes on where it stopped."
             ) from None
     lost = {"not_retrieved": done.n_not_retrieved} if incomplete else {}
     if json:

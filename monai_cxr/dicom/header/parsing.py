@@ -245,7 +245,7 @@ def _transfer_syntax(data: bytes, start: int) -> tuple[str, int, tuple[str, ...]
         return _ASSUMED[coding], start, ("transfer_syntax_assumed",)
     if not UID(syntax, IGNORE).is_valid:
         raise UnreadableImage(
-            "The Transfer Syntax (0002,0010) is no UID. Export the image again.",
+            "The Transfer Syntax (0002,0010) is not a UID. Export the image again.",
             reason="unknown_transfer_syntax",
         )
     return syntax, start, ()

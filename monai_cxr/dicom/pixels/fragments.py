@@ -71,7 +71,7 @@ def walk(pixels: memoryview) -> Fragments:
             raise damaged(f"they come in more than {MAX_FRAGMENTS:,} fragments")
         position += 8 + length
     if not items:
-        raise damaged("they hold no fragment")
+        raise damaged("they contain no fragment")
     offsets: tuple[int, ...] = ()
     if not _is_stream(items[0][1]):
         table = bytes(items[0][1])

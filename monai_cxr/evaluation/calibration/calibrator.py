@@ -206,7 +206,7 @@ def fit_calibrator(
     codes, n_patients = patient_codes(predictions.patient_ids)
     if n_patients < 2:
         raise InvalidTable(
-            "All images are of one patient, so nothing can be cross-validated. Calibrate on the "
+            "All images belong to one patient, so nothing can be cross-validated. Calibrate on the "
             "labelled films of many patients.",
             reason="too_few_patients",
         )

@@ -181,7 +181,7 @@ def _patiently(ledger: Ledger, pacs: Source, source: PacsArchive) -> Iterator[Pu
             n_failures += 1
             if n_failures >= _PATIENCE:
                 raise DeliveryError(
-                    f"The PACS does not give its films ({error}). Check its address and what it "
+                    f"The PACS does not deliver its films ({error}). Check its address and what it "
                     "allows us; then repeat the command: it goes on where it stopped."
                 ) from None
             time.sleep(_PAUSE_SECONDS * n_failures)

@@ -153,7 +153,7 @@ def _spool(settings: ScreeningSettings) -> str:
 
 def _readable(folder: Path) -> str:
     if not folder.is_dir():
-        raise SettingsError("watch.folder is no folder. Create it.")
+        raise SettingsError("watch.folder is not a folder. Create it.")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise SettingsError("watch.folder cannot be read by this user.")
     return "readable."

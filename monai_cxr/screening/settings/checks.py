@@ -69,7 +69,7 @@ def read_settings(path: Path | str) -> ScreeningSettings:
             f"The settings '{path.name}' cannot be read: {error.strerror}."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings '{path.name}' are no TOML: {error}.") from None
+        raise SettingsError(f"The settings '{path.name}' are not valid TOML: {error}.") from None
     return settings_of(content, folder=path.absolute().parent)
 
 

@@ -18,11 +18,11 @@ class ListenerSettings:
         ae_title: Our AE title, which callers must name.
         host: Address to listen on.
         port: Port; 0 for any free one.
-        senders: Who may send. Empty allows nobody.
+        senders: Who may send; an empty list allows nobody.
         tls: TLS files; senders must then show a certificate.
-        max_associations: At a time; more are rejected as a local limit.
+        max_associations: Associations at a time; more are rejected (local limit exceeded).
         timeout_seconds: Seconds of silence after which an association is ended.
-        priority: Priority class of what arrives here.
+        priority: Priority class of films that arrive here.
     """
 
     ae_title: str = "MONAI_CXR"

@@ -16,8 +16,8 @@ class LedgerTable:
 
     Attributes:
         url: ``sqlite:///FILE`` or ``postgresql://...``; or ``url_env``, ``url_file``.
-        keep_days: Studies are forgotten so many days after their last film came, when nothing of
-            them is left to do; 0 keeps them. The audit trail and reviews stay.
+        keep_days: Studies are forgotten so many days after their last film came, once nothing is
+            left to do for them; 0 keeps them. The audit trail and reviews stay.
     """
 
     url: str = field(metadata=SECRET, repr=False)
@@ -30,10 +30,10 @@ class SpoolTable:
 
     Attributes:
         folder: Where received files are kept.
-        reserve_gib: Low-water mark of its disk; below it nothing is accepted.
+        reserve_gib: Space to keep free on its disk; with less, nothing is accepted.
         keep_days: Spooled files of completed films are deleted after so many days; 0 keeps them.
-        keep_refused_days: Those of refused films, when nobody has decided; 0 for ``keep_days``.
-            The file of a dismissed one is deleted at once.
+        keep_refused_days: The same for refused films about which nobody has decided; 0 for
+            ``keep_days``. The file of a dismissed film is deleted at once.
     """
 
     folder: Path
@@ -48,13 +48,13 @@ class ModelTable:
 
     Attributes:
         bundle: Folder of a packaged bundle.
-        device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` ...
+        device: ``"auto"``, ``"cpu"``, ``"cuda:0"`` and so on.
         batch_size: Films at a time.
         readers: Processes that read ahead.
         reader_timeout_seconds: A film that takes longer to read is quarantined.
-        reader_memory_gib: So is one that takes more memory; each reader may hold so much.
+        reader_memory_gib: Memory that each reader may use; a film that takes more is quarantined.
         lease_seconds: How long a worker may be silent before others take its films.
-        max_attempts: Then a film is quarantined.
+        max_attempts: A film that has failed so often is quarantined.
     """
 
     bundle: Path
@@ -72,10 +72,10 @@ class WatchTable:
     """``[watch]``.
 
     Attributes:
-        folder: Searched with its subfolders.
-        settle_seconds: A file is taken when it has not changed for so long.
-        delete: Whether a file is deleted when it is durable in the spool.
-        priority: Priority class of what arrives here.
+        folder: Folder to watch, with its subfolders.
+        settle_seconds: A file is taken once it has not changed for so long.
+        delete: Whether to delete a file once it is durable in the spool.
+        priority: Priority class of films that arrive here.
     """
 
     folder: Path
@@ -94,21 +94,21 @@ class DestinationTable:
         objects: What is sent: ``"sr"`` (structured report), ``"sc"`` and ``"seg"`` (heat map of
             the most probable positive finding, as a picture and as a segmentation); to a folder
             also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message).
-        path: Of a folder.
-        file_mode: Of the files in a folder: ``"0600"`` for our user alone, ``"0640"`` to be read
-            and ``"0660"`` also to be moved by our group. Nobody else may read them.
+        path: Path of a folder.
+        file_mode: Mode of the files in a folder: ``"0600"`` for our user alone, ``"0640"`` to let
+            our group read them and ``"0660"`` to let it move them too. Nobody else may read them.
         ae_title: Called AE title of a PACS.
         calling_ae: Our AE title.
-        host: Of a PACS.
-        port: Of a PACS.
+        host: Host of a PACS.
+        port: Port of a PACS.
         tls: Mutual TLS with a PACS or a DICOMweb service.
-        authorities: PEM file of certificate authorities that a DICOMweb service's certificate may
-            be signed by; default: the system's.
-        timeout_seconds: For connecting, for an answer, and for silence on the line.
+        authorities: PEM file of the certificate authorities that may have signed the certificate of
+            a DICOMweb service; default: those of the system.
+        timeout_seconds: Limit for connecting, for an answer, and for silence on the line.
         url: Root of a DICOMweb service.
-        username: For HTTP Basic.
-        password: By ``password_env`` or ``password_file``.
-        token: By ``token_env`` or ``token_file``.
+        username: User name for HTTP Basic.
+        password: Given by ``password_env`` or ``password_file``.
+        token: Given by ``token_env`` or ``token_file``.
     """
 
     name: str
@@ -136,25 +136,25 @@ class PullTable:
     Attributes:
         name: Unique name.
         kind: ``"dicomweb"`` (QIDO-RS, WADO-RS) or ``"pacs"`` (C-FIND, and C-MOVE to the listener).
-        every_seconds: Ask again after so long; 0 asks only when ``screen pull`` is run.
-        days: How many days back ``screen run`` asks for, today included.
-        priority: Priority class of what a DICOMweb service gives.
+        every_seconds: Time after which the PACS is asked again; 0 asks only in ``screen pull``.
+        days: Number of days that ``screen run`` asks for, up to and including today.
+        priority: Priority class of films from a DICOMweb service.
         url: Root of a DICOMweb service.
-        username: For HTTP Basic.
-        password: By ``password_env`` or ``password_file``.
-        token: By ``token_env`` or ``token_file``.
+        username: User name for HTTP Basic.
+        password: Given by ``password_env`` or ``password_file``.
+        token: Given by ``token_env`` or ``token_file``.
         ae_title: Called AE title of a PACS.
         calling_ae: Our AE title.
         move_destination: AE title of our listener, as the PACS knows it.
-        host: Of a PACS.
-        port: Of a PACS.
+        host: Host of a PACS.
+        port: Port of a PACS.
         tls: Mutual TLS with a PACS or a DICOMweb service.
-        authorities: PEM file of certificate authorities that a DICOMweb service's certificate may
-            be signed by; default: the system's.
-        timeout_seconds: For connecting, for an answer, and for silence on the line.
+        authorities: PEM file of the certificate authorities that may have signed the certificate of
+            a DICOMweb service; default: those of the system.
+        timeout_seconds: Limit for connecting, for an answer, and for silence on the line.
         retrieve_seconds: How long a PACS may be silent while it sends a series: pending answers to
             C-MOVE are optional, and a recall from a near-line store takes minutes.
-        modalities: Modality (0008,0060) of the series that are wanted.
+        modalities: Modalities (0008,0060) of the wanted series.
     """
 
     name: str
@@ -196,8 +196,8 @@ class RollUpTable:
     """``[rollup]``: when a study counts as complete.
 
     Attributes:
-        quiet_seconds: Without a new film.
-        force_seconds: At the latest.
+        quiet_seconds: A study is closed after so long without a new film.
+        force_seconds: A study is closed after so long at the latest.
     """
 
     quiet_seconds: float = 60.0

@@ -57,7 +57,7 @@ class TestWeights:
     )
     def test_of_another_network(self, tmp_path, state):
         torch.save(state, tmp_path / "model.pt")
-        with pytest.raises(InvalidBundle, match="of another network"):
+        with pytest.raises(InvalidBundle, match="to another network"):
             load_weights(torch.nn.Linear(2, 3), tmp_path / "model.pt")
 
     def test_absent(self, tmp_path):

@@ -117,7 +117,7 @@ def test_what_is_wrong_is_named(tmp_path, change, said):
 def test_files_that_are_none(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         read_settings(tmp_path / "absent.toml")
-    with pytest.raises(SettingsError, match="no TOML"):
+    with pytest.raises(SettingsError, match="not valid TOML"):
         _read(tmp_path, "[ledger\n")
 
 
