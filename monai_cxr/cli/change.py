@@ -11,7 +11,9 @@ import typer
 from monai_cxr.cli.output import JsonOption, emit, note, say, show
 
 PlanArgument = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan, TOML.")]
-SignerOption = Annotated[str, typer.Option(metavar="NAME", help="Who answers for it.")]
+SignerOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Name of the person who is responsible for it.")
+]
 ReasonOption = Annotated[str, typer.Option(help="Why, in words.")]
 RegistryOption = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the registry.")]
 
@@ -93,14 +95,14 @@ def retrain(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the attempt.")],
     if_due: Annotated[
         bool,
-        typer.Option("--if-due", help="Only if a trigger of the plan is pulled; for cron."),
+        typer.Option("--if-due", help="Only if a trigger of the plan fires; for cron."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Make an attempt under a sealed plan: the smallest change first, judged by the gate.
 
-    It promotes nothing. Stopped or killed, it goes on where it was when the command is repeated.
-    Ends with 1 when no kind of change passed.
+    It promotes nothing. If it is stopped or killed, repeat the command: it continues where it was.
+    The exit status is 1 when no kind of change passed.
 
     Example: monai-cxr retrain plan.toml --out attempt
     """
@@ -145,7 +147,9 @@ def _due(plan: Path, out: Path) -> tuple[str, ...]:
 
 
 def shadow(
-    attempt: Annotated[Path, typer.Argument(metavar="ATTEMPT", help="One that passed the gate.")],
+    attempt: Annotated[
+        Path, typer.Argument(metavar="ATTEMPT", help="An attempt that passed the gate.")
+    ],
     settings: Annotated[
         str, typer.Option(metavar="FILE", help="The service's TOML, or its SQLite ledger.")
     ],
@@ -154,10 +158,10 @@ def shadow(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a challenger read the live stream beside the champion; no result leaves the house.
+    """Let a challenger read the live stream beside the champion; nothing is delivered.
 
-    It runs on one processor, on the share of it that the plan states, and goes on after kill -9.
-    Ends with 1 when the share of flagged films rises beyond the plan's margin.
+    It uses the share of one processor that the plan states, and can be repeated after kill -9. The
+    exit status is 1 when the share of flagged films rises beyond the plan's margin.
 
     Example: monai-cxr shadow attempt --settings screening.toml
     """
@@ -180,7 +184,7 @@ def shadow(
 
 
 def promote(
-    attempt: Annotated[Path, typer.Argument(metavar="ATTEMPT", help="Folder of retrain.")],
+    attempt: Annotated[Path, typer.Argument(metavar="ATTEMPT", help="Folder written by retrain.")],
     signer: SignerOption,
     registry: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Registry. Default: the attempt's own.")
@@ -209,7 +213,9 @@ def rollback(
     expected: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="DIGEST", help="Only if this is the champion; safe to repeat."
+            "--from",
+            metavar="DIGEST",
+            help="Do it only if this is the champion, so that it is safe to repeat.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -284,15 +290,17 @@ def registry_show(registry: RegistryOption, json: JsonOption = False) -> None:
 def registry_mirror(
     registry: RegistryOption,
     mlflow: Annotated[
-        str, typer.Option(metavar="URI", help="MLflow's server. Default: as it was given before.")
+        str, typer.Option(metavar="URI", help="MLflow's server. Default: the one given before.")
     ] = "",
-    name: Annotated[str, typer.Option(help="Name of the registered model, likewise.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Name of the registered model. Default: as before.")
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """Bring MLflow's model registry in line: versions by digest, aliases champion and challenger.
 
-    Once it was run with --mlflow and --name, registry add, promote and rollback do it too. The
-    folder decides, and needs no server: where MLflow is away, repeat this later.
+    After a first run with --mlflow and --name, registry add, promote and rollback do it too. The
+    folder decides and needs no server: if MLflow cannot be reached, repeat this later.
 
     Example: monai-cxr registry mirror --registry registry --mlflow http://127.0.0.1:5000 --name cxr
     """

@@ -13,7 +13,7 @@ BundleArgument = Annotated[
     str, typer.Argument(metavar="BUNDLE", help="Folder of a bundle whose features are used.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
+    int | None, typer.Option(min=0, help="Processes that read films. Default: one for each core.")
 ]
 
 
@@ -85,13 +85,13 @@ def probe(
         typer.Option(min=0.0, max=1.0, help="Share of patients. Default: 0.01, 0.05, 0.2, 1."),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Draws of patients.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Ask what frozen features know: linear models on growing shares of patients.
 
-    Views and makers are asked for as well: features that know the maker can learn a shortcut.
+    It tests views and makers as well: features that know the maker can learn a shortcut.
     The curve is a table that labels budget reads.
 
     Example: monai-cxr probe demo/bundle demo/index.parquet --out probe
@@ -121,11 +121,11 @@ def few_shot(
         int | None,
         typer.Option(min=1, help="Positive and negative patients. Default: all labelled films."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of patients.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of patients.")] = 0,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Add a finding to a bundle from a few films; what it had stays as it is.
+    """Add a finding to a bundle from a few films; its old findings stay as they are.
 
     Example: monai-cxr few-shot demo/bundle --finding Calcification --index labelled.parquet
     --shots 16 --out demo/with_calcification

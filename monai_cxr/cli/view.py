@@ -51,8 +51,8 @@ def view(
 ) -> None:
     """Open the viewer: worklist, films with their findings, feedback, upload, model, monitoring.
 
-    It listens on this machine only, unless settings name an authentication. Without --files and
-    --settings it shows what is dropped into it.
+    It listens on this machine only, unless the settings name an authentication. Without --files and
+    --settings it shows only films that are uploaded to it.
 
     Example: monai-cxr view demo/bundle --files demo/archive
     """

@@ -46,19 +46,19 @@ def audit(
         typer.Option("--set", metavar="KEY=VALUE", help="Setting of the training. Repeatable."),
     ] = None,
     per_queue: Annotated[
-        int, typer.Option(min=1, help="Films of each of a finding's two queues.")
+        int, typer.Option(min=1, help="Films in each of the two queues of a finding.")
     ] = 100,
     random_share: Annotated[
         float, typer.Option(help="Films drawn at random, as a share of the queues.")
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of folds and random films.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the folds and the random films.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Rank the labels of an index by how likely they are wrong, for readers to look at.
 
-    Writes queue.csv and audit.json (for whoever runs the audit, and for view --label-audit),
-    questions.html (for readers: one question a film, blind to label and model) and audit.html.
-    Stopped, it goes on where it was.
+    It writes queue.csv and audit.json (for whoever runs the audit, and for view --label-audit),
+    questions.html (for readers: one question for each film, without label and score) and
+    audit.html. If it is stopped, repeat it: it continues where it was.
 
     Example: monai-cxr labels audit split.parquet --predictions out_of_fold.parquet --out audit
     """
@@ -110,14 +110,16 @@ def corrections(
     ] = None,
     adjudicated: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Answers of who decides where readers differ."),
+        typer.Option(
+            metavar="FILE", help="Answers of the person who decides where readers differ."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Turn readers' answers into corrections, and say how far they agree and how many labels err.
+    """Turn readers' answers into corrections; say how far they agree and how many labels are wrong.
 
-    Where readers differ nothing is corrected: differing.csv beside the overlay names the films for
-    a third reader, whose answers come back by --adjudicated.
+    Where readers differ, nothing is corrected: differing.csv beside the overlay lists the films for
+    a third reader, whose answers are given with --adjudicated.
 
     Example: monai-cxr labels corrections split.parquet --answers a.csv --answers b.csv --out o.csv
     """
