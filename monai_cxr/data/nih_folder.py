@@ -85,10 +85,10 @@ def index_nih(
     on_unreadable: str = "skip",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pd.DataFrame, IndexSummary]:
-    """Index a folder of ChestX-ray14 images, and say what is there of it.
+    """Index a folder of ChestX-ray14 images, and say how much of it is there.
 
     Args:
-        directory: NIH's layout (``images_001/images/*.png`` ...) or any folder of its PNGs.
+        directory: NIH's layout (``images_001/images/*.png`` and so on) or any folder of its PNGs.
         metadata: ``"v2020"`` or the path of a Data_Entry CSV, v2017's or v2020's.
         check_pixels: Decode every image; else the ends of each file are looked at, which finds
             empty and truncated ones.
@@ -108,19 +108,12 @@ def index_nih(
             reason="missing_file",
         )
     labels = read_labels(metadata)
-    by_name: dict[str, Path] = {}
-    n_duplicates = 0
-    for path in sorted(directory.rglob("*.png")):
-        n_duplicates += path.name in by_name
-        by_name.setdefault(path.name, path.resolve())
+    by_name, n_duplicates = _images(directory)
     listed = [name for name in labels["sop_uid"] if name in by_name]
     if not listed:
         raise InvalidTable(
             f"None of the {len(by_name)} PNG files here is listed in the metadata. Expected names "
-            "such as 00000001_000.png."
-            if by_name
-            else f"Expected ChestX-ray14 images, but '{directory.name}' holds no PNG file. Unpack "
-            "NIH's archives (images_001.tar.gz to images_012.tar.gz) into it.",
+            "such as 00000001_000.png.",
             reason="no_images",
         )
     reasons = check_all([by_name[name] for name in listed], pixels=check_pixels, progress=progress)
@@ -147,6 +140,22 @@ def index_nih(
         unreadable=unreadable,
         lists=_count_lists(directory, kept),
     )
+
+
+def _images(directory: Path) -> tuple[dict[str, Path], int]:
+    """PNG files of a folder by name, and the number of further files of the same names."""
+    by_name: dict[str, Path] = {}
+    n_duplicates = 0
+    for path in sorted(directory.rglob("*.png")):
+        n_duplicates += path.name in by_name
+        by_name.setdefault(path.name, path.resolve())
+    if not by_name:
+        raise InvalidTable(
+            f"Expected ChestX-ray14 images, but '{directory.name}' holds no PNG file. Unpack NIH's "
+            "archives (images_001.tar.gz to images_012.tar.gz) into it.",
+            reason="no_images",
+        )
+    return by_name, n_duplicates
 
 
 def count_archives(listed: pd.Series, found: Sequence[str]) -> tuple[ArchiveCount, ...]:

@@ -166,20 +166,7 @@ def compare(
             "All images belong to one patient, so models cannot be compared by patient.",
             reason="too_few_patients",
         )
-    compiled = [
-        compile_ranking(model.probabilities[:, i], a.labels[:, i], codes, n_patients)
-        for model in (a, b)
-        for i in range(len(a.findings))
-    ]
-    drawn = replicate(compiled, BootstrapPlan(n_patients, n_bootstrap, seed))
-    behind = [rarer_class(codes, a.labels[:, i]) for i in range(len(a.findings))]
-    areas = [
-        [
-            Resampled(auroc(model.probabilities[:, i], a.labels[:, i]), rows[i][0], behind[i])
-            for i in range(len(a.findings))
-        ]
-        for model, rows in ((a, drawn[: len(a.findings)]), (b, drawn[len(a.findings) :]))
-    ]
+    areas = _areas(a, b, codes, BootstrapPlan(n_patients, n_bootstrap, seed))
     differences = [second.minus(first) for first, second in zip(*areas, strict=True)]
     intervals = [[patient_interval(area, of_area=True) for area in model] for model in areas]
     p_values = [bootstrap_p(difference) for difference in differences]
@@ -202,6 +189,26 @@ def compare(
     return Comparison(
         names, findings, macro, macro_p, len(a), n_patients, n_bootstrap, seed, tuple(warnings)
     )
+
+
+def _areas(
+    a: PredictionSet, b: PredictionSet, codes: NDArray[np.intp], plan: BootstrapPlan
+) -> list[list[Resampled]]:
+    """AUROC of both models, finding by finding, on the same replicates."""
+    compiled = [
+        compile_ranking(model.probabilities[:, i], a.labels[:, i], codes, plan.n_patients)
+        for model in (a, b)
+        for i in range(len(a.findings))
+    ]
+    drawn = replicate(compiled, plan)
+    behind = [rarer_class(codes, a.labels[:, i]) for i in range(len(a.findings))]
+    return [
+        [
+            Resampled(auroc(model.probabilities[:, i], a.labels[:, i]), rows[i][0], behind[i])
+            for i in range(len(a.findings))
+        ]
+        for model, rows in ((a, drawn[: len(a.findings)]), (b, drawn[len(a.findings) :]))
+    ]
 
 
 def write_comparison(comparison: Comparison, directory: Path | str) -> tuple[Path, Path]:

@@ -92,21 +92,7 @@ def audit_labels(
             f"Expected a queue of at least 1 and a random share in (0, 1], but got {per_queue} "
             f"and {random_share:g}."
         )
-    predictions = with_probabilities(predictions, findings)
-    columns = [probability_column(name) for name in findings]
-    known = [name for name in columns if name in predictions]
-    joined = index.assign(sop_uid=index["sop_uid"].astype(str)).merge(
-        predictions.assign(sop_uid=predictions["sop_uid"].astype(str))[["sop_uid", *known]],
-        on="sop_uid",
-        how="inner",
-        validate="one_to_one",
-    )
-    if joined.empty or not known:
-        raise InvalidTable(
-            "No film of the index has a probability in the predictions. Expected sop_uid and "
-            "probability_FINDING of the same films.",
-            reason="no_overlap",
-        )
+    joined = _joined(index, with_probabilities(predictions, findings), findings)
     generator = np.random.default_rng(seed)
     parts, summaries = [], []
     for finding in findings:
@@ -133,6 +119,27 @@ def audit_labels(
     if not parts:
         raise InvalidTable("No finding has films of both labels.", reason="no_labels")
     return LabelAudit(pd.concat(parts, ignore_index=True), tuple(summaries))
+
+
+def _joined(
+    index: pd.DataFrame, predictions: pd.DataFrame, findings: Sequence[str]
+) -> pd.DataFrame:
+    """Films of the index that were predicted, with their probabilities."""
+    columns = [probability_column(name) for name in findings]
+    known = [name for name in columns if name in predictions]
+    joined = index.assign(sop_uid=index["sop_uid"].astype(str)).merge(
+        predictions.assign(sop_uid=predictions["sop_uid"].astype(str))[["sop_uid", *known]],
+        on="sop_uid",
+        how="inner",
+        validate="one_to_one",
+    )
+    if joined.empty or not known:
+        raise InvalidTable(
+            "No film of the index has a probability in the predictions. Expected sop_uid and "
+            "probability_FINDING of the same films.",
+            reason="no_overlap",
+        )
+    return joined
 
 
 def with_probabilities(predictions: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:

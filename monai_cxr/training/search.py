@@ -86,7 +86,7 @@ def search(
     seed: int = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train one run a trial and keep the study; a stopped search goes on where it was.
+    """Train one run for each trial and keep the study; a stopped search goes on where it was.
 
     Args:
         bundle: Folder or name of the bundle.
@@ -108,17 +108,7 @@ def search(
         raise SettingsError("Name at least one knob, for example learning_rate=log:1e-4:1e-2.")
     optuna = require("optuna", extra="search")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    out.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=STUDY_NAME,
-        storage=f"sqlite:///{(out / 'study.db').resolve()}",
-        direction="maximize",
-        load_if_exists=True,
-    )
-    states = optuna.trial.TrialState
-    for left in study.get_trials(states=(states.RUNNING,)):  # of a search that was killed
-        study.tell(left.number, state=states.FAIL)
-        study.enqueue_trial(left.params)
+    study, states = _study(optuna, out), optuna.trial.TrialState
     n_failed = 0
     while len(study.get_trials(states=(states.COMPLETE,))) < n_trials:
         # By trial, so that a search that goes on suggests what it would have, and nothing twice.
@@ -146,6 +136,22 @@ def search(
         study.tell(trial, value)
         say(f"{run.name}  {value:.4f}  {json.dumps(chosen)}")
     return out / str(study.best_trial.user_attrs["run"])
+
+
+def _study(optuna: Any, out: Path) -> Any:
+    """The study of a folder, new or begun; the trials that a kill cut short are queued again."""
+    out.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name=STUDY_NAME,
+        storage=f"sqlite:///{(out / 'study.db').resolve()}",
+        direction="maximize",
+        load_if_exists=True,
+    )
+    states = optuna.trial.TrialState
+    for left in study.get_trials(states=(states.RUNNING,)):
+        study.tell(left.number, state=states.FAIL)
+        study.enqueue_trial(left.params)
+    return study
 
 
 def _train(bundle: str, index: Path, run: Path, settings: Mapping[str, Any]) -> float:

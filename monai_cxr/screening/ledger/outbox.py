@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit
@@ -146,15 +146,20 @@ def lease(
             select(*_columns()).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)
         )
         leased = [Delivery(**row._asdict()) for row in rows]
-        for row in poison:  # it never came to an answer: it ends the processes that make it
-            connection.execute(
-                update(outbox)
-                .where(outbox.c.id == row.id)
-                .values(state=FAILED, last_error=POISON, lease_owner="", lease_until=None)
-            )
-            detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
-            audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
+        for row in poison:
+            _give_up_poison(connection, owner, row, now)
         return leased
+
+
+def _give_up_poison(connection: Connection, owner: str, row: Any, now: float) -> None:
+    """Fail a delivery that never came to an answer: it ends the processes that make it."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id == row.id)
+        .values(state=FAILED, last_error=POISON, lease_owner="", lease_until=None)
+    )
+    detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
+    audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
 
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
@@ -246,13 +251,7 @@ def failed(
     now = ledger.clock()
     with ledger.write() as connection:
         row = connection.execute(
-            select(outbox)
-            .where(
-                outbox.c.id == delivery_id,
-                outbox.c.state == PENDING,
-                outbox.c.lease_owner == owner,
-            )
-            .with_for_update()
+            select(outbox).where(_held(delivery_id, owner)).with_for_update()
         ).one_or_none()
         if row is None:
             return ""
@@ -287,11 +286,7 @@ def postpone(ledger: Ledger, owner: str, delivery_id: int, *, seconds: float) ->
     with ledger.write() as connection:
         connection.execute(
             update(outbox)
-            .where(
-                outbox.c.id == delivery_id,
-                outbox.c.state == PENDING,
-                outbox.c.lease_owner == owner,
-            )
+            .where(_held(delivery_id, owner))
             .values(
                 attempts=outbox.c.attempts - 1,
                 unanswered=0,
@@ -363,6 +358,13 @@ def _change(
         if n:
             audit.record(connection, actor, event, "", {"n": n}, now=ledger.clock())
     return int(n)
+
+
+def _held(delivery_id: int, owner: str) -> Any:
+    """A pending delivery that this owner has leased."""
+    return and_(
+        outbox.c.id == delivery_id, outbox.c.state == PENDING, outbox.c.lease_owner == owner
+    )
 
 
 def _those(states: Sequence[str], ids: Sequence[int] | None, reason: str | None) -> Any:
