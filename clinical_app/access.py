@@ -54,7 +54,7 @@ class Identity:
 
 
 def local_identity(user: str, settings: ViewerSettings) -> Identity:
-    """Whoever sits at this machine, where the viewer listens to nobody else."""
+    """Whoever uses this machine, if the viewer listens to nobody else."""
     return Identity(user, settings.local_role)
 
 

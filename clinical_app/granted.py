@@ -25,7 +25,7 @@ Handler = Callable[[Service, Grant, Request], Response]
 
 
 def refused(status: int, sentence: str) -> Response:
-    """An answer that says why there is no other."""
+    """An answer that says why the request was refused."""
     return JSONResponse({"message": sentence}, status_code=status)
 
 

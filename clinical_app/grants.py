@@ -39,7 +39,7 @@ class Grant:
 
     @property
     def owner(self) -> Owner:
-        """Whose uploads it reaches."""
+        """Owner of the uploads that it can reach."""
         return Owner(self.session, self.identity.user)
 
 
@@ -121,7 +121,7 @@ class Grants:
             return 0.0 if used is None else max(used.at + self._idle - self._clock(), 0.0)
 
     def person(self, session: str) -> Identity | None:
-        """Whose session it is; None where nobody signed in, or nobody used it for too long."""
+        """Person of a session; None if nobody signed in, or nobody used it for too long."""
         with self._lock:
             used = self._used.get(session)
             return None if used is None or self._is_idle(session) else used.identity

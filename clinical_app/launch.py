@@ -28,7 +28,7 @@ from monai_cxr.screening.settings.checks import bundle_of, ledger_of
 
 
 class NoCases:
-    """A source without cases, for a viewer that shows what is dropped into it."""
+    """A source without cases, for a viewer that shows only uploads."""
 
     name = UPLOADS_ONLY
 

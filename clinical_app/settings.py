@@ -165,7 +165,7 @@ class ViewerSettings:
 
     @property
     def trusts_user(self) -> bool:
-        """Whether whoever sits at this machine is taken for the reader."""
+        """Whether whoever uses this machine counts as the reader."""
         return self.authentication == "none"
 
 

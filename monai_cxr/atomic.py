@@ -19,7 +19,7 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 def private_folder(path: Path, *, file_mode: int = PRIVATE_FILE) -> None:
-    """Make a folder, and those above it that are absent, for its owner alone.
+    """Make a folder, and missing ones above it, that only its owner can read.
 
     Args:
         path: The folder.
@@ -36,7 +36,7 @@ def private_folder(path: Path, *, file_mode: int = PRIVATE_FILE) -> None:
 
 
 def open_private(path: Path, *, file_mode: int = PRIVATE_FILE) -> BinaryIO:
-    """Make a file for its owner alone, or empty it, and open it to be written.
+    """Make or empty a file that only its owner can read, and open it for writing.
 
     Args:
         path: The file.

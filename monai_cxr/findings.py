@@ -234,7 +234,7 @@ _ROUTINE = 3
 
 
 def finding_of(name: str) -> Finding:
-    """What reports and messages say of a finding, also of one that a bundle has of its own.
+    """What reports and messages say about a finding, including a bundle's own findings.
 
     Args:
         name: One of :data:`FINDING_NAMES` or an alias; or a name that a site has given.

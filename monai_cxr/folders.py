@@ -62,7 +62,7 @@ def path_text(path: Path | str) -> str:
 
 
 def is_path_text(path: Path | str) -> bool:
-    """Whether a path is written down as it is."""
+    """Whether a path is stored unchanged."""
     return path_text(path) == str(path)
 
 

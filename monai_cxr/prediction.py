@@ -41,7 +41,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold on a calibrated probability, with what it does on the data that chose it.
+    """A threshold on a calibrated probability, with its performance on the data that chose it.
 
     Attributes:
         finding: Name of the finding.

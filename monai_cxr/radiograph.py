@@ -83,7 +83,7 @@ class InstanceKey:
 
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
-    """What is kept of a film beside its pixels; carried whole from the file to the results.
+    """What is kept of a film besides its pixels; passed on whole from the file to the results.
 
     Attributes:
         key: Identity of the image.

@@ -153,7 +153,7 @@ def columns_left_out(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def looks_like_labels(column: pd.Series) -> bool:
-    """Whether a column holds 0 and 1 (or -1, uncertain) and nothing else but blanks."""
+    """Whether a column has only 0, 1, -1 (uncertain) and blanks."""
     try:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):

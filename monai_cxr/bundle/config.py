@@ -270,7 +270,7 @@ def _set(config: dict[str, Any], key: str, value: Any) -> bool:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Parse ``key=value``; the value is JSON where it parses as such, else text.
+    """Parse ``key=value``; the value is JSON if it parses as such, and text otherwise.
 
     Raises:
         SettingsError: If there is no ``=``.

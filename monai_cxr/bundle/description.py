@@ -18,7 +18,7 @@ _TITLES = {"DenseNet121": "MONAI's DenseNet-121", "densenet121": "MONAI's DenseN
 
 
 def described(metadata: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata whose sentences are true of a train config.
+    """Metadata whose sentences describe a train config.
 
     Args:
         metadata: Of the bundle.

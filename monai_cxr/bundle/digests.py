@@ -32,7 +32,7 @@ def file_digest(path: Path) -> str:
 
 
 def bundle_files(bundle: Path) -> Iterator[Path]:
-    """The files that make a bundle what it is, sorted; not its digests, its inputs and outputs.
+    """The files that define a bundle, sorted, without digests, inputs and outputs.
 
     Everything else counts: a module in a bundle's folder would be imported by MONAI's commands.
     """
@@ -149,7 +149,7 @@ def model_digest(digests: Mapping[str, str]) -> str:
 
 
 def variant(digest: str, *what: str) -> str:
-    """Digest of a model that is served otherwise than as it was trained.
+    """Digest of a model that is not served as it was trained.
 
     Args:
         digest: Digest of the model.
@@ -171,7 +171,7 @@ def _sha256(lines: Sequence[str]) -> str:
 
 
 def fingerprint(bundle: Path) -> tuple[str, ...]:
-    """What tells one state of a bundle from another, at little cost; it reads no weights.
+    """A value that differs between states of a bundle, cheap because it reads no weights.
 
     Args:
         bundle: Folder; what is not there counts as such.

@@ -62,7 +62,7 @@ class Predictor(Protocol):
 
     @property
     def batches_at_once(self) -> int:
-        """How many batches it may be given at once, each in a thread of its own."""
+        """Number of batches that it can take at once, each in its own thread."""
 
     @property
     def operating_points(self) -> Mapping[str, OperatingPoint]:

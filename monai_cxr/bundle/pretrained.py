@@ -1,4 +1,4 @@
-"""Published: a ready bundle of a network that others have trained and published."""
+"""Pretrained: a ready bundle of a network that others have trained and published."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True, slots=True)
 class PretrainedWeights:
-    """Weights that somebody has trained and published.
+    """Weights that others have trained and published.
 
     Attributes:
         name: In this register.

@@ -53,7 +53,7 @@ def probe(
     seed: int = 0,
     workers: int | None = None,
 ) -> tuple[pd.DataFrame, tuple[Probed, ...]]:
-    """Fit linear models on shares of the train split's patients, judge them on val, else on test.
+    """Fit linear models on shares of the train patients, and judge them on val, or else on test.
 
     Args:
         bundle: Folder of a bundle or run whose network has an embedding.

@@ -62,7 +62,7 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line on stderr, for what is not the result."""
+    """Print a line on stderr that is not part of the result."""
     _STDERR.print(text, markup=False, soft_wrap=True)  # a command must stay one line to be copied
 
 
@@ -115,7 +115,7 @@ def _groups(widths: list[int], room: int) -> list[list[int]]:
 
 
 def show_unreadable(films: Sequence[tuple[str, str]], limit: int = 10) -> None:
-    """Name the films that could not be read, by image and reason, at most so many of them."""
+    """Name the films that could not be read, by image and reason, up to a limit."""
     if films:
         more = f" (the first {limit} of {len(films)})" if len(films) > limit else ""
         show(f"Unreadable{more}", ("film", "reason"), films[:limit])

@@ -1,4 +1,4 @@
-"""Performance verbs: export, bench."""
+"""Speed verbs: export, bench."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class BlockRecord:
 
 
 class FilmCache:
-    """Where one cache lies, and what belongs into it; nothing is read until it is asked for.
+    """The place of one cache and what belongs into it; nothing is read before it is needed.
 
     Args:
         directory: Folder of caches.
@@ -170,7 +170,7 @@ class FilmCache:
         return films
 
     def records(self) -> dict[int, BlockRecord]:
-        """Finished blocks by number, as the journal tells; a torn last line is passed over."""
+        """Finished blocks by number, from the journal; an incomplete last line is ignored."""
         try:
             lines = (self.folder / BLOCKS_NAME).read_bytes().splitlines()
         except FileNotFoundError:
@@ -229,7 +229,7 @@ class FilmCache:
         return stream.getvalue()
 
     def write_settings(self) -> None:
-        """Say in the folder what it holds, for people."""
+        """Write into the folder what it contains, for people."""
         content: dict[str, Any] = {
             "monai_cxr": package_version(),
             **asdict(self.settings),

@@ -72,7 +72,7 @@ def build_cache(
     progress: Progress | None = None,
     limits: ReaderLimits = DEFAULT_LIMITS,
 ) -> CacheSummary:
-    """Make a cache, or what is missing of it; one process builds, others wait and find it made.
+    """Make a cache, or what is missing of it; one process builds, and others wait for it.
 
     Args:
         cache: What to make, and where.

@@ -1,4 +1,4 @@
-"""Inference films: a folder's films as MONAI data; one that cannot be read costs itself alone."""
+"""Inference films: a folder's films as MONAI data; one that cannot be read affects no other."""
 
 from __future__ import annotations
 

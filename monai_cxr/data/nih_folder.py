@@ -1,4 +1,4 @@
-"""NIH folder: ChestX-ray14's images on disk as an index, and what is there of them."""
+"""NIH folder: ChestX-ray14's images on disk as an index, and how much of it is there."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _images(directory: Path) -> tuple[dict[str, Path], int]:
 
 
 def count_archives(listed: pd.Series, found: Sequence[str]) -> tuple[ArchiveCount, ...]:
-    """What is here of each of NIH's archives, told by image names; of NIH's full tables only.
+    """How much of each NIH archive is here, by image names; only for NIH's full tables.
 
     NIH's archives all unpack into a folder ``images``, so that folders tell nothing.
     """

@@ -76,7 +76,7 @@ class PairSampler(Sampler[tuple[int, int]]):
         self.others = [[p for p in groups[str(d["study"])] if p != i] for i, d in enumerate(data)]
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose pairs the next iteration gives."""
+        """Choose the epoch whose pairs the next iteration uses."""
         self.order.set_epoch(epoch)
 
     def __len__(self) -> int:

@@ -50,7 +50,7 @@ class RadiographReader(ImageReader):
         return True
 
     def read(self, data: Sequence[PathLike] | PathLike, **_: Any) -> Sequence[Radiograph] | Refusal:
-        """Read one or several films; the first that is refused stands for all of them."""
+        """Read one or several films; the first refusal counts for all of them."""
         paths = [data] if isinstance(data, str | os.PathLike) else list(data)
         read = read_for_model if self.check_scope else read_radiograph
         try:

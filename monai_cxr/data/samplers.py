@@ -88,7 +88,7 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
+        """Choose the epoch whose order the next iteration uses."""
         self.epoch = epoch
 
     def __len__(self) -> int:

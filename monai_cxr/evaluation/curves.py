@@ -34,7 +34,7 @@ DECISION_POINTS = 50
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FindingCurves:
-    """What is drawn of one finding; each pair has one shape, empty where a class is absent.
+    """The curves of one finding; the arrays of a pair have one shape, empty if a class is absent.
 
     Attributes:
         fpr: False positive rate, increasing.

@@ -59,7 +59,7 @@ def json_of(value: object) -> Any:
 
 
 def with_plain_numbers(entry: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """An entry with the named intervals' estimates alone, and the intervals beside them.
+    """An entry with the estimates of the named intervals, and the intervals beside them.
 
     Args:
         entry: As :func:`json_of` gives it.

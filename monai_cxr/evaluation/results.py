@@ -206,7 +206,7 @@ class Performance:
         raise KeyError(finding)
 
     def to_json(self) -> dict[str, object]:
-        """The value of ``performance.json``; what is not known is null."""
+        """The value of ``performance.json``; unknown numbers are null."""
         who = self.identity
         return {
             "format": FORMAT,

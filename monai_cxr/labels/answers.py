@@ -115,7 +115,7 @@ def _kappa(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def settled(answers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What is settled, and what needs a third reader.
+    """The settled answers, and those that need a third reader.
 
     Returns:
         (``sop_uid``, ``finding``, ``answer``, ``reader``, ``at``) of what all readers agree on or
@@ -195,7 +195,7 @@ def overlay_rows(
 def error_rates(
     queue: pd.DataFrame, decided: pd.DataFrame, index: pd.DataFrame, *, seed: int = 0
 ) -> tuple[ErrorRate, ...]:
-    """Share of wrong labels, from the random share of an audit alone.
+    """Share of wrong labels, estimated only from the random share of an audit.
 
     The random share was drawn within each given label, one film a patient, so the two shares are
     weighted by how many films of the index have that label. The interval is of the posterior of

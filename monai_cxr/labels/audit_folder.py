@@ -84,7 +84,7 @@ def audit_name(queue: pd.DataFrame) -> str:
 
 
 def write_record(path: Path, index: pd.DataFrame, findings: Sequence[str]) -> None:
-    """Say beside a queue which index it is of."""
+    """Record beside a queue to which index it belongs."""
     write_json(path / RECORD, {"index_digest": index_digest(index, findings)})
 
 
@@ -105,7 +105,7 @@ def _digest(path: Path) -> str:
 
 
 def question_of(finding: str) -> str:
-    """What is asked of a film, such as "Is there a pneumothorax?"."""
+    """The question about a film, for example "Is there a pneumothorax?"."""
     words = title_of(finding).lower()
     article = "" if words in _NO_ARTICLE else "an " if words[0] in "aeiou" else "a "
     return f"Is there {article}{words}?"

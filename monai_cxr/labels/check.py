@@ -137,12 +137,12 @@ def _interval(estimate: float, draws: np.ndarray) -> Interval:
 
 
 def check_file(table: Path) -> Path:
-    """Where the check of a table of labels, or of an index made of it, lies."""
+    """Path of the check of a table of labels, or of an index made from it."""
     return table.with_suffix(".check.json")
 
 
 def write_check(checked: Sequence[CheckedFinding], table: Path) -> Path:
-    """Keep a check beside the labels it is of."""
+    """Write a check beside the labels that it checked."""
     content = {
         "labels": table.name,
         "findings": [
@@ -169,7 +169,7 @@ def write_check(checked: Sequence[CheckedFinding], table: Path) -> Path:
 
 
 def carry_check(source: Path, target: Path) -> None:
-    """Lay the check of one table beside another that is made of it."""
+    """Copy the check of one table beside another that is made from it."""
     path = check_file(source)
     if path.is_file():
         text = path.read_text(encoding="utf-8")

@@ -46,7 +46,7 @@ class AppliedOverlay:
 
 
 def index_digest(table: pd.DataFrame, findings: Sequence[str]) -> str:
-    """Name the labels of an index, whatever the order of its rows and where its films lie.
+    """Digest of the labels of an index, whatever the order of its rows and the place of its films.
 
     Args:
         table: An index; of one that an overlay was applied to, the original labels count.

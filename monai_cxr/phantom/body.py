@@ -52,7 +52,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the thorax lies on the film.
+    """Position of the thorax on the film.
 
     Attributes:
         rows: Rows of the film.

@@ -12,7 +12,7 @@ _COLORED_SHARE = 0.01
 
 
 def gray_of_color(cells: NDArray[np.generic], bits: int | None = None) -> NDArray[np.float32]:
-    """Take the gray channel of a picture whose three channels agree.
+    """The gray channel of a picture whose three channels agree.
 
     Args:
         cells: uint8 or uint16, shape (rows, columns, 3).

@@ -33,7 +33,7 @@ class FilmReaders:
         self._closed = False
 
     def read(self, reading: Reading[Answer], source: Path | bytes) -> Answer | RefusedFilm:
-        """Read one film in a process of its own; whatever it does there costs that film alone.
+        """Read one film in another process, where a fault affects only this film.
 
         Args:
             reading: What is asked for.

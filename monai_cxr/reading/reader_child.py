@@ -121,7 +121,7 @@ def _header(content: dict[str, Any]) -> bytes:
 
 
 def main(words: Sequence[str]) -> None:
-    """Serve on standard input and output; what a decoder prints is no answer."""
+    """Serve on standard input and output; output of a decoder does not count as an answer."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(int(words[0]), sys.stdin.buffer, answers)

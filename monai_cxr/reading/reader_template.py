@@ -96,7 +96,7 @@ class ReaderTemplate:
         return ForkedReader(self, pid, ours)
 
     def end(self, pid: int) -> None:
-        """Kill a reader; one whose template is gone ends with its requests."""
+        """Kill a reader; a reader whose template is gone ends with its requests."""
         self._ask(pid)
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ def start_template() -> None:
 
 
 def template_pid() -> int | None:
-    """Process ID of the template of this process, whose children the readers are; None without."""
+    """Process ID of this process's template, the parent of its readers; None without one."""
     with _shared_lock:
         return None if _shared is None else _shared.pid
 

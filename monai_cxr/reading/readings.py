@@ -109,7 +109,7 @@ class WholeFilm:
 
 @dataclass(frozen=True, slots=True)
 class PixelDigest:
-    """What two files share whose pixel cells are the same, in whatever transfer syntax."""
+    """A digest that two files share if their pixel cells are the same, in any transfer syntax."""
 
     def read(self, source: Source) -> str:
         """SHA-256 over shape and cells of the first frame of a DICOM file, hexadecimal."""

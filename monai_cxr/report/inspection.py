@@ -32,7 +32,7 @@ class WorstError:
 
 @dataclass(frozen=True, slots=True)
 class ReportExtras:
-    """What a report may show beside the performance.
+    """What a report may show in addition to the performance.
 
     Attributes:
         worst_errors: Films, the worst first.

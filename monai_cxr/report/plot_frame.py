@@ -74,7 +74,7 @@ class PlotFrame:
         return f'<path class="grid" d="M{across} {TOP}V{TOP + SIDE}M{LEFT} {down}H{LEFT + SIDE}"/>'
 
     def missing(self) -> str:
-        """What stands where nothing can be drawn."""
+        """A placeholder where nothing can be drawn."""
         middle = f'x="{LEFT + SIDE / 2}" y="{TOP + SIDE / 2}"'
         return f'<text class="gap" {middle} text-anchor="middle">not estimable</text>'
 

@@ -74,7 +74,7 @@ def all_results() -> tuple[PublishedResult, ...]:
 
 
 def split_named(text: str) -> str:
-    """A split as this module names it, where the text is one of its spellings; else the text."""
+    """The name of a split in this module if the text is one of its spellings, or else the text."""
     words = " ".join(text.casefold().replace("-", " ").replace("_", " ").split())
     return _SPELLINGS.get(words, text)
 

@@ -15,7 +15,7 @@ _NONE = "\N{EN DASH}"
 
 
 def style_sheet(name: str) -> str:
-    """A style sheet of the folder ``templates``, for files that stand alone."""
+    """A style sheet of the folder ``templates``, for self-contained files."""
     folder = files("monai_cxr.report").joinpath("templates")
     return folder.joinpath(name).read_text(encoding="utf-8")
 

@@ -18,7 +18,7 @@ ROUTINE = 4
 
 
 class CaseStatus(str, Enum):
-    """How far the analysis of a study is; whether somebody read it is known by the reviews."""
+    """Progress of the analysis of a study; the reviews know whether somebody has read it."""
 
     WAITING = "waiting"
     ANALYSED = "analysed"
@@ -126,7 +126,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A file that came and is no film.
+    """A received file that is not a film.
 
     Attributes:
         reason: Code.
@@ -217,5 +217,5 @@ def due(case: Case, *, longest_wait_seconds: float) -> float:
 
 
 def opaque(secret: bytes, text: str) -> str:
-    """A name for links that tells nothing of an identifier: HMAC-SHA-256, 80 bits."""
+    """A name for links that reveals nothing of an identifier: HMAC-SHA-256, 80 bits."""
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:20] if text else ""

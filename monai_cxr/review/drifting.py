@@ -38,7 +38,7 @@ def film_predictions(cases: Iterable[Case], digest: str, *, since: float = 0.0) 
 
 
 def since(days: float, *, now: Callable[[], float] = time.time) -> float:
-    """POSIX seconds of so many days ago; 0 for infinitely many."""
+    """POSIX seconds of a number of days ago; 0 for infinitely many."""
     return max(0.0, now() - days * 86_400.0)
 
 

@@ -88,7 +88,7 @@ class FolderCases:
         return self
 
     def stop(self) -> None:
-        """End the background work after the film at hand."""
+        """End the background work after the current film."""
         self._stop.set()
         self._look.set()
         if self._thread.is_alive():

@@ -92,7 +92,7 @@ def overview(cases: Sequence[Case], reviews: Sequence[Review]) -> Overview:
 
 
 def flag_rates(cases: Iterable[Case], points: Mapping[str, OperatingPoint]) -> list[Rate]:
-    """How often each finding is flagged, beside what its operating point expects.
+    """How often each finding is flagged, and how often its operating point predicts it.
 
     At the prevalence of the data that chose the point, a share
     ``sensitivity * prevalence + (1 - specificity) * (1 - prevalence)`` is flagged.

@@ -72,7 +72,7 @@ def conformal_rules(performance: PerformanceFile | None) -> dict[str, ConformalR
 
 
 def performance_rows(performance: PerformanceFile) -> list[dict[str, str]]:
-    """One row a finding: how well it is told apart, and how honest its probability is."""
+    """One row for each finding: discrimination and calibration."""
     rows = []
     for name in performance.findings:
         item = performance.content[name]
@@ -182,7 +182,7 @@ UNKNOWN = "Place: it was not measured whether its map points to the finding, so 
 
 
 def localized_findings(performance: PerformanceFile | None) -> Mapping[str, Localized]:
-    """What is known by finding; empty without the file that lies beside ``performance.json``."""
+    """Localization by finding; empty without the file beside ``performance.json``."""
     if performance is None:
         return {}
     try:

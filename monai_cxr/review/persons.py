@@ -47,7 +47,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class FilmHeader:
-    """What orders a film and tells whose it is.
+    """The header's facts that order a film and identify its person.
 
     Attributes:
         key: Identity.
@@ -123,7 +123,7 @@ def _bare(name: str) -> str:
 
 
 def birth_year(birth_date: str, study_date: str, age_years: float | None) -> float | None:
-    """Year of birth, with its fraction; from the birth date, else from the age at the study."""
+    """Year of birth with its fraction, from the birth date or else from the age at the study."""
     if birth_date:
         return int(birth_date[:4]) + (int(birth_date[4:6]) - 1) / 12
     if age_years is None or not study_date:
@@ -132,7 +132,7 @@ def birth_year(birth_date: str, study_date: str, age_years: float | None) -> flo
 
 
 def differences(one: Person, other: Person) -> tuple[str, ...]:
-    """What tells two people apart; empty where they may be one.
+    """The differences between two people; empty if they may be one.
 
     A name alone tells nobody apart where sex and date of birth agree: people marry. What one of
     them does not state tells nothing.

@@ -115,7 +115,7 @@ def mark_from_json(value: Mapping[str, Any]) -> Mark:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one tab of a reader says beyond what it said before; it takes nothing else back.
+    """The new entries of one tab of a reader; they change nothing else.
 
     Attributes:
         study_uid: See :class:`Review`.
@@ -278,7 +278,7 @@ class ReviewStore(Protocol):
         ...
 
     def merge(self, change: Change) -> Review:
-        """Add a change to what is kept, and return the review after it.
+        """Add a change to the stored review, and return the result.
 
         Raises:
             DeliveryError: If the store is locked, full or gone; nothing was kept, try again.

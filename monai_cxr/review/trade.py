@@ -92,7 +92,7 @@ def trade_sentence(trade: AtPrevalence) -> str:
 
 
 def trade_columns(chosen: AtPrevalence, in_use: AtPrevalence | None) -> dict[str, dict[str, str]]:
-    """The chosen threshold beside the operating point in use: by column, words by measure."""
+    """The chosen threshold and the operating point in use as columns of words, by measure."""
     columns: dict[str, dict[str, str]] = {"Chosen here (95 %)": {}, "In use (95 %)": {}}
     for name, meaning, words in (
         ("Sensitivity", "of films with it are flagged", _share),

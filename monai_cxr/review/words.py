@@ -145,7 +145,7 @@ def duration(seconds: float) -> str:
 
 
 def day(acquired: str) -> str:
-    """``YYYYMMDD`` as ISO date; anything else as it is."""
+    """``YYYYMMDD`` as an ISO date; anything else unchanged."""
     if len(acquired) == 8 and acquired.isdigit():
         return f"{acquired[:4]}-{acquired[4:6]}-{acquired[6:]}"
     return acquired

@@ -203,7 +203,7 @@ def _order_in_words(case: Case, status: str, shown: Shown, now: float) -> str:
 
 
 def short_name(case: Case) -> str:
-    """A name that can be said aloud and tells nothing of the patient."""
+    """A name that can be spoken and reveals nothing about the patient."""
     return f"{case.case_id[:3]}-{case.case_id[3:6]}".upper()
 
 

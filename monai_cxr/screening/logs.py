@@ -38,7 +38,7 @@ _OURS = "monai_cxr"
 
 
 def uid_hash(uid: str) -> str:
-    """What stands for a UID in a log: the first 12 hexadecimal digits of its SHA-256."""
+    """What replaces a UID in a log: the first 12 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(uid.encode()).hexdigest()[:12]
 
 

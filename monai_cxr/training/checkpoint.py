@@ -31,7 +31,7 @@ class HasState(Protocol):
 
 
 class HasEpoch(Protocol):
-    """Anything whose randomness is a function of the epoch."""
+    """Anything whose randomness depends on the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         """Start an epoch."""
@@ -194,7 +194,7 @@ _TAKE_RANDOM: tuple[Callable[[torch.Tensor], None], ...] = (
 
 
 class EarlyStop:
-    """Stop when the best epoch lies some epochs back; attach after the checkpoint.
+    """Stop when the best epoch is some epochs ago; attach after the checkpoint.
 
     What it needs to know is in the checkpoint, so a run that was resumed stops where it would have.
 

@@ -1,4 +1,4 @@
-"""Failures: stop on numbers that are none; say what ended a training, and which knob helps."""
+"""Failures: stop on NaN; say what ended a training, and which setting helps."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class Handler(Protocol):
 
 
 class NamedHandler:
-    """A handler with an id of its own, in its place among the others.
+    """A handler with its own id, at its place among the others.
 
     Other parts of a config refer to the id, never to a position in the list, so that a handler may
     be put before the others, as MONAI Label does. MONAI expects a class in each place of the list,

@@ -121,7 +121,7 @@ def per_finding_auroc(
 
 
 class TopOneAccuracy(OverFilms):
-    """Share of films whose likeliest class is theirs, for exclusive classes.
+    """Share of films whose likeliest class is the true one, for exclusive classes.
 
     Args:
         output_transform: Gives (log odds, one-hot labels), each (B, K), from the engine's output.

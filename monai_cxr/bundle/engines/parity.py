@@ -81,7 +81,7 @@ def _macro(
 
 
 def require_parity(parity: Parity, precision: str, name: str) -> None:
-    """Refuse an export that says something else than its original.
+    """Refuse an export whose outputs differ from those of its original.
 
     Raises:
         SettingsError: With the figures and the limits.

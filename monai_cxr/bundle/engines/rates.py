@@ -53,7 +53,7 @@ def read_measured(digest: str) -> Measured:
 
 
 def remember(digest: str, found: Measured) -> None:
-    """Keep what was measured for the next process, beside what is known.
+    """Add what was measured to what is known, for the next process.
 
     Where nothing can be written, nothing is kept.
     """
@@ -76,7 +76,7 @@ def remember(digest: str, found: Measured) -> None:
 
 
 def processor() -> str:
-    """The processor's own name where the system tells it."""
+    """The processor's own name, if the system states it."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 

@@ -240,7 +240,7 @@ def open_torch(
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """``"auto"``: the first GPU, else the CPU; or any torch device name.
+    """``"auto"``: the first GPU, or else the CPU; or any torch device name.
 
     Raises:
         SettingsError: If torch knows no such device, or there is none here.

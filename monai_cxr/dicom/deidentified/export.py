@@ -44,7 +44,7 @@ class ExportSummary:
 
 
 def read_key(path: Path) -> bytes:
-    """The project's key; a new one is written where there is none, readable by its owner alone.
+    """The project's key; if there is none, a new one is written that only its owner can read.
 
     Raises:
         SettingsError: If the file cannot be read, or is no key.

@@ -38,7 +38,7 @@ class Fragments:
 
 
 def walk(pixels: memoryview) -> Fragments:
-    """Follow the items to the sequence delimiter, or to what is none.
+    """Follow the items to the sequence delimiter, or to the first invalid one.
 
     Args:
         pixels: Value of Pixel Data, from its first item on.

@@ -67,7 +67,7 @@ class Drawn:
 
 
 def drawn_over(dataset: Dataset, *, little_endian: bool) -> Drawn:
-    """Read overlays and shutter; what is malformed is counted and not drawn.
+    """Read overlays and shutter; malformed ones are counted and not drawn.
 
     Args:
         dataset: A header.

@@ -67,7 +67,7 @@ _LONGEST_UID = 64
 
 
 def film_evidence(header: Dataset) -> Dataset:
-    """What a library needs of a film to write a result beside it; its study is added afterwards.
+    """What a library needs to know about a film to write a result; its study is added afterwards.
 
     Args:
         header: Header of the film.

@@ -114,7 +114,7 @@ def apply_method(method: str, logits: Floats, parameters: Parameters) -> Floats:
 def shift_prior(
     probabilities: ArrayLike, *, from_prevalence: float, to_prevalence: float
 ) -> Floats:
-    """What the probabilities would be at another, stated prevalence, all else equal.
+    """The probabilities at another, stated prevalence, with all else equal.
 
     The odds are multiplied by the ratio of the prior odds (Saerens, Latinne and Decaestecker 2002).
     Nothing here estimates a prevalence: both are stated by the caller.

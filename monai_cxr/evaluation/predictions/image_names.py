@@ -61,7 +61,7 @@ def image_identifiers(table: pd.DataFrame, *, what: str) -> Names:
 def matched_rows(
     predictions: pd.DataFrame, labels: pd.DataFrame
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of the same images in two tables: by the full name, else by the longest unique tail.
+    """Rows of the same images in two tables, by the full name or else by the longest unique tail.
 
     Tables name images by UID, by file name or by a path that begins in somebody's own folder, with
     a suffix or without. Of all columns and tails, those count that tell every image of their table

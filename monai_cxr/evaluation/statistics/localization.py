@@ -117,7 +117,7 @@ def box_mask(boxes: ArrayLike, shape: tuple[int, int]) -> Mask:
 
 
 def pointing_hit(heatmap: ArrayLike, reference: Mask, *, tolerance: int = 0) -> bool:
-    """Whether the hottest pixel lies in the reference (Zhang et al. 2018).
+    """Whether the hottest pixel is inside the reference (Zhang et al. 2018).
 
     Args:
         heatmap: Shape (rows, columns), finite; larger is hotter. Of equal maxima the one nearest

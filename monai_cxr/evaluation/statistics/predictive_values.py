@@ -105,7 +105,7 @@ def rates_at_prevalence(
     n_positive: float,
     n_negative: float,
 ) -> AtPrevalence:
-    """:func:`at_prevalence` of rates with intervals, which tell how many trials they are worth.
+    """:func:`at_prevalence` for rates whose intervals state their effective number of trials.
 
     Args:
         sensitivity: Measured sensitivity, with its 95 % interval over patients.

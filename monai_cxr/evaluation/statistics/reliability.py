@@ -176,7 +176,7 @@ def calibration_error_floor(
     binning: Binning = "adaptive",
     n_bins: int = N_BINS,
 ) -> float:
-    """The ECE that a perfectly calibrated model would show on so few images, by chance alone.
+    """The ECE that a perfectly calibrated model would show on so few images by chance.
 
     In each bin the error is nearly normal with variance V = sum p (1 - p), so its expected size is
     sqrt(2 V / pi); the floor is their sum over N.

@@ -209,7 +209,7 @@ def in_threads(
 
 
 def plan_of_ones(plan: BootstrapPlan) -> Weights:
-    """The weights that give back the data: ones, float32, shape (P, 1)."""
+    """The weights that reproduce the data: ones, float32, shape (P, 1)."""
     return np.ones((plan.n_patients, 1), dtype=np.float32)
 
 

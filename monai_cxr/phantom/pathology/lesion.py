@@ -76,7 +76,7 @@ def ball(radius: Field) -> Field:
 
 
 def visible(amount: Field, where: Region, share: float = 0.4) -> Region:
-    """Where an amount reaches a share of its own largest value inside a region."""
+    """Where an amount reaches a share of its largest value inside a region."""
     inside = np.where(where, amount, 0.0)
     largest = float(inside.max())
     if largest <= 0.0:

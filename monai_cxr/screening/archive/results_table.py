@@ -1,4 +1,4 @@
-"""Archive table: a ledger as one parquet table, a row a film, written in pages."""
+"""Results table: a ledger as one parquet table with a row for each film, written in pages."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def receive(
 def discard_superseded(
     ledger: Ledger, spool: Spool, sop_uid: str, outcome: str, newcomer: Path
 ) -> None:
-    """Delete what nothing refers to any more: a duplicate, or the film whose place was taken."""
+    """Delete a file that nothing refers to any more: a duplicate, or a replaced film."""
     offered = {str(newcomer)} if outcome == arrivals.DUPLICATE else set[str]()
     if outcome in TAKES_PLACE:
         offered = arrivals.paths_of(ledger, sop_uid)
@@ -195,7 +195,7 @@ def recover(ledger: Ledger, spool: Spool) -> int:
 
 
 def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -> ReceivedFilm:
-    """Identify a file that stays where it is, by reading its header alone.
+    """Identify a file that stays in place, by reading only its header.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Report: what a message says besides the predictions: which order, when, whose."""
+"""Study message: what a message says besides the predictions: which order, when, whose."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def append(
     subject: str = "",
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append one entry in a transaction of its own."""
+    """Append one entry in its own transaction."""
     with ledger.write() as connection:
         record(connection, actor, action, subject, detail, now=ledger.clock())
 

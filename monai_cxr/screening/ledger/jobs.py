@@ -139,7 +139,7 @@ def release(ledger: Ledger, owner: str, film_ids: Sequence[int] | None = None) -
 
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
-    """Return the leases of dead workers whose names begin so, without waiting for their end."""
+    """Return the leases of dead workers whose names have this prefix, before the leases end."""
     with ledger.write() as connection:
         return int(
             connection.execute(

@@ -1,4 +1,4 @@
-"""Presentation: raw images of a study that also has them for presentation get no word of their own.
+"""Presentation: raw images of a study that also has them for presentation get no report.
 
 A DX system may send detector values (FOR PROCESSING) beside the image that people look at (PS3.3
 A.26). Both are read; the study and its reports speak of the one for presentation, by the rule of
@@ -24,7 +24,7 @@ RAW_FLAG = "for_processing"
 
 
 def is_raw(flags: Sequence[str]) -> bool:
-    """Whether a result is of detector values."""
+    """Whether a result is that of a raw image (detector values)."""
     return RAW_FLAG in flags
 
 

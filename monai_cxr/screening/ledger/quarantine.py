@@ -69,7 +69,7 @@ def refuse(
     sop_uid: str = "",
     study_uid: str = "",
 ) -> None:
-    """Record a file that never became a job, for example because it is no DICOM file."""
+    """Record a file that never became a job, for example because it is not a DICOM file."""
     now = ledger.clock()
     with ledger.write() as connection:
         is_known = quarantine.c.path == path if path else quarantine.c.sop_uid == sop_uid
@@ -149,7 +149,7 @@ def retrieved(connection: Connection, study_uid: str, sop_uid: str, *, now: floa
 
 
 def supersede(connection: Connection, film_id: int, resolution: str, *, now: float) -> None:
-    """Close the entries of a film whose place another file takes."""
+    """Close the entries of a film that another file replaces."""
     connection.execute(
         update(quarantine)
         .where(quarantine.c.film_id == film_id, quarantine.c.resolved_at.is_(None))

@@ -24,7 +24,7 @@ arrives, so the queue needs no sorting, and nobody waits for ever: this is linea
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFilm:
-    """A film that has arrived and lies durably at a path.
+    """A film that has arrived and is stored durably at a path.
 
     Attributes:
         key: Identity; the SOP Instance UID is the key of the job.
@@ -63,7 +63,7 @@ class ReceivedFilm:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A film of the ledger and where its job stands.
+    """A film of the ledger and the state of its job.
 
     Attributes:
         id: Row number; what logs and metrics may name.
@@ -190,7 +190,7 @@ def result_row(outcome: Outcome, *, now: float) -> dict[str, Any]:
 
 
 def result_of(row: Any, film: Film) -> Result:
-    """A row of ``results`` as a value, with the film that it is of."""
+    """A row of ``results`` as a value, with its film."""
     columns = zip(row.findings, row.logits, row.probabilities, row.positive, strict=True)
     scores = tuple(
         FindingScore(name, _float(logit), _float(probability), positive)
@@ -211,7 +211,7 @@ def result_of(row: Any, film: Film) -> Result:
 
 
 def number_or_null(value: float) -> float | None:
-    """A number as it is stored: null where it is not one."""
+    """A number as it is stored; null if it is not a number."""
     return None if math.isnan(value) or math.isinf(value) else float(value)
 
 

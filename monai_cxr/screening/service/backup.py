@@ -14,7 +14,7 @@ from monai_cxr.screening.ledger import Ledger, audit, open_ledger
 
 @dataclass(frozen=True, slots=True)
 class BackupNote:
-    """What to write down beside a backup.
+    """What to record about a backup.
 
     Attributes:
         n_entries: Entries of the audit trail.
@@ -44,7 +44,7 @@ def back_up(ledger: Ledger, target: Path) -> BackupNote:
 
 
 def restore(backup: Path, target: Path) -> BackupNote:
-    """Put a backup where there is no ledger; its integrity and its audit trail are checked first.
+    """Restore a backup where there is no ledger, after a check of its integrity and audit trail.
 
     Raises:
         SettingsError: If the backup is damaged, or a ledger is there already.

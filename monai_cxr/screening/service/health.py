@@ -162,7 +162,7 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: a request is no event of the service."""
+                """Say nothing: a request is not an event of the service."""
 
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)

@@ -1,4 +1,4 @@
-"""Supervision: the parts of a service as threads; one that ends untold ends the service.
+"""Supervision: the parts of a service as threads; one that ends unasked ends the service.
 
 A service that lives on without its worker or its listener looks well from outside and loses a day;
 one that ends is started again by systemd or its like. A ledger that goes away for a while is waited
@@ -45,7 +45,7 @@ class Supervision:
     _progress: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
     def start(self, name: str, part: Callable[[], None]) -> None:
-        """Run a part in a thread of its own, again and again until told to stop."""
+        """Run a part in its own thread, again and again until told to stop."""
 
         def run() -> None:
             try:

@@ -42,7 +42,7 @@ class ScreeningModel(Protocol):
 def prepare_film(
     readers: FilmReaders, model: ScreeningModel, key: InstanceKey, path: str
 ) -> PreparedFilm:
-    """Read a film in a process of its own, check its scope, and bring it to the network's input.
+    """Read a film in another process, check its scope, and prepare it for the network.
 
     Args:
         readers: The processes.

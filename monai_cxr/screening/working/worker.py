@@ -1,4 +1,4 @@
-"""Worker: lease films, have them read, commit what came out.
+"""Worker: lease films, have them read, commit the results.
 
 Reader processes read and prepare films ahead of the model, and a clerk commits behind it: the model
 waits for neither, as long as both are quicker. A film that its reader is slow to read is passed by
@@ -230,7 +230,7 @@ def commit(
     outcomes: Sequence[Outcome],
     errors: Sequence[tuple[int, Exception]],
 ) -> int:
-    """Finish films in one transaction, and give back what may be tried again.
+    """Finish films in one transaction, and return those that may be tried again.
 
     Returns:
         How many were finished.
