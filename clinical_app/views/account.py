@@ -30,7 +30,7 @@ def page() -> None:
         )
         st.markdown(
             f"After {settings.idle_minutes:g} minutes without use the screen {closes}. What you "
-            "opened, finished and took away is in the audit, with your name."
+            "opened, finished and exported is in the audit, with your name."
         )
         lock, leave, _ = st.columns([1, 1, 4])
         lock.button(

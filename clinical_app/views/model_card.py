@@ -23,15 +23,15 @@ def page() -> None:
     with st.container(key="narrow"):
         if service.model is None:
             st.title("No model is loaded")
-            st.write("Films can be looked at. Start the viewer with a bundle to have them read.")
+            st.write("Films can be viewed. Start the viewer with a bundle to score them.")
             return
         identity = service.model.identity
         st.title(f"{identity.name} {identity.version}")
         st.caption(f"Digest {identity.digest} · {identity.runtime} · {_RESEARCH}")
         if service.bundle_changed:
             st.warning(
-                "The bundle on disk was changed since this viewer started. What you see here, and "
-                "what films say, is still of the one loaded before. Restart to use the new one."
+                "The bundle on disk was changed since this viewer started. This page and "
+                "the scores still belong to the one loaded before. Restart to use the new one."
             )
         if service.performance is not None:
             _performance(service, service.performance)
@@ -66,7 +66,7 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
         points = performances.reliability_points(performance, finding)
         charts.show(charts.reliability(points), "calibration")
         st.caption("On the dashed line, films called 30 % have the finding in 30 of 100.")
-    st.header("How well each finding is told apart")
+    st.header("How well the model detects each finding")
     tables.show(performances.performance_rows(performance))
     groups = performances.subgroup_rows(performance)
     if groups:
@@ -114,7 +114,7 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
     charts.show(charts.roc(curve, _place(points[word]), _used(in_use)), "roc")
     st.caption(
         "Circle: chosen here, on the films of this evaluation. Diamond: in use, on the films that "
-        "chose it. Intervals take films for independent. Nothing is changed by this slider."
+        "chose it. Intervals assume independent films. The slider changes nothing."
     )
 
 

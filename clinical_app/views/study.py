@@ -102,5 +102,5 @@ def _kept() -> None:
 def _gone() -> None:
     with st.container(key="narrow"):
         st.title("This study is not here")
-        st.write("It was removed, or the link is of another viewer. Nothing was lost.")
+        st.write("It was removed, or the link belongs to another viewer. Nothing was lost.")
         st.button("Open the worklist", on_click=lambda: st.query_params.clear())

@@ -28,7 +28,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "lut_short": "A lookup table is shorter than it says.",
         "mirrored_by_header": "The header says that the film is mirrored (patient's right on the "
         "right).",
-        "modality_not_standard": "The header's modality is no standard word for a radiograph.",
+        "modality_not_standard": "The header's modality is not a standard word for a radiograph.",
         "modality_unknown": "The header names no modality.",
         "no_window": "The header has no window; the film's own range is used.",
         "orientation_assumed": "The file states no orientation.",
