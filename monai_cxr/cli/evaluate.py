@@ -76,8 +76,8 @@ def evaluate(
     boxes: Annotated[
         str | None,
         typer.Option(
-            help="With --bundle: nih, or a table with sop_uid or path, finding, x, y, width and"
-            " height."
+            help="With --bundle: nih, or a table with sop_uid or path, finding, x, y, width and "
+            "height."
         ),
     ] = None,
     robustness: Annotated[

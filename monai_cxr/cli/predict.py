@@ -56,8 +56,8 @@ def predict(
         int | None,
         typer.Option(
             min=0,
-            help="Processes that read ahead. Default: one for each core. 0: threads of this"
-            " process, which a film can then crash.",
+            help="Processes that read ahead. Default: one for each core. 0: threads of this "
+            "process, which a film can then crash.",
         ),
     ] = None,
     ensemble_with: Annotated[

@@ -27,8 +27,8 @@ def export(
         list[Path] | None,
         typer.Option(
             metavar="INPUT",
-            help="Films, folder or labelled index to compare on and, for int8, to calibrate"
-            " with: the train rows of an index calibrate, and its val rows compare. "
+            help="Films, folder or labelled index to compare on and, for int8, to calibrate "
+            "with: the train rows of an index calibrate, and its val rows compare. "
             "Repeatable. Default: phantom films.",
         ),
     ] = None,

@@ -24,7 +24,8 @@ def train(
     bundle: Annotated[
         str | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="Folder of a bundle or run, or a bundle's name; or --from."
+            metavar="[BUNDLE]",
+            help="Folder of a bundle or run, or the name of a bundle; or use --from.",
         ),
     ] = None,
     index: Annotated[
@@ -54,15 +55,16 @@ def train(
     ] = None,
     more: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Further settings, as after --set."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Further settings, as with --set."),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="BUNDLE",
-            help="Transfer: start from this bundle's configs and weights. Findings may differ. "
-            "With trainable=head a linear probe, with backbone_rate=0.1 discriminative rates.",
+            help="Transfer: start from the configs and weights of this bundle. Findings may "
+            "differ. trainable=head makes a linear probe, backbone_rate=0.1 sets discriminative "
+            "rates.",
         ),
     ] = None,
     tracking: Annotated[
@@ -70,7 +72,9 @@ def train(
     ] = None,
     bundle_out: Annotated[
         Path | None,
-        typer.Option("--package", metavar="DIR", help="Package the run as a bundle at its end."),
+        typer.Option(
+            "--package", metavar="DIR", help="Package the finished run as a bundle in this folder."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
@@ -80,7 +84,7 @@ def train(
 ) -> None:
     """Train a bundle: write its configs into RUN, print the plain MONAI command, run it.
 
-    Stopped, it continues from the last complete epoch when the same command is given again.
+    If it is stopped, repeat the command: it continues after the last complete epoch.
 
     Example: monai-cxr train chest_xray_classification --index split.parquet --out run
     """
@@ -136,24 +140,28 @@ def package(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the bundle.")],
     calibration: Annotated[
         Path | None,
-        typer.Option(help="A file of calibrate. Default: fitted here on the val split."),
+        typer.Option(help="A file written by calibrate. Default: fit it here on the val split."),
     ] = None,
     criterion: Annotated[
         str | None,
         typer.Option(
-            help="Rule of the operating points, e.g. youden, specificity>=0.90. Default: the run's."
+            help="Rule for the operating points, for example youden or specificity>=0.90. "
+            "Default: that of the run."
         ),
     ] = None,
     conformal: Annotated[
         float,
         typer.Option(
             metavar="ALPHA",
-            help="Promised error of the rules for absent, uncertain, present. 0: no such rules.",
+            help="Promised error of the rules for absent, uncertain and present. 0: no such rules.",
         ),
     ] = 0.1,
     rules: Annotated[
         Path | None,
-        typer.Option(help="A file of thresholds to carry. Default: chosen here on the val split."),
+        typer.Option(
+            help="A file written by thresholds, to include. Default: choose rules here on the "
+            "val split."
+        ),
     ] = None,
     zip_file: Annotated[
         bool,
@@ -220,11 +228,12 @@ def ensemble(
         float,
         typer.Option(
             metavar="ALPHA",
-            help="Promised error of the rules for absent, uncertain, present. 0: no such rules.",
+            help="Promised error of the rules for absent, uncertain and present. 0: no such rules.",
         ),
     ] = 0.1,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read films. Default: one a core.")
+        int | None,
+        typer.Option(min=0, help="Processes that read films. Default: one for each core."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

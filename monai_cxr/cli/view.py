@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 def view(
     bundle: Annotated[
         str | None,
-        typer.Argument(metavar="[BUNDLE]", help="Bundle that reads the films; none: look only."),
+        typer.Argument(
+            metavar="[BUNDLE]", help="Bundle that reads the films. Default: only show them."
+        ),
     ] = None,
     files: Annotated[
         Path | None,
@@ -26,14 +28,20 @@ def view(
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option("--settings", metavar="TOML", help="[viewer], and a screening ledger."),
+        typer.Option(
+            "--settings",
+            metavar="TOML",
+            help="Settings (TOML) with [viewer], and perhaps a screening ledger.",
+        ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="TCP port; 0: any free one. Default 8501.")
+        int | None, typer.Option(help="TCP port; 0 takes any free one. Default: 8501.")
     ] = None,
     base_path: Annotated[
         str | None,
-        typer.Option("--base-path", metavar="PATH", help="Path under which a proxy shows it."),
+        typer.Option(
+            "--base-path", metavar="PATH", help="Path under which a proxy serves the viewer."
+        ),
     ] = None,
     store: Annotated[
         Path | None,

@@ -88,7 +88,7 @@ class StopOnNaN:
             raise _not_finite(engine, f"loss became {loss}")
 
     def check_weights(self, engine: Engine) -> None:
-        """Raise where a weight is NaN or infinite; the loss would tell in the next epoch only.
+        """Raise if a weight is NaN or infinite, which the loss would show only in the next epoch.
 
         Raises:
             SettingsError: With the epoch and what to do.

@@ -53,7 +53,7 @@ class EpochProgress:
         self._began = self._train_seconds = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Attach before the validation handler for the timing to be of training alone."""
+        """Attach before the validation handler, so that the timing is that of training only."""
         if idist.get_rank() != 0:
             return
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)

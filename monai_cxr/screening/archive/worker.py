@@ -27,7 +27,7 @@ _IDLE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ArchiveWork:
-    """What a worker process is told.
+    """The work of a worker process.
 
     Attributes:
         ledger: File of the ledger.
