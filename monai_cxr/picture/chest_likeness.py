@@ -90,7 +90,12 @@ def likeness(pixels: NDArray[np.float32]) -> Mapping[str, float]:
     Returns:
         One value a pose of :data:`POSES`.
     """
-    poses = thumbnail(pixels)[_TURNED]
+    return likeness_of_shown(shown(pixels))
+
+
+def likeness_of_shown(grid: NDArray[np.float32]) -> Mapping[str, float]:
+    """The same of what :func:`shown` gives."""
+    poses = ranks_of_shown(grid, SIDE)[_TURNED]
     poses[POSES.index("inverted")] *= -1.0
     values = model().log_odds(poses)
     return dict(zip(POSES, (float(v) for v in values), strict=True))
@@ -126,26 +131,34 @@ def gray_ranks(pixels: NDArray[np.float32], side: int) -> NDArray[np.float64]:
     Returns:
         float64, shape (side * side,), mean 0, standard deviation 1 (all 0 for a blank film).
     """
+    return ranks_of_shown(shown(pixels), side)
+
+
+def shown(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sample of a film without its uniform borders, float32."""
     grid = sampled(pixels)
     top, bottom, left, right = inner_box(grid)
-    if (bottom - top) * (right - left) >= _SMALLEST_INNER * grid.size:
-        grid = np.ascontiguousarray(grid[top:bottom, left:right])
+    if (bottom - top) * (right - left) < _SMALLEST_INNER * grid.size:
+        return grid
+    return np.ascontiguousarray(grid[top:bottom, left:right])
+
+
+def ranks_of_shown(grid: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """Standardised gray ranks of what :func:`shown` gives, as of :func:`gray_ranks`."""
     small = Image.fromarray(grid).resize((side, side), Image.Resampling.BOX)
-    ranks = _ranks(np.asarray(small, dtype=np.float64).ravel())
+    ranks = _ranks(np.asarray(small).ravel())
     deviation = ranks.std()
     if deviation == 0.0:
         return np.zeros(side * side)
     return np.asarray((ranks - ranks.mean()) / deviation, dtype=np.float64)
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks with ties at their mean; gray levels closer than 1/1024 are ties."""
-    _, inverse, counts = np.unique(
-        np.rint(values * 1024.0), return_inverse=True, return_counts=True
-    )
-    upper = np.cumsum(counts)
-    middle = upper - (counts - 1) / 2.0
-    return np.asarray(middle[inverse.reshape(-1)], dtype=np.float64)
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Ranks with ties at their mean of values in [0, 1]; closer than 1/1024 are ties."""
+    levels = np.rint(values * np.float32(1024.0)).astype(np.intp)
+    counts = np.bincount(levels, minlength=1025)
+    middle = np.cumsum(counts) - (counts - 1) / 2.0
+    return np.asarray(middle[levels], dtype=np.float64)
 
 
 @cache

@@ -11,6 +11,7 @@ otherwise. The numbers are in ``frontal_view.json`` with their provenance;
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,7 +19,8 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.picture.chest_likeness import gray_ranks
+from monai_cxr.picture import chest_likeness
+from monai_cxr.picture.chest_likeness import gray_ranks, ranks_of_shown, turned
 
 SIDE, N_CELLS, N_DIRECTIONS = 48, 6, 12
 """Rows and columns of the ranks, cells along a side, directions of an edge in a full turn."""
@@ -51,7 +53,25 @@ def frontal_log_odds(pixels: NDArray[np.float32]) -> float:
     Args:
         pixels: Of the film, or its sample: float32, shape (rows, columns), range [0, 1].
     """
-    return float(edge_directions(pixels) @ model().weights + model().bias)
+    return frontal_log_odds_of_shown(chest_likeness.shown(pixels))
+
+
+def frontal_log_odds_of_shown(grid: NDArray[np.float32]) -> float:
+    """The same of what :func:`monai_cxr.picture.chest_likeness.shown` gives."""
+    return float(_edges(ranks_of_shown(grid, SIDE)) @ model().weights + model().bias)
+
+
+def is_clearly_negative(pixels: NDArray[np.float32], seen: Mapping[str, float]) -> bool:
+    """Whether a picture is the negative of a frontal chest film beyond doubt.
+
+    Args:
+        pixels: As for :func:`frontal_log_odds`.
+        seen: What :func:`monai_cxr.picture.chest_likeness.likeness` says of it.
+    """
+    chest = chest_likeness.model()
+    if seen["inverted"] <= max(chest.doubt_below, seen["upright"] + chest.pose_margin):
+        return False
+    return frontal_log_odds(turned(pixels, "inverted")) >= model().doubt_below
 
 
 def edge_directions(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -60,7 +80,12 @@ def edge_directions(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     Returns:
         float64, shape (N_CELLS * N_CELLS * N_DIRECTIONS,).
     """
-    down, across = np.gradient(gray_ranks(pixels, SIDE).reshape(SIDE, SIDE))
+    return _edges(gray_ranks(pixels, SIDE))
+
+
+def _edges(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    square = ranks.reshape(SIDE, SIDE)
+    down, across = _slopes(square), _slopes(square.T).T
     strength = np.hypot(across, down)
     direction = np.mod(np.arctan2(down, across), 2.0 * np.pi) * (N_DIRECTIONS / (2.0 * np.pi))
     lower = np.floor(direction)
@@ -72,8 +97,18 @@ def edge_directions(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     counts = counts + np.bincount((_CELL + second).ravel(), (strength * share).ravel(), n)
     cells = counts.reshape(N_CELLS, N_CELLS, N_DIRECTIONS)
     energy = np.pad((cells**2).sum(axis=2), 1, mode="edge")
-    around = sum(energy[i : i + N_CELLS, j : j + N_CELLS] for i in range(3) for j in range(3)) / 9.0
+    across = energy[:, :-2] + energy[:, 1:-1] + energy[:, 2:]
+    around = (across[:-2] + across[1:-1] + across[2:]) / 9.0
     return np.asarray(np.sqrt(cells / np.sqrt(around + _LEAST_ENERGY)[:, :, None]).ravel())
+
+
+def _slopes(square: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half of the difference of the rows on both sides; at the ends, of the row and the next."""
+    slopes = np.empty_like(square)
+    np.subtract(square[2:], square[:-2], out=slopes[1:-1])
+    slopes[1:-1] *= 0.5
+    slopes[0], slopes[-1] = square[1] - square[0], square[-1] - square[-2]
+    return slopes
 
 
 @cache

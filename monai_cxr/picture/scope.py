@@ -64,14 +64,15 @@ def check_pixels(film: Radiograph, *, header_says_chest: bool = False) -> ScopeD
     flags = _picture_flags(film)
     some = film.pixels if film.sample is None else film.sample
     model = chest_likeness.model()
-    values = dict(chest_likeness.likeness(some))
+    grid = chest_likeness.shown(some)
+    values = dict(chest_likeness.likeness_of_shown(grid))
     upright = values.pop("upright")
     pose = ""
     if upright < model.doubt_below:
         other = max(values, key=values.__getitem__)
         if values[other] > max(model.doubt_below, upright + model.pose_margin):
             pose = other
-    frontal = frontal_view.frontal_log_odds(chest_likeness.turned(some, pose))
+    frontal = frontal_view.frontal_log_odds_of_shown(chest_likeness.turned(grid, pose))
     # Another pose is only believed of a picture that is a frontal view beyond doubt.
     view = frontal_view.model()
     least = view.doubt_below if pose else view.refuse_below

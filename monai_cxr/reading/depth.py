@@ -1,8 +1,8 @@
 """Depth: how many bits the values of a deep cell fill, where nothing says so.
 
-Films of detectors have 10, 12, 14 or 15 bits, and are saved in cells of 16. The largest value does
-not tell: a letter that is burnt in has the cell's, and one odd pixel lies above. So the depth is
-the smallest that holds all values but a few strays, or but the mark.
+Films of detectors have 9 to 15 bits, and are saved in cells of 16. The largest value does not tell:
+a letter or a frame that is drawn in has the cell's, and one odd pixel lies above. So the depth is
+the smallest that holds all values but a few strays, or but what is drawn at the top of the cell.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 ASSUMED, UNFILLED = "depth_assumed", "range_unfilled"
 """Flags: the depth is a conclusion from the values; the film fills less than half of its range."""
 
-_DEPTHS = (8, 10, 12, 14, 15)
+_DEPTHS = (8, 9, 10, 11, 12, 13, 14, 15)
 _STRAY, _MARK, _AT_THE_TOP = 5e-4, 0.03, 0.6
+_FRAME, _FRAME_AT_THE_TOP = 0.6, 0.99
+_TOP = 0.9
 _HALF, _PERCENTILE = 0.5, 99.5
 
 
@@ -40,8 +42,13 @@ def depth_of(
 
 
 def unfilled(sample: NDArray[np.generic], maximum: float) -> tuple[str, ...]:
-    """The flag of a film whose 99.5th percentile lies below half of the range it is shown in."""
-    is_low = float(np.percentile(sample.astype(np.float32), _PERCENTILE)) < _HALF * maximum
+    """The flag of a film whose 99.5th percentile lies below half of the range it is shown in.
+
+    What lies at the very top, a drawn mark or frame, is not counted where the rest is dark.
+    """
+    below = sample[sample < _TOP * maximum]
+    some = below if below.size >= (1.0 - _FRAME) * sample.size else sample
+    is_low = float(np.percentile(some.astype(np.float32), _PERCENTILE)) < _HALF * maximum
     return (UNFILLED,) if is_low else ()
 
 
@@ -52,4 +59,7 @@ def _holds(depth: int, sample: NDArray[np.generic], largest: int) -> bool:
     share = above.size / sample.size
     if share <= _STRAY:
         return True
-    return share <= _MARK and float(np.mean(above >= 0.9 * largest)) >= _AT_THE_TOP
+    at_the_top = float(np.mean(above >= _TOP * largest))
+    if share <= _MARK and at_the_top >= _AT_THE_TOP:
+        return True
+    return share <= _FRAME and at_the_top >= _FRAME_AT_THE_TOP

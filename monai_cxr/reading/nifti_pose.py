@@ -3,7 +3,9 @@
 NIfTI-1 (nifti1.h, METHOD 1) says nothing of directions where both codes are 0. Writers differ:
 ITK puts the first row first, dcm2niix the last one, and an array saved from numpy has rows before
 columns. The array is then taken in the pose in which it looks like a frontal chest film. Left and
-right cannot be told apart by that; all four poses here keep them as those writers do.
+right cannot be told apart by that; all four poses here keep them as those writers do. Nor does
+anything say whether low values are bright, and dcm2niix leaves MONOCHROME1 as it is: where no pose
+looks like a chest and the negative of one does, that is taken.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.picture.chest_likeness import likeness, model
+from monai_cxr.picture.frontal_view import is_clearly_negative
 from monai_cxr.picture.quality import sampled
 
 ASSUMED, BY_PICTURE = "orientation_assumed", "orientation_by_picture"
 """Flags: no orientation is stated; another than the usual one is taken, because it looks right."""
+
+_POLARITY = "polarity_by_picture"
 
 
 def as_film(
@@ -46,8 +51,14 @@ def as_film(
 def _by_picture(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """The usual pose (columns, rows from the top), unless another one is clearly more like."""
     poses = [values.T, values.T[::-1], values, values[::-1]]
-    upright = [likeness(sampled(pose))["upright"] for pose in poses]
+    seen = [likeness(sampled(pose)) for pose in poses]
+    upright = [one["upright"] for one in seen]
     best = int(np.argmax(upright))
+    if max(upright) <= model().doubt_below:
+        negative = int(np.argmax([one["inverted"] for one in seen]))
+        if is_clearly_negative(sampled(poses[negative]), seen[negative]):
+            posed = (BY_PICTURE,) if negative > 0 else ()
+            return np.float32(1.0) - poses[negative], (ASSUMED, *posed, _POLARITY)
     is_clear = upright[best] > max(model().doubt_below, upright[0] + model().pose_margin)
     film = np.ascontiguousarray(poses[best if is_clear else 0])
     return film, (ASSUMED, BY_PICTURE) if is_clear and best > 0 else (ASSUMED,)

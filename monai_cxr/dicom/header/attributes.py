@@ -25,9 +25,44 @@ _NOT_KNOWN = frozenset(
         "NA",
         "NULL",
         "DEFAULT",
-        "?",
+        "NOT SPECIFIED",
+        "NOT KNOWN",
+        "NOT DEFINED",
+        "NOT APPLICABLE",
+        "UNK",
+        "ANY",
+        "MISC",
+        "MISCELLANEOUS",
+        "SIN ESPECIFICAR",
+        "NO ESPECIFICADO",
+        "NAO ESPECIFICADO",
+        "DESCONOCIDO",
+        "DESCONHECIDO",
+        "SCONOSCIUTO",
+        "NON SPECIFICATO",
+        "INCONNU",
+        "NON SPECIFIE",
+        "AUTRE",
+        "UNBEKANNT",
+        "ONBEKEND",
+        "NIEZNANE",
+        "BILINMIYOR",
+        "НЕИЗВЕСТНО",
+        "НЕ УКАЗАНО",
+        "ДРУГОЕ",
+        "不明",
+        "未知",
+        "未指定",
+        "無指定",
+        "其他",
+        "その他",
+        "기타",
+        "미지정",
     }
 )
+_NO_WORD = re.compile(r"[\W\d_]*|X+")
+"""What is written where nothing is known: a dash, a number, crosses."""
+
 _DAYS_IN_A_YEAR = 365.25
 _OLDEST_YEARS = 130.0
 _PLACEHOLDER_BIRTHS = (1900.0, 1901.0)
@@ -71,8 +106,8 @@ class HeaderFacts:
         patient_age_years: Age, or None.
         patient_sex: ``"M"``, ``"F"``, ``"O"`` or ``""``.
         manufacturer: Manufacturer (0008,0070).
-        description: StudyDescription, SeriesDescription and ProtocolName, upper case; it may hold
-            anything, so it is matched against words and never shown.
+        description: StudyDescription, SeriesDescription and ProtocolName, upper case without
+            accents; it may hold anything, so it is matched against words and never shown.
         for_processing: Whether these are raw detector values.
         burned_in_annotation: BurnedInAnnotation (0028,0301) is YES.
         not_human: The header names an animal.
@@ -166,15 +201,22 @@ def body_part(dataset: Dataset) -> str:
         For example ``"CHEST"``; ``""`` when absent, or when the header says that it is not known.
     """
     part = _plain(dataset, "BodyPartExamined")
-    if part not in _NOT_KNOWN:
+    if not _says_nothing(part):
         return part
     for item in elements.items(dataset, "AnatomicRegionSequence")[:1]:
         code = elements.text(item, "CodeValue") or elements.text(item, "LongCodeValue")
         if code in _CHEST_CODES:
             return "CHEST"
         meaning = _plain(item, "CodeMeaning")
-        return "" if meaning in _NOT_KNOWN else meaning
+        return "" if _says_nothing(meaning) else meaning
     return ""
+
+
+def _says_nothing(part: str) -> bool:
+    """Whether every reading of a body part is a placeholder."""
+    return all(
+        one in _NOT_KNOWN or _NO_WORD.fullmatch(one) for one in map(str.strip, part.split("|"))
+    )
 
 
 def _plain(dataset: Dataset, keyword: str) -> str:
@@ -267,7 +309,7 @@ def _frames(dataset: Dataset) -> int:
 
 def _description(dataset: Dataset) -> str:
     keywords = ("StudyDescription", "SeriesDescription", "ProtocolName")
-    found = (elements.words_to_match(dataset, keyword).upper() for keyword in keywords)
+    found = (_plain(dataset, keyword) for keyword in keywords)
     return " | ".join(found).strip(" |")
 
 

@@ -13,7 +13,14 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 _ESCAPE = b"\x1b"
-_GUESSES = ("gb18030", "euc_kr", "shift_jis", "cp1251", "latin_1")
+_GUESSES = (
+    "gb18030", "big5", "euc_kr", "shift_jis", "cp1251", "koi8_r", "cp866", "latin_1", "cp850"
+)  # fmt: skip
+
+
+def is_plain(value: bytes) -> bool:
+    """Whether bytes can be read in one way only, whatever the character set."""
+    return value.isascii() and _ESCAPE not in value
 
 
 def readings(value: bytes, character_sets: Sequence[str]) -> tuple[str, ...]:
@@ -27,7 +34,7 @@ def readings(value: bytes, character_sets: Sequence[str]) -> tuple[str, ...]:
         One reading where it is certain: ASCII, UTF-8 (whose sequences hardly arise by chance), or
         code extensions of ISO 2022; else that of the character set, then guesses.
     """
-    if value.isascii() and _ESCAPE not in value:
+    if is_plain(value):
         return (value.decode("ascii"),)
     if _ESCAPE in value:
         return (decode_bytes(value, _encodings(character_sets), TEXT_VR_DELIMS),)

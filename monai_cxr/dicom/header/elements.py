@@ -15,7 +15,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 
-from monai_cxr.dicom.header.characters import readings
+from monai_cxr.dicom.header.characters import is_plain, readings
 from monai_cxr.picture import bounds
 
 MALFORMED: tuple[type[Exception], ...] = (
@@ -118,8 +118,9 @@ def words_to_match(dataset: Dataset, keyword: str) -> str:
         tag = _tag_of(keyword)
         raw: Any = dataset.get_item(tag) if tag in dataset else None
         if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
-            names = texts(dataset, "SpecificCharacterSet")
-            found: Sequence[str] = readings(raw.value[:MAX_VALUE_BYTES], names)
+            value = raw.value[:MAX_VALUE_BYTES]
+            names = () if is_plain(value) else texts(dataset, "SpecificCharacterSet")
+            found: Sequence[str] = readings(value, names)
         else:
             value = _value(dataset, keyword)
             is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -132,6 +133,8 @@ def words_to_match(dataset: Dataset, keyword: str) -> str:
 
 def without_accents(text: str) -> str:
     """Text with its letters bare: "Tórax" is "Torax"."""
+    if text.isascii():
+        return text
     decomposed = unicodedata.normalize("NFKD", text)
     bare = "".join(c for c in decomposed if not unicodedata.combining(c))
     return unicodedata.normalize("NFC", bare)

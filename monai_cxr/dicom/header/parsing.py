@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import zlib
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pydicom import Dataset
 from pydicom.config import IGNORE
@@ -28,6 +29,7 @@ from monai_cxr.dicom.header.coding import (
     IMPLICIT,
     UNDEFINED_LENGTH,
     Coding,
+    Head,
     after_command,
     coding_at,
     head_at,
@@ -292,6 +294,12 @@ def _find_pixels(rest: memoryview, coding: Coding) -> _Place:
     while True:
         named = head_at(rest, position, replace(coding, implicit=False))
         head = named or head_at(rest, position, replace(coding, implicit=True))
+        if named is None and head is not None and not coding.implicit:
+            letters = bytes(rest[position + 4 : position + 6])
+            if letters.isalpha() and letters.isupper():  # a VR that is none: lengths are long here
+                order: Literal["little", "big"] = "little" if coding.little_endian else "big"
+                length = int.from_bytes(rest[position + 8 : position + 12], order)
+                head = Head(head.tag, b"UN", length, position + 12)
         if head is None or head.group != 0x7FE0:
             return _Place()
         is_undefined = head.length == UNDEFINED_LENGTH

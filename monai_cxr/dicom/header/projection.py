@@ -17,6 +17,7 @@ from monai_cxr.dicom.header import elements
 from monai_cxr.radiograph import ViewPosition
 
 _DESCRIPTIONS = (
+    "ImageType",  # a third value, in films of makers without a view
     "BodyPartExamined",  # "CHEST LAT"
     "SeriesDescription",
     "AcquisitionDeviceProcessingDescription",  # "CHEST,LAT" in films of makers without a view
@@ -25,18 +26,26 @@ _DESCRIPTIONS = (
     "AcquisitionProtocolName",
     "AcquisitionProtocolDescription",
     "ImageComments",
+    "DerivationDescription",
+    "CommentsOnThePerformedProcedureStep",
     "PerformedProcedureStepDescription",
+    "ScheduledProcedureStepDescription",
     "RequestedProcedureDescription",
     "StudyDescription",
 )
-_DESCRIBING_SEQUENCES = {
-    "AnatomicRegionSequence": "CodeMeaning",
-    "SeriesDescriptionCodeSequence": "CodeMeaning",
-    "PerformedProtocolCodeSequence": "CodeMeaning",
-    "RequestAttributesSequence": "ScheduledProcedureStepDescription",
-    "RequestedProcedureCodeSequence": "CodeMeaning",
-    "ProcedureCodeSequence": "CodeMeaning",
-}
+_DESCRIBING_SEQUENCES = (
+    ("AnatomicRegionSequence", "CodeMeaning"),
+    ("AnatomicRegionSequence", "AnatomicRegionModifierSequence", "CodeMeaning"),
+    ("SeriesDescriptionCodeSequence", "CodeMeaning"),
+    ("PerformedProtocolCodeSequence", "CodeMeaning"),
+    ("RequestAttributesSequence", "ScheduledProcedureStepDescription"),
+    ("RequestAttributesSequence", "ScheduledProtocolCodeSequence", "CodeMeaning"),
+    ("RequestAttributesSequence", "RequestedProcedureDescription"),
+    ("RequestAttributesSequence", "RequestedProcedureCodeSequence", "CodeMeaning"),
+    ("RequestedProcedureCodeSequence", "CodeMeaning"),
+    ("ProcedureCodeSequence", "CodeMeaning"),
+)
+"""Sequences, of which the first items count, and at the end of each the element that is read."""
 
 # View codes of PS3.16 CID 4010 and their retired SNOMED RT forms; the tests compare with pydicom.
 _CODES = {
@@ -58,7 +67,8 @@ _WORDS = {
     "LATERALNA LATERALNE LATERALNI LATERAAL LATERALES LATERO LTL SEITLICH SEITL PROFIL "
     "PROFILE PROFILO PROFILNA PERFIL DECUBITUS SIDEBILDE SIDO SIDOBILD SIVU SIVUKUVA DWARS "
     "ZIJDELINGS BOK BOCZNA BOCZNE BOCZNY BOCNI BOCNA BOCNY YAN KULG OLDALIRANYU SONINE CEWE "
-    "БОК БІЧНА БОЧНА NGHIENG",
+    "БОК БІЧНА БОЧНА NGHIENG DECUB LDECUB RDECUB XTABLE CROSSTABLE SAGITTAL SIDEOPTAGELSE CEWEI "
+    "CEMIAN",
     ViewPosition.OBLIQUE: "OBL OBLIQUE OBLIQUA OBLICUA OBLICUO OBLIQUO OBLIK SCHRAG SCHRAEG SKOS "
     "SKOSNA SIKMA RAO LAO RPO LPO КОСАЯ",
 }
@@ -67,12 +77,19 @@ _PARTS_OF_VIEW = {
     ViewPosition.PA: "正位 正面 正侧 正側 后前 後前 후전 정면 ПРЯМ ЗАДНЕ",
     ViewPosition.AP: "前后 前後 전후",
     ViewPosition.LATERAL: "侧位 側位 侧面 側面 正侧 正側 側臥 侧卧 측면 측위 БОКОВ ПРОФИЛЬ "
-    "ЛАТЕРАЛ СТРАНИЧН ΠΛΑΓΙ جانبي צדד ด้านข้าง SEITLICH",
+    "ЛАТЕРАЛ СТРАНИЧН ΠΛΑΓΙ جانب צדד ด้านข้าง SEITLICH 侧像 側像 ソクメン",
     ViewPosition.OBLIQUE: "斜位 斜面 사위",
 }
-_PARTS = {view: tuple(parts.split()) for view, parts in _PARTS_OF_VIEW.items()}
+_PARTS = {
+    view: re.compile("|".join(elements.without_accents(parts).upper().split()))
+    for view, parts in _PARTS_OF_VIEW.items()
+}
 _LATERAL_IN_WORD = re.compile(
-    r"(?<!BI)(?<!UNI)(?<!COL)(?<!CONTRA)(?<!KONTRA)(?<!IPSI)(?<!HOMO)LATERAL"
+    r"(?<!BI)(?<!UNI)(?<!COL)(?<!CONTRA)(?<!KONTRA)(?<!IPSI)(?<!HOMO)LATERAL(?!I[TZ])"
+)
+# "Side" behind the chest, but not both, one or the left side; and from right to left.
+_ACROSS = re.compile(
+    r"胸[^|]{0,4}?(?<![两兩双雙両左右一患同对對健])[侧側](?![壁弯彎胸肺])|胸部?\W*(?:R\W{0,2}L|L\W{0,2}R)\b"
 )
 # Either frontal view, or several: beside a lateral word they say that a study has both.
 _FRONTAL = "FRONTAL FRONTALE FRONT FACE FRENTE FORFRA VORNE PRZOD PREDOZADNI FRONTALNA BEIDE BOTH"
@@ -81,16 +98,19 @@ _SEVERAL = re.compile(
     r"(?:VIEW|V\b|VWS|EBENE|PROJ|PROIEZ|PROYEC|INCID|PLANE|PL\b|P\b|R\b|RICHT|PROS)"
 )
 # Words of chests and fillings, which others are joined to: CHESTLATERAL, LATCHEST, THORAXLL.
-_CHEST = "CHEST CHST CXR THORAX TORAX TORACE TORAKS TORACICA"
+_CHEST = "CHEST CHST CXR THORAX TORAX TORACE TORAKS TORACICA MELLKAS XIONG XIONGBU חזה"
 _JOINED_TO = (
     "THORACIC LUNG LUNGS RX XR DX CR DR XRAY RTG PROJ VIEW LEFT RIGHT UPRIGHT ERECT STANDING AND "
     "UND ET Y E I P A L R W"
 )
 # Two letters that mean a projection beside the chest, and a leg or a lobe elsewhere.
-_BESIDE_CHEST = {"LL": ViewPosition.LATERAL}
+_BESIDE_CHEST = {
+    **dict.fromkeys("LL LLD RLD ZIJ OLDAL CE צד".split(), ViewPosition.LATERAL),
+    **dict.fromkeys(("LLO", "RLO"), ViewPosition.OBLIQUE),
+}
 _CHEST_WORDS, _FRONTAL_WORDS = frozenset(_CHEST.split()), frozenset(_FRONTAL.split())
 # Defined terms of ViewPosition (PS3.3 C.8.1.2); too short to be trusted in free text.
-_TERMS = {ViewPosition.LATERAL: "LL RL RLD LLD", ViewPosition.OBLIQUE: "RLO LLO"}
+_TERMS = {ViewPosition.LATERAL: "LL RL RLD LLD XTL", ViewPosition.OBLIQUE: "RLO LLO"}
 _VIEW_OF_WORD = {word: view for view, words in _WORDS.items() for word in words.split()}
 _VIEW_OF_TERM = {word: view for view, words in _TERMS.items() for word in words.split()}
 _SAGITTAL = frozenset("AP")
@@ -117,6 +137,9 @@ def view_position(dataset: Dataset) -> ViewPosition:
         return named.pop()
     for item in elements.items(dataset, "ViewCodeSequence")[:1]:
         code = elements.text(item, "CodeValue") or elements.text(item, "LongCodeValue")
+        modified = _modified(item)
+        if modified is not None:
+            return modified
         if code in _VIEW_OF_CODE:
             return _VIEW_OF_CODE[code]
         named = _named(elements.words_to_match(item, "CodeMeaning"))
@@ -133,12 +156,26 @@ def _described(dataset: Dataset) -> ViewPosition:
         named = _named(elements.words_to_match(dataset, keyword))
         if len(named) == 1:
             return named.pop()
-    for sequence, keyword in _DESCRIBING_SEQUENCES.items():
-        for item in elements.items(dataset, sequence)[:1]:
-            named = _named(elements.words_to_match(item, keyword))
-            if len(named) == 1:
-                return named.pop()
+    for *sequences, keyword in _DESCRIBING_SEQUENCES:
+        item: Dataset | None = dataset
+        for sequence in sequences:
+            item = next(iter(elements.items(item, sequence)), None) if item is not None else None
+        named = _named(elements.words_to_match(item, keyword)) if item is not None else set()
+        if len(named) == 1:
+            return named.pop()
     return ViewPosition.UNKNOWN
+
+
+def _modified(view: Dataset) -> ViewPosition | None:
+    """The oblique or lateral view that modifiers make of a view code (PS3.3 C.8.11.5)."""
+    for item in elements.items(view, "ViewModifierCodeSequence"):
+        code = elements.text(item, "CodeValue") or elements.text(item, "LongCodeValue")
+        named = _named(elements.words_to_match(item, "CodeMeaning"))
+        named |= {_VIEW_OF_CODE[code]} if code in _VIEW_OF_CODE else set()
+        for position in (ViewPosition.OBLIQUE, ViewPosition.LATERAL):
+            if position in named:
+                return position
+    return None
 
 
 def is_sagittal(orientation: tuple[str, ...]) -> bool:
@@ -147,8 +184,9 @@ def is_sagittal(orientation: tuple[str, ...]) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    """Words of free text in upper case without accents; "P.A." and "P-A" are PA, likewise AP."""
-    plain = re.sub(r"\b([AP])[./ -]([AP])\b\.?", r"\1\2", elements.without_accents(text).upper())
+    """Words of free text in upper case without accents; "P.A." and "P-A" are PA, likewise AP, LL."""
+    plain = elements.without_accents(text).upper()
+    plain = re.sub(r"\b(?:([AP])[./ -]([AP])|(L)[./ -](L))\b\.?", r"\1\2\3\4", plain)
     return re.findall(r"[^\W\d_]+", plain)
 
 
@@ -159,12 +197,16 @@ def names_lateral(text: str) -> bool:
 
 def _named(text: str) -> set[ViewPosition]:
     """The projections that a text names; a frontal one that is not told names PA and AP."""
+    if not text:
+        return set()
     words = words_of(text)
-    plain = " ".join(words)
+    plain, capitals = " ".join(words), elements.without_accents(text).upper()
     named = {view for word in words for view in _views_in(word)}
-    named |= {view for view, parts in _PARTS.items() if any(part in plain for part in parts)}
-    if _FRONTAL_WORDS & set(words) or _SEVERAL.search(elements.without_accents(text).upper()):
+    named |= {view for view, parts in _PARTS.items() if parts.search(plain)}
+    if _FRONTAL_WORDS & set(words) or _SEVERAL.search(capitals):
         named |= {ViewPosition.PA, ViewPosition.AP}
+    if not text.isascii() and _ACROSS.search(capitals):
+        named |= {ViewPosition.LATERAL}
     if _CHEST_WORDS & set(words):
         named |= {_BESIDE_CHEST[word] for word in words if word in _BESIDE_CHEST}
     return named

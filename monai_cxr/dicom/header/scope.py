@@ -56,11 +56,19 @@ RADIOGRAPH_CLASSES = _RADIOGRAPHS | _SECONDARY_CAPTURES
 _CHEST = re.compile(
     r"CHEST|CHST|CXR|THORA|THX|TORAX|TORAC|TORAKS|LUNG|PULM|POUMON|POLMON|BRUSTKORB|BROSTKORG|"
     r"BRYSTKAS|BORSTKAS|PIERSIOW|HRUDNI|MELLKAS|RINTAKEHA|KEUHKO|GOGUS|AKCIGER|PLUCA|PLICE|PLUCNI|"
-    r"NGUC|\bDADA\b|TORAK|KRUTIN|ГРУД|ОГК|ЛЕГКИ|ТОРАК|ΘΩΡΑ|ΠΝΕΥΜ|胸|肺|흉부|가슴|폐|صدر|"
-    r"חזה|ทรวงอก|छाती"
+    r"NGUC|\bDADA\b|\bPARU|DIBDIB|\bPHOI\b|TORAK|KRUTIN|KRUSKURV|PLAUC|RINDKERE|KOPSU|GRUDN|"
+    r"PRSNI|\bPRSA\b|PLAMAN|PECHO|POITRINE|KLATK|\bKLP\b|XIONG|"
+    r"ГРУД|ГРЪД|ОГК|ОГП|ФЛГ|ФЛЮОРО|ЛЕГКИ|ЛЕГЕН|БЯЛ ДРОБ|ТОРАК|ΘΩΡΑ|ΠΝΕΥΜ|胸|肺|흉부|흉곽|가슴|폐|"
+    r"キョウ[ブフ]|صدر|سينه|سینه|ريه|ریه|חזה|ריאות|ทรวงอก|หนาอก|ปอด|छाती|বুক|நெஞ|ᲒᲣᲚᲛᲙᲔᲠᲓ|ԿՐԾՔ"
 )
 _NEAR_CHEST = re.compile(r"RIB|STERNUM|CLAVIC|HEART|CORONARY|MEDIASTIN|TRUNK|TORSO")
-_SPINE = re.compile(r"SPINE|LUMB|VERTEB|WIRBEL|COLUMN|COLONN|RACHIS|BACK")
+_SPINE = re.compile(
+    r"SPINE|LUMB|VERTEB|WIRBEL|COLUMN|COLONN|COLOANA|RACHIS|BACK|KREGOSLUP|\bPATER|GERINC|OMURGA|"
+    r"KICMA|KRALJEZN|SELKARANKA|RYGGRAD|COT SONG|ПОЗВОН|ХРЕБ|ГРЪБН|椎|脊|척추|흉추|ΣΠΟΝΔΥΛ"
+)
+_BESIDE_SPINE = re.compile(r"CHEST|CXR|LUNG|PULM|胸部|肺|ОГК|КЛЕТК")
+"""What is the chest even where the spine is named as well."""
+
 _OTHER_PART = re.compile(
     r"ABDOMEN|PELVIS|SHOULDER|HUMERUS|ELBOW|FOREARM|WRIST|HAND|FINGER|THUMB|HIP|FEMUR|THIGH|KNEE|"
     r"LEG|ANKLE|FOOT|TOE|EXTREMITY|ARM|SKULL|HEAD|FACE|SINUS|MANDIBLE|TEETH|NECK|BREAST|"
@@ -183,11 +191,12 @@ def _kind_refusal(facts: HeaderFacts) -> ScopeDecision | None:
 
 
 def _is_radiography(facts: HeaderFacts) -> bool:
-    """By Modality; where it is no Defined Term, the SOP Class is the stronger witness."""
+    """By Modality; where it is no Defined Term, or "other", the SOP Class is the witness."""
     modality = facts.modality
     if not modality or modality in _MODALITIES or modality in _SAID_OF_RADIOGRAPHS:
         return True
-    return modality not in _OTHER_MODALITIES and facts.sop_class_uid in _RADIOGRAPHS
+    says_nothing = modality not in _OTHER_MODALITIES or modality == "OT"
+    return says_nothing and facts.sop_class_uid in _RADIOGRAPHS
 
 
 def _view_refusal(view: ViewPosition) -> ScopeDecision | None:
@@ -217,8 +226,8 @@ def _other_part_in(description: str) -> re.Match[str] | None:
 
 def _is_chest(part: str) -> bool:
     """Whether a text names the chest or what lies next to it, and not the spine."""
-    if "THORA" in part and _SPINE.search(part):
-        return False  # the thoracic spine
+    if _SPINE.search(part) and not _BESIDE_SPINE.search(part):
+        return False  # the thoracic spine, by whatever name
     return bool(_CHEST.search(part) or _NEAR_CHEST.search(part))
 
 

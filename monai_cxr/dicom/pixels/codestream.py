@@ -13,6 +13,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLSLossless,
+    RLELossless,
 )
 
 END_OF_IMAGE = b"\xff\xd9"
@@ -62,6 +63,17 @@ def codestream_size(data: bytes | memoryview) -> CodestreamSize | None:
     return _jpeg2000_size(head[start:]) if start >= 0 else None
 
 
+def is_run_lengths(data: bytes | memoryview) -> bool:
+    """Whether a frame begins as one of RLE does (PS3.5 G.5): up to 15 segments, the first at 64."""
+    if len(data) < 64:
+        return False
+    n_segments, *offsets = struct.unpack_from("<16I", data)
+    if not 1 <= n_segments <= 15 or offsets[0] != 64 or any(offsets[n_segments:]):
+        return False
+    used = offsets[:n_segments]
+    return used == sorted(set(used)) and used[-1] < len(data)
+
+
 def syntax_of(data: bytes | memoryview) -> str | None:
     """The transfer syntax that a codestream itself shows.
 
@@ -76,7 +88,7 @@ def syntax_of(data: bytes | memoryview) -> str | None:
         return str(HTJ2K if _CAPABILITIES in head[:1024] else JPEG2000)
     at = _frame_header(head) if head.startswith(JPEG_START) else None
     if at is None:
-        return None
+        return str(RLELossless) if is_run_lengths(data) else None
     marker, precision = head[at + 1], head[at + 4]
     if marker == _JPEG_LS:
         return str(JPEGLSLossless)
@@ -101,7 +113,12 @@ def end_of(stream: bytes) -> int | None:
     if jpeg_2000 >= 0 and not stream.startswith(JPEG_START):
         return _end_of_tiles(stream, jpeg_2000)
     scan = _marker(stream, lambda marker: marker == _START_OF_SCAN)
-    found = -1 if scan is None else stream.find(END_OF_IMAGE, scan)
+    if scan is None:
+        return None
+    pad = stream[-1:] == b"\0"
+    if stream.endswith(END_OF_IMAGE, scan, len(stream) - pad):
+        return len(stream) - pad  # without looking through all of it; decoders stop at the first
+    found = stream.find(END_OF_IMAGE, scan)
     return None if found < 0 else found + len(END_OF_IMAGE)
 
 

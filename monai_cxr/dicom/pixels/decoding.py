@@ -210,7 +210,13 @@ def packed_frame(parsed: ParsedFile, facts: HeaderFacts, frame: int) -> Packed:
     declared = parsed.transfer_syntax
     n_bytes = facts.rows * facts.columns * facts.samples_per_pixel * facts.bits_allocated // 8
     is_native_length = len(pixels) - facts.n_frames * n_bytes in (0, 1)
-    if not parsed.is_encapsulated and (is_native_length or bytes(pixels[:4]) != ITEM):
+    has_items = bytes(pixels[:4]) == ITEM
+    if parsed.is_encapsulated and not has_items and declared in _NATIVE:
+        if len(pixels) < facts.n_frames * n_bytes:
+            raise damaged(f"{n_bytes} bytes of pixels are needed, {len(pixels)} are there")
+        cells = pixels[frame * n_bytes : (frame + 1) * n_bytes]
+        return Packed(declared, cells, flags=(REPAIRED,))
+    if not parsed.is_encapsulated and (is_native_length or not has_items):
         if declared in _NATIVE:
             cells, flags = _cells_of_frame(pixels, n_bytes, facts, frame)
             return Packed(declared, cells, flags=flags)
@@ -231,8 +237,9 @@ def packed_frame(parsed: ParsedFile, facts: HeaderFacts, frame: int) -> Packed:
             raise _wrong_length(n_bytes, len(stream))
         odd = (DISAGREES,) if declared in _NATIVE else ()
         return Packed(ExplicitVRLittleEndian, stream[:n_bytes], flags=(*flags, *odd))
-    if declared == RLELossless and found is None:  # it states no size; its output is bounded
-        return Packed(declared, stream, flags=flags)
+    if RLELossless in (found, declared if found is None else ""):
+        odd = () if declared == RLELossless else (DISAGREES,)
+        return Packed(RLELossless, stream, flags=(*flags, *odd))  # no size; its output is bounded
     if found is not None and _kind(found) != _kind(declared):
         declared, flags = found, (*flags, DISAGREES)
     return _codestream(declared, stream, facts, flags)

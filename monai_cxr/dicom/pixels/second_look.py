@@ -20,9 +20,8 @@ from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.pixels.decoding import Frame
 from monai_cxr.dicom.pixels.grayscale import Codes, Grayscale, render
 from monai_cxr.dicom.pixels.presentation import CONFLICT, grayscale
-from monai_cxr.picture import frontal_view
-from monai_cxr.picture.chest_likeness import likeness, model, turned
-from monai_cxr.picture.frontal_view import frontal_log_odds
+from monai_cxr.picture.chest_likeness import likeness
+from monai_cxr.picture.frontal_view import is_clearly_negative
 from monai_cxr.picture.quality import sampled
 from monai_cxr.picture.roughness import is_byte_swapped, some_rows
 
@@ -62,6 +61,9 @@ def _healed(frame: Frame, chain: Grayscale, dataset: Dataset) -> tuple[Codes, Gr
         return cells.byteswap(), replace(chain, flags=(*chain.flags, ORDER))
     used = chain.high_bit + 1
     lost = _lost_bits(some, used, dataset)
+    moved = _moved(some, lost, chain)
+    if moved is not None:
+        return cells, replace(chain, high_bit=moved, flags=(*chain.flags, BITS))
     precision = frame.precision
     if lost and precision is not None and used < precision and not chain.signed:
         bits = max(precision, lost)
@@ -84,10 +86,7 @@ def _healed(frame: Frame, chain: Grayscale, dataset: Dataset) -> tuple[Codes, Gr
 def _with_polarity(cells: Codes, chain: Grayscale) -> Grayscale:
     """The polarity in which the picture looks like a chest; the shape's where that is not clear."""
     picture = render(sampled(cells), chain).pixels
-    seen = likeness(picture)
-    if seen["inverted"] <= max(model().doubt_below, seen["upright"] + model().pose_margin):
-        return chain
-    if frontal_log_odds(turned(picture, "inverted")) < frontal_view.model().doubt_below:
+    if not is_clearly_negative(picture, likeness(picture)):
         return chain
     flags = (*chain.flags, "polarity_by_picture")
     return replace(chain, inverse=not chain.inverse, flags=flags)
@@ -102,6 +101,22 @@ def _lost_bits(some: Codes, used: int, dataset: Dataset) -> int:
     ):
         return 0
     return depth
+
+
+def _moved(some: Codes, lost: int, chain: Grayscale) -> int | None:
+    """Where the highest bit is where the values lie at the other end of the cell; else None.
+
+    High Bit may point to the top of the cell while the values lie at its bottom, or the reverse.
+    """
+    bits = chain.bits_stored
+    shift = chain.high_bit + 1 - bits
+    if shift > 0:
+        is_below = int(some.max()) < 2**bits and bool((some & (2**shift - 1)).any())
+        return bits - 1 if is_below else None
+    is_windowed_above = any(window.center >= 2.0**bits for window in chain.windows)
+    if lost <= bits or chain.signed or is_windowed_above:
+        return None
+    return None if (some & (2 ** (lost - bits) - 1)).any() else lost - 1
 
 
 def _values(some: Codes, chain: Grayscale) -> NDArray[np.int32]:
