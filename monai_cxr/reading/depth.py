@@ -46,9 +46,10 @@ def unfilled(sample: NDArray[np.generic], maximum: float) -> tuple[str, ...]:
 
     What lies at the very top, a drawn mark or frame, is not counted where the rest is dark.
     """
-    below = sample[sample < _TOP * maximum]
-    some = below if below.size >= (1.0 - _FRAME) * sample.size else sample
-    is_low = float(np.percentile(some.astype(np.float32), _PERCENTILE)) < _HALF * maximum
+    values = sample.astype(np.float32)
+    below = values[values < _TOP * maximum]
+    some = below if below.size >= (1.0 - _FRAME) * values.size else values
+    is_low = float(np.percentile(some, _PERCENTILE)) < _HALF * maximum
     return (UNFILLED,) if is_low else ()
 
 

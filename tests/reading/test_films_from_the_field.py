@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import Dataset
 
 from monai_cxr.data.folder import index_folder
 from monai_cxr.errors import InputError, InvalidTable
@@ -21,7 +22,7 @@ from monai_cxr.folders import files_below, path_text
 from monai_cxr.phantom.film import render_film
 from monai_cxr.phantom.settings import PhantomSettings
 from monai_cxr.phantom.solid import project, slice_of, solid_thorax
-from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.phantom.synthetic import sequence, synthetic_dicom
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.reading.files import read_for_model, read_radiograph
 from monai_cxr.reading.listing import film_paths
@@ -148,6 +149,18 @@ class TestFraming:
     def test_a_codestream_under_a_native_syntax(self, stored):
         same(_with_meta_syntax(jpeg_ls(stored), EXPLICIT), stored, "transfer_syntax_disagrees")
 
+    @pytest.mark.parametrize("said", [EXPLICIT, JPEG_LOSSLESS])
+    def test_run_lengths_under_another_syntax(self, stored, said):
+        file = dicom(stored, transfer_syntax="1.2.840.10008.1.2.5")
+        same(_with_meta_syntax(file, said), stored, "transfer_syntax_disagrees")
+
+    def test_plain_cells_of_undefined_length(self, stored):
+        head, cells = value_of(dicom(stored))
+        same(head[:-4] + b"\xff" * 4 + cells, stored, "encapsulation_repaired")
+
+    def test_pixels_whose_vr_is_none(self, stored):
+        same(dicom(stored).replace(PIXELS_AT + b"OW", PIXELS_AT + b"OX"), stored)
+
     @pytest.mark.parametrize("number", ["4.100", "4.107", "4.94", "4.110"])
     def test_unsupported_syntax_told_damaged(self, stored, number):
         code, message = reason(_with_meta_syntax(jpeg_ls(stored), f"1.2.840.10008.1.2.{number}"))
@@ -249,6 +262,9 @@ class TestHeaders:
 
     def test_modality_dr_refused(self, stored):
         same(dicom(stored, Modality="DR"), stored, "modality_not_standard")
+        same(dicom(stored, Modality="OT"), stored, "modality_not_standard")  # by its SOP Class
+        capture = {"Modality": "OT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}
+        assert reason(dicom(stored, **capture))[0] == "modality"
         for other in ("CT", "MR", "US", "MG", "RF"):
             assert reason(dicom(stored, Modality=other))[0] == "modality"
 
@@ -265,15 +281,38 @@ class TestHeaders:
             ("TÓRAX", "utf-8", "ISO_IR 192"),
             ("TÓRAX", "utf-8", "ISO_IR 100"),
             ("TÓRAX", "latin-1", "ISO_IR 100"),
+            ("TÓRAX", "cp850", None),
+            ("胸部", "big5", None),
+            ("ОГК", "koi8_r", None),
+            ("ОГК", "cp866", None),
+            ("ｷｮｳﾌﾞ", "shift_jis", "ISO_IR 13"),
+            ("흉곽", "euc_kr", "ISO_IR 149"),
+            ("гръден кош", "utf-8", None),
+            ("قفسه سینه", "utf-8", None),
+            ("หน้าอก", "utf-8", None),
+            ("RTG KLP", "ascii", None),
         ],
     )
     def test_bodypart_in_local_script_refused(self, stored, part, encoding, character_set):
         film = same(_spelled(stored, "BodyPartExamined", part, encoding, character_set), stored)
         assert "body_part_unknown" not in film.flags
 
+    @pytest.mark.parametrize("part", ["1", "-", "*", "XX", "NOT SPECIFIED", "不明", "UNBEKANNT"])
+    def test_a_placeholder_is_no_body_part(self, stored, part):
+        film = same(_spelled(stored, "BodyPartExamined", part, "utf-8", None), stored)
+        assert "body_part_unknown" in film.flags
+
+    @pytest.mark.parametrize(
+        "part", ["胸椎", "Грудной отдел позвоночника", "COLUMNA TORACICA", "THORACIC SPINE", "腹部"]
+    )
+    def test_the_thoracic_spine_is_no_chest(self, stored, part):
+        assert reason(_spelled(stored, "BodyPartExamined", part, "utf-8", None))[0] == "body_part"
+
     @pytest.mark.parametrize(
         "text",
         [
+            "胸部側", "胸部(側)", "胸部 L→R", "胸部ｿｸﾒﾝ", "XIONG CE", "TORACE L-L", "thorax zij",
+            "mellkas oldal", "חזה צד", "نمای جانبی", "ปอดด้านข้าง", "CHEST LDECUB", "SAGITTAL",
             "胸部侧位", "胸部側面", "흉부 측면", "CHESTLATERAL", "TORACE LL", "боковая", "RTG bok",
             "hrudník boční", "thorax dwars", "ngực nghiêng", "CHEST LAT", "LATCHEST",
             "ThoraxSeitlich",
@@ -292,11 +331,27 @@ class TestHeaders:
 
     @pytest.mark.parametrize(
         "text", ["CHEST PA AND LATERAL", "胸部正侧位", "CHEST FRONTAL & LAT", "BILATERAL RIBS",
-                 "THORAX 2 EBENEN SEITL", "LEFT LUNG", "TORACE"],
+                 "THORAX 2 EBENEN SEITL", "LEFT LUNG", "TORACE", "胸部 両側", "LATERALITY L"],
     )  # fmt: skip
     def test_what_names_both_or_none_is_no_lateral(self, stored, text):
         file = _spelled(stored, "StudyDescription", text, "utf-8", "ISO_IR 192", ViewPosition=None)
         assert read_for_model(file).view.value in ("UNKNOWN", "PA")
+
+    @pytest.mark.parametrize("keyword", ["DerivationDescription", "ImageType", "ViewPosition"])
+    def test_every_element_that_can_name_a_projection(self, stored, keyword):
+        words = {"ImageType": ["ORIGINAL", "PRIMARY", "LATERAL"], "ViewPosition": "XTL"}
+        named = {"ViewPosition": None, keyword: words.get(keyword, "Chest lateral")}
+        assert reason(dicom(stored, **named))[0] == "lateral"
+
+    def test_every_sequence_that_can_name_a_projection(self, stored):
+        lateral = Dataset()
+        lateral.CodeValue, lateral.CodeMeaning = "399067008", "lateral projection"
+        view, request = Dataset(), Dataset()
+        view.CodeValue, view.ViewModifierCodeSequence = "272479007", sequence(lateral)
+        request.ScheduledProtocolCodeSequence = sequence(lateral)
+        for keyword, item in (("ViewCode", view), ("RequestAttributes", request)):
+            file = dicom(stored, ViewPosition=None, **{f"{keyword}Sequence": sequence(item)})
+            assert reason(file)[0] == "lateral"
 
 
 def _spelled(stored, keyword, text, encoding, character_set, **attributes):
@@ -304,7 +359,8 @@ def _spelled(stored, keyword, text, encoding, character_set, **attributes):
     raw = text.encode(encoding)
     raw += b" " * (len(raw) % 2)
     place = "Z" * len(raw)
-    file = dicom(stored, SpecificCharacterSet=character_set, **{**attributes, keyword: place})
+    with quiet():  # longer than its VR allows
+        file = dicom(stored, SpecificCharacterSet=character_set, **{**attributes, keyword: place})
     return file.replace(place.encode(), raw)
 
 
@@ -324,6 +380,19 @@ class TestPixels:
             head = b"\x28\x00" + keyword + b"\x02\x00"
             lying = lying.replace(head + struct.pack("<H", true), head + struct.pack("<H", said))
         same(lying, stored, "bits_stored_disagrees")
+
+    @pytest.mark.parametrize(("bits_above", "high_bit"), [(0, 15), (0, 13), (4, 11)])
+    def test_high_bit_at_the_other_end_of_the_cell(self, stored, bits_above, high_bit):
+        file = dicom(stored << bits_above)
+        head = b"\x28\x00\x02\x01US\x02\x00"
+        lying = file.replace(head + struct.pack("<H", 11), head + struct.pack("<H", high_bit))
+        same(lying, stored, "bits_stored_disagrees")
+
+    def test_a_window_of_deeper_cells(self, stored):
+        dark = {"WindowCenter": 8192, "WindowWidth": 16384}  # of 14 bits
+        assert "range_unfilled" in read_for_model(dicom(stored, **dark)).flags
+        darker = {"WindowCenter": 32768, "WindowWidth": 65536}  # of 16
+        assert "window_fallback" in read_for_model(dicom(stored, **darker)).flags
 
     def test_overlays_in_high_bits_stay_out(self, stored):
         graphics = stored.copy()
@@ -366,17 +435,27 @@ class TestPixels:
         for color in ("Red", "Green", "Blue"):
             palettes[f"{color}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
             palettes[f"{color}PaletteColorLookupTableData"] = entries
-        film = read_for_model(synthetic_dicom(np.round(gray * 255).astype(np.uint8), **palettes))
+        cells = np.round(gray * 255).astype(np.uint8)
+        film = read_for_model(synthetic_dicom(cells, **palettes))
         np.testing.assert_allclose(film.pixels, gray, atol=4e-3)
+        short = {key: v[:200] for key, v in palettes.items() if key.endswith("Data")}
+        code, message = reason(synthetic_dicom(cells, **{**palettes, **short}))
+        assert (code, "100 of its 256 entries" in message) == ("damaged_header", True)
+        segmented = {f"Segmented{key}": v for key, v in palettes.items() if key.endswith("Data")}
+        absent = dict.fromkeys(short)
+        code, message = reason(synthetic_dicom(cells, **{**palettes, **absent, **segmented}))
+        assert (code, "segments" in message) == ("photometric", True)
 
-    @pytest.mark.parametrize("bits", [10, 12, 14, 15])
-    @pytest.mark.parametrize("kind", ["plain", "marker", "one", "rgb", "alpha"])
+    @pytest.mark.parametrize("bits", [9, 10, 11, 12, 13, 14, 15])
+    @pytest.mark.parametrize("kind", ["plain", "marker", "frame", "one", "rgb", "alpha"])
     def test_deep_plain_image_dark(self, gray, bits, kind):
         cells = np.round(gray * (2**bits - 1)).astype(np.uint16)
         if kind == "marker":
             cells[4:14, 4:10] = 65535
         elif kind == "one":
             cells[5, 5] = 2**bits
+        elif kind == "frame":
+            cells = np.pad(cells[12:-12, 12:-12], 12, constant_values=65535)
         if kind == "rgb":
             png = _png16(np.stack([cells] * 3, axis=2), 2)
         elif kind == "alpha":
@@ -384,7 +463,8 @@ class TestPixels:
         else:
             png = _png16(cells[..., None], 0)
         film = read_for_model(png)
-        assert np.abs(film.pixels - gray).mean() < 0.02
+        inside = np.s_[20:-20, 20:-20]
+        assert np.abs(film.pixels[inside] - gray[inside]).mean() < 0.02
         assert "depth_assumed" in film.flags
 
     def test_a_film_that_leaves_half_of_its_range_empty_is_flagged(self, gray):
@@ -406,6 +486,10 @@ class TestPixels:
             assert np.abs(film.pixels - gray).mean() < 0.01
             assert "orientation_assumed" in film.flags
             assert "probably_upside_down" not in film.flags
+            negative = nibabel.Nifti1Image(4095 - np.asarray(image.dataobj), None)
+            film = read_for_model(gzip.compress(negative.to_bytes()))  # MONOCHROME1 as it is
+            assert np.abs(film.pixels - gray).mean() < 0.01
+            assert "polarity_by_picture" in film.flags
 
     def test_plain_ct_and_lateral_scored(self):
         """Others of the kind are measured by `benchmarks/frontal_model.py --rates`."""

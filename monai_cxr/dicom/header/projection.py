@@ -105,7 +105,7 @@ _JOINED_TO = (
 )
 # Two letters that mean a projection beside the chest, and a leg or a lobe elsewhere.
 _BESIDE_CHEST = {
-    **dict.fromkeys("LL LLD RLD ZIJ OLDAL CE צד".split(), ViewPosition.LATERAL),
+    **dict.fromkeys(["LL", "LLD", "RLD", "ZIJ", "OLDAL", "CE", "צד"], ViewPosition.LATERAL),
     **dict.fromkeys(("LLO", "RLO"), ViewPosition.OBLIQUE),
 }
 _CHEST_WORDS, _FRONTAL_WORDS = frozenset(_CHEST.split()), frozenset(_FRONTAL.split())
@@ -184,7 +184,7 @@ def is_sagittal(orientation: tuple[str, ...]) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    """Words of free text in upper case without accents; "P.A." and "P-A" are PA, likewise AP, LL."""
+    """Words of free text, upper case, no accents; "P.A." and "P-A" are PA, likewise AP and LL."""
     plain = elements.without_accents(text).upper()
     plain = re.sub(r"\b(?:([AP])[./ -]([AP])|(L)[./ -](L))\b\.?", r"\1\2\3\4", plain)
     return re.findall(r"[^\W\d_]+", plain)

@@ -25,7 +25,8 @@ from monai_cxr.picture.quality import sampled
 
 Codes = NDArray[np.unsignedinteger]
 
-_FLAT_SPAN = 0.04
+_FLAT_SPAN = 0.08
+_NARROW_SPAN = 0.3
 _CLIPPED_TOO_MUCH = 0.75
 _CLIPPED_MUCH = 0.35
 
@@ -212,7 +213,10 @@ def _values_of_interest(
     if policy.voi in ("auto", "header"):
         kind, table, flags = _from_header(modality, grayscale, policy)
         if table is not None:
-            if policy.voi == "header" or not _flattens(table, shown):
+            span = _span(table, shown)
+            is_flat = span < _FLAT_SPAN or _clipped_fraction(table, shown) > _CLIPPED_TOO_MUCH
+            if policy.voi == "header" or not is_flat:
+                flags += ["range_unfilled"] if span < _NARROW_SPAN else []
                 return kind, table, tuple(flags)
             flags.append("window_fallback")
         elif policy.voi == "header" or grayscale.bits_stored <= 8:
@@ -263,12 +267,12 @@ def _nominal(modality: NDArray[np.float64], grayscale: Grayscale) -> NDArray[np.
     return (modality - low) / (high - low)
 
 
-def _flattens(table: NDArray[np.float64], shown: NDArray[np.intp]) -> bool:
-    """Whether a VOI leaves nothing to see: the data lie outside it, or it clips nearly all."""
+def _span(table: NDArray[np.float64], shown: NDArray[np.intp]) -> float:
+    """How much of the gray scale a VOI gives to all but the outermost pixels; all without any."""
     if not shown.any():
-        return False
+        return 1.0
     low, high = percentiles(table, shown, (2.0, 98.0))
-    return bool(high - low < _FLAT_SPAN or _clipped_fraction(table, shown) > _CLIPPED_TOO_MUCH)
+    return float(high - low)
 
 
 def _clipped_fraction(table: NDArray[np.float64], shown: NDArray[np.intp]) -> float:
