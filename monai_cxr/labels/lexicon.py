@@ -144,6 +144,13 @@ class _Reader:
         if not findings:
             raise SettingsError(f"The lexicon '{self.name}' names no findings.")
         parents = self.content.get("parents", {})
+        normal = self.content.get("normal", ())
+        named = [name for row in (*normal, *parents.values()) for name in self._names(row)]
+        strange = next((name for name in named if name not in self._table("findings")), None)
+        if strange is not None:
+            raise SettingsError(
+                f"'{self.name}' says that '{strange}' is absent, which is none of its findings."
+            )
         return Lexicon(
             language=str(head.get("language", "")),
             version=int(head.get("version", 0)),
@@ -154,7 +161,7 @@ class _Reader:
             concepts=(*findings, *(self._concept(name, row) for name, row in parents.items())),
             normal=tuple(
                 NormalStatement(self._pattern([row["pattern"]]), tuple(row["absent"]))
-                for row in self.content.get("normal", ())
+                for row in normal
             ),
             cues={cue: self._pattern(cues.get(cue, ())) for cue in CUES},
         )
@@ -164,6 +171,10 @@ class _Reader:
         if not isinstance(table, dict):
             raise SettingsError(f"The lexicon '{self.name}' has no table [{name}].")
         return table
+
+    @staticmethod
+    def _names(row: Mapping[str, Any]) -> tuple[str, ...]:
+        return (*row.get("absent", ()), *row.get("children", ()))
 
     def _concept(self, name: str, row: Mapping[str, Any]) -> Concept:
         terms = row.get("terms")

@@ -21,7 +21,10 @@ MAX_CHARACTERS = 200_000
 """Longest text that is read as one report; a radiology report has some thousand characters."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!])\s+(?=\S)|\n\s*\n|(?<=\S)\s*\n(?=\s*(?:[-*•]|\d+[.)]))|;\s")
-_ABBREVIATIONS = re.compile(r"\b(?:dr|mr|mrs|ms|vs|approx|st|cm|mm|p\.o|i\.e|e\.g)\.$", re.I)
+_ABBREVIATIONS = re.compile(
+    r"\b(?:dr|mr|mrs|ms|vs|approx|st|cm|mm|p\.o|i\.e|e\.g|v|v\.\s?a|z|z\.\s?n|bzw|ggf|evtl)\.$",
+    re.I,
+)
 _REACH = {"history": 30, "absent_after": 60, "uncertain_after": 60, "alternative": 50}
 _FAR = 120
 """Characters that a cue reaches without a stop; about twenty words, fewer for some."""
@@ -113,7 +116,7 @@ def _sections(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
     for role, pattern in lexicon.sections.items():
         for match in pattern.finditer(bare):
             before = text[: match.start()].rstrip(" \t*#_")
-            starts_line = not before or before[-1] in "\n\r.:"
+            starts_line = not before or before[-1] in "\n\r.:?!"
             after = re.match(r"[ \t*_]*:|[ \t*_]*\n", text[match.end() : match.end() + 8])
             if starts_line and after and (":" in after[0] or match[0].isupper()):
                 marks.append((match.start(), match.end() + after.end(), role))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monai_cxr.errors import SettingsError
 from monai_cxr.labels.lexicon import LANGUAGES, read_lexicon
 from monai_cxr.labels.report_text import ABSENT, PRESENT, UNCERTAIN, label_report
 
@@ -25,6 +28,15 @@ ENGLISH = {
     "Resolved pneumonia.": {"Pneumonia": A},
     "Pneumonia cannot be excluded.": {"Pneumonia": U},
     "Cannot exclude pneumonia.": {"Pneumonia": U},
+    "Borderline cardiomegaly.": {"Cardiomegaly": P},
+    "Borderline heart size.": {"Cardiomegaly": U},
+    "This may be due to atelectasis.": {"Atelectasis": U},
+    "A density which may be secondary to hiatal hernia.": {"Hernia": U},
+    "Evaluation for pneumothorax is limited.": {"Pneumothorax": U},
+    "Cardiomegaly with suspected pulmonary edema.": {"Cardiomegaly": P, "Edema": U},
+    "No cardiomegaly with bilateral pleural effusions.": {"Cardiomegaly": A, "Effusion": P},
+    "Small pleural air collection.": {"Pneumothorax": P},
+    "Masslike density.": {"Mass": U},
     "Possible pneumonia.": {"Pneumonia": U},
     "Left base atelectasis versus infiltrate.": {"Atelectasis": U, "Infiltration": U},
     "Effusion: none. Pneumothorax: No. Stable cardiomegaly.": {
@@ -33,7 +45,6 @@ ENGLISH = {
     "The heart is mildly enlarged.": {"Cardiomegaly": P},
     "The heart is not enlarged.": {"Cardiomegaly": A},
     "Heart size is normal.": {"Cardiomegaly": A},
-    "Borderline cardiomegaly.": {"Cardiomegaly": U},
     "Status post pneumonia.": {},
     "History of emphysema.": {},
     "Subcutaneous emphysema.": {},
@@ -59,14 +70,56 @@ SPANISH = {
     "no aprec derram pleural . herni hiat .": {"Effusion": A, "Hernia": P},
     "Sin cambios en el derrame pleural.": {"Effusion": P},
     "Enfisema subcutáneo.": {},
+    "Aumento de densidad sin poder descartar neumonía.": {"Pneumonia": U},
+    "Se descarta neumotórax.": {"Pneumothorax": A},
+    "Secuelas de proceso infeccioso.": {},
+    "Motivo de consulta infección respiratoria.": {},
+    "Imagen pseudonodular.": {},
 }
+# Written for this table, not taken from reports: no measurement of how right German labels are.
 GERMAN = {
+    "Pneumothorax rechts apikal, 2 cm.": {"Pneumothorax": P},
     "Kein Pneumothorax. Kleiner Pleuraerguss links.": {"Pneumothorax": A, "Effusion": P},
+    "Kein Nachweis eines Pneumothorax.": {"Pneumothorax": A},
+    "Pneumothorax nicht mehr nachweisbar.": {"Pneumothorax": A},
+    "Beidseitige Pleuraergüsse, rechts mehr als links.": {"Effusion": P},
+    "Die Pleuraergüsse sind vollständig zurückgebildet.": {"Effusion": A},
+    "Erguss: keiner.": {"Effusion": A},
+    "Randwinkel beidseits frei.": {"Effusion": A},
+    "Randwinkel links verschattet.": {"Effusion": U},
+    "Unveränderter Erguss links ohne Größenzunahme.": {"Effusion": P},
+    "Keine Änderung des Pleuraergusses.": {"Effusion": P},
+    "Herzschatten linksbetont verbreitert.": {"Cardiomegaly": P},
     "Herz nicht vergrößert.": {"Cardiomegaly": A},
+    "Kardiomegalie mit pulmonalvenöser Stauung.": {"Cardiomegaly": P, "Edema": U},
+    "Herzgröße im Normbereich.": {"Cardiomegaly": A},
+    "Grenzwertig großes Herz.": {"Cardiomegaly": U},
     "Pneumonie nicht auszuschließen.": {"Pneumonia": U},
+    "Verdacht auf Pneumonie im rechten Unterlappen.": {"Pneumonia": U},
+    "V. a. Pneumonie links basal.": {"Pneumonia": U},
     "Zustand nach Pneumonie.": {},
     "Kein Anhalt für Infiltrate oder Erguss.": {"Infiltration": A, "Effusion": A},
+    "Infiltrat im linken Oberfeld, am ehesten pneumonisch.": {"Infiltration": P, "Pneumonia": U},
+    "Weder Stauung noch Infiltrate.": {"Edema": A, "Infiltration": A},
+    "Plattenatelektasen beidseits basal.": {"Atelectasis": P},
+    "Dystelektasen rechts, DD Infiltrat.": {"Atelectasis": P, "Infiltration": U},
+    "Rundherd im rechten Oberlappen, 8 mm.": {"Nodule": P},
+    "Keine Rundherde.": {"Nodule": A},
+    "Raumforderung rechts hilär.": {"Mass": P},
+    "Mediastinale Raumforderung.": {},
+    "Lungenemphysem, keine Infiltrate.": {"Emphysema": P, "Infiltration": A},
     "Weichteilemphysem.": {},
+    "Lungenfibrose mit Honigwabenmuster.": {"Fibrosis": P},
+    "Mukoviszidose.": {},
+    "Pleuraschwiele links, kein Erguss.": {"Pleural_Thickening": P, "Effusion": A},
+    "Hiatushernie.": {"Hernia": P},
+    "Leistenhernie operiert.": {},
+    "Lungenödem.": {"Edema": P},
+    "Kein Lungenödem, aber Konsolidierung rechts.": {"Edema": A, "Consolidation": P},
+    "Fragestellung: Pneumothorax? Beurteilung: Kein Pneumothorax.": {"Pneumothorax": A},
+    "Klinische Angaben: Pneumonie.\nBefund: Lungen frei.": {"Pneumonia": A},
+    "Perikarderguss.": {},
+    "Lymphknoten mediastinal.": {},
 }
 CASES = [
     (language, text, states)
@@ -74,7 +127,7 @@ CASES = [
     for text, states in cases.items()
 ]
 # General statements ("no acute abnormality") make more findings absent than the case names.
-GENERAL = {"No acute abnormality", "Heart size", "nicht vergrößert"}
+GENERAL = {"No acute abnormality", "Heart size", "nicht vergrößert", "Lungen frei"}
 
 
 @pytest.mark.parametrize(("language", "text", "states"), CASES, ids=lambda value: str(value)[:40])
@@ -91,6 +144,14 @@ def test_lexicons_know_the_fourteen(language):
     from monai_cxr.findings import FINDING_NAMES
 
     assert read_lexicon(language).findings == FINDING_NAMES
+
+
+def test_a_normal_statement_names_findings_of_the_lexicon(tmp_path):
+    text = files("monai_cxr.labels").joinpath("lexicons", "de.toml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('"Mass", "Nodule"', '"Masse", "Nodule"'), encoding="utf-8")
+    with pytest.raises(SettingsError, match="'Masse' is absent, which is none of its findings"):
+        read_lexicon(path)
 
 
 def test_evidence_points_at_the_mention():
