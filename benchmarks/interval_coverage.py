@@ -25,9 +25,19 @@ from monai_cxr.evaluation.decisions.conformal import ABSENT, PRESENT, ConformalR
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.evaluation.statistics.discrimination import average_precision
+from monai_cxr.evaluation.statistics.discrimination import (
+    any_finding,
+    auroc,
+    average_precision,
+)
 from monai_cxr.evaluation.statistics.rates import rates_at
-from monai_cxr.evaluation.statistics.reliability import brier_score, expected_calibration_error
+from monai_cxr.evaluation.statistics.reliability import (
+    assign_bins,
+    bin_edges,
+    brier_score,
+    expected_calibration_error,
+    observed_shares,
+)
 from monai_cxr.prediction import Interval, OperatingPoint
 from monai_cxr.tables import FACT_COLUMNS
 
@@ -72,27 +82,72 @@ def probability(scores: Floats, n_positive: int) -> Floats:
     return 1.0 / (1.0 + np.exp(-(math.log(share / (1.0 - share)) - 1.0 + 1.2 * scores)))
 
 
-def predictions(drawn: tuple[Floats, ...], which: int, n_positive: int) -> PredictionSet:
+def classes(drawn: tuple[Floats, ...]) -> PredictionSet:
+    """The first finding alone, called present from the threshold on."""
+    return predictions(
+        drawn, 0, 0, findings=FINDINGS[:1], scores=1.0 / (1.0 + np.exp(THRESHOLD - drawn[0][:, :1]))
+    )
+
+
+def predictions(
+    drawn: tuple[Floats, ...],
+    which: int,
+    n_positive: int,
+    *,
+    findings: tuple[str, ...] = FINDINGS,
+    scores: Floats | None = None,
+) -> PredictionSet:
     """One model's predictions; half of the patients have one sex, half the other."""
     patients = drawn[3].astype(int)
     facts = pd.DataFrame({name: [""] * len(patients) for name in FACT_COLUMNS}, dtype=object)
     facts["sex"] = np.where(patients % 2, "F", "M")
     facts["age"] = facts["follow_up"] = np.nan
     return PredictionSet(
-        np.arange(len(patients)).astype(str), patients.astype(str), FINDINGS, None,
-        probability(drawn[which], n_positive), drawn[2], facts,
+        np.arange(len(patients)).astype(str), patients.astype(str), findings, None,
+        probability(drawn[which], n_positive) if scores is None else scores,
+        drawn[2][:, : len(findings)], facts,
     )  # fmt: skip
 
 
-def truths(n_positive: int, rule: ConformalRule) -> dict[str, float]:
+class Bars:
+    """What endless films would show in each bar of a reliability curve, wherever its edges lie."""
+
+    def __init__(self, p: Floats, label: Floats) -> None:
+        order = np.argsort(p)
+        self.p, self.positives = p[order], np.append(0.0, np.cumsum(label[order]))
+
+    def coverage(self, p: Floats, label: Floats, patients: NDArray[np.intp]) -> tuple[int, int]:
+        """How many bars of one data set hold the truth, and how many there are."""
+        edges = bin_edges(p)
+        places = [0, *np.searchsorted(self.p, edges), len(self.p)]
+        shown = np.unique(assign_bins(p, edges))
+        bars = observed_shares(p, label, patients)
+        held = 0
+        for number, bar in zip(shown, bars, strict=True):
+            low, high = places[number], places[number + 1]
+            share = (self.positives[high] - self.positives[low]) / max(high - low, 1)
+            held += bar.low <= share <= bar.high
+        return held, len(bars)
+
+
+def truths(n_positive: int, rule: ConformalRule) -> tuple[dict[str, float], Bars]:
     """The numbers that endless films would show, from many data sets put together."""
     many = [draw(n_positive, np.random.default_rng([7, i]), varies=True) for i in range(1500)]
-    scores = np.concatenate([part[0] for part in many])[:, 0]
-    label = np.concatenate([part[2] for part in many])[:, 0]
+    scores, labels = (np.concatenate([part[i] for part in many]) for i in (0, 2))
+    together = auroc(*any_finding(probability(scores, n_positive), labels))
+    scores, label = scores[:, 0], labels[:, 0]
     p = probability(scores, n_positive)
     rates = rates_at(scores, label, THRESHOLD)
     flags = rule.flag(p)
+    called = scores >= THRESHOLD
+    right, likely = float((called == label).mean()), float(called.mean())
+    ill = float(label.mean())
+    by_chance = likely * ill + (1.0 - likely) * (1.0 - ill)
     return {
+        "kappa *": (right - by_chance) / (1.0 - by_chance),
+        "balanced accuracy": (rates.sensitivity + rates.specificity) / 2.0,
+        "any finding: AUROC *": together,
+        "mean ECE of endless films *": expected_calibration_error(p, label),
         "AUROC": AREA, "AUROC, DeLong (image level)": AREA,
         "mean AUROC": AREA, "AUROC of a group": AREA,
         "difference of two models": 0.0, "difference of means": 0.0, "gap between groups": 0.0,
@@ -105,7 +160,7 @@ def truths(n_positive: int, rule: ConformalRule) -> dict[str, float]:
         "PPV *": rates.ppv, "NPV *": rates.npv, "accuracy *": rates.accuracy,
         "Brier score *": brier_score(p, label),
         "ECE of endless films *": expected_calibration_error(p, label),
-    }  # fmt: skip
+    }, Bars(p, label)  # fmt: skip
 
 
 def intervals(performance: Performance, *, varies: bool) -> Iterator[tuple[str, Interval]]:
@@ -122,6 +177,8 @@ def intervals(performance: Performance, *, varies: bool) -> Iterator[tuple[str, 
         yield "accuracy *", point.accuracy
         yield "Brier score *", finding.brier
         yield "ECE of endless films *", finding.ece
+        yield "mean ECE of endless films *", performance.macro.ece
+        yield "any finding: AUROC *", performance.any_finding.auroc
         return
     yield "AUROC", finding.auroc
     yield "AUROC, DeLong (image level)", finding.auroc_delong
@@ -145,7 +202,7 @@ def coverage(n_positive: int, runs: int, n_bootstrap: int) -> dict[str, tuple[in
     limit = float(probability(np.array([THRESHOLD]), n_positive)[0])
     point = OperatingPoint("A", limit, "", Interval(math.nan), Interval(math.nan), 0, 0)
     rule = ConformalRule("A", 0.1, limit * 0.5, limit * 2.0, 0, 0)
-    true = truths(n_positive, rule)
+    true, bars = truths(n_positive, rule)
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for run in range(runs):
         for varies in (False, True):
@@ -156,6 +213,18 @@ def coverage(n_positive: int, runs: int, n_bootstrap: int) -> dict[str, tuple[in
                 prevalences=[("", 0.05)], subgroups=(("sex",),), n_threads=1,
             )  # fmt: skip
             printed = dict(intervals(performance, varies=varies))
+            two_classes = evaluate(
+                classes(drawn), n_bootstrap=n_bootstrap, subgroups=False, n_threads=1
+            ).classification
+            assert two_classes is not None
+            if varies:
+                printed["kappa *"] = two_classes.kappa
+                patient = drawn[3].astype(np.intp)
+                held, given = bars.coverage(one.probabilities[:, 0], one.labels[:, 0], patient)
+                for i, value in enumerate((held, given, given)):
+                    counts["a bar of the reliability curve *"][i] += value
+            else:
+                printed["balanced accuracy"] = two_classes.balanced_accuracy
             if not varies:
                 two = compare(one, predictions(drawn, 1, n_positive), n_bootstrap=n_bootstrap)
                 printed["difference of two models"] = two.findings[0].difference

@@ -133,7 +133,8 @@ def finding_gaps(
         gaps.append("too few patients of one class for an interval.")
     elif wanted and rarer.n_effective < FEW_PATIENTS:
         gaps.append(
-            f"the rarer class is worth {rarer.n_effective} patients only, so its intervals hold "
-            "the truth less often than in 95 of 100."
+            f"the rarer class is worth {rarer.n_effective} patients only: too few for an "
+            "interval of the ECE, and its other intervals hold the truth less often than in 95 of "
+            "100."
         )
     return tuple(gaps)
