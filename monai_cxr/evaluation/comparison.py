@@ -16,6 +16,7 @@ from monai_cxr.atomic import write_text
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.json_values import interval_to_json, number
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+from monai_cxr.evaluation.statistics.blas_threads import one_blas_thread
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
 from monai_cxr.evaluation.statistics.delong import delong_p
@@ -136,6 +137,7 @@ class Comparison:
         return pd.DataFrame([*rows, macro]).astype({"n": "Int64", "n_positive": "Int64"})
 
 
+@one_blas_thread()
 def compare(
     a: PredictionSet,
     b: PredictionSet,

@@ -35,12 +35,14 @@ from monai_cxr.evaluation.results import (
     Performance,
 )
 from monai_cxr.evaluation.statistics import discrimination, reliability
+from monai_cxr.evaluation.statistics.blas_threads import one_blas_thread
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes, rarer_class
 from monai_cxr.evaluation.statistics.delong import delong
 from monai_cxr.evaluation.statistics.intervals import (
     Resampled,
     error_interval,
+    mean_error_interval,
     mean_interval,
     mean_of,
     patient_interval,
@@ -76,6 +78,7 @@ class _Drawn(NamedTuple):
     brier: Resampled
 
 
+@one_blas_thread()
 def evaluate(
     predictions: PredictionSet,
     *,
@@ -302,7 +305,7 @@ def _aggregate(findings: Sequence[FindingPerformance], drawn: Sequence[_Drawn]) 
             mean_interval([drawn[i].average_precision for i in rows]) if rows else nothing
         ),
         brier=patient_interval(mean_of(brier)) if brier else nothing,
-        ece=error_interval(mean_of([drawn[i].ece for i in labelled])) if labelled else nothing,
+        ece=mean_error_interval([drawn[i].ece for i in labelled]) if labelled else nothing,
         ece_uncalibrated=float(np.mean(raw)) if raw else math.nan,
     )
 

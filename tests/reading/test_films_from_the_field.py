@@ -381,7 +381,9 @@ class TestPixels:
             lying = lying.replace(head + struct.pack("<H", true), head + struct.pack("<H", said))
         same(lying, stored, "bits_stored_disagrees")
 
-    @pytest.mark.parametrize(("bits_above", "high_bit"), [(0, 15), (0, 13), (4, 11)])
+    @pytest.mark.parametrize(
+        ("bits_above", "high_bit"), [(0, 15), (0, 13), (4, 11), (0, 200), (0, 65535)]
+    )
     def test_high_bit_at_the_other_end_of_the_cell(self, stored, bits_above, high_bit):
         file = dicom(stored << bits_above)
         head = b"\x28\x00\x02\x01US\x02\x00"

@@ -109,9 +109,10 @@ def _moved(some: Codes, lost: int, chain: Grayscale) -> int | None:
     High Bit may point to the top of the cell while the values lie at its bottom, or the reverse.
     """
     bits = chain.bits_stored
-    shift = chain.high_bit + 1 - bits
+    shift = min(chain.high_bit + 1 - bits, 16)
     if shift > 0:
-        is_below = int(some.max()) < 2**bits and bool((some & (2**shift - 1)).any())
+        low_bits = some.astype(np.int32) & (2**shift - 1)
+        is_below = int(some.max()) < 2**bits and bool(low_bits.any())
         return bits - 1 if is_below else None
     is_windowed_above = any(window.center >= 2.0**bits for window in chain.windows)
     if lost <= bits or chain.signed or is_windowed_above:

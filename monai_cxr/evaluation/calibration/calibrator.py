@@ -19,6 +19,7 @@ from monai_cxr.evaluation.calibration.choice import fit_findings, patient_folds
 from monai_cxr.evaluation.calibration.methods import METHODS, FindingCalibration
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
 from monai_cxr.evaluation.calibration.provenance import Provenance
+from monai_cxr.evaluation.statistics.blas_threads import one_blas_thread
 from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.logits import to_logits
 
@@ -169,6 +170,7 @@ class Calibrator:
             ) from error
 
 
+@one_blas_thread()
 def fit_calibrator(
     predictions: PredictionSet,
     *,

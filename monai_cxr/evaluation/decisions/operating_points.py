@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.evaluation.decisions.criteria import Criterion, choose_threshold, parse_criterion
 from monai_cxr.evaluation.json_values import json_of, read_as, with_plain_numbers
+from monai_cxr.evaluation.statistics.blas_threads import one_blas_thread
 from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.predictive_values import AtPrevalence, rates_at_prevalence
 from monai_cxr.evaluation.statistics.rates import Rates, rates_at
@@ -97,6 +98,7 @@ class CheckedOperatingPoint:
 _PLAIN = ("likelihood_ratio_positive", "likelihood_ratio_negative")
 
 
+@one_blas_thread()
 def choose_operating_points(
     probabilities: Floats,
     labels: Floats,

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.evaluation.statistics.clusters import clusters_of
+from monai_cxr.evaluation.statistics.clusters import clusters_of, sum_of_squares
 from monai_cxr.prediction import Interval
 
 
@@ -53,12 +53,12 @@ def effective_trials(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> flo
     if not n:
         return 0.0
     share = float(hits.mean())
-    n_patients = len(np.unique(patients))
+    n_patients = int(np.count_nonzero(np.bincount(patients)))
     if share in (0.0, 1.0) or n_patients < 2:
         return float(n_patients)
     residual = np.bincount(patients, weights=hits - share)
     rarer = min(clusters_of(patients[hits]).worth, clusters_of(patients[~hits]).worth)
-    variance = float(residual @ residual) / n**2 * (rarer + 1.0) / rarer
+    variance = sum_of_squares(residual) / n**2 * (rarer + 1.0) / rarer
     independent = share * (1.0 - share)
     return max(1.0, min(float(n), independent / variance if variance > 0.0 else float(n)))
 
