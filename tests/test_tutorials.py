@@ -100,7 +100,7 @@ def test_your_first_film(shell, capsys):
 def test_train_on_chestxray14(shell):
     type_page("chestxray14.md", shell)
     content = json.loads(Path("report/performance.json").read_text(encoding="utf-8"))
-    assert content["data"]["split"] == "official test"
+    assert content["data"]["split"] == "test"
     assert Path("report/report.html").stat().st_size > 10_000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,6 +108,7 @@ def evaluate(
     from monai_cxr.evaluation.performance import evaluate as run_evaluation
     from monai_cxr.labels.check import require_checked
     from monai_cxr.report.files import write_report
+    from monai_cxr.report.official_test import require_official_names
 
     stated = parse_prevalences(prevalence or ())
     if bundle is None and (card or boxes is not None or robustness):
@@ -122,6 +124,8 @@ def evaluate(
     for table in (predictions, labels):
         if isinstance(table, Path) or (isinstance(table, str) and Path(table).is_file()):
             require_checked(Path(table), scores.findings, label_floor)
+    identity = _identity(predictions, labels, bundle, data, split)
+    unchecked = require_official_names(scores.image_ids, identity.data, identity.split)
     calibrator = None if calibration is None else read_calibrator(calibration)
     performance = run_evaluation(
         scores,
@@ -131,8 +135,9 @@ def evaluate(
         allow_overlap=allow_overlap,
         rules=rules,
         prevalences=stated,
-        identity=_identity(predictions, labels, bundle, data, split),
+        identity=identity,
     )
+    performance = replace(performance, warnings=(*unchecked, *performance.warnings))
     extras = None
     if bundle is not None:
         performance = _marked(performance, bundle)
@@ -153,8 +158,6 @@ def evaluate(
 
 def _marked(performance: Performance, bundle: str) -> Performance:
     """The same numbers, with a warning where the films may have trained the bundle's weights."""
-    from dataclasses import replace
-
     from monai_cxr.bundle.config import find_bundle, read_config
     from monai_cxr.evaluation.gaps import training_overlap
 

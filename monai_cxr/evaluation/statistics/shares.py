@@ -56,7 +56,7 @@ def effective_trials(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> flo
     n_patients = int(np.count_nonzero(np.bincount(patients)))
     if share in (0.0, 1.0) or n_patients < 2:
         return float(n_patients)
-    residual = np.bincount(patients, weights=hits - share)
+    residual = np.bincount(patients, weights=hits - share).astype(np.float64, copy=False)
     rarer = min(clusters_of(patients[hits]).worth, clusters_of(patients[~hits]).worth)
     variance = sum_of_squares(residual) / n**2 * (rarer + 1.0) / rarer
     independent = share * (1.0 - share)

@@ -11,6 +11,7 @@ from monai_cxr.evaluation.statistics.intervals import (
     Resampled,
     difference_interval,
     error_interval,
+    mean_error_interval,
     mean_interval,
     mean_of,
     patient_interval,
@@ -134,6 +135,16 @@ class TestErrors:
         assert interval.low < 0.01 < interval.high
         assert error_interval(Resampled(0.0, values, clusters(100))).low == 0.0
         assert math.isnan(error_interval(Resampled(0.1, np.empty(0), clusters(100))).low)
+
+    def test_few_patients_have_none(self):
+        """The share of positives is then too uncertain: benchmarks/interval_coverage.py."""
+        values = np.abs(np.random.default_rng(0).normal(0.02, 0.004, 1000))
+        few, many = (Resampled(0.01, values, clusters(n)) for n in (5, 6))
+        assert math.isnan(error_interval(few).low)
+        assert error_interval(many).low < 0.01 < error_interval(many).high
+        assert math.isnan(mean_error_interval([few, few, few]).low)
+        mixed = mean_error_interval([few, Resampled(0.02, values[::-1], clusters(40))])
+        assert mixed.low < mixed.estimate == 0.015 < mixed.high
 
     def test_an_error_that_may_be_noise_may_be_zero(self):
         """Perfect calibration: resampling the floor F gives sqrt(2) F, and the truth is 0."""
