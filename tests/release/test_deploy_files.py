@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import pydicom
 import pytest
 import typer
 
+from monai_cxr import BundleModel, read_for_model
 from monai_cxr.cli import LEFT_OUT_BY_SERVING, app
 
 if sys.version_info >= (3, 11):
@@ -59,3 +64,32 @@ def test_a_container_installs_extras_and_starts_a_verb_that_there_are(path):
     if rest:
         command.make_context("container", rest)
     assert re.search(r"^USER monai-cxr$", text, re.MULTILINE)  # nothing runs as root
+
+
+def test_the_monai_deploy_application_runs(exported_bundle, phantom_index, tmp_path):
+    python = os.environ.get("MONAI_CXR_DEPLOY", "")
+    if not python:
+        pytest.skip(
+            "MONAI Deploy is not here: install monai-deploy-app-sdk and deploy/serving.txt in an "
+            "environment, and set MONAI_CXR_DEPLOY to its Python."
+        )
+    films = tmp_path / "films"
+    films.mkdir()
+    for path in phantom_index.table["path"][:4]:
+        shutil.copy(path, films)
+    (films / "text.dcm").write_text("no film")
+    command = [python, ROOT / "deploy" / "monai_deploy" / "app.py", "-i", films]
+    command += ["-m", exported_bundle, "-o", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    said = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    model = BundleModel.load(exported_bundle, device="cpu", runtime="torch")
+    assert said["model"] == model.identity.digest
+    taken = [one for one in said["films"] if not one["reason"]]
+    assert len(taken) < len(said["films"])
+    for one in taken:
+        score = model.predict([read_for_model(films / one["film"])])[0]["Effusion"]
+        assert one["probabilities"]["Effusion"] == pytest.approx(score.probability, abs=1e-4)
+        report = pydicom.dcmread(tmp_path / "out" / one["report"])
+        assert report.Modality == "SR"
+    assert taken
