@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.evaluation.statistics.logits import sigmoid
 from monai_cxr.optional import require
-from monai_cxr.tables import logit_column, probability_column
+from monai_cxr.tables import disagreement_column, logit_column, probability_column
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +53,8 @@ class LabelAudit:
         queue: A row for each film and finding: ``finding``, ``queue`` ("given_present",
             "given_absent" or "random"), ``place`` (from 1, within the queue), ``sop_uid``,
             ``path``, ``given`` (0 or 1), ``probability`` (out of fold), ``suspicion``
-            (1 - probability of the given label).
+            (1 - probability of the given label); ``disagreement`` of an ensemble's members,
+            where the predictions have it.
         findings: One summary a finding; those without both labels are left out.
     """
 
@@ -127,8 +128,10 @@ def _joined(
     """Films of the index that were predicted, with their probabilities."""
     columns = [probability_column(name) for name in findings]
     known = [name for name in columns if name in predictions]
+    differing = [disagreement_column(name) for name in findings]
+    taken = ["sop_uid", *known, *(name for name in differing if name in predictions)]
     joined = index.assign(sop_uid=index["sop_uid"].astype(str)).merge(
-        predictions.assign(sop_uid=predictions["sop_uid"].astype(str))[["sop_uid", *known]],
+        predictions.assign(sop_uid=predictions["sop_uid"].astype(str))[taken],
         on="sop_uid",
         how="inner",
         validate="one_to_one",
@@ -202,6 +205,11 @@ def _finding_queues(
                 "given": given[places].astype(int),
                 "probability": probability[places],
                 "suspicion": suspicion[places],
+                **(
+                    {"disagreement": rows[disagreement_column(finding)].to_numpy()[places]}
+                    if disagreement_column(finding) in rows
+                    else {}
+                ),
             }
         )
         for queue, places in chosen

@@ -164,6 +164,16 @@ class TestAudit:
         b = audit_labels(index, logits, [FINDING]).queue
         assert a["sop_uid"].tolist() == b["sop_uid"].tolist()
 
+    def test_an_ensemble_s_disagreement_goes_along(self):
+        index, scores, _ = noisy()
+        column = f"disagreement_{FINDING}"
+        differing = scores.assign(**{column: np.arange(len(scores)) / 7.0})
+        plain = audit_labels(index, scores, [FINDING]).queue
+        queue = audit_labels(index, differing, [FINDING]).queue
+        of_film = dict(zip(differing["sop_uid"], differing[column], strict=True))
+        assert queue["disagreement"].tolist() == [of_film[uid] for uid in queue["sop_uid"]]
+        pd.testing.assert_frame_equal(queue.drop(columns="disagreement"), plain)
+
     def test_scores_of_other_films_are_refused(self):
         index, scores, _ = noisy()
         with pytest.raises(InvalidTable, match="No film"):
