@@ -29,6 +29,10 @@ _REACH = {"history": 30, "absent_after": 60, "uncertain_after": 60, "alternative
 _FAR = 120
 """Characters that a cue reaches without a stop; about twenty words, fewer for some."""
 
+_NOT_OF_THE_FILM = ("other", "comparison")
+_ENDS = {"other": re.compile(r"\n\s*\n"), "comparison": re.compile(r"(?<=[.!])\s+(?=\S)|\n")}
+"""Where the last section ends that is not of the film; what follows without a heading is."""
+
 _JOINED = re.compile(r"[,;]|\band\b|\bwith\b", re.IGNORECASE)
 
 
@@ -98,7 +102,7 @@ def _weight(evidence: Evidence) -> tuple[int, int]:
 def _sentences(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
     """(section, sentence) of what says something of the film."""
     for section, body in _sections(text, lexicon):
-        if section == "other":
+        if section in _NOT_OF_THE_FILM:
             continue
         start = 0
         for end in _SENTENCE_END.finditer(body):
@@ -128,8 +132,14 @@ def _sections(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
         yield "", text[: marks[0][0]]
     for index, (start, end, role) in enumerate(marks):
         following = marks[index + 1][0] if index + 1 < len(marks) else len(text)
-        if start <= following:
-            yield role, text[end:following]
+        if start > following:
+            continue
+        if index + 1 == len(marks) and role in _ENDS:
+            over = _ENDS[role].search(text, end)
+            following = over.end() if over else following
+        yield role, text[end:following]
+        if following < len(text) and index + 1 == len(marks):
+            yield "", text[following:]
 
 
 def _statements(sentence: str, section: str, lexicon: Lexicon) -> Iterator[Evidence]:

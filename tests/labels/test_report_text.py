@@ -55,6 +55,11 @@ ENGLISH = {
     "Moderate hiatal hernia.": {"Hernia": P},
     "Blunting of the left costophrenic angle.": {"Effusion": U},
     "INDICATION: rule out pneumonia.\nFINDINGS: Small nodule.": {"Nodule": P},
+    "Comparison: prior study showed effusion. No effusion now. A 5 mm nodule.": {
+        **{"Effusion": A, "Nodule": P}
+    },
+    "INDICATION: fever. Pneumonia?\n\nThe heart is enlarged.": {"Cardiomegaly": P},
+    "INDICATION: fever. Pneumonia?": {},
     "HISTORY: effusion, edema\nIMPRESSION: Fibrosis.": {"Fibrosis": P},
     "FINDINGS: Effusion is present.\nIMPRESSION: No effusion.": {"Effusion": A},
     "FINDINGS: Effusion is present.\nIMPRESSION: No acute abnormality.": {"Effusion": P},
