@@ -11,6 +11,14 @@ import typer
 from monai_cxr.cli.arguments import LabelFloorOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say
 
+ConformalOption = Annotated[
+    float,
+    typer.Option(
+        metavar="ALPHA",
+        help="Promised error of the rules for absent, uncertain and present. 0: no such rules.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add these verbs."""
@@ -149,13 +157,7 @@ def package(
             "Default: that of the run."
         ),
     ] = None,
-    conformal: Annotated[
-        float,
-        typer.Option(
-            metavar="ALPHA",
-            help="Promised error of the rules for absent, uncertain and present. 0: no such rules.",
-        ),
-    ] = 0.1,
+    conformal: ConformalOption = 0.1,
     rules: Annotated[
         Path | None,
         typer.Option(
@@ -218,19 +220,15 @@ def ensemble(
     ],
     index: Annotated[
         Path,
-        typer.Option(help="Its val films, which no member was trained on, calibrate the ensemble."),
+        typer.Option(
+            help="Index whose val films, on which no member was trained, calibrate the ensemble."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new bundle.")],
     criterion: Annotated[
-        str, typer.Option(help="Rule of the operating points, e.g. youden, specificity>=0.90.")
+        str, typer.Option(help="Rule for the operating points, for example specificity>=0.90.")
     ] = "sensitivity>=0.90",
-    conformal: Annotated[
-        float,
-        typer.Option(
-            metavar="ALPHA",
-            help="Promised error of the rules for absent, uncertain and present. 0: no such rules.",
-        ),
-    ] = 0.1,
+    conformal: ConformalOption = 0.1,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Processes that read films. Default: one for each core."),
