@@ -1,10 +1,10 @@
 """A release as it is installed: sdist and wheel of a clean tree, in environments of their own.
 
-    python benchmarks/release.py [--bundle BUNDLE --film FILM] [--whole]
+    python benchmarks/release.py [--bundle BUNDLE --film FILM] [--whole | --lowest]
 
 Clones the last commit, builds the sdist and from it the wheel, and installs the wheel for each
-Python from 3.10 to 3.13 that is on this machine: with what serving needs, or with --whole with
-everything. There, outside of the source folder, it draws phantoms, indexes them, evaluates, and
+Python from 3.10 to 3.13 that is on this machine: with what serving needs (--lowest: in its lowest
+versions), or with --whole with everything. There, outside of the source folder, it draws phantoms, indexes them, evaluates, and
 with a bundle that holds an ONNX export predicts a film. Needs a package index. Ends with 1 if
 something fails.
 """
@@ -12,6 +12,7 @@ something fails.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,11 @@ def tried(python: str, wheel: Path, folder: Path, options: argparse.Namespace) -
     if options.whole:
         run(*pip, f"{wheel}[onnx,pacs]", cwd=folder)
     else:
-        run(*pip, "-r", ROOT / "deploy" / "serving.txt", cwd=folder)
+        needed = (ROOT / "deploy" / "serving.txt").read_text(encoding="utf-8")
+        if options.lowest:
+            needed = re.sub(r">=([\w.]+)(,<\w+)?", r"==\1", needed)
+        (home / "needed.txt").write_text(needed, encoding="utf-8")
+        run(*pip, "-r", home / "needed.txt", cwd=folder)
         run(*pip, "--no-deps", wheel, cwd=folder)
     verb, work = home / "bin" / "monai-cxr", home / "work"
     work.mkdir()
@@ -77,6 +82,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--film", type=Path)
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--lowest", action="store_true", help="The lower bounds of serving.txt.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monai-cxr-release-") as name:
         folder = Path(name)
