@@ -4,9 +4,9 @@
 
 Clones the last commit, builds the sdist and from it the wheel, and installs the wheel for each
 Python from 3.10 to 3.13 that is on this machine: with what serving needs (--lowest: in its lowest
-versions), or with --whole with everything. There, outside of the source folder, it draws phantoms, indexes them, evaluates, and
-with a bundle that holds an ONNX export predicts a film. Needs a package index. Ends with 1 if
-something fails.
+versions), or with --whole with everything. There, outside of the source folder, it draws phantoms
+and indexes them, and with a bundle that holds an ONNX export it predicts a film and evaluates.
+Needs a package index. Ends with 1 if something fails.
 """
 
 from __future__ import annotations
