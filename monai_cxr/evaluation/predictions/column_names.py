@@ -29,6 +29,9 @@ IMAGE_COLUMNS = (
     "file_path",
     "path",
     "img",
+    "images",
+    "fname",
+    "uid",
     "id",
 )
 """Spellings of the image column, in the order in which they are tried; case, spaces and
@@ -49,11 +52,14 @@ FACT_ALIASES: Mapping[str, tuple[str, ...]] = {
 _WHOLE_FILM = ("nofinding", "nofindings", "normal", "abnormal", "anyfinding")
 
 _PROBABILITY = ("probability", "probabilities", "prob", "probs", "p")
-_SCORE = ("pred", "preds", "prediction", "predictions", "score", "scores")
+_SCORE = (
+    *("pred", "preds", "prediction", "predictions", "score", "scores", "output", "outputs"),
+    *("confidence", "sigmoid", "y[ _](?:pred|prob|score)"),
+)
 """Taken where nothing is called a probability."""
 
 _LOGIT = ("logit", "logits")
-_LABEL = ("label", "labels", "target", "truth", "true", "gt", "y")
+_LABEL = ("label", "labels", "target", "truth", "true", "gt", "y[ _]true", "y(?![ _.:-](?:true|pred|prob|score))")
 
 
 def folded(name: object) -> str:

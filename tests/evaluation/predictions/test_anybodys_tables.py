@@ -56,10 +56,16 @@ class TestColumnNames:
         assert actual.findings == ("Mass", "Effusion")
         assert actual.probabilities[5, 1] == 0.7
 
-    @pytest.mark.parametrize("word", ["label", "labels", "target", "gt", "true", "y"])
+    @pytest.mark.parametrize("word", ["label", "labels", "target", "gt", "true", "y", "y_true"])
     def test_label_columns(self, word):
         renamed = {f"label_{name}": f"{word}_{name}" for name in ("Mass", "Effusion")}
         assert load_predictions(table(**renamed)).labels.sum() == 6
+
+    @pytest.mark.parametrize("word", ["pred", "score", "output", "confidence", "y_pred", "y_score"])
+    def test_score_columns_where_nothing_is_called_a_probability(self, word):
+        renamed = {f"prob_{name}": f"{word}_{name}" for name in ("Mass", "Effusion")}
+        actual = load_predictions(table(**renamed))
+        assert (actual.findings, actual.probabilities[5, 1]) == (("Mass", "Effusion"), 0.7)
 
     def test_logit_columns(self):
         p = table()
