@@ -125,7 +125,10 @@ def plan_subgroups(
             (dimension, found[i], codes == i)
             for i in sorted(known, key=lambda i: _reading_order(found[i]))
         ]
-    return in_threads(lambda group: _compiled(predictions, patients, n_patients, group), groups)
+    orders = in_threads(np.argsort, predictions.probabilities.T)
+    return in_threads(
+        lambda group: _compiled(predictions, orders, patients, n_patients, group), groups
+    )
 
 
 def fact_levels(values: pd.Series[str] | pd.Series[float], fact: str) -> NDArray[np.object_]:
@@ -207,12 +210,13 @@ def _reading_order(level: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
 
 def _compiled(
     predictions: PredictionSet,
+    orders: Sequence[NDArray[np.intp]],
     patients: NDArray[np.intp],
     n_patients: int,
     group: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.bool_]],
 ) -> SubgroupPlan:
     dimension, level, chosen = group
-    labels, scores = predictions.labels[chosen], predictions.probabilities[chosen]
+    labels = predictions.labels[chosen]
     inside = patients[chosen]
     columns = tuple(
         i
@@ -222,13 +226,15 @@ def _compiled(
             for value in (0.0, 1.0)
         )
     )
-    rankings = tuple(
-        compile_ranking(scores[:, i], labels[:, i], inside, n_patients) for i in columns
-    )
+    rankings = []
+    for i in columns:  # in the order of the scores: what is looked up then lies side by side
+        rows = orders[i][chosen[orders[i]]]
+        scores, truth = predictions.probabilities[rows, i], predictions.labels[rows, i]
+        rankings.append(compile_ranking(scores, truth, patients[rows], n_patients))
     everyone = np.ones((n_patients, 1))  # in double precision this gives the estimate itself
     estimates = np.array([float(ranking(everyone)[0, 0]) for ranking in rankings])
     clusters = tuple(rarer_class(inside, labels[:, i]) for i in columns)
-    return SubgroupPlan(dimension, level, chosen, columns, estimates, rankings, clusters)
+    return SubgroupPlan(dimension, level, chosen, columns, estimates, tuple(rankings), clusters)
 
 
 def _gap(

@@ -59,7 +59,16 @@ _SCORE = (
 """Taken where nothing is called a probability."""
 
 _LOGIT = ("logit", "logits")
-_LABEL = ("label", "labels", "target", "truth", "true", "gt", "y[ _]true", "y(?![ _.:-](?:true|pred|prob|score))")
+_LABEL = (
+    "label",
+    "labels",
+    "target",
+    "truth",
+    "true",
+    "gt",
+    "y[ _]true",
+    "y(?![ _.:-](?:true|pred|prob|score))",
+)
 
 
 def folded(name: object) -> str:
