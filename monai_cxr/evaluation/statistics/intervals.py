@@ -210,15 +210,15 @@ def error_interval(statistic: Resampled, *, level: float = 0.95) -> Interval:
 def mean_error_interval(parts: Sequence[Resampled]) -> Interval:
     """Interval of a mean of binned calibration errors, see :func:`error_interval`.
 
-    Patients of several findings are not patients of one: the bounds are NaN where the findings
-    that bring the variance are worth fewer than :data:`FEW_PATIENTS` each.
+    Patients of several findings are not patients of one: the bounds are NaN where the findings are
+    worth fewer than :data:`FEW_PATIENTS` on average. Weights would not do: a finding whose few
+    positives were missed brings little variance.
 
     Args:
         parts: At least one error, on the same replicates.
     """
     whole = mean_of(parts)
-    shares = _shares_of_variance(np.stack([_filled(part) for part in parts]))
-    worth = float(shares @ [part.clusters.worth for part in parts])
+    worth = float(np.mean([part.clusters.worth for part in parts]))
     return error_interval(whole) if worth >= FEW_PATIENTS else Interval(whole.estimate)
 
 
