@@ -47,9 +47,18 @@ def built(folder: Path) -> tuple[Path, Path]:
     return sdist, wheel
 
 
-def tried(python: str, wheel: Path, folder: Path, options: argparse.Namespace) -> str:
+def interpreter(version: str) -> str | None:
+    """A Python of a version that starts: on the path, or one that pyenv keeps."""
+    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for candidate in (shutil.which(f"python{version}"), *map(str, kept)):
+        if candidate and not subprocess.run([candidate, "-V"], capture_output=True).returncode:
+            return candidate
+    return None
+
+
+def tried(python: str, version: str, wheel: Path, folder: Path, options: argparse.Namespace) -> str:
     """What was done with the wheel in an environment of a Python."""
-    home = folder / python
+    home = folder / version
     run(python, "-m", "venv", home, cwd=folder)
     pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet"]
     if options.whole:
@@ -92,11 +101,11 @@ def main() -> None:
         print(f"{sdist.name}: {sdist.stat().st_size / 1e6:.1f} MB")
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(files)} files")
         for version in PYTHONS:
-            python = shutil.which(f"python{version}")
+            python = interpreter(version)
             if python is None:
                 print(f"Python {version}: not on this machine", flush=True)
             else:
-                said = tried(f"python{version}", wheel, folder, options)
+                said = tried(python, version, wheel, folder, options)
                 print(f"Python {version}: {said}", flush=True)
 
 
