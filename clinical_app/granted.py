@@ -17,6 +17,7 @@ from clinical_app.grants import Grant
 from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service
 from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
+from monai_cxr.review.film_packing import unzipped, unzipped_size
 
 _LARGEST_REVIEW = 64 * 1024
 _BYTES = "application/octet-stream"
@@ -73,10 +74,14 @@ def answered(make: Callable[[], Response]) -> Response:
         return refused(503, str(error))
 
 
-def plain(content: bytes) -> Response:
-    """Pixels."""
-    # 'identity': compressing pixels costs more than sending them on a hospital's own network.
-    return Response(content, media_type=_BYTES, headers={"Content-Encoding": "identity"})
+def pixels(content: bytes, request: Request) -> Response:
+    """Pixels in gzip, as they are kept; plain for who does not take it."""
+    if not content:
+        return Response(b"", media_type=_BYTES)
+    takes = "gzip" in request.headers.get("accept-encoding", "")
+    headers = {"Content-Encoding": "gzip" if takes else "identity", "Vary": "Accept-Encoding"}
+    headers["X-Film-Bytes"] = str(unzipped_size(content))  # how far it has come, a browser can tell
+    return Response(content if takes else unzipped(content), media_type=_BYTES, headers=headers)
 
 
 def posted(kind: str, handler: Callable[[Service, Grant, Any], Response]) -> Any:

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from clinical_app import label_questions
-from clinical_app.granted import csv_file, granted, plain, posted
+from clinical_app.granted import csv_file, granted, pixels, posted
 from clinical_app.grants import Grant
 from clinical_app.service import Service
 from monai_cxr.errors import InputError
@@ -52,7 +52,7 @@ def _asked(service: Service, grant: Grant, request: Request) -> Response:
     payload = service.audited_film(film)
     name = film.study_uid or item.sop_uid
     service.opened(grant.identity, grant.session, name, action="label question")
-    return plain(payload)
+    return pixels(payload, request)
 
 
 def _progress(service: Service, grant: Grant, _request: Request) -> Response:

@@ -26,7 +26,7 @@ from clinical_app.granted import (
     csv_file,
     denied,
     granted,
-    plain,
+    pixels,
     posted,
     refused,
 )
@@ -149,13 +149,13 @@ def _film(service: Service, grant: Grant, request: Request) -> Response:
     case = _case_of(service, grant)
     film = service.film(case, _image_of(case, request))
     service.opened(grant.identity, grant.session, study_name(case))
-    return plain(film)
+    return pixels(film, request)
 
 
 def _heat(service: Service, grant: Grant, request: Request) -> Response:
     case = _case_of(service, grant)
     _require_own_word(service, grant, case)
-    return plain(service.heat(case, _image_of(case, request)))
+    return pixels(service.heat(case, _image_of(case, request)), request)
 
 
 def _thumbnail(service: Service, grant: Grant, _request: Request) -> Response:

@@ -22,6 +22,7 @@ from monai_cxr.bundle.explaining.explanation import heat_share
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.dicom.display import levels
 from monai_cxr.reading.files import read_display, read_radiograph
+from monai_cxr.review.film_packing import from_differences
 from monai_cxr.review.worklist import study_name
 
 
@@ -57,16 +58,22 @@ class TestFilm:
         case = analysed(service)[0]
         header, body = unpacked(client.get(f"/cxr/film/{link()}/{film_of(service)}").content)
         film = read_display(service.data(case, 0))
-        values = np.frombuffer(body, "<u2", film.values.size).reshape(film.shape)
-        np.testing.assert_array_equal(values, film.values)
+        planes = np.frombuffer(body[-2 * film.values.size :], np.uint8).reshape(2, *film.shape)
+        np.testing.assert_array_equal(from_differences(*planes), film.values)
         assert header["inverse"] == film.inverse
         assert header["presets"][0]["center"] == film.presets[0].center
         assert levels(film, film.presets[0]).shape == (header["rows"], header["columns"])
 
-    def test_is_not_kept_by_the_browser_or_compressed(self, client, link, service):
-        answer = client.get(f"/cxr/film/{link()}/{film_of(service)}")
+    def test_is_not_kept_by_the_browser_and_is_small_on_the_wire(self, client, link, service):
+        url = f"/cxr/film/{link()}/{film_of(service)}"
+        answer = client.get(url)
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["content-encoding"] == "identity"
+        assert answer.headers["content-encoding"] == "gzip"
+        assert int(answer.headers["content-length"]) < len(answer.content)
+        assert int(answer.headers["x-film-bytes"]) == len(answer.content)
+        plain = client.get(url, headers={"Accept-Encoding": "identity"})
+        assert plain.headers["content-encoding"] == "identity"
+        assert plain.content == answer.content
 
     def test_of_another_number_is_a_sentence(self, client, link, service):
         answer = client.get(f"/cxr/film/{link()}/7")

@@ -2,7 +2,7 @@
 
 import { element } from "../element.js";
 import { Clock } from "../viewer/clock.js";
-import { film } from "../viewer/fetching.js";
+import { filmAhead } from "../viewer/fetching.js";
 import { Memory } from "../viewer/memory.js";
 import { Pane } from "../viewer/pane.js";
 import { AnswerKeys } from "./answerkeys.js";
@@ -181,7 +181,7 @@ export class Questions {
     this.retried = "";
     this.asking.paintReady();
     setTimeout(() => this.asking.paintReady(), SETTLES + 20);
-    for (const coming of this.state.coming) if (coming) film(coming).catch(() => {});
+    for (const coming of this.state.coming) if (coming) filmAhead(coming).catch(() => {});
   }
 
   tell(text, stays = false) {

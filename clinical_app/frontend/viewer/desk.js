@@ -1,10 +1,10 @@
 // Desk: one study at a time, its film, another of this person beside it, and what is said of it.
 
 import { element } from "../element.js";
+import { Ahead } from "./ahead.js";
 import { Clock } from "./clock.js";
 import { Comparing } from "./comparing.js";
 import { Dictation } from "./dictation.js";
-import { film } from "./fetching.js";
 import { Finishing } from "./finishing.js";
 import { Keyboard } from "./keyboard.js";
 import { Layers } from "./layers.js";
@@ -24,10 +24,12 @@ export class Desk {
     this.root = root;
     this.measuring = ""; // a kind of mark
     this.planesOn = true;
+    this.lensOn = false;
     this.spaced = false; // the space bar is down
     this.memory = new Memory(reader);
     this.reviews = new Reviews(this);
     this.layers = new Layers(this);
+    this.ahead = new Ahead(this);
     this.dictation = new Dictation(this);
     this.marks = new Marks(this);
     this.pane = new Pane(this);
@@ -90,7 +92,7 @@ export class Desk {
       this.panel.repaintReview();
     } else this.open(data.case);
     for (const coming of [data.next, data.after]) if (coming) this.reviews.open(coming);
-    if (this.isPainted) this.fetchAhead();
+    if (this.isPainted) this.ahead.fetch();
     remind(this, data);
     this.toolbar.paintWalk(data);
     const { wish } = this;
@@ -138,21 +140,8 @@ export class Desk {
     this.send("go", study.id); // what Python must name first stays away, and this study whole, until then
   }
 
-  // The films of the next two studies, one after the other, once the one that is read is here.
-  async fetchAhead() {
-    const { after, next } = this.data;
-    for (const coming of [this.current.priors[0], next, next && next.priors[0], after]) {
-      const first = coming && coming.images[0];
-      if (first && first.film) await film(first).catch(() => {});
-    }
-  }
-
   finish() {
     this.finishing.finish();
-  }
-
-  undo() {
-    this.finishing.undo();
   }
 
   leave() {
@@ -214,7 +203,7 @@ export class Desk {
       this.root.dataset.paintedMs = (performance.now() - this.began).toFixed(1);
       this.finishing.seen(pane.film.id);
       this.toolbar.paintPresets();
-      this.fetchAhead();
+      this.ahead.fetch();
     }
     this.toolbar.paintTools();
     this.panel.paintReady();
@@ -237,6 +226,7 @@ export class Desk {
 
   activate(pane) {
     this.active = pane;
+    for (const one of [this.pane, this.beside]) one.lens.draw();
   }
 
   repaint() {
@@ -253,6 +243,12 @@ export class Desk {
     if (this.current) this.toolbar.paintTools();
   }
 
+  toggleLens() {
+    this.lensOn = !this.lensOn;
+    for (const pane of [this.pane, this.beside]) pane.lens.draw();
+    this.toolbar.paintTools();
+  }
+
   togglePlanes() {
     this.planesOn = !this.planesOn;
     for (const pane of [this.pane, this.beside]) pane.decorate();
@@ -261,11 +257,13 @@ export class Desk {
 
   togglePanel() {
     this.root.classList.toggle("alone");
+    this.toolbar.paintTools();
   }
 
   escape() {
     this.sheet.close();
     this.measure("");
+    if (this.lensOn) this.toggleLens();
     this.active.decorate();
   }
 

@@ -3,45 +3,81 @@
 // A name is made of the SOP Instance UID and the file's content, so what is kept under it is that film
 // and no other, whatever arrived meanwhile and wherever it stands in its study.
 
+import { filmIn, heatIn, previewIn } from "./unpacking.js";
+
 const films = new Map(); // film id -> promise of a film
 const heats = new Map(); // film id -> promise of heatmaps
-const arrived = new Map(); // film id -> share of the bytes that are here
-const KEPT = 8;
+const coming = new Map(); // film id -> how far a film is on its way, and whether nobody waits for it yet
+const KEPT = 10;
 
+// A film that somebody waits for: what is only fetched ahead makes room on the line.
 export function film({ id, film: url }) {
-  return remembered(films, id, () => loadFilm(id, url));
+  const on = coming.get(id);
+  if (on) on.ahead = false;
+  const value = remembered(films, id, () => loadFilm(id, url, false));
+  if (coming.has(id)) [...coming.values()].filter(({ ahead }) => ahead).forEach(({ stop }) => stop());
+  return value;
+}
+
+export function filmAhead({ id, film: url }) {
+  return remembered(films, id, () => loadFilm(id, url, true));
 }
 
 export function heatmaps({ id, heat: url }) {
-  return remembered(heats, id, () => loadHeat(url));
+  return remembered(heats, id, async () => heatIn(await fetched(url)));
 }
 
 // Share of a film's bytes that are here, in [0, 1].
 export function shareOf(id) {
-  return arrived.get(id) || 0;
+  const on = coming.get(id);
+  return on ? on.share : 0;
+}
+
+// The small copy of a film that is on its way, once that is here.
+export function previewOf(id) {
+  const on = coming.get(id);
+  return (on && on.preview) || null;
 }
 
 function remembered(cache, id, make) {
-  if (cache.has(id)) {
-    const value = cache.get(id);
-    cache.delete(id);
-    cache.set(id, value); // most recently used last
-    return value;
-  }
-  const value = make();
-  cache.set(id, value);
-  value.catch(() => cache.delete(id));
+  const known = cache.get(id);
+  const value = known || make();
+  cache.delete(id);
+  cache.set(id, value); // most recently used last
+  if (known) return value;
+  value.catch(() => {
+    if (cache.get(id) === value) cache.delete(id);
+  });
   while (cache.size > KEPT) cache.delete(cache.keys().next().value);
   return value;
 }
 
-// A header in JSON, its length before it, and numbers from the next multiple of eight bytes on.
-async function fetched(url, id = "") {
-  let answer;
-  let buffer;
+async function loadFilm(id, url, ahead) {
+  const abort = new AbortController();
+  const on = { ahead, share: 0, preview: null };
+  on.stop = () => {
+    abort.abort();
+    films.delete(id);
+    coming.delete(id);
+  };
+  coming.set(id, on);
   try {
-    answer = await fetch(url, { credentials: "same-origin", cache: "no-store" });
-    if (answer.ok) buffer = await received(answer, id);
+    const bytes = await fetched(url, abort.signal, (part, arrived) => {
+      on.share = arrived / part.length;
+      if (on.preview === null) on.preview = previewIn(part, arrived);
+    });
+    return filmIn(bytes, id);
+  } finally {
+    if (coming.get(id) === on) coming.delete(id);
+  }
+}
+
+async function fetched(url, signal, seen) {
+  let answer;
+  let bytes;
+  try {
+    answer = await fetch(url, { credentials: "same-origin", cache: "no-store", signal });
+    if (answer.ok) bytes = await received(answer, seen);
   } catch (error) {
     throw new Error("The server does not answer. Check the connection; your work is kept here.");
   }
@@ -49,57 +85,20 @@ async function fetched(url, id = "") {
     const said = await answer.json().catch(() => ({}));
     throw Object.assign(new Error(said.message || `The server answered ${answer.status}.`), { status: answer.status });
   }
-  const length = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  return { header, buffer, start: Math.ceil((4 + length) / 8) * 8 };
+  return bytes;
 }
 
-async function received(answer, id) {
-  const whole = Number(answer.headers.get("Content-Length"));
-  if (!id || !whole || !answer.body) return answer.arrayBuffer();
+async function received(answer, seen) {
+  const whole = Number(answer.headers.get("X-Film-Bytes"));
+  if (!seen || !whole || !answer.body) return new Uint8Array(await answer.arrayBuffer());
   const bytes = new Uint8Array(whole);
   const reader = answer.body.getReader();
   let at = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     bytes.set(part.value, at);
     at += part.value.length;
-    arrived.set(id, at / whole);
+    seen(bytes, at);
   }
-  arrived.delete(id);
   if (at !== whole) throw new Error("The film was cut off on its way.");
-  return bytes.buffer;
-}
-
-async function loadFilm(id, url) {
-  const { header, buffer, start } = await fetched(url, id);
-  const n = header.rows * header.columns;
-  let at = start + 2 * n;
-  for (const preset of header.presets) {
-    if (preset.function !== "TABLE") continue;
-    preset.levels = new Uint8Array(buffer, at, 65536);
-    at += 65536;
-  }
-  for (const overlay of header.overlays) {
-    const length = Math.ceil((overlay.rows * overlay.columns) / 8);
-    overlay.bits = new Uint8Array(buffer, at, length);
-    at += length;
-  }
-  const levels = [
-    { values: new Uint16Array(buffer, start, n), rows: header.rows, columns: header.columns },
-  ];
-  return { ...header, id, levels };
-}
-
-async function loadHeat(url) {
-  const { header, buffer, start } = await fetched(url);
-  const n = header.rows * header.columns;
-  const maps = new Map();
-  const boxes = new Map();
-  header.findings.forEach((name, i) => {
-    maps.set(name, new Uint8Array(buffer, start + i * n, n));
-    if (header.boxes[i]) boxes.set(name, header.boxes[i]);
-  });
-  return {
-    rows: header.rows, columns: header.columns, level: header.level, maps, boxes, painted: new Map(), contours: new Map(),
-  };
+  return bytes;
 }

@@ -76,7 +76,7 @@ export class Keyboard {
       h: () => layers.toggleHeat(), b: () => layers.toggleBoxes(),
       "[": () => layers.fade(layers.opacity - 0.1), "]": () => layers.fade(layers.opacity + 0.1),
       s: () => desk.togglePrior(), ",": () => desk.stepPrior(-1), ".": () => desk.stepPrior(1),
-      v: () => desk.nextImage(), V: () => desk.nextPriorImage(), e: () => desk.togglePanel(),
+      q: () => desk.toggleLens(), v: () => desk.nextImage(), V: () => desk.nextPriorImage(), e: () => desk.togglePanel(),
     };
   }
 
@@ -87,7 +87,7 @@ export class Keyboard {
       ArrowDown: () => panel.step(1), ArrowUp: () => panel.step(-1),
       a: () => panel.judge("agree"), d: () => panel.judge("disagree"),
       u: () => panel.judge("uncertain"), l: () => panel.judgePlace(), t: () => panel.box.focus(),
-      z: () => desk.undo(),
+      z: () => desk.finishing.undo(),
       c: () => desk.dictation.copy(desk.current), Enter: () => desk.finish(),
       n: () => desk.go("next"), p: () => desk.go("previous"), w: () => desk.leave(),
       Escape: () => desk.escape(), "?": () => desk.sheet.help(),

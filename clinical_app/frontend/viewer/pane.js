@@ -4,13 +4,15 @@
 import { element } from "../element.js";
 import { Captions } from "./captions.js";
 import { drawContour } from "./contour.js";
-import { film, heatmaps, shareOf } from "./fetching.js";
+import { film, heatmaps } from "./fetching.js";
 import { BLACK, fillTable, lookAfter, lookByHand, lookInWords, presetLook } from "./grays.js";
+import { Lens } from "./lens.js";
 import { keepLook, openLook } from "./looking.js";
 import { drawBoxes, drawDirections, drawHeat, drawMark } from "./overlay.js";
 import { Placement } from "./placement.js";
 import { drawPlanes, planesInWords } from "./planes.js";
 import { listen } from "./pointer.js";
+import { Preview } from "./preview.js";
 import { sample } from "./sampling.js";
 
 export class Pane {
@@ -25,7 +27,9 @@ export class Pane {
     this.sentence = element("span");
     this.message.append(this.sentence);
     this.captions = new Captions(this.root, () => this.decorate());
-    this.root.append(this.base, this.over, ...this.captions.parts, this.message);
+    this.early = new Preview(this);
+    this.lens = new Lens(this);
+    this.root.append(this.base, this.early.root, this.over, this.lens.root, ...this.captions.parts, this.message);
     this.film = null;
     this.at = null; // its placement
     this.heat = null;
@@ -61,10 +65,11 @@ export class Pane {
     this.blank();
     this.id = id;
     this.loading = true;
-    const slow = setInterval(() => this.say(`Loading the film · ${Math.round(shareOf(id) * 100)} %`), 150);
+    const slow = setInterval(() => this.early.wait(id), 150);
     try {
       const loaded = await film(image);
       if (this.id !== id) return;
+      this.early.hide();
       this.film = loaded;
       this.at = new Placement(loaded);
       this.say("");
@@ -90,6 +95,7 @@ export class Pane {
 
   // Black, and nothing over it: what was here belongs to another film.
   blank() {
+    this.early.hide();
     this.id = "";
     this.film = null;
     this.heat = null;
@@ -229,6 +235,7 @@ export class Pane {
   draw() {
     this.size();
     if (!this.film) {
+      this.lens.draw();
       this.context.fillStyle = "#000";
       this.context.fillRect(0, 0, this.base.width, this.base.height);
       this.decorate();
@@ -252,6 +259,7 @@ export class Pane {
       for (let i = y * width + left; i < end; i += 1) pixels[i] = table[view[i]];
     }
     this.context.putImageData(this.picture, 0, 0);
+    this.lens.draw();
     this.root.dataset.window = `${this.look.center.toFixed(3)}/${this.look.width.toFixed(3)}`;
     this.decorate();
   }

@@ -88,6 +88,11 @@ export class Placement {
     return fits;
   }
 
+  copy() {
+    const { height, unit, width } = this;
+    return Object.assign(new Placement(this.film), { height, unit, width }, this.state);
+  }
+
   get state() {
     const { center, fitted, flipped, scale, turn } = this;
     return { center, fitted, flipped, scale, turn };

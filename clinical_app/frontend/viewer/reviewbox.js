@@ -54,7 +54,7 @@ export class ReviewBox {
     this.closed.replaceChildren();
     if (finished) {
       this.closed.append(since ? `You finished this${at ? ` at ${at}` : ""}; ${since}. ` : `Finished${at ? ` ${at}` : ""}. `);
-      this.closed.append(button("say", "Open again", "z", () => this.desk.undo()));
+      this.closed.append(button("say", "Open again", "z", () => this.desk.finishing.undo()));
     }
     if (this.note.value !== note && !this.isWriting) this.note.value = note;
     this.paintReady();

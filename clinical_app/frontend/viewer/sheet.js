@@ -7,7 +7,7 @@ const KEYS = [
   ["drag", "window (left-right: width, up-down: centre); arrow keys with Shift"],
   ["wheel, + −", "zoom; two fingers zoom and pan"], ["Shift-drag", "pan"],
   ["f, o, 0", "fit, one film pixel a screen pixel, everything as opened"],
-  ["i, r, x", "invert, rotate, mirror"], ["g", "the file's own overlays and shutter"],
+  ["i, r, x", "invert, rotate, mirror"], ["q", "lens under the pointer"], ["g", "the file's own overlays and shutter"],
   ["m, k, j", "measure a length, the cardiothoracic ratio, an angle; Delete takes the last one away"],
   ["h, [ ]", "heatmap of the chosen finding, its opacity"],
   ["b", "boxes of flagged findings, where the model was shown to localize"],
@@ -32,6 +32,9 @@ export class Sheet {
 
   box(title, ...parts) {
     const made = element("div", "keys");
+    made.tabIndex = 0; // so that it scrolls by keys, where the screen is low
+    made.setAttribute("role", "dialog");
+    made.setAttribute("aria-label", title);
     made.append(element("h2", "", title), ...parts);
     return made;
   }
@@ -51,6 +54,7 @@ export class Sheet {
     }
     this.root.replaceChildren(this.keys);
     this.root.hidden = false;
+    this.keys.focus({ preventScroll: true });
   }
 
   text(text) {

@@ -22,6 +22,8 @@ export class Toolbar {
       actual: button("tool", "1:1", "o", () => desk.active.actual()),
       rotate: button("tool", "Rotate", "r", () => desk.active.rotate()),
       flip: button("tool", "Mirror", "x", () => desk.active.flip()),
+      reset: button("tool", "Reset", "0", () => desk.active.reset()),
+      lens: button("tool", "Lens", "q", () => desk.toggleLens()),
       ruler: button("tool", "Ruler", "m", () => desk.measure("length")),
       ratio: button("tool", "CTR", "k", () => desk.measure("ratio")),
       angle: button("tool", "Angle", "j", () => desk.measure("angle")),
@@ -47,9 +49,10 @@ export class Toolbar {
     tool.list = button("tool", "List", "w", () => desk.leave());
     tool.previous = button("tool", "Previous study", "p", () => desk.go("previous"), "‹");
     tool.next = button("tool", "Next study", "n", () => desk.go("next"), "›");
+    tool.panel = button("tool", "Film alone, without the panel", "e", () => desk.togglePanel(), "⤢");
     tool.help = button("tool", "Keys", "?", () => desk.sheet.help(), "");
     const walk = element("div", "group walk");
-    walk.append(tool.list, tool.previous, tool.next, tool.help);
+    walk.append(tool.list, tool.previous, tool.next, tool.panel, tool.help);
     return walk;
   }
 
@@ -89,6 +92,8 @@ export class Toolbar {
     pressed("invert", pane.film && pane.look.inverted);
     pressed("flip", desk.active.film && desk.active.at.flipped);
     pressed("planes", desk.planesOn);
+    pressed("lens", desk.lensOn);
+    pressed("panel", desk.root.classList.contains("alone"));
     tool.planes.hidden = !(pane.film && (pane.film.overlays.length || pane.film.shutter));
     tool.heat.disabled = !layers.canHeat;
     tool.boxes.disabled = !layers.canBox;
