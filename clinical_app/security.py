@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clinical_app.access import identify, proxy_user
 from clinical_app.grants import Grants
+from clinical_app.neighbours import is_neighbour
 from clinical_app.origins import hostname, is_known_host, is_own_origin
 from clinical_app.settings import ViewerSettings
 from clinical_app.upload_limits import UploadLimits, held_by_streamlit
@@ -89,6 +90,8 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers, path: str) -> _Refusal | None:
         """Status and sentence for what must not come in; None for what may."""
+        if self.settings.trusts_user and is_neighbour(scope.get("client")):
+            return 403, "Another account of this computer started this viewer. Start your own."
         if not is_known_host(headers, self.settings.hosts):
             return 400, "This viewer has another name: see allowed_hosts in [viewer]."
         changes = scope["type"] == "websocket" or scope["method"] not in _SAFE

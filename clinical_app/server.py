@@ -61,6 +61,8 @@ def run(
     app = build(service)
     host = f"[{settings.address}]" if ":" in settings.address else settings.address
     say(f"Viewer: http://{host}:{chosen}{settings.base_path}   (stop with Ctrl-C)")
+    if settings.trusts_user:
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # who is at the other end is asked of the system
     sys.argv[:] = [str(SCRIPT)]  # Streamlit takes the launcher's arguments for the script's own
     app.run(config=options(settings, port=chosen, headless=headless))
 
