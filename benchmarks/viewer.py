@@ -19,8 +19,7 @@ import numpy as np
 import pydicom
 
 ROOT = Path(__file__).resolve().parents[1]
-for folder in ("viewer", "screening"):
-    sys.path.insert(0, str(ROOT / "tests" / folder))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browser import Browser, Viewer  # noqa: E402
 from ledger_data import facts, prediction, received  # noqa: E402
@@ -195,7 +194,7 @@ def fill(ledger: Ledger, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", required=True)
-    parser.add_argument("--studies", type=int, default=24, help="More than the eight it keeps.")
+    parser.add_argument("--studies", type=int, default=24, help="More than the ten it keeps.")
     parser.add_argument("--cases", type=int, default=200, help="Studies of the look at memory.")
     parser.add_argument("--rows", type=int, default=10_000, help="Studies of the long worklist.")
     options = parser.parse_args()

@@ -258,8 +258,10 @@ def _saved(service: Service, grant: Grant, content: Any) -> Response:
             "Your own reading comes first: Enter stores it, and shows the model's word.",
             reason="read_first",
         )
-    before = last_review(reviews, grant.identity.user, _digest(case))
-    review = service.store.merge(_change(service, grant, case, content, hidden=hidden))
+    change = _change(service, grant, case, content, hidden=hidden)
+    with service.saving:  # two tabs that close a study at once close it once
+        before = last_review(service.reviews_of(case), grant.identity.user, _digest(case))
+        review = service.store.merge(change)
     service.grants.use(grant.session)
     if review.finished and not (before and before.finished):
         service.audit(grant.identity, "finished", review.study_uid)

@@ -22,6 +22,7 @@ from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.monitoring.drift import Reference
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.drifting import find_references
+from monai_cxr.review.film_packing import gzipped
 from monai_cxr.review.label_audit import AuditedFilm, AuditQuestions
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
 from monai_cxr.review.performance_file import (
@@ -89,6 +90,7 @@ class Service:
         presence: Who has which study open.
         priors: Other studies of a person.
         uploads: Films that were dropped into the browser, in memory only.
+        saving: Held while a change of a review is merged.
         audit_gaps: Lines that the audit lacks because the store did not answer.
         rules: Conformal rules by finding.
         localized: Whether the model's maps point to a finding, by finding.
@@ -107,6 +109,7 @@ class Service:
     presence: Presence = field(default_factory=Presence)
     priors: Priors = field(init=False)
     uploads: Uploads = field(default_factory=Uploads)
+    saving: threading.Lock = field(default_factory=threading.Lock)
     audit_gaps: int = 0
     rules: dict[str, ConformalRule] = field(init=False)
     localized: Mapping[str, Localized] = field(init=False)
@@ -166,23 +169,23 @@ class Service:
         return self.source.data(case.images[image])
 
     def film(self, case: Case, image: int) -> bytes:
-        """An image as the viewer draws it.
+        """An image as the viewer draws it, in gzip.
 
         Raises:
             InputError: If it is gone or no film.
         """
         make = partial(self.data, case, image)
         if self.is_upload(case):
-            return film_payload(make())  # what is forgotten is in no cache either
-        return self._films.get(_name(case, image), lambda: film_payload(make()))
+            return gzipped(film_payload(make()))  # what is forgotten is in no cache either
+        return self._films.get(_name(case, image), lambda: gzipped(film_payload(make())))
 
     def audited_film(self, film: AuditedFilm) -> bytes:
-        """A film of a label audit as the viewer draws it.
+        """A film of a label audit as the viewer draws it, in gzip.
 
         Raises:
             InputError: If it is no film.
         """
-        return self._films.get(film.film_id, lambda: film_payload(film.data))
+        return self._films.get(film.film_id, lambda: gzipped(film_payload(film.data)))
 
     def thumbnail(self, case: Case, image: int) -> bytes:
         """An image as a small PNG.
@@ -194,7 +197,7 @@ class Service:
         return self._thumbnails.get(_name(case, image), lambda: thumbnail(make()))
 
     def heat(self, case: Case, image: int) -> bytes:
-        """Heatmaps of all findings of an image.
+        """Heatmaps of all findings of an image, in gzip; ``b""`` without a model.
 
         Raises:
             InputError: If it is gone or no film.
@@ -207,7 +210,7 @@ class Service:
         def make() -> bytes:
             data = self.data(case, image)
             with self._network:
-                return heat_payload(data, model, model.findings)
+                return gzipped(heat_payload(data, model, model.findings))
 
         if self.is_upload(case):
             return make()

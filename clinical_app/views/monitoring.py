@@ -31,7 +31,10 @@ def page() -> None:
         with left:
             st.header("Studies by day of arrival")
             volume = monitoring.volume_by_day(cases)[-60:]
-            charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
+            if volume:
+                charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
+            else:
+                st.write("No study has arrived yet.")
         with right:
             st.header("Agreement of readers by day")
             agreement = [(day, share) for day, share, _ in monitoring.agreement_by_day(reviews)][
@@ -115,6 +118,9 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
 
 def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
     st.header("How often each finding is flagged")
+    if not any(case.prediction is not None for case in cases):
+        st.write("The model has not read a study yet.")
+        return
     points = service.model.operating_points if service.model else {}
     rates = monitoring.flag_rates(cases, points)
     tables.show([_row(rate, "Flagged") for rate in rates])

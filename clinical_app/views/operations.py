@@ -79,8 +79,9 @@ def _quarantine(
         args=(service, who, failed),
     )
     if pages > 1:
-        number = int(turn.number_input("Page", 1, pages, 1, key="held_page"))
-        turn.caption(f"of {pages}")
+        number = int(
+            turn.number_input(f"Page, 1 to {pages}", 1, pages, 1, key="held_page", width=180)
+        )
     for case in held[(number - 1) * _ON_A_PAGE : number * _ON_A_PAGE]:
         _held(service, who, case)
     st.caption("Thumbnails are too small to read a name in them, and carry no identity.")
@@ -102,6 +103,8 @@ def _held(service: Service, who: Identity, case: Case) -> None:
             f"**{short_name(case)}** · {case.status.value}: {reason_words(refusal.reason)}"
         )
         words.caption(refusal.sentence)
+        if case.status is not CaseStatus.FAILED and not service.bundle_changed:
+            return  # out of scope: the same model would say the same
         button.button(
             "Try again",
             key=f"retry_{case.case_id}",

@@ -1,7 +1,7 @@
 """Film packing: pixels on their way to a browser: a small copy first, then the exact film, in gzip.
 
 Neighbours of a film are alike, so each value is sent as its difference from the one above it, the
-high bytes before the low ones. What a browser unpacks natively is then a fourth of the film or less.
+high bytes before the low ones. What a browser unpacks natively is then about a fourth of the film.
 """
 
 from __future__ import annotations

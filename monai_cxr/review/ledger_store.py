@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import func, select
-
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.reviews import (
     Access,
@@ -29,7 +27,6 @@ from monai_cxr.review.reviews import (
 from monai_cxr.screening.ledger import Ledger, audit, label_answers, reviews
 from monai_cxr.screening.ledger.label_answers import LabelAnswer
 from monai_cxr.screening.ledger.reviews import ReviewRow
-from monai_cxr.screening.ledger.schema import reviews as review_table
 
 _OPINION = {True: "agree", False: "disagree", None: ""}
 _AGREES = {"agree": True, "disagree": False, "": None}
@@ -51,7 +48,7 @@ class LedgerStore:
         self._ledger = ledger
         self._reading = threading.Lock()
         self._writing = threading.Lock()
-        self._last = -1
+        self._extent = (0, 0)
         self._kept: list[Review] = []
 
     def save(self, review: Review) -> None:
@@ -77,11 +74,16 @@ class LedgerStore:
     def reviews(self) -> Sequence[Review]:
         """The last review of each study, reader and model, oldest first."""
         with self._reading, answering():
-            with self._ledger.read() as connection:
-                last = connection.execute(select(func.max(review_table.c.id))).scalar() or 0
-            if last != self._last:
-                self._kept = joined(reviews.since(self._ledger))
-                self._last = int(last)
+            last, n = reviews.extent(self._ledger)
+            before, known = self._extent
+            if (last, n) != self._extent:
+                new = reviews.between(self._ledger, before, last)
+                # A number below the last may come into sight later: then all are read again.
+                if known + len(new) == n:
+                    self._kept = joined(new, self._kept)
+                else:
+                    self._kept = joined(reviews.between(self._ledger, 0, last))
+                self._extent = (last, n)
             return list(self._kept)
 
     def of_study(self, study_uid: str) -> Sequence[Review]:
@@ -191,9 +193,14 @@ def _row(review: Review, name: str, item: FindingReview) -> ReviewRow:
     )
 
 
-def joined(rows: Sequence[ReviewRow]) -> list[Review]:
-    """Rows of the ledger, oldest first, as the last review of each study, reader and model."""
-    made: dict[_Key, Review] = {}
+def joined(rows: Sequence[ReviewRow], before: Sequence[Review] = ()) -> list[Review]:
+    """Rows of the ledger, oldest first, as the last review of each study, reader and model.
+
+    Args:
+        rows: What was said.
+        before: What earlier rows came to.
+    """
+    made: dict[_Key, Review] = {_key(review): review for review in before}
     for row in rows:
         key = (row.study_uid, row.reader, row.model_digest)
         review = made.pop(key, None) or Review(

@@ -1,12 +1,12 @@
 """Payload: films, heatmaps and thumbnails as bytes for a browser.
 
-Films and heatmaps are a JSON header, padding, then the pixels, all of it in gzip.
+Films and heatmaps are a JSON header, padding, then the pixels.
 
 Layout: uint32 (little endian) length of the header, the header as UTF-8 JSON, zero bytes up to a
 multiple of 8, then the parts that the header names, one after the other. Of a film: tables (uint8
-levels of each of the 65,536 values), the preview (uint16, little endian, row by row), overlays
-(bits, the lowest first), and the values as :func:`monai_cxr.review.film_packing.as_differences`
-has them (uint8). Of heatmaps: maps (uint8).
+levels of each of the 65,536 values), the preview (uint16, little endian, row by row), the values
+as :func:`monai_cxr.review.film_packing.as_differences` has them (uint8), and overlays (bits, the
+lowest first). Of heatmaps: maps (uint8).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import DisplayFilm, levels
 from monai_cxr.reading.film_readers import read_apart
 from monai_cxr.reading.readings import Display, WholeFilm
-from monai_cxr.review.film_packing import as_differences, gzipped, preview_header, small_copy
+from monai_cxr.review.film_packing import as_differences, preview_header, small_copy
 
 HEAT_SIDE = 192
 """Longer side of a heatmap; the network's own map is far coarser."""
@@ -45,7 +45,7 @@ LARGEST_BOX = 0.15
 
 
 def film_payload(data: bytes) -> bytes:
-    """A film as a viewer draws it, in gzip.
+    """A film as a viewer draws it.
 
     Args:
         data: The file.
@@ -57,7 +57,7 @@ def film_payload(data: bytes) -> bytes:
 
 
 def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> bytes:
-    """Class activation maps of some findings on one film, in gzip.
+    """Class activation maps of some findings on one film.
 
     Args:
         data: The file.
@@ -172,12 +172,13 @@ def _film_parts(film: DisplayFilm) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     }
     levels = [np.rint(table * 255.0).astype(np.uint8) for table in tables]
     planes = [np.packbits(one.bits, bitorder="little") for one in film.drawn.overlays]
-    return header, [*levels, copy, *planes, *as_differences(film.values)]
+    return header, [*levels, copy, *as_differences(film.values), *planes]
 
 
 def _packed(header: dict[str, Any], parts: Sequence[NDArray[Any]]) -> bytes:
     text = json.dumps(header, allow_nan=False).encode()
     start = 4 + len(text)
     gap = -start % 8
-    head = [struct.pack("<I", len(text)), text, b"\0" * gap]
-    return gzipped(b"".join([*head, *(part.tobytes() for part in parts)]))
+    return b"".join(
+        [struct.pack("<I", len(text)), text, b"\0" * gap, *(part.tobytes() for part in parts)]
+    )

@@ -134,3 +134,18 @@ class TestWords:
         assert refused
         assert refused <= set(REASONS)
         assert flag_words("never_heard_of") == "Never heard of."
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.13, "Of films scored like this one about 1 in 8 has it. Of all films: "),
+        (0.6, "Of films scored like this one about 6 in 10 have it. Of all films: "),
+        (0.01, "Of films scored like this one hardly any has it. Of all films: "),
+        (0.97, "Of films scored like this one nearly all have it. Of all films: "),
+    ],
+)
+def test_number_and_meaning_disagree(probability, said):
+    """What is said of this film is this film's own number; what holds of all of them says so."""
+    (made,) = statements(prediction(1, {"Effusion": probability}), {"Effusion": point("Effusion")})
+    assert made.meaning[0].startswith(said)

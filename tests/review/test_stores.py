@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,3 +198,42 @@ class TestAddingUp:
         after = store.merge(replace(Change("1", "1.1", "anna", "new", at=2.0), finished=None))
         assert (after.findings, after.note, after.finished) == ({}, "kept", False)
         assert len(store.of_study("1")) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_two_processes_add_is_read_as_if_it_were_read_at_once(tmp_path, seed):
+    """Each store reads new rows only; both know what a store knows that reads all of them."""
+    chance = np.random.default_rng(seed)
+    path = tmp_path / "reviews.sqlite"
+    stores = [LocalStore(path), LocalStore(path)]
+    for number in range(25):
+        study = f"1.2.{chance.integers(4)}"
+        reader = ("anna", "bob")[chance.integers(2)]
+        said = {
+            ("Effusion", "Mass")[chance.integers(2)]: FindingReview("agree", "", "present", 0.5)
+        }
+        change = Change(
+            study, f"{study}.1", reader, "d", said, finished=bool(number % 3), at=number
+        )
+        stores[chance.integers(2)].merge(change)
+        if chance.random() < 0.6:
+            stores[chance.integers(2)].reviews()
+    expected = list(LocalStore(path).reviews())
+    assert [list(store.reviews()) for store in stores] == [expected, expected]
+
+
+def test_a_row_whose_number_is_lower_and_that_comes_later_is_seen(tmp_path):
+    """PostgreSQL gives a number when a transaction begins; another may end before it."""
+    store = LocalStore(tmp_path / "reviews.sqlite")
+    for number in range(3):
+        change = Change(f"1.2.{number}", "1", "anna", "d", finished=True, at=float(number))
+        store.merge(change)
+    with store._ledger.write() as connection:
+        early = connection.execute(text("select * from reviews where id = 2")).mappings().one()
+        connection.execute(text("delete from reviews where id = 2"))
+    assert len(store.reviews()) == 2
+    names = ", ".join(early)
+    with store._ledger.write() as connection:
+        values = ", ".join(f":{name}" for name in early)
+        connection.execute(text(f"insert into reviews ({names}) values ({values})"), dict(early))
+    assert len(store.reviews()) == 3

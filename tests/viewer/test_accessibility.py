@@ -75,7 +75,16 @@ def _findings(page: Browser, axe: str) -> dict[str, list[str]]:
         page.open(f"/{name}")
         page.until(lambda: page.text("h1"), name)
         found[name] = _checked(page, axe)
+    _press(page, "Lock now")
+    page.until(lambda: "You locked this session" in page.text("body"), "the lock")
+    found["lock"] = _checked(page, axe)
+    _press(page, "Continue")
+    page.until(lambda: "Lock now" in page.text("body"), "the account")
     return {name: lines for name, lines in found.items() if lines}
+
+
+def _press(page: Browser, words: str) -> None:
+    page.driver.find_element("xpath", f"//button[contains(., '{words}')]").click()
 
 
 def _settled(page: Browser) -> bool:

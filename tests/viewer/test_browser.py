@@ -88,11 +88,25 @@ def viewer(films, bundle, tmp_path_factory):
     running.stop()
 
 
-@pytest.fixture
-def browser(viewer):
+@pytest.fixture(scope="module")
+def tab(viewer):
     page = Browser(viewer.url)
     yield page
     page.close()
+
+
+@pytest.fixture
+def browser(tab):
+    """The tab as a new one: nothing kept, its own size, no other tab beside it."""
+    tab.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    if tab.driver.current_url.startswith("http"):
+        tab.driver.execute_script("sessionStorage.clear()")
+    yield tab
+    first, *others = tab.driver.window_handles
+    for one in others:
+        tab.driver.switch_to.window(one)
+        tab.driver.close()
+    tab.driver.switch_to.window(first)
 
 
 def store_of(viewer) -> LocalStore:

@@ -227,7 +227,7 @@ class TestUploads:
 
 
 class TestLinks:
-    def test_sec_export_by_nobody_and_media_links_belong_to_nobody(self, viewer, tab):
+    def test_sec_export_by_nobody_and_sec_media_links_belong_to_nobody(self, viewer, tab):
         rita = tab("rita@x.org").open()
         case = cases(rita)[0]
         rita.open("worklist", f"case={case}")

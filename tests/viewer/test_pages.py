@@ -12,7 +12,11 @@ from viewer_service import analysed
 from clinical_app.access import PERMISSIONS, Identity
 from clinical_app.desk import study, with_priors
 from clinical_app.grants import Grants
-from clinical_app.service import configure
+from clinical_app.launch import NoCases
+from clinical_app.service import Service, configure
+from clinical_app.settings import ViewerSettings
+from monai_cxr.review.cases import CaseStatus
+from monai_cxr.review.local_store import LocalStore
 from monai_cxr.review.reviews import FindingReview, Review
 
 PAGES = {
@@ -224,6 +228,46 @@ class TestOperations:
         test.button(key=f"retry_{one.case_id}").click().run()
         assert test.toast[0].value.startswith("1 will be tried")
         service.source.update()
+
+
+class TestEmptyAndOddStates:
+    def test_empty_and_odd_states_say_what_is_not_there(self, tmp_path):
+        """Pages of a viewer without a study hold a sentence where a plot or a table would be."""
+        store = LocalStore(tmp_path / "reviews.sqlite")
+        configure(Service(NoCases(), store, ViewerSettings(), local_user="ada"))
+        page = run("monitoring")
+        assert "No study has arrived yet." in words(page)
+        assert "The model has not read a study yet." in words(page)
+        assert not page.get("vega_lite_chart")
+        assert "Nothing is held back" in words(run("operations"))
+
+    def test_empty_and_odd_states_nothing_is_tried_again_in_vain(self, service):
+        """What is no film of this model's scope would be refused again; a broken file may heal."""
+        held = [case for case in service.source.cases() if case.refusal is not None]
+        one, other = held[0], replace(held[1], status=CaseStatus.NOT_ANALYSED)
+        service.source = Held([one, other])
+        page = run("operations")
+        assert f"retry_{one.case_id}" in {button.key for button in page.button}
+        assert f"retry_{other.case_id}" not in {button.key for button in page.button}
+
+    def test_empty_and_odd_states_pages_of_held_films_stand_in_one_line(self, service):
+        one = next(case for case in service.source.cases() if case.refusal is not None)
+        service.source = Held([replace(one, case_id=f"{n:020}") for n in range(31)])
+        page = run("operations")
+        assert page.number_input(key="held_page").label == "Page, 1 to 4"
+        page.number_input(key="held_page").set_value(4).run()
+        assert not page.exception
+        assert sum((button.key or "").startswith("retry_") for button in page.button) == 1
+
+
+class Held(NoCases):
+    """A source of these cases."""
+
+    def __init__(self, cases):
+        self.held = cases
+
+    def cases(self):
+        return self.held
 
 
 class TestAccount:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import sqlite3
 import struct
 from dataclasses import replace
@@ -58,7 +59,9 @@ class TestFilm:
         case = analysed(service)[0]
         header, body = unpacked(client.get(f"/cxr/film/{link()}/{film_of(service)}").content)
         film = read_display(service.data(case, 0))
-        planes = np.frombuffer(body[-2 * film.values.size :], np.uint8).reshape(2, *film.shape)
+        copy = header["preview"]
+        start = 2 * copy["rows"] * copy["columns"]
+        planes = np.frombuffer(body, np.uint8, 2 * film.values.size, start).reshape(2, *film.shape)
         np.testing.assert_array_equal(from_differences(*planes), film.values)
         assert header["inverse"] == film.inverse
         assert header["presets"][0]["center"] == film.presets[0].center
@@ -236,6 +239,23 @@ class TestReview:
         other.close()
         assert answer.status_code == 503
         assert "try again" in answer.json()["message"]
+
+    def test_onto_a_full_disk_is_told_and_can_be_sent_again(self, client, link, service):
+        """No byte more can be written: nothing is half stored; the next try stores it."""
+        url, body = f"/cxr/review/{link()}", {**self.body(), "finished": True}
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            answer = client.post(url, json=body)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert answer.status_code == 503
+        assert answer.json()["message"]
+        assert list(service.store.reviews()) == []
+        assert client.post(url, json=body).status_code == 200
+        (review,) = service.store.reviews()
+        assert review.finished
+        assert len(review.findings) == len(body["findings"])
 
 
 class TestWorklist:

@@ -23,6 +23,12 @@ export function filmAhead({ id, film: url }) {
   return remembered(films, id, () => loadFilm(id, url, true));
 }
 
+// Nobody waits for this film any more.
+export function letGo(id) {
+  const on = coming.get(id);
+  if (on) on.ahead = true;
+}
+
 export function heatmaps({ id, heat: url }) {
   return remembered(heats, id, async () => heatIn(await fetched(url)));
 }

@@ -4,7 +4,7 @@
 import { element } from "../element.js";
 import { Captions } from "./captions.js";
 import { drawContour } from "./contour.js";
-import { film, heatmaps } from "./fetching.js";
+import { film, heatmaps, letGo } from "./fetching.js";
 import { BLACK, fillTable, lookAfter, lookByHand, lookInWords, presetLook } from "./grays.js";
 import { Lens } from "./lens.js";
 import { keepLook, openLook } from "./looking.js";
@@ -62,6 +62,7 @@ export class Pane {
       if (image.heat && !this.heat && this.film) await this.warm(image);
       return;
     }
+    letGo(this.id);
     this.blank();
     this.id = id;
     this.loading = true;

@@ -38,13 +38,14 @@ export function filmIn(bytes, id) {
   const { columns, overlays, preview, rows } = header;
   let at = tables(bytes, opened) + 2 * preview.rows * preview.columns;
   for (const preset of header.presets) if (preset.levels) preset.levels = preset.levels.slice();
+  const n = rows * columns;
+  const values = summed(bytes.subarray(at, at + n), bytes.subarray(at + n, at + 2 * n), columns);
+  at += 2 * n;
   for (const overlay of overlays) {
     const length = Math.ceil((overlay.rows * overlay.columns) / 8);
     overlay.bits = bytes.slice(at, at + length);
     at += length;
   }
-  const n = rows * columns;
-  const values = summed(bytes.subarray(at, at + n), bytes.subarray(at + n, at + 2 * n), columns);
   return { ...header, id, levels: [{ values, rows, columns }] };
 }
 

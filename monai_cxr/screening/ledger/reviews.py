@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, select
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, studies
@@ -99,6 +99,18 @@ def of_study(ledger: Ledger, study_uid: str) -> list[ReviewRow]:
 def since(ledger: Ledger, start: float = 0.0) -> list[ReviewRow]:
     """Reviews from a time on, oldest first; for agreement over time."""
     return _select(ledger, reviews.c.reviewed_at >= start)
+
+
+def between(ledger: Ledger, after: int, last: int) -> list[ReviewRow]:
+    """Reviews of row numbers above one and up to another, oldest first."""
+    return _select(ledger, and_(reviews.c.id > after, reviews.c.id <= last))
+
+
+def extent(ledger: Ledger) -> tuple[int, int]:
+    """The last row number, and how many rows there are."""
+    with ledger.read() as connection:
+        row = connection.execute(select(func.max(reviews.c.id), func.count())).one()
+    return int(row[0] or 0), int(row[1])
 
 
 def _select(ledger: Ledger, condition: Any) -> list[ReviewRow]:
