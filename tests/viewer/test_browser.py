@@ -260,7 +260,6 @@ def test_the_report_of_a_study_opens_beside_it_and_prints(browser):
     assert browser.driver.title == "Printed"
 
 
-@pytest.mark.unproven
 def test_small_and_upright_screens_are_used_well(browser):
     browser.resize(1280, 860)
     browser.open()
@@ -378,7 +377,6 @@ def test_a_study_that_vanished_is_a_sentence(viewer, browser, films, tmp_path):
         aside.rename(films)
 
 
-@pytest.mark.unproven
 def test_empty_and_odd_states_a_failed_film_says_why_once(browser):
     browser.open()
     browser.until_analysed(5)
@@ -404,7 +402,6 @@ return {letter: last, words: top, right: words.right, middle: c.width / 2};
 """
 
 
-@pytest.mark.unproven
 def test_letters_of_the_directions_stand_clear_of_the_words(browser):
     browser.resize(440, 900)
     browser.open()
