@@ -15,6 +15,8 @@ import { listen } from "./pointer.js";
 import { Preview } from "./preview.js";
 import { sample } from "./sampling.js";
 
+const BOX = "devicePixelContentBoxSize" in ResizeObserverEntry.prototype ? "device-pixel-content-box" : "content-box";
+
 export class Pane {
   constructor(desk) {
     this.desk = desk;
@@ -38,7 +40,7 @@ export class Pane {
     this.paintedAt = 0;
     listen(this);
     this.watcher = new ResizeObserver(() => this.resized());
-    this.watcher.observe(this.root);
+    this.watcher.observe(this.root, { box: BOX });
     this.onScale = () => this.resized();
     this.watchScale();
   }
