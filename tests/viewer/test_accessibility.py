@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from browser import Browser, Viewer, require_chromium
 
-pytestmark = pytest.mark.unproven
-
 ENTER = "\ue007"
 SERIOUS = ("serious", "critical")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")

@@ -15,8 +15,6 @@ from monai_cxr.dicom.display import levels
 from monai_cxr.reading.files import read_display
 from monai_cxr.review.local_store import LocalStore
 
-pytestmark = pytest.mark.unproven
-
 ENTER, ESCAPE, DOWN = "\ue007", "\ue00c", "\ue015"
 ACROSS = "1.2.826.0.1.3680043.8.498.7"
 SLOW = {"offline": False, "latency": 40, "downloadThroughput": 2_500, "uploadThroughput": 9_000}

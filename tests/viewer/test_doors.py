@@ -269,7 +269,6 @@ class TestLinks:
 
 
 class TestLock:
-    @pytest.mark.unproven
     def test_sec_lock_is_a_curtain(self, viewer, films, tmp_path):
         """A locked session shows nothing until the proxy's own login was gone through."""
         settings = tmp_path / "viewer.toml"

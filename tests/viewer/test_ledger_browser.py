@@ -18,8 +18,6 @@ from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import jobs, open_ledger
 from monai_cxr.screening.ledger.records import Outcome
 
-pytestmark = pytest.mark.unproven
-
 ENTER = "\ue007"
 REAL_FILMS = ("dwv_gdcm-CR-MONO1-10-chest.dcm", "udacity_test1.dcm")
 """MONOCHROME1 of 10 bits, and MONOCHROME2 of 8."""

@@ -19,8 +19,6 @@ from header_proxy import HeaderProxy
 from clinical_app.server import free_port
 from monai_cxr.review.local_store import LocalStore
 
-pytestmark = pytest.mark.unproven
-
 ENTER = "\ue007"
 SECRET = "0123456789abcdef"
 ROLES = """

@@ -5,6 +5,7 @@ import { Ahead } from "./ahead.js";
 import { Clock } from "./clock.js";
 import { Comparing } from "./comparing.js";
 import { Dictation } from "./dictation.js";
+import { forgetAll } from "./fetching.js";
 import { Finishing } from "./finishing.js";
 import { Keyboard } from "./keyboard.js";
 import { Layers } from "./layers.js";
@@ -165,6 +166,7 @@ export class Desk {
     this.comparing.show();
     this.pane.clear("Locked after a time without use. What is not saved is kept in this tab.");
     this.panel.clear();
+    forgetAll();
     this.send("go", "lock");
   }
 

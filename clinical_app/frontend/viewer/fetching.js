@@ -29,6 +29,13 @@ export function letGo(id) {
   if (on) on.ahead = true;
 }
 
+// A locked tab keeps no picture.
+export function forgetAll() {
+  [...coming.values()].forEach(({ stop }) => stop());
+  films.clear();
+  heats.clear();
+}
+
 export function heatmaps({ id, heat: url }) {
   return remembered(heats, id, async () => heatIn(await fetched(url)));
 }
