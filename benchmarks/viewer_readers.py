@@ -82,7 +82,7 @@ def lost_and_doubled(address: str, n_readers: int, n_studies: int) -> tuple[int,
         lines = Counter(
             (one.user, one.study_uid)
             for one in LedgerStore(ledger).accesses(10**6)
-            if one.action == "finished"
+            if one.action == "finished" and one.user.startswith("reader")
         )
     whole = [one for one in known if one.finished and one.note and len(one.findings) == 2]
     lost = n_readers * n_studies - len(whole) + n_readers * n_studies - len(lines)
