@@ -194,6 +194,7 @@ def read_header(data: bytes) -> pydicom.Dataset:
     return pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
 
 
+@pytest.mark.unproven
 def test_the_canvas_shows_the_film_of_the_header_or_black(desk, made):
     """In any order of steps, lists and reloads, on any link; a film arrives, a restart."""
     chance = random.Random(20)
@@ -220,6 +221,7 @@ def test_the_canvas_shows_the_film_of_the_header_or_black(desk, made):
         desk.tab.driver.refresh()
 
     def another_order() -> None:
+        desk.tab.until(lambda: look(desk).get("header"), "a study")  # after a reload
         desk.tab.keys("w")
         desk.tab.until_rows(1)
         desk.tab.run(
