@@ -13,6 +13,7 @@ import typer
 from monai_cxr.cli import (
     accept,
     baseline,
+    budget,
     calibrate,
     change,
     concordance,
@@ -71,6 +72,7 @@ explain.register(app)
 screen.register(app)
 monitor.register(app)
 concordance.register(app)
+budget.register(app)
 surveillance.register(app)
 deidentify.register(app)
 change.register(app)

@@ -17,22 +17,36 @@ def register(_: typer.Typer) -> None:
     monitor_app.command("looked")(looked)
 
 
-def concordance(ledger: LedgerArgument, json: JsonOption = False) -> None:
+def concordance(
+    ledger: LedgerArgument,
+    labeller: Annotated[
+        str,
+        typer.Option(
+            metavar="en|es|FILE|none",
+            help="Error of the rules that read the reports: as measured for a language, or a CSV "
+            "of your own check with finding, found, missed, invented, left.",
+        ),
+    ] = "en",
+    json: JsonOption = False,
+) -> None:
     """Compare the model's flags with the signed reports, by finding, month, maker and view.
 
     Reports are read by rules, which make errors of their own (docs/results/labels.md), and are not
-    the truth. A finding that a report does not mention counts as absent; one that it leaves
-    uncertain is left out. Intervals count patients.
+    the truth; the second table corrects for these errors, as far as they are known. A finding that
+    a report does not mention counts as absent; one that it leaves uncertain is left out. Intervals
+    count patients.
 
     Example: monai-cxr monitor concordance screening.toml
     """
     from monai_cxr.monitoring.concordance import ALL
     from monai_cxr.monitoring.concordance import concordance as concordance_of
+    from monai_cxr.monitoring.labeller_error import by_language
     from monai_cxr.screening.watching import agreement
 
+    errors = by_language(labeller)
     with opened(ledger) as open_:
         table, fits = agreement.side_by_side(open_)
-    rows = concordance_of(table, agreement.GROUPS)
+    rows = concordance_of(table, agreement.GROUPS, errors=errors)
     if json:
         emit({"reports": fits, "concordance": rows})
         return
@@ -47,6 +61,18 @@ def concordance(ledger: LedgerArgument, json: JsonOption = False) -> None:
             if r.group == ALL or r.n_present + r.n_flagged
         ],
     )  # fmt: skip
+    if errors:
+        show(
+            "Against what the reports say, the rules' own error taken out and its width put in",
+            ("finding", "rules find", "rules leave", "sensitivity", "specificity", "PPV"),
+            [
+                (r.finding, errors[r.finding].sensitivity, errors[r.finding].specificity,
+                 shown(r.corrected.sensitivity), shown(r.corrected.specificity),
+                 shown(r.corrected.ppv))
+                for r in rows
+                if r.group == ALL and r.finding in errors
+            ],
+        )  # fmt: skip
 
 
 def second_look(

@@ -209,6 +209,7 @@ def _content(
     now: pd.DataFrame,
 ) -> dict[str, Any]:
     from monai_cxr.monitoring.dated_predictions import drifts, estimates
+    from monai_cxr.monitoring.what_changed import what_changed
 
     has_both = len(then) > 0 and len(now) > 0
     return {
@@ -220,6 +221,7 @@ def _content(
         "alarms": listed,
         "drift": drifts(references or then, now) if has_both else (),
         "estimated": estimates(then, now) if has_both else (),
+        "changed": what_changed(then, now) if has_both else None,
     }
 
 
@@ -291,6 +293,8 @@ def _print(content: dict[str, Any]) -> None:
         ]
         words = ("measure", "films", "index", "distance", "median", "reference median", "differs")
         show("Drift against the reference", words, drifted)
+    if content["changed"] is not None:
+        _print_changed(content["changed"])
     if content["estimated"]:
         show(
             "Estimated without labels: true only while calibration holds",
@@ -301,6 +305,18 @@ def _print(content: dict[str, Any]) -> None:
                 for e in content["estimated"]
             ],
         )  # fmt: skip
+
+
+def _print_changed(found: Any) -> None:
+    """Whether films differ, which ones and in what."""
+    test, classifier = found.test, found.classifier
+    say(
+        f"By {found.features} of {test.n_then} films then and {test.n_now} now: energy distance "
+        f"{test.distance:.3f} (p {test.p_value:.3f} over {test.n_blocks} blocks); a classifier "
+        f"tells them apart with an AUROC of {classifier.auroc:.2f} (p {classifier.p_value:.2f})."
+    )
+    for sentence in found.sentences:
+        say(sentence)
 
 
 def shown(interval: Any) -> str:

@@ -20,7 +20,6 @@ def register(app: typer.Typer) -> None:
 
 
 def surveillance(
-    ledger: LedgerArgument,
     first: Annotated[
         datetime, typer.Option("--from", formats=_DAY, metavar="DATE", help="First day, in UTC.")
     ],
@@ -29,6 +28,7 @@ def surveillance(
         typer.Option("--to", formats=_DAY, metavar="DATE", help="Last day; it must be over."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the two files.")],
+    ledger: LedgerArgument = "screening.toml",
     signed_by: Annotated[
         str, typer.Option(help="Name of the person who is responsible for it.")
     ] = "",

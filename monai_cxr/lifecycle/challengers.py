@@ -62,7 +62,15 @@ def with_new_thresholds(champion: Path, val: pd.DataFrame, plan: ChangePlan, out
     _made_of(champion, out, calibrator, DecisionRules(points, rules.conformal, rules.patients))
 
 
-def retrained(champion: Path, index: Path, plan: ChangePlan, run: Path, out: Path) -> None:
+def retrained(
+    champion: Path,
+    index: Path,
+    plan: ChangePlan,
+    run: Path,
+    out: Path,
+    *,
+    another_network: bool = False,
+) -> None:
     """A bundle of new weights, calibrated, with its own thresholds.
 
     A run that was stopped goes on from its last complete epoch.
@@ -73,16 +81,18 @@ def retrained(champion: Path, index: Path, plan: ChangePlan, run: Path, out: Pat
         plan: The plan.
         run: Folder of the run.
         out: Folder of the bundle to make.
+        another_network: Whether to train the plan's other architecture, from scratch.
 
     Raises:
         TrainingFailed: If training ends with an error.
     """
-    from_champion = plan.training.start == "champion"
+    from_champion = plan.training.start == "champion" and not another_network
+    network = plan.training.architecture if another_network else ()
     wanted = request.TrainingRequest(
         bundle=None if from_champion else str(champion),
         index=index,
         out=run,
-        settings=(*plan.training.settings, f"seed={plan.seed}"),
+        settings=(*plan.training.settings, *network, f"seed={plan.seed}"),
         source=str(champion) if from_champion else None,
     )
     workflow.train(request.prepare(wanted))

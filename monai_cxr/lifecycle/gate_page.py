@@ -24,6 +24,7 @@ _KINDS = {
     "calibration": "New probabilities",
     "thresholds": "New thresholds",
     "weights": "New weights",
+    "architecture": "Another network",
 }
 _DOMAIN, _TICKS = (-0.2, 0.2), (-0.1, 0.0, 0.1)
 

@@ -28,7 +28,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CHANGES = ("calibration", "thresholds", "weights")
+CHANGES = ("calibration", "thresholds", "weights", "architecture")
 """Kinds of change, the smallest first: they are tried in this order."""
 
 STARTS = ("champion", "scratch")
@@ -73,10 +73,13 @@ class PlanTraining:
     Attributes:
         start: One of :data:`STARTS`: from the champion's weights, or from the bundle's own start.
         settings: ``key=value`` texts of ``monai-cxr train --set``.
+        architecture: Further such texts for a change of architecture, which starts from scratch;
+            for example ``architecture=densenet121``.
     """
 
     start: str = "champion"
     settings: tuple[str, ...] = ()
+    architecture: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class ChangePlan:
     registry: Path
     signers: tuple[str, ...]
     data: PlanData
-    changes: tuple[str, ...] = CHANGES
+    changes: tuple[str, ...] = CHANGES[:3]
     seed: int = 0
     training: PlanTraining = field(default_factory=PlanTraining)
     gate: Margins = field(default_factory=Margins)
@@ -295,7 +298,12 @@ def _check(plan: ChangePlan) -> None:
         raise SettingsError(
             f"Expected shadow.share above 0 and at most 1, but got {plan.shadow.share}."
         )
-    for text in plan.training.settings:
+    if ("architecture" in plan.changes) != bool(plan.training.architecture):
+        raise SettingsError(
+            "A change of architecture needs 'architecture' in changes and the settings of the new "
+            "network in training.architecture: name both, or neither."
+        )
+    for text in (*plan.training.settings, *plan.training.architecture):
         parse_setting(text)
     data = plan.data
     used = [data.training, data.locked_test, *([data.recent_test] if data.recent_test else [])]

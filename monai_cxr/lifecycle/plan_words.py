@@ -9,6 +9,7 @@ _KINDS = {
     "calibration": "new probabilities, with the thresholds as they are",
     "thresholds": "new thresholds, with the probabilities as they are",
     "weights": "new weights, with new probabilities and thresholds",
+    "architecture": "another network from scratch, with its own probabilities and thresholds",
 }
 _GOALS = {
     "auroc": "The mean AUROC must be higher on the {test} test.",

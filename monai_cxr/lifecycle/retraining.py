@@ -115,6 +115,13 @@ def retrain(path: Path, out: Path, *, tell: Progress = lambda _: None) -> Attemp
             except CXRError as error:
                 attempt.add_failure(f"{type(error).__name__}: {error}")
                 raise
+            except OSError as error:
+                attempt.add_failure(type(error).__name__)
+                raise SettingsError(
+                    f"The attempt '{out.name}' could not be written "
+                    f"({error.strerror or 'disk full?'}). Free some space and repeat the command: "
+                    "it goes on where it was."
+                ) from error
         _register(attempt, plan)
     return attempt
 
@@ -168,7 +175,7 @@ def _live_films(
 
 def _champion_predictions(work: _Work) -> None:
     kinds = kinds_in_order(work.plan)
-    val = ["val"] if set(kinds) - {"weights"} else []
+    val = ["val"] if set(kinds) - {"weights", "architecture"} else []
     for name in [*val, *work.plan.data.tests]:
         _predict(work, CHAMPION, work.champion, name)
 
@@ -209,9 +216,10 @@ def _try(work: _Work, kind: str) -> tuple[Verdict, Path]:
     def make() -> None:
         work.tell(f"making the challenger by {kind}")
         bundle.parent.mkdir(exist_ok=True)
-        if kind == "weights":
-            run = bundle.with_name("run")
-            retrained(work.champion, work.folder / TRAINING, work.plan, run, bundle)
+        if kind in ("weights", "architecture"):
+            run, index = bundle.with_name("run"), work.folder / TRAINING
+            is_other = kind == "architecture"
+            retrained(work.champion, index, work.plan, run, bundle, another_network=is_other)
         else:
             val = read_table(work.folder / CHAMPION / "val.parquet")
             change = recalibrated if kind == "calibration" else with_new_thresholds

@@ -27,3 +27,15 @@ def picture(measure: str) -> str:
 def refused(reason: str) -> str:
     """Share of films that are refused for a reason."""
     return f"refused {reason}"
+
+
+def of_group(chart: str, fact: str, value: str) -> str:
+    """A chart of the films of one maker or view alone."""
+    return f"{chart} ({fact} {' '.join(value.split()) or 'not known'})"
+
+
+FLAGS = "flags"
+"""Mean number of findings that are flagged on a film."""
+
+GROUPED = ("manufacturer", "view")
+"""Facts whose values have charts of their own: of flags, and of the mean gray."""

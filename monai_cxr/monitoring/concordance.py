@@ -7,8 +7,8 @@ states a finding that the model flags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from monai_cxr.evaluation.classification import kappa_interval
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.shares import share_interval
+from monai_cxr.monitoring.labeller_error import Corrected, LabellerError, corrected
 from monai_cxr.prediction import Interval
 
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
@@ -40,6 +41,8 @@ class Concordance:
         specificity: Not flagged among not stated.
         ppv: Stated among flagged.
         kappa: Cohen's.
+        corrected: Sensitivity, specificity and PPV against the reports themselves, where the error
+            of the labeller is known.
     """
 
     finding: str
@@ -53,10 +56,16 @@ class Concordance:
     specificity: Interval
     ppv: Interval
     kappa: Interval
+    corrected: Corrected = field(default_factory=Corrected)
 
 
 def concordance(
-    table: pd.DataFrame, by: Sequence[str] = (), *, n_replicates: int = 500, seed: int = 0
+    table: pd.DataFrame,
+    by: Sequence[str] = (),
+    *,
+    n_replicates: int = 500,
+    seed: int = 0,
+    errors: Mapping[str, LabellerError] | None = None,
 ) -> tuple[Concordance, ...]:
     """Compare flags with reports.
 
@@ -66,18 +75,28 @@ def concordance(
         by: Columns to group by as well, each on its own.
         n_replicates: Patient bootstrap replicates, for kappa.
         seed: Seed of the bootstrap.
+        errors: Errors of the rules that read the reports, by finding.
     """
+    known = errors or {}
     made = []
     for finding, rows in table.groupby("finding", sort=True):
-        made.append(_one(str(finding), ALL, rows, n_replicates, seed))
+        error = known.get(str(finding))
+        made.append(_one(str(finding), ALL, rows, n_replicates, seed, error))
         for column in by:
             for value, part in rows.groupby(column, sort=True):
                 group = f"{column} {value}" if value != "" else f"{column} not known"
-                made.append(_one(str(finding), group, part, n_replicates, seed))
+                made.append(_one(str(finding), group, part, n_replicates, seed, error))
     return tuple(made)
 
 
-def _one(finding: str, group: str, rows: pd.DataFrame, n_replicates: int, seed: int) -> Concordance:
+def _one(
+    finding: str,
+    group: str,
+    rows: pd.DataFrame,
+    n_replicates: int,
+    seed: int,
+    error: LabellerError | None,
+) -> Concordance:
     state = pd.to_numeric(rows["state"], errors="coerce").fillna(ABSENT).to_numpy()
     known = state != UNCERTAIN
     stated = state[known] == PRESENT
@@ -90,6 +109,8 @@ def _one(finding: str, group: str, rows: pd.DataFrame, n_replicates: int, seed: 
         if 0 < stated.sum() < len(stated)
         else Interval(float("nan"))
     )
+    ppv = share_interval(stated[flagged], codes[flagged])
+    missed = share_interval(stated[~flagged], codes[~flagged])
     return Concordance(
         finding=finding,
         group=group,
@@ -100,8 +121,11 @@ def _one(finding: str, group: str, rows: pd.DataFrame, n_replicates: int, seed: 
         n_uncertain=int((~known).sum()),
         sensitivity=share_interval(flagged[stated], codes[stated]),
         specificity=share_interval(~flagged[~stated], codes[~stated]),
-        ppv=share_interval(stated[flagged], codes[flagged]),
+        ppv=ppv,
         kappa=kappa,
+        corrected=Corrected()
+        if error is None
+        else corrected(share_interval(flagged, codes), ppv, missed, error, seed=seed),
     )
 
 

@@ -81,14 +81,30 @@ def daily_sums(table: pd.DataFrame) -> dict[str, list[DaySums]]:
         if column in table:
             measure = column.removeprefix("quality_")
             values[chart_names.picture(measure)] = _numbers(table[column])
+    values |= _of_groups(table, values)
     made = {}
     for name, one in values.items():
         kept = one[np.isfinite(one)]
-        by_day = pd.DataFrame({"x": kept, "xx": kept**2}).groupby(table[DAY][kept.index])
+        by_day = pd.DataFrame({"x": kept, "xx": kept**2}).groupby(table[DAY].loc[kept.index])
         sums = by_day.agg(n=("x", "size"), total=("x", "sum"), squares=("xx", "sum"))
         rows = zip(sums.index, sums["n"], sums["total"], sums["squares"], strict=True)
         made[name] = [DaySums(day, int(n), float(t), float(s)) for day, n, t, s in rows]
     return {name: days for name, days in made.items() if days}
+
+
+def _of_groups(table: pd.DataFrame, values: dict[str, pd.Series]) -> dict[str, pd.Series]:
+    """Flags and mean gray of each maker's and each view's films, as the ledger sums them."""
+    flags = [one for name, one in values.items() if name.startswith(chart_names.flag_rate(""))]
+    of_all = {chart_names.FLAGS: pd.concat(flags, axis=1).sum(axis=1)} if flags else {}
+    mean = chart_names.picture("mean")
+    of_all |= {mean: values[mean]} if mean in values else {}
+    return {
+        chart_names.of_group(name, fact, str(value)): one[rows]
+        for fact in chart_names.GROUPED
+        if fact in table
+        for value, rows in table.groupby(table[fact].fillna("").astype(str)).groups.items()
+        for name, one in of_all.items()
+    }
 
 
 def drifts(reference: pd.DataFrame | Sequence[Reference], now: pd.DataFrame) -> tuple[Drift, ...]:

@@ -136,7 +136,7 @@ def drift(reference: Reference, values: ArrayLike) -> Drift:
         median = float(np.median(known)) if n else math.nan
         return Drift(reference.name, n, math.nan, math.nan, math.nan, median, middle, False)
     index, chance = stability_index(reference, known), index_by_chance(reference, n)
-    distance = float(ks_2samp(known, reference.percentiles).statistic)
+    distance = float(ks_2samp(known, reference.percentiles, method="asymp").statistic)
     return Drift(
         name=reference.name,
         n=n,

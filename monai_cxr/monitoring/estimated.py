@@ -52,6 +52,7 @@ def estimate(
     threshold: float | None = None,
     reference_prevalence: float | None = None,
     calibration_spread: float = 0.15,
+    slope_spread: float = 0.1,
     patients: ArrayLike | None = None,
     seed: int = 0,
 ) -> EstimatedPerformance:
@@ -64,6 +65,7 @@ def estimate(
         reference_prevalence: Prevalence that the calibration was fitted at.
         calibration_spread: Standard deviation of the calibration's error in logits, between
             places or times: what an interval must hold besides chance.
+        slope_spread: Standard deviation of the calibration's slope around 1, likewise.
         patients: Shape (N,); films of a patient are drawn together.
         seed: Seed of the draws.
 
@@ -85,20 +87,28 @@ def estimate(
     )
     members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
     generator = np.random.default_rng(seed)
-    draws: list[tuple[float, float, float, float]] = []
+    draws: list[tuple[float, ...]] = []
     for _ in range(_DRAWS):
         rows = np.concatenate(
             [members[i] for i in generator.integers(0, len(members), len(members))]
         )
-        moved = _sigmoid(_logit(p[rows]) + generator.normal(0.0, calibration_spread))
+        slope = generator.normal(1.0, slope_spread)
+        moved = _sigmoid(slope * _logit(p[rows]) + generator.normal(0.0, calibration_spread))
         truth = (generator.random(len(rows)) < moved).astype(np.float64)
         draws.append(
-            (*_measures(p[rows], truth, threshold), em_prevalence(p[rows], reference_prevalence))
+            (
+                *_measures(p[rows], truth, threshold),
+                em_prevalence(p[rows], reference_prevalence),
+                float(moved.mean()),
+            )
         )
     spread = np.array(draws)
     prevalence = _interval(em_prevalence(p, reference_prevalence), spread[:, 3])
+    # The mean probability moves with the prevalence, though less, and is known better.
+    mean = _interval(float(p.mean()), spread[:, 4])
     if reference_prevalence is not None and not (
         prevalence.low <= reference_prevalence <= prevalence.high
+        and mean.low <= reference_prevalence <= mean.high
     ):
         reason = (
             f"the prevalence seems to have changed (about {prevalence.estimate:.1%}, was "

@@ -1,8 +1,8 @@
 """Two samples: are the films of now like those of then, and what tells them apart?
 
 The energy distance (Szekely and Rizzo 2004) of embeddings, permuted in blocks of patients or days,
-because films of a patient or a day come together; and a classifier between then and now (C2ST,
-Lopez-Paz and Oquab 2017) on facts of the films, one fact at a time, which says what changed.
+because films of a patient or a day come together; and the same test value by value of facts of the
+films, which says which films changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class FactChange:
         value: For example a maker's name.
         share_then: Share of the films then.
         share_now: Share of the films now.
-        distance: Energy distance between films of this value now and all films then; NaN with few.
+        distance: Energy distance between films of this value now and those of the same value then;
+            of all films then where there were few of it; NaN with few now.
         p_value: P value of that distance, by permutation of blocks; NaN with few films.
     """
 
@@ -96,14 +97,13 @@ def energy_test(
     is_now = np.arange(len(both)) >= len(a)
     names = [(0, one) for one in blocks_then] + [(1, one) for one in blocks_now]
     codes, labels = _codes(names)
-    observed = _energy(distances, is_now)
     generator = np.random.default_rng(seed)
     n_now = int(labels.sum())
-    beyond = 0
-    for _ in range(permutations):
-        chosen = np.zeros(len(labels), dtype=bool)
-        chosen[generator.permutation(len(labels))[:n_now]] = True
-        beyond += _energy(distances, chosen[codes]) >= observed - 1e-12
+    chosen = np.zeros((permutations, len(labels)), dtype=bool)
+    for row in chosen:
+        row[generator.permutation(len(labels))[:n_now]] = True
+    observed = float(_energies(distances, is_now[None])[0])
+    beyond = int((_energies(distances, chosen[:, codes]) >= observed - 1e-12).sum())
     p_value = (beyond + 1) / (permutations + 1)
     return TwoSampleTest(max(observed, 0.0), p_value, len(a), len(b), len(labels))
 
@@ -135,7 +135,7 @@ def changes(
         Values of now, the most different first. p values are adjusted by Holm's method over all of
         them.
     """
-    b = np.asarray(now, dtype=np.float64)
+    a, b = np.asarray(then, dtype=np.float64), np.asarray(now, dtype=np.float64)
     found: list[FactChange] = []
     for fact, values in facts_now.items():
         old = np.asarray(facts_then.get(fact, []), dtype=object)
@@ -148,10 +148,12 @@ def changes(
                     FactChange(fact, value, share_then, len(rows) / len(new), np.nan, np.nan)
                 )
                 continue
+            same = np.flatnonzero(old.astype(str) == value)
+            like = same if len(same) >= FEWEST else np.arange(len(a))
             test = energy_test(
-                then,
+                a[like],
                 b[rows],
-                blocks_then,
+                [blocks_then[int(i)] for i in like],
                 [blocks_now[int(i)] for i in rows],
                 permutations=permutations,
                 seed=seed,
@@ -188,10 +190,12 @@ def projected(embeddings: ArrayLike, n_components: int = 32, *, seed: int = 0) -
     return made
 
 
-def _energy(distances: Floats, is_now: NDArray[np.bool_]) -> float:
-    n, m = int((~is_now).sum()), int(is_now.sum())
-    weights = np.where(is_now, -1.0 / m, 1.0 / n)
-    return float(-(weights @ distances @ weights))
+def _energies(distances: Floats, is_now: NDArray[np.bool_]) -> Floats:
+    """Energy distance of each choice of films, shape (P,), of choices of shape (P, N)."""
+    m = is_now.sum(axis=1, keepdims=True)
+    weights = np.where(is_now, -1.0 / m, 1.0 / (is_now.shape[1] - m))
+    made: Floats = -np.einsum("pn,pn->p", weights @ distances, weights)
+    return made
 
 
 def _codes(names: Sequence[object]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

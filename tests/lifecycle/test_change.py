@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -107,6 +108,32 @@ def test_new_weights_are_trained_from_the_champion(site):
     assert tried[0]["version"] != attempt.content["basis"]["champion"]
     run = json.loads((site / "attempt" / "weights" / "run" / "run.json").read_text())
     assert run["settings"]["initial_weights"].endswith(attempt.content["basis"]["champion"])
+
+
+def test_another_network_is_trained_from_scratch(site):
+    network = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 14}
+    network |= {"init_features": 8, "growth_rate": 4, "block_config": [2]}
+    setting = f"network_def={json.dumps(network)}"
+    data = f"[training]\narchitecture = {json.dumps([setting])}"
+    plan = site.plan(changes=("architecture",))
+    text = plan.read_text().replace("[training]", data)
+    plan.write_text(text)
+    seal_plan(plan)
+    attempt = retrain(plan, site / "attempt")
+    tried = attempt.content["tried"][0]
+    assert tried["kind"] == "architecture"
+    run = json.loads((site / "attempt" / "architecture" / "run" / "run.json").read_text())
+    assert not run["settings"].get("initial_weights")
+    made = site / "attempt" / "architecture" / "bundle" / "models" / "model.pt"
+    champion = open_registry(site / "registry").path_of(attempt.content["basis"]["champion"])
+    assert made.stat().st_size < (champion / "models" / "model.pt").stat().st_size
+    verdict = json.loads((site / "attempt" / "architecture" / "verdict.json").read_text())
+    assert any(one["measure"] == "seconds a film" and one["n"] for one in verdict["checks"])
+    plan.with_name("other.toml").write_text(
+        text.replace('changes = ["architecture"]', 'changes = ["weights"]')
+    )
+    with pytest.raises(SettingsError, match="name both, or neither"):
+        read_plan(plan.with_name("other.toml"))
 
 
 def test_a_refused_attempt_is_kept_and_promotes_nothing(site):
@@ -214,6 +241,22 @@ def test_rollback_survives_kill_9(site):
     with pytest.raises(SettingsError):
         rollback(site / "registry", by=SIGNER, reason="End.")
     assert bundle_digest(site / "registry" / "champion") == old
+
+
+def test_a_disk_that_is_full_in_the_middle_costs_nothing(site):
+    """The kernel lets no file grow beyond a limit that the records stay below."""
+    plan, out = site.sealed(), site / "attempt"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))  # the bundle is larger
+    try:
+        with pytest.raises(SettingsError, match="Free some space"):
+            retrain(plan, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    attempt = read_attempt(out)
+    assert len(attempt.content["failures"]) == 1
+    assert "thresholds made" not in attempt.content["steps"]
+    assert retrain(plan, out).outcome == "passed"
 
 
 def test_two_attempts_at_once_are_refused(site):

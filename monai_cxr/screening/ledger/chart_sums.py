@@ -22,6 +22,8 @@ from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.ledger.schema import chart_sums, quarantine, results
 
 _STEPS = 4096.0
+_LONGEST_VALUE = 64
+"""Characters of a maker's name that a chart's name keeps."""
 
 
 def day_of(seconds: float) -> date:
@@ -48,10 +50,27 @@ def of_result(connection: Connection, row: Any, outcome: Outcome, *, now: float)
             values[chart_names.flag_rate(score.finding)] = float(score.positive)
     quality = {} if outcome.facts is None else outcome.facts.quality
     values |= {chart_names.picture(name): value for name, value in quality.items()}
+    values |= _of_groups(outcome, values)
     values[chart_names.TURNAROUND] = math.log10(max(now - row.received_at, 1.0))
     if not _was_refused(connection, quarantine.c.film_id == row.id):
         values[chart_names.ENDED] = 0.0
     add(connection, values, now=now)
+
+
+def _of_groups(outcome: Outcome, values: Mapping[str, float]) -> dict[str, float]:
+    """What a film adds to the charts of its maker and its view: its flags and its mean gray."""
+    if outcome.facts is None:
+        return {}
+    columns = outcome.facts.columns
+    flags = [v for name, v in values.items() if name.startswith(chart_names.flag_rate(""))]
+    kept = {chart_names.FLAGS: float(sum(flags))} if flags else {}
+    mean = chart_names.picture("mean")
+    kept |= {mean: values[mean]} if mean in values else {}
+    return {
+        chart_names.of_group(name, fact, str(columns.get(fact) or "")[:_LONGEST_VALUE]): value
+        for name, value in kept.items()
+        for fact in chart_names.GROUPED
+    }
 
 
 def of_refusal(

@@ -88,7 +88,7 @@ class ServedModel:
             self._made_by |= {
                 served: folder for folder in self._candidates() for served in digests_served(folder)
             }
-        return self._made_by.get(digest) or self.bundle
+        return self._made_by.setdefault(digest, self.bundle)
 
     def _candidates(self) -> Iterator[Path]:
         now = self.bundle

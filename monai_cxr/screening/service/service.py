@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -44,7 +45,7 @@ from monai_cxr.screening.service.parts import (
 )
 from monai_cxr.screening.service.supervision import ServiceFailed, Supervision
 from monai_cxr.screening.settings.tables import DestinationTable, PullTable, ScreeningSettings
-from monai_cxr.screening.watching import service_charts
+from monai_cxr.screening.watching import alarm_sinks, service_charts
 
 if TYPE_CHECKING:
     from monai_cxr.bundle.model import BundleModel
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 PARTS = ("watch", "listen", "pull", "work", "deliver", "housekeep")
 _HOUSEKEEPING_SECONDS = 5.0
 _IDLE_SECONDS = 0.2
+_TELLING_SECONDS = 60.0
+"""A sink that is away is asked again after so long."""
 
 _log = logging.getLogger(__name__)
 
@@ -268,7 +271,7 @@ class ScreeningService:
             self.stop.wait(table.every_seconds)
 
     def _housekeep(self, ledger: Ledger, spool: Spool) -> None:
-        table, looked = self.settings.rollup, None
+        table, looked, tell_at = self.settings.rollup, None, 0.0
         while not self.stop.wait(_HOUSEKEEPING_SECONDS):
             studies.close_quiet(
                 ledger, quiet_seconds=table.quiet_seconds, force_seconds=table.force_seconds
@@ -288,6 +291,9 @@ class ScreeningService:
                 looked = today
                 if n := service_charts.look(ledger):
                     _log.warning("charts raised alarms", extra={"n": n})
+            if (now := time.monotonic()) >= tell_at:
+                alarm_sinks.tell(ledger, self.settings.alarms)
+                tell_at = now + _TELLING_SECONDS
             if not audit.advance(ledger).is_intact:
                 _log.error("the audit trail is broken: somebody changed the ledger")
 

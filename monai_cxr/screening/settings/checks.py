@@ -13,6 +13,7 @@ from typing import Any
 from monai_cxr.errors import SettingsError
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.settings.tables import (
+    AlarmsTable,
     DestinationTable,
     LedgerTable,
     ModelTable,
@@ -139,10 +140,26 @@ def _check(settings: ScreeningSettings) -> None:
     for destination in settings.destinations:
         _check_destination(destination)
     _check_pulls(settings)
+    _check_alarms(settings.alarms)
     if settings.watch is not None:
         watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
         if watch == spool or watch in spool.parents or spool in watch.parents:
             raise SettingsError("Expected watch.folder and spool.folder apart from each other.")
+
+
+def _check_alarms(table: AlarmsTable) -> None:
+    if table.webhook and not table.webhook.startswith(("http://", "https://")):
+        raise SettingsError("Expected alarms.webhook as an address with http:// or https://.")
+    refuse_userinfo("alarms.webhook", table.webhook)
+    if table.mail_to and not (table.mail_from and table.smtp_host):
+        raise SettingsError("alarms.mail_to needs alarms.mail_from and alarms.smtp_host.")
+    broken = [one for one in (*table.mail_to, table.mail_from) if "\n" in one or "\r" in one]
+    if broken:
+        raise SettingsError("Expected addresses of one line in alarms.mail_to and mail_from.")
+    if table.username and not table.smtp_tls:
+        raise SettingsError("alarms.username needs alarms.smtp_tls: a password is not sent open.")
+    if table.timeout_seconds <= 0:
+        raise SettingsError("Expected alarms.timeout_seconds above 0.")
 
 
 def _check_destination(destination: DestinationTable) -> None:

@@ -205,6 +205,35 @@ class RollUpTable:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmsTable:
+    """``[alarms]``: who is told of the charts' alarms, beside Prometheus.
+
+    Attributes:
+        webhook: Address that each alarm is posted to, as JSON.
+        token: Bearer token of the webhook, by ``token_env`` or ``token_file``.
+        mail_to: Addresses that are written to.
+        mail_from: Sender.
+        smtp_host: Mail server.
+        smtp_port: Its port.
+        smtp_tls: Whether the connection must be encrypted (STARTTLS).
+        username: At the mail server.
+        password: By ``password_env`` or ``password_file``.
+        timeout_seconds: For connecting and for an answer.
+    """
+
+    webhook: str = ""
+    token: str = field(default="", metadata=SECRET, repr=False)
+    mail_to: tuple[str, ...] = ()
+    mail_from: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_tls: bool = True
+    username: str = ""
+    password: str = field(default="", metadata=SECRET, repr=False)
+    timeout_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
 class ScreeningSettings:
     """The whole file.
 
@@ -218,6 +247,7 @@ class ScreeningSettings:
         pulls: Where films are fetched from.
         health: HTTP.
         rollup: Studies.
+        alarms: Who is told of the charts' alarms.
         log_level: ``"DEBUG"``, ``"INFO"``, ``"WARNING"`` or ``"ERROR"``.
     """
 
@@ -230,4 +260,5 @@ class ScreeningSettings:
     pulls: tuple[PullTable, ...] = ()
     health: HealthTable = HealthTable()
     rollup: RollUpTable = RollUpTable()
+    alarms: AlarmsTable = AlarmsTable()
     log_level: str = "INFO"

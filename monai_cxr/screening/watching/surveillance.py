@@ -21,16 +21,17 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring import chart_names
 from monai_cxr.monitoring.charts import Chart
 from monai_cxr.monitoring.concordance import concordance
+from monai_cxr.monitoring.labeller_error import shipped
 from monai_cxr.report.rendering import render
 from monai_cxr.screening.ledger import Ledger, alarms, chart_sums, second_looks
 from monai_cxr.screening.ledger.schema import audit, results
 from monai_cxr.screening.watching import agreement, service_charts
 
 NOT_MONITORED = (
-    "Makers, rooms and views have no charts of their own; concordance is given by maker and view.",
+    "Rooms have no charts of their own; each maker and each view has two (flags, mean gray).",
     "Subgroups by age and sex are not compared.",
     "Films that never reached the service are not known to it.",
-    "The rules that read the reports err themselves; the intervals do not hold that error.",
+    "Corrected concordance takes the error of the rules as it was measured on English reports.",
     "Films and studies that were forgotten after their time are missing from concordance.",
 )
 _WIDTH, _HEIGHT, _DIGITS = 640.0, 80.0, 6
@@ -83,7 +84,9 @@ def surveillance(ledger: Ledger, first: date, last: date) -> dict[str, Any]:
         "charts": [_chart(one, first) for one in drawn],
         "alarms": _alarms(ledger, first, last, end),
         "reports": fits,
-        "concordance": [asdict(one) for one in concordance(table, agreement.GROUPS)],
+        "concordance": [
+            asdict(one) for one in concordance(table, agreement.GROUPS, errors=shipped("en"))
+        ],
         "second_looks": _tally(looks),
         "events": _events(ledger, start, end),
         "not_monitored": NOT_MONITORED,

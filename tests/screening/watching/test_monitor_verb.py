@@ -75,6 +75,62 @@ def test_a_table_is_shown(tmp_path):
         call(tmp_path / "p.csv")
 
 
+def test_makers_and_views_have_charts_and_a_darker_maker_is_named(tmp_path):
+    generator = np.random.default_rng(2)
+    days = np.repeat(np.arange(90), 24)
+    maker = np.where(np.arange(len(days)) % 2, "Fuji", "Canon")
+    table = pd.DataFrame(
+        {
+            "patient_id": np.arange(len(days)) // 2,
+            "date": (pd.Timestamp("2026-01-05") + pd.to_timedelta(days, "D")).strftime("%Y-%m-%d"),
+            "manufacturer": maker,
+            "logit_Mass": generator.normal(-2, 1, len(days)),
+            "positive_Mass": generator.random(len(days)) < 0.1,
+            "quality_mean": generator.normal(0.5, 0.1, len(days))
+            - 0.2 * ((days >= 80) & (maker == "Fuji")),
+        }
+    )
+    table.to_parquet(tmp_path / "p.parquet")
+    told = json.loads(call("--since", "2026-03-26", tmp_path / "p.parquet", "--json").stdout)
+    names = {one["name"] for one in told["charts"]}
+    assert {"flags (manufacturer Fuji)", "picture mean (manufacturer Canon)"} <= names
+    (alarm,) = told["alarms"]
+    charts = {(one["chart"], one["direction"]) for one in alarm["charts"]}
+    assert ("picture mean (manufacturer Fuji)", "down") in charts
+    assert not any("Canon" in name for name, _ in charts)
+    assert told["changed"]["sentences"][0].startswith("Films of manufacturer Fuji")
+    assert "Films of manufacturer Fuji" in call(tmp_path / "p.parquet").stdout
+
+
+def test_a_budget_sets_thresholds_and_is_checked(tmp_path):
+    generator = np.random.default_rng(3)
+    n = 2000
+    probability = generator.beta(1, 6, n)
+    table = pd.DataFrame(
+        {
+            "sop_uid": [f"1.{i}" for i in range(n)],
+            "patient_id": np.arange(n).astype(str),
+            "view": np.where(generator.random(n) < 0.5, "PA", "AP"),
+            "probability_Mass": probability,
+            "label_Mass": (generator.random(n) < probability).astype(float),
+        }
+    )
+    table[:1000].to_parquet(tmp_path / "then.parquet")
+    table[1000:].to_parquet(tmp_path / "now.parquet")
+    wanted = ["--false-alarms", 2, "--films", 50]
+    rules, later = tmp_path / "rules.json", ["--check", tmp_path / "now.parquet", "--json"]
+    said = call("budget", tmp_path / "then.parquet", *wanted, "--out", rules, *later)
+    told = json.loads(said.stdout)
+    (one,) = told["thresholds"]
+    assert 1.5 < one["false_alarms"]["estimate"] <= 2.0
+    assert sum(told["by_group"]["view"].values()) == pytest.approx(one["false_alarms"]["estimate"])
+    assert told["check"][0]["kept"]
+    (point,) = json.loads(rules.read_text())["points"]
+    assert point["threshold"] == one["threshold"]
+    with pytest.raises(Exception, match="above 0"):
+        call("budget", tmp_path / "then.parquet", "--false-alarms", 0, "--films", 50)
+
+
 def test_what_is_not_there_is_not_made(tmp_path):
     with pytest.raises(Exception, match=r"no ledger 'none\.sqlite'"):
         call(tmp_path / "none.sqlite")
