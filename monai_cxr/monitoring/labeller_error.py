@@ -133,9 +133,11 @@ def corrected(
     rng = np.random.default_rng(seed)
     se = rng.beta(error.found + 0.5, error.missed + 0.5, _DRAWS)
     sp = rng.beta(error.left + 0.5, error.invented + 0.5, _DRAWS)
-    draws = _agreement(*(_drawn(one, rng) for one in shares), se, sp)
-    middle = (np.array([one.estimate]) for one in shares)
-    points = _agreement(*middle, np.array([error.sensitivity]), np.array([error.specificity]))
+    drawn = [_drawn(one, rng) for one in shares]
+    middle = [np.array([one.estimate]) for one in shares]
+    draws = _agreement(drawn[0], drawn[1], drawn[2], se, sp)
+    rules = (np.array([error.sensitivity]), np.array([error.specificity]))
+    points = _agreement(middle[0], middle[1], middle[2], *rules)
     return Corrected(*(_interval(float(p[0]), d) for p, d in zip(points, draws, strict=True)))
 
 

@@ -128,10 +128,10 @@ def tell_apart(
         seed: Of folds and permutations.
     """
     x = np.concatenate([then, now])
-    names = [*((0, one) for one in blocks_then), *((1, one) for one in blocks_now)]
-    numbers: dict[object, int] = {}
+    names = [*((0.0, one) for one in blocks_then), *((1.0, one) for one in blocks_now)]
+    numbers: dict[tuple[float, object], int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.intp)
-    of_block = np.array([name[0] for name in numbers], dtype=np.float64)
+    of_block = np.array([now_or_then for now_or_then, _ in numbers], dtype=np.float64)
     rng = np.random.default_rng(seed)
     fold = rng.permutation(len(numbers))[codes] % _FOLDS
     observed = _auroc_out_of_fold(x, of_block[codes], fold)

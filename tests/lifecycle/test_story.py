@@ -75,9 +75,10 @@ def films_of(folder: Path, n: int, seed: int, *, replaced: bool):
     rng = np.random.default_rng(seed)
     for path in folder.rglob("*.dcm") if replaced else ():
         dataset = pydicom.dcmread(path)
+        dataset.decompress()
         most = float(2**dataset.BitsStored - 1)
         gray = (dataset.pixel_array / most) ** 1.6 + rng.normal(0, 0.02, dataset.pixel_array.shape)
-        dataset.PixelData = (np.clip(gray, 0, 1) * most).astype(np.uint16).tobytes()
+        dataset.PixelData = (np.clip(gray, 0, 1) * most).astype(dataset.pixel_array.dtype).tobytes()
         dataset.Manufacturer = "Another"
         dataset.save_as(path)
     index, _ = index_folder(folder, labels)
