@@ -75,7 +75,8 @@ def films_of(folder: Path, n: int, seed: int, *, replaced: bool):
     rng = np.random.default_rng(seed)
     for path in folder.rglob("*.dcm") if replaced else ():
         dataset = pydicom.dcmread(path)
-        dataset.decompress()
+        if dataset.file_meta.TransferSyntaxUID.is_compressed:
+            dataset.decompress()
         most = float(2**dataset.BitsStored - 1)
         gray = (dataset.pixel_array / most) ** 1.6 + rng.normal(0, 0.02, dataset.pixel_array.shape)
         dataset.PixelData = (np.clip(gray, 0, 1) * most).astype(dataset.pixel_array.dtype).tobytes()
