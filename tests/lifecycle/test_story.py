@@ -22,6 +22,7 @@ from monai_cxr.lifecycle.registry import open_registry
 from monai_cxr.lifecycle.retraining import retrain
 from monai_cxr.lifecycle.shadow import run_shadow
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
+from monai_cxr.reading.files import read_radiograph
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.ledger import alarms, chart_sums, open_ledger, reviews
@@ -78,7 +79,7 @@ def films_of(folder: Path, n: int, seed: int, *, replaced: bool):
         if dataset.file_meta.TransferSyntaxUID.is_compressed:
             dataset.decompress()
         most = float(2**dataset.BitsStored - 1)
-        gray = (dataset.pixel_array / most) ** 1.6 + rng.normal(0, 0.02, dataset.pixel_array.shape)
+        gray = (dataset.pixel_array / most) ** 1.4 + rng.normal(0, 0.01, dataset.pixel_array.shape)
         dataset.PixelData = (np.clip(gray, 0, 1) * most).astype(dataset.pixel_array.dtype).tobytes()
         dataset.Manufacturer = "Another"
         dataset.save_as(path)
@@ -112,16 +113,16 @@ def read_by_the_champion(ledger, folder: Path, paths) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unproven
 def test_a_scanner_is_replaced(hospital, phantom_index):
     registry, attempt = hospital / "registry", hospital / "attempt"
     champion = open_registry(registry).champions[-1]
     now = [time.time() - 40 * DAY]
     with open_ledger(f"sqlite:///{hospital}/ledger.sqlite", clock=lambda: now[0]) as ledger:
         # 34 days of clean films, then the new scanner; each day the same hundred films in effect.
-        model = BundleModel.load(registry / "champion", device="cpu")
         new = read_table(hospital / "new.parquet")["path"]
         clean, changed = (
-            [model.read(path).quality["mean"] for path in paths[:30]]
+            [read_radiograph(path).quality["mean"] for path in paths[:30]]
             for paths in (phantom_index.table["path"], new)
         )
         rng = np.random.default_rng(0)
