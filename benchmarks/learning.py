@@ -30,12 +30,18 @@ from monai_cxr.bundle.digests import WEIGHTS_NAME
 from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.few_shot import few_shots
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.linear_head import embedded, features_of, fit_head
+from monai_cxr.bundle.linear_head import features_of, fit_head
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.probe import probe
 from monai_cxr.evaluation.statistics.delong import delong
 from monai_cxr.evaluation.statistics.discrimination import auroc
-from monai_cxr.tables import logit_column, normalise_index, read_table, write_table
+from monai_cxr.tables import (
+    EMBEDDING_COLUMN,
+    logit_column,
+    normalise_index,
+    read_table,
+    write_table,
+)
 
 SHARES = (0.05, 0.2, 1.0)
 SHOTS = (4, 16, 64)
@@ -80,7 +86,11 @@ def scratch(like: Path, out: Path, seed: int) -> None:
 def few_shot(run: Path, index: Path, finding: str, out: Path, episodes: int) -> None:
     model = BundleModel.load(run, runtime="torch")
     table = normalise_index(read_table(index), [*model.findings, finding])
-    rows = embedded(model, table[table[finding].isin([0, 1])].reset_index(drop=True))
+    rows = table[table[finding].isin([0, 1])].reset_index(drop=True)
+    seen = predict_table(model, rows, embeddings=True)
+    outputs = [logit_column(name) for name in model.findings]
+    rows = rows.assign(**{name: seen[name] for name in [*outputs, EMBEDDING_COLUMN]})
+    rows = rows[seen["reason"] == ""].reset_index(drop=True)
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     judged = rows[rows["split"] != "train"].drop_duplicates("patient_id").reset_index(drop=True)
     labels, features = judged[finding].to_numpy(float), features_of(judged)
@@ -97,20 +107,15 @@ def few_shot(run: Path, index: Path, finding: str, out: Path, episodes: int) -> 
     write_table(curve.assign(n=2 * curve["n"]), out / f"curve_{finding}.csv")
     for k, part in curve.groupby("n")["auroc"]:
         low, high = np.quantile(part, [0.025, 0.975])
-        print(
-            f"{finding} k={k:3}  {part.mean():.3f} ({low:.3f}-{high:.3f} over {episodes} episodes)"
-        )
+        print(f"{finding} {k:4} films  {part.mean():.3f} (episodes {low:.3f}-{high:.3f})")
     print(f"{finding} all {everything.n_positive} positive films  "
           f"{delong(everything.logits(features), labels)} (patients)")  # fmt: skip
-    own = {
-        part: predict_table(model, data) for part, data in (("train", train), ("judged", judged))
-    }
     values = {
-        name: auroc(own["train"][logit_column(name)].to_numpy(), train[finding].to_numpy(float))
+        name: auroc(train[logit_column(name)].to_numpy(), train[finding].to_numpy(float))
         for name in model.findings
     }
     best = max(values, key=lambda name: values[name])
-    known = delong(own["judged"][logit_column(best)].to_numpy(), labels)
+    known = delong(judged[logit_column(best)].to_numpy(), labels)
     print(f"{finding} best of the other outputs, {best}: {known}")
     facts = {"judged": len(judged), "positive": int(labels.sum())}
     (out / f"facts_{finding}.json").write_text(json.dumps(facts) + "\n")
