@@ -156,7 +156,6 @@ def _roles_are_kept(page: Browser, proxies: dict[str, HeaderProxy], case: str, f
     says(page, "No access yet")
 
 
-@pytest.mark.unproven
 def test_a_session_that_nobody_uses_locks(start, browsers, tmp_path):
     """The screen locks by itself, and what was open can no longer be fetched."""
     viewer = start("idle_minutes = 0.08")

@@ -194,7 +194,6 @@ def read_header(data: bytes) -> pydicom.Dataset:
     return pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
 
 
-@pytest.mark.unproven
 def test_the_canvas_shows_the_film_of_the_header_or_black(desk, made):
     """In any order of steps, lists and reloads, on any link; a film arrives, a restart."""
     chance = random.Random(20)
