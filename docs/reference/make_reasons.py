@@ -18,6 +18,7 @@ from monai_cxr.review.words import FLAGS, SERIOUS
 from monai_cxr.screening.ledger.arrivals import SAME_UID_REASON
 from monai_cxr.screening.ledger.jobs import POISON_REASON
 from monai_cxr.screening.ledger.quarantine import NOT_RETRIEVED
+from monai_cxr.screening.ledger.rejections import REASON as REJECTED_REASON
 
 PAGE = Path(__file__).with_name("reasons.md")
 PACKAGE = Path(__file__).resolve().parents[2] / "monai_cxr"
@@ -47,6 +48,8 @@ SERVICE = {
     "if the film is large, and try again.",
     POISON_REASON: "The film was being worked on each time a process died. Keep it and report it.",
     NOT_RETRIEVED: "The PACS names the image but does not give it. The next pull asks again.",
+    REJECTED_REASON: "The film's source took it back by a rejection note (IOCM). Its result is withdrawn; "
+    "dismiss the entry, or release it if the note was a mistake.",
     SAME_UID_REASON: "Another film has the same SOP Instance UID and other pixels. The first is kept. "
     "Ask the sender which one is right.",
 }

@@ -7,8 +7,9 @@ delimiters and the escapes of HL7 v2 2.7.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _TEXT_TYPES = frozenset({"TX", "FT", "ST", "TXT", ""})
 _ESCAPES = {".br": "\n", ".sp": "\n", "F": "|", "S": "^", "T": "&", "R": "~", "E": "\\"}
@@ -36,6 +37,43 @@ class Hl7Report:
     text: str
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Hl7Segments:
+    """Segments of one message, split by its own delimiters.
+
+    Attributes:
+        delimiters: Field, component, repetition and escape.
+        segments: Fields of each segment; the first is the name. MSH-n is ``segments[0][n - 1]``.
+    """
+
+    delimiters: tuple[str, str, str, str]
+    segments: tuple[tuple[str, ...], ...]
+
+    def header(self, place: int) -> str:
+        """Field MSH-n, whole; ``""`` where it is absent."""
+        return _field(self.segments[0], place - 1)
+
+    def all_of(self, name: str) -> list[tuple[str, ...]]:
+        """Segments of a name."""
+        return [fields for fields in self.segments if fields[0] == name]
+
+    def components(self, fields: tuple[str, ...], place: int) -> list[list[str]]:
+        """Repetitions of a field, each as its components; escapes are undone."""
+        _, component, repeat, escape = self.delimiters
+        return [
+            [_unescaped(part, escape).strip() for part in one.split(component)]
+            for one in _field(fields, place).split(repeat)
+        ]
+
+
+def messages_of(text: str) -> Iterator[Hl7Segments]:
+    """Split the messages of a file or of an MLLP block into segments."""
+    for lines in _messages(text):
+        field, component, repeat, escape = _delimiters(lines[0])
+        split = tuple(tuple(line.split(field)) for line in lines)
+        yield Hl7Segments((field, component, repeat, escape), split)
+
+
 def is_hl7(data: bytes) -> bool:
     """Whether the content is HL7 v2: an MSH segment, perhaps in MLLP's or a batch's envelope."""
     start = data[:512].lstrip(b"\x0b\r\n \t\xef\xbb\xbf")
@@ -51,16 +89,29 @@ def reports_of(message: str) -> Iterator[Hl7Report]:
     Yields:
         One report an OBR segment that has observations, or one a message without OBR.
     """
-    segments = [s for s in re.split(r"[\r\n\x0b\x1c]+", message) if s.strip()]
-    starts = [index for index, text in enumerate(segments) if text.startswith("MSH")]
-    for start, end in zip(starts, [*starts[1:], len(segments)], strict=True):
-        yield from _message(segments[start:end])
+    for segments in _messages(message):
+        yield from _message(segments)
+
+
+def _messages(text: str) -> Iterator[list[str]]:
+    segments = [s for s in re.split(r"[\r\n\x0b\x1c]+", text) if s.strip()]
+    starts = [index for index, line in enumerate(segments) if line.startswith("MSH")]
+    for start, end in pairwise([*starts, len(segments)]):
+        yield segments[start:end]
+
+
+def _delimiters(head: str) -> tuple[str, str, str, str]:
+    """Field, component, repetition and escape, as MSH-1 and MSH-2 state them."""
+    parts = head[4:8] + "^~\\&"[len(head[4:8]) :]
+    return head[3:4] or "|", parts[0], parts[1], parts[2]
+
+
+def _field(fields: Sequence[str], place: int) -> str:
+    return fields[place] if len(fields) > place else ""
 
 
 def _message(segments: list[str]) -> Iterator[Hl7Report]:
-    head = segments[0]
-    field, parts = head[3:4] or "|", (head[4:8] + "^~\\&"[len(head[4:8]) :])
-    component, repeat, escape = parts[0], parts[1], parts[2]
+    field, component, repeat, escape = _delimiters(segments[0])
     patient, study, status = "", "", ""
     order: list[str] = []
     lines: list[str] = []
@@ -87,7 +138,7 @@ def _message(segments: list[str]) -> Iterator[Hl7Report]:
                 yield made()
             order, lines, status = fields, [], ""
         elif fields[0] == "OBX":
-            value = fields[5] if len(fields) > 5 else ""
+            value = _field(fields, 5)
             if len(fields) > 2 and fields[2] in _TEXT_TYPES:
                 lines += [_unescaped(one, escape) for one in value.split(repeat)]
                 status = _part(fields, 11, component, repeat) or status
@@ -100,8 +151,7 @@ def _message(segments: list[str]) -> Iterator[Hl7Report]:
 
 
 def _part(fields: list[str], place: int, component: str, repeat: str) -> str:
-    value = fields[place] if len(fields) > place else ""
-    return value.split(repeat)[0].split(component)[0].strip()
+    return _field(fields, place).split(repeat)[0].split(component)[0].strip()
 
 
 def _unescaped(text: str, escape: str) -> str:

@@ -194,7 +194,13 @@ def _structured(data: bytes, name: str) -> Iterator[Report]:
     yield Report(accession or name, text, "" if text.strip() else "empty")
 
 
-def _hl7(data: bytes, name: str) -> Iterator[Report]:
+def hl7_reports(data: bytes, name: str = "") -> Iterator[Report]:
+    """Reports of HL7 v2 messages.
+
+    Args:
+        data: A file or one message.
+        name: Instead of an accession number that is absent.
+    """
     for place, report in enumerate(reports_of(decoded(data))):
         key = report.accession_number or (f"{name}:{place + 1}" if place else name)
         yield Report(
@@ -212,6 +218,6 @@ _KINDS: tuple[
     tuple[Callable[[Path, bytes], bool], Callable[[bytes, str], Iterator[Report]]], ...
 ] = (
     (lambda path, data: data[128:132] == b"DICM", _structured),
-    (lambda path, data: is_hl7(data), _hl7),
+    (lambda path, data: is_hl7(data), hl7_reports),
     (lambda path, data: data.lstrip()[:5] == b"<?xml" or path.suffix.lower() == ".xml", _openi),
 )

@@ -18,13 +18,15 @@ from pydicom.uid import AllTransferSyntaxes
 from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.dicom.header.scope import RADIOGRAPH_CLASSES, is_radiograph_class
+from monai_cxr.dicom.reader import DicomFile
+from monai_cxr.dicom.results.rejection_note import rejection_of
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_commitment import CommitmentReporter
-from monai_cxr.screening.ledger import Ledger, arrivals, quarantine
+from monai_cxr.screening.ledger import Ledger, arrivals, quarantine, rejections
 from monai_cxr.screening.ledger.database import DISK_FULL, reason_of
 from monai_cxr.screening.logs import uid_hash
 from monai_cxr.screening.network.dicom_network import (
@@ -34,7 +36,12 @@ from monai_cxr.screening.network.dicom_network import (
     send_at_once,
     server_tls,
 )
-from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
+from monai_cxr.screening.settings.listener import (
+    DROP,
+    ListenerRule,
+    ListenerSettings,
+    addresses_of,
+)
 
 SOURCE = "c-store"
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3
@@ -215,7 +222,7 @@ class StorageScp:
                     file,
                     source=SOURCE,
                     calling_ae=calling_ae,
-                    priority=self.settings.priority,
+                    priority=_priority(self.settings, file, calling_ae),
                     announced_uid=uid,
                 )
         except SpoolFull:
@@ -245,16 +252,34 @@ class StorageScp:
                 sop_uid=facts.key.sop_uid[:64],
             )
             return MISMATCH
-        if is_radiograph_class(facts.sop_class_uid) or file.is_ours:
+        if file.is_ours:
             return None
+        reason = _dropped(self.settings, file.dicom, calling_ae)
+        if is_radiograph_class(facts.sop_class_uid) and not reason:
+            return None
+        self._take_back(file.dicom, calling_ae)
         arrivals.ignore(
             self.ledger,
             facts.key.sop_uid[:64],
-            COMPANION_REASON,
+            reason or COMPANION_REASON,
             source=SOURCE,
             calling_ae=calling_ae,
         )
         return SUCCESS
+
+    def _take_back(self, note: DicomFile, calling_ae: str) -> None:
+        """Withdraw what a rejection note of the source names."""
+        rejection = rejection_of(note.parsed.dataset)
+        if rejection is None:
+            return
+        n = rejections.reject(
+            self.ledger,
+            rejection.sop_uids,
+            rejection.code,
+            note_uid=note.facts.key.sop_uid,
+            source=SOURCE,
+        )
+        _LOG.warning("instances rejected by their source", extra={"reason": rejection.code, "n": n})
 
     def _commit(self, event: Any) -> tuple[int, None]:
         """Answer a Storage Commitment request; the report follows on a connection of ours."""
@@ -263,3 +288,21 @@ class StorageScp:
             return _NO_SUCH_ACTION, None
         with quiet():
             return self._reporter.take(event.action_information, sender), None
+
+
+def _rule(settings: ListenerSettings, dicom: DicomFile, calling_ae: str) -> ListenerRule | None:
+    facts = dicom.facts
+    return settings.rule_for(calling_ae, facts.sop_class_uid, facts.modality)
+
+
+def _dropped(settings: ListenerSettings, dicom: DicomFile, calling_ae: str) -> str:
+    """Reason of the rule by which an object is accepted and dropped, ``""`` without one."""
+    rule = _rule(settings, dicom, calling_ae)
+    return rule.reason if rule is not None and rule.action == DROP else ""
+
+
+def _priority(settings: ListenerSettings, file: intake.OpenedFile, calling_ae: str) -> str:
+    if isinstance(file.dicom, InputError):
+        return settings.priority
+    rule = _rule(settings, file.dicom, calling_ae)
+    return (rule.priority if rule is not None else "") or settings.priority

@@ -19,19 +19,24 @@ from typing import Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder
-from monai_cxr.dicom.results.instances import DicomInstance, renamed
+from monai_cxr.dicom.header import elements
+from monai_cxr.dicom.results.instances import DicomInstance, Source, header_of, renamed
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
+from monai_cxr.picture.quiet import quiet
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.screening.arriving.spool import MAY_PASS
 from monai_cxr.screening.delivering.study_message import Message
+from monai_cxr.screening.delivering.withdrawals import withdrawal
 from monai_cxr.screening.ledger import Ledger, outbox, presentation, studies
 from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
+from monai_cxr.screening.ledger.rejections import WITHDRAWAL
 from monai_cxr.screening.ledger.studies import Study
 from monai_cxr.screening.logs import uid_hash
-from monai_cxr.screening.network import dicomweb, storage_scu
+from monai_cxr.screening.network import dicomweb, mllp_client, storage_scu
 from monai_cxr.screening.network.dicom_network import Peer
+from monai_cxr.screening.network.mllp_client import MllpPeer
 from monai_cxr.screening.network.storage_scu import Answer
 
 BATCH = 16
@@ -143,11 +148,44 @@ class DicomWeb:
         return dicomweb.store(_instances(made), self.server)
 
 
+@dataclass(frozen=True, slots=True)
+class Mllp:
+    """An interface engine that takes HL7 messages over MLLP.
+
+    Attributes:
+        name: Name of the destination.
+        peer: Its address.
+    """
+
+    name: str
+    peer: MllpPeer
+
+    def send(self, made: Sequence[Made]) -> list[Answer]:
+        """Send on one connection."""
+        return mllp_client.send([one.data for one in made], self.peer)
+
+
 def _instances(made: Sequence[Made]) -> list[DicomInstance]:
     instances = [one for one in made if isinstance(one, DicomInstance)]
     if len(instances) != len(made):
-        raise SettingsError("A PACS takes DICOM objects only; deliver messages to a folder.")
+        raise SettingsError("A PACS takes DICOM objects only; messages go to a folder or by MLLP.")
     return instances
+
+
+def source_of(content: DeliveryContent) -> Source:
+    """A film's file; or its header with the patient ID that stands since two were merged.
+
+    Raises:
+        InputError: If the file is away or cannot be parsed.
+    """
+    data, _ = read_bytes(content.film.path)
+    if not content.is_merged:
+        return data
+    header = header_of(data)
+    with quiet():
+        if elements.identifier(header, "PatientID") != content.film.key.patient_id:
+            header.PatientID = content.film.key.patient_id
+    return header
 
 
 def report_builder(
@@ -161,9 +199,8 @@ def report_builder(
     """
 
     def build(content: DeliveryContent) -> DicomInstance:
-        data, _ = read_bytes(content.film.path)
         return structured_report(
-            ReportedFilm(data, content.result.prediction),
+            ReportedFilm(source_of(content), content.result.prediction),
             operating_points=operating_points,
             calibration=calibration,
             created=datetime.fromtimestamp(content.result.predicted_at, timezone.utc),
@@ -200,19 +237,20 @@ def deliver_batch(
         (delivered, not delivered) this time.
     """
     attempt = _Attempt(ledger, owner, keep_trying_seconds, is_settled or _quiet_since(ledger))
-    kinds = list(builders)
+    kinds = [*builders, WITHDRAWAL]
     leased = outbox.lease(ledger, owner, n, kinds=kinds, destinations=[destination.name])
     built: list[tuple[Delivery, Made]] = []
     n_delivered = 0
     for delivery in leased:
         try:
-            content = outbox.content(ledger, delivery)
-            if attempt.waits(content):
-                continue
-            made = None if attempt.is_needless(content) else builders[delivery.kind](content)
-            if content.is_corrected and isinstance(made, DicomInstance):
-                # A receiver keeps the first object of a UID, and that one is of the wrong header.
-                made = renamed(made, Path(content.film.path).stem)
+            made: Made | None
+            if delivery.kind == WITHDRAWAL:
+                made = withdrawal(ledger, delivery)
+            else:
+                content = outbox.content(ledger, delivery)
+                if attempt.waits(content):
+                    continue
+                made = attempt.made(content, builders[delivery.kind])
         except MissingDependency:
             raise
         except CXRError as error:  # this object cannot be made; the others can
@@ -233,12 +271,12 @@ def deliver_batch(
     if not built:
         return n_delivered, len(leased) - n_delivered
     try:
-        answers = destination.send([made for _, made in built])
+        answers = destination.send([one for _, one in built])
     except DeliveryError as error:
         answers = [Answer(False, error=str(error))] * len(built)
-    for (delivery, made), answer in zip(built, answers, strict=True):
+    for (delivery, sent), answer in zip(built, answers, strict=True):
         if answer.stored:
-            attempt.delivered(delivery, answer.status, answer.object_uid or made.identifier)
+            attempt.delivered(delivery, answer.status, answer.object_uid or sent.identifier)
             n_delivered += 1
         else:
             attempt.failed(delivery, answer)
@@ -276,6 +314,14 @@ class _Attempt:
 
     def is_needless(self, content: DeliveryContent) -> bool:
         return presentation.spoken_for(self.ledger, content.film, content.result)
+
+    def made(self, content: DeliveryContent, build: Builder) -> Made | None:
+        """The object of a delivery; None where there is nothing to send."""
+        made = None if self.is_needless(content) else build(content)
+        if content.is_corrected and isinstance(made, DicomInstance):
+            # A receiver keeps the first object of a UID, and that one is of the wrong header.
+            return renamed(made, Path(content.film.path).stem)
+        return made
 
     def waits(self, content: DeliveryContent) -> bool:
         """Postpone what may still turn out to be needless."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from monai_cxr.screening.ledger import audit, quarantine, studies
+from monai_cxr.screening.ledger import audit, patients, quarantine, rejections, studies
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import PRIORITY_DELAY_SECONDS, ReceivedFilm
 from monai_cxr.screening.ledger.schema import (
@@ -191,6 +191,9 @@ def _enqueue(
     judgement: Judgement,
     touched: set[str],
 ) -> str:
+    film = replace(
+        film, key=replace(film.key, patient_id=patients.current(connection, film.key.patient_id))
+    )
     key, row = film.key, _row(film, now)
     outcome = NEW
     if not insert_new(connection, films, [row], ["sop_uid"]):
@@ -203,6 +206,7 @@ def _enqueue(
     _arrive(connection, film, outcome, now)
     if outcome == NEW:
         quarantine.retrieved(connection, key.study_uid, key.sop_uid, now=now)
+        rejections.put_newcomer(connection, key.sop_uid, now=now)
     if outcome == CONFLICT:
         quarantine.put(
             connection,

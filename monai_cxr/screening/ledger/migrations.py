@@ -145,6 +145,25 @@ def _answers_of_label_audits(connection: Connection) -> None:
     _run(connection, _LABEL_ANSWERS_TABLE)
 
 
+_OTHER_SYSTEMS_TABLES = """
+    CREATE TABLE patient_merges (
+        prior_id TEXT NOT NULL PRIMARY KEY, surviving_id TEXT NOT NULL, merged_at {double} NOT NULL
+    );
+    CREATE INDEX ix_patient_merges_surviving_id ON patient_merges (surviving_id);
+    CREATE TABLE rejections (
+        sop_uid TEXT NOT NULL PRIMARY KEY, reason VARCHAR(16) NOT NULL,
+        note_uid TEXT DEFAULT '' NOT NULL, rejected_at {double} NOT NULL
+    );
+    CREATE INDEX ix_films_patient_id ON films (patient_id);
+    CREATE INDEX ix_reports_patient_id ON reports (patient_id)
+"""
+
+
+def _what_other_systems_take_back(connection: Connection) -> None:
+    """Version 9: patients that were merged, and instances that their source rejected."""
+    _run(connection, _OTHER_SYSTEMS_TABLES)
+
+
 def _run(connection: Connection, script: str) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     kinds = {
@@ -163,6 +182,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _charts_and_alarms,
     _signed_reports,
     _answers_of_label_audits,
+    _what_other_systems_take_back,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

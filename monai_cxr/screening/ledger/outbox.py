@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import audit
+from monai_cxr.screening.ledger import audit, patients
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
 from monai_cxr.screening.ledger.schema import (
@@ -37,6 +37,9 @@ MAX_UNANSWERED = 20
 
 MAX_ATTEMPTS_TO_MAKE = 8
 """Attempts to make an object of a film, some four minutes; nobody's network is in the way."""
+
+MIN_ATTEMPTS = 12
+"""Attempts before a receiver counts as away for days, whatever a clock says: two hours of them."""
 
 POISON = "too_many_attempts"
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 3_600.0
@@ -86,12 +89,14 @@ class DeliveryContent:
         film: The film, with the path of its file.
         result: What the model said.
         is_corrected: Whether the film took the place of another one of its UID.
+        is_merged: Whether the film's file may name another patient ID than the one that stands.
     """
 
     delivery: Delivery
     film: Film
     result: Result
     is_corrected: bool = False
+    is_merged: bool = False
 
 
 def lease(
@@ -114,20 +119,16 @@ def lease(
         destinations: Only to these destinations.
     """
     now = ledger.clock()
-    due = and_(outbox.c.state == PENDING, outbox.c.available_at <= now)
+    wanted = outbox.c.state == PENDING
     if kinds is not None:
-        due = and_(due, outbox.c.kind.in_(list(kinds)))
+        wanted = and_(wanted, outbox.c.kind.in_(list(kinds)))
     if destinations is not None:
-        due = and_(due, outbox.c.destination.in_(list(destinations)))
-    query = (
-        select(outbox)
-        .where(due)
-        .order_by(outbox.c.available_at, outbox.c.id)
-        .limit(n)
-        .with_for_update(skip_locked=True)
-    )
+        wanted = and_(wanted, outbox.c.destination.in_(list(destinations)))
     with ledger.write() as connection:
-        chosen = connection.execute(query).all()
+        chosen = _due(connection, and_(wanted, outbox.c.available_at <= now), n)
+        if len(chosen) < n:  # later than any pause is a time of a clock that was ahead
+            ahead = outbox.c.available_at > now + max(seconds, _LONGEST_BACKOFF_SECONDS) * 2
+            chosen += _due(connection, and_(wanted, ahead), n - len(chosen))
         poison = [row for row in chosen if row.unanswered >= MAX_UNANSWERED]
         ids = [row.id for row in chosen if row.unanswered < MAX_UNANSWERED]
         # A lease is a date before which nobody else takes it; one that ends is simply due again.
@@ -162,6 +163,17 @@ def _give_up_poison(connection: Connection, owner: str, row: Any, now: float) ->
     audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
 
 
+def _due(connection: Connection, condition: ColumnElement[bool], n: int) -> list[Any]:
+    query = (
+        select(outbox)
+        .where(condition)
+        .order_by(outbox.c.available_at, outbox.c.id)
+        .limit(n)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(query))
+
+
 def release_owners(ledger: Ledger, prefix: str) -> int:
     """Make the deliveries of dead processes, whose names begin so, due at once."""
     with ledger.write() as connection:
@@ -188,7 +200,8 @@ def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
         film = film_of(connection.execute(film_query).one())
         row = connection.execute(result_query).one()
         is_corrected = connection.execute(correction_query.limit(1)).first() is not None
-    return DeliveryContent(delivery, film, result_of(row, film), is_corrected)
+        is_merged = patients.has_prior(connection, film.key.patient_id)
+    return DeliveryContent(delivery, film, result_of(row, film), is_corrected, is_merged)
 
 
 def delivered(
@@ -242,8 +255,8 @@ def failed(
         error: Kind of the error, without identity.
         permanent: A retry cannot help.
         max_attempts: After so many attempts it waits for ``retry``; None for the limit of time.
-        keep_trying_seconds: After so long since the first failure it waits for ``retry``; until
-            then it is tried again, at last once an hour.
+        keep_trying_seconds: After so long since the first failure, and :data:`MIN_ATTEMPTS`, it
+            waits for ``retry``; until then it is tried again, at last once an hour.
 
     Returns:
         The delivery's state, ``""`` when it is not this owner's.
@@ -258,7 +271,9 @@ def failed(
         if max_attempts is not None:
             is_over = permanent or row.attempts >= max_attempts
         else:
-            is_over = permanent or now - (row.tried_since or now) >= keep_trying_seconds
+            # A clock that was behind, or jumps ahead, makes no days of a few attempts.
+            is_long = now - (row.tried_since or now) >= keep_trying_seconds
+            is_over = permanent or (is_long and row.attempts >= MIN_ATTEMPTS)
         pause = min(_BACKOFF_SECONDS * 2.0 ** min(row.attempts - 1, 30), _LONGEST_BACKOFF_SECONDS)
         state = FAILED if is_over else PENDING
         connection.execute(

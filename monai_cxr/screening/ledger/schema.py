@@ -71,7 +71,7 @@ films = Table(
     Column("sop_uid", Text, nullable=False, unique=True),
     _text("study_uid", index=True),
     _text("series_uid"),
-    _text("patient_id"),
+    _text("patient_id", index=True),
     _text("path", index=True),
     _text("pixel_sha256"),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
@@ -329,7 +329,7 @@ reports = Table(
     _id(),
     _text("accession_number", index=True),
     _text("study_uid", index=True),
-    _text("patient_id"),
+    _text("patient_id", index=True),
     _text("status"),
     _text("observed"),
     Column("digest", String(64), nullable=False, unique=True),
@@ -338,6 +338,23 @@ reports = Table(
     _text("spans"),
     _time("arrived_at", nullable=False),
     Index("ix_reports_arrived_at", "arrived_at"),
+)
+
+patient_merges = Table(
+    "patient_merges",
+    metadata,
+    Column("prior_id", Text, primary_key=True),
+    Column("surviving_id", Text, nullable=False, index=True),
+    _time("merged_at", nullable=False),
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("sop_uid", Text, primary_key=True),
+    Column("reason", String(16), nullable=False),
+    _text("note_uid"),
+    _time("rejected_at", nullable=False),
 )
 
 second_looks = Table(

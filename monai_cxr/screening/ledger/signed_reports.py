@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import groupby
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, or_, select
 
 from monai_cxr.labels.report_sources import Report
 from monai_cxr.labels.report_text import LabelledReport
-from monai_cxr.screening.ledger import audit
+from monai_cxr.screening.ledger import audit, patients
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.schema import reports, studies
 
@@ -106,7 +106,8 @@ def add(
     now, counts = ledger.clock(), dict.fromkeys((STORED, KNOWN, REFUSED), 0)
     with ledger.write() as connection:
         for report, problem, labelled in items:
-            values = _row(report, problem, labelled, now)
+            named = replace(report, patient_id=patients.current(connection, report.patient_id))
+            values = _row(named, problem, labelled, now)
             if _fit(connection, _report(values | {"id": 0}))[0] == OTHER_PATIENT:
                 counts[REFUSED] += 1
                 continue

@@ -11,11 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monai_cxr.atomic import private_folder
 from monai_cxr.errors import CXRError, DeliveryError, SettingsError
 from monai_cxr.screening.arriving.spool import GIB, Spool
 from monai_cxr.screening.ledger import audit, open_ledger
 from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
-from monai_cxr.screening.settings.tables import DestinationTable, PullTable, ScreeningSettings
+from monai_cxr.screening.settings.tables import (
+    DestinationTable,
+    Hl7Table,
+    PullTable,
+    ScreeningSettings,
+)
 
 if TYPE_CHECKING:
     from monai_cxr.screening.network.dicom_network import Peer
@@ -72,6 +78,8 @@ def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[Docto
         yield _tried("bundle", lambda: _bundle(bundle))
     if settings.listener is not None:
         yield _tried("listener", partial(_listener, settings.listener))
+    if settings.hl7 is not None:
+        yield _tried("hl7", partial(_hl7, settings.hl7))
     for pull in settings.pulls:
         yield _of_peer(f"pull {pull.name}", pull, partial(_pull, pull), own=own)
     for table in settings.destinations:
@@ -180,6 +188,19 @@ def _listener(table: ListenerSettings) -> str:
     return f"{table.ae_title} on {table.host}:{table.port}, senders: {len(table.senders)}."
 
 
+def _hl7(table: Hl7Table) -> str:
+    """Everything but the port, which a running service holds."""
+    from monai_cxr.labels.lexicon import read_lexicon
+    from monai_cxr.screening.network.dicom_network import server_tls
+
+    read_lexicon(table.lexicon or table.language)
+    for sender in table.senders:
+        addresses_of(sender)
+    if table.tls is not None:
+        server_tls(table.tls)
+    return f"on {table.host}:{table.port}, senders: {len(table.senders)}."
+
+
 def _pull(table: PullTable) -> str:
     from monai_cxr.screening.service.parts import dicomweb_of, peer_of
 
@@ -189,15 +210,19 @@ def _pull(table: PullTable) -> str:
 
 
 def _destination(table: DestinationTable) -> str:
-    from monai_cxr.screening.service.parts import dicomweb_of, peer_of
+    from monai_cxr.screening.network.mllp_client import connect
+    from monai_cxr.screening.service.parts import dicomweb_of, mllp_of, peer_of
 
     if table.kind == "pacs":
         peer = peer_of(table)
         return f"{_echo(peer, table.calling_ae)} {_negotiated(peer, table)}"
     if table.kind == "dicomweb":
         return _query(dicomweb_of(table)) + " STOW-RS is not tried: it would store something."
+    if table.kind == "mllp":
+        connect(mllp_of(table))
+        return "connected. A message is not tried."
     assert table.path is not None
-    table.path.mkdir(parents=True, exist_ok=True)
+    private_folder(table.path, file_mode=int(table.file_mode, 8))
     with tempfile.TemporaryFile(dir=table.path):
         return "writable."
 

@@ -12,12 +12,14 @@ from monai_cxr.screening.arriving.pull import DicomWebSource, Source
 from monai_cxr.screening.arriving.query_retrieve import QueryRetrieve
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.storage_scp import StorageScp
-from monai_cxr.screening.delivering.delivery import Destination, DicomWeb, Folder, Pacs
+from monai_cxr.screening.delivering.delivery import Destination, DicomWeb, Folder, Mllp, Pacs
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.network.dicom_network import Peer
 from monai_cxr.screening.network.dicomweb import DicomWebServer
-from monai_cxr.screening.settings.listener import ListenerSettings
-from monai_cxr.screening.settings.tables import DestinationTable, PullTable
+from monai_cxr.screening.network.mllp import MllpLimits, MllpServer
+from monai_cxr.screening.network.mllp_client import MllpPeer
+from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
+from monai_cxr.screening.settings.tables import DestinationTable, Hl7Table, PullTable
 
 _MODULES = {
     "pacs": ("pynetdicom", "pacs"),
@@ -52,6 +54,8 @@ def destination_of(table: DestinationTable) -> Destination:
         return Pacs(table.name, peer_of(table), table.calling_ae)
     if table.kind == "dicomweb":
         return DicomWeb(table.name, dicomweb_of(table))
+    if table.kind == "mllp":
+        return Mllp(table.name, mllp_of(table))
     if table.path is None:
         raise SettingsError(f"A destination of kind folder needs destinations.{table.name}.path.")
     return Folder(table.name, table.path, int(table.file_mode, 8))
@@ -65,6 +69,22 @@ def listener_of(
 ) -> StorageScp:
     """The C-STORE listener, not yet started; it tells ``on_store`` each status it answers."""
     return StorageScp(settings, ledger, spool, on_store)
+
+
+def hl7_listener_of(table: Hl7Table, ledger: Ledger) -> MllpServer:
+    """The HL7 listener; it runs when it is made.
+
+    Raises:
+        SettingsError: If the address is taken, a sender's host is unknown, or a file is unfit.
+    """
+    from monai_cxr.labels.lexicon import read_lexicon
+    from monai_cxr.screening.arriving.hl7_intake import Hl7Intake
+
+    intake = Hl7Intake(ledger, read_lexicon(table.lexicon or table.language), table.authority)
+    limits = MllpLimits(int(table.most_mib * 2**20), table.most_connections, table.timeout_seconds)
+    allowed = frozenset[str]().union(*map(addresses_of, table.senders))
+    address = (table.host, table.port)
+    return MllpServer(address, intake.answer, allowed=allowed, tls=table.tls, limits=limits)
 
 
 def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:
@@ -87,6 +107,11 @@ def pull_source_of(table: PullTable, ledger: Ledger, spool: Spool) -> Source:
 def peer_of(table: DestinationTable | PullTable) -> Peer:
     """The PACS that a table names."""
     return Peer(table.ae_title, table.host, table.port, table.tls, table.timeout_seconds)
+
+
+def mllp_of(table: DestinationTable) -> MllpPeer:
+    """The interface engine that a table names."""
+    return MllpPeer(table.host, table.port, table.tls, table.timeout_seconds)
 
 
 def dicomweb_of(table: DestinationTable | PullTable) -> DicomWebServer:

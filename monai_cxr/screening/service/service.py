@@ -36,9 +36,11 @@ from monai_cxr.screening.ledger import (
     studies,
 )
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
+from monai_cxr.screening.network.mllp import MllpServer
 from monai_cxr.screening.service.health import HealthServer, StoreResponses
 from monai_cxr.screening.service.parts import (
     destination_of,
+    hl7_listener_of,
     listener_of,
     pull_source_of,
     require_extras,
@@ -112,6 +114,9 @@ class ScreeningService:
                 scp = listener_of(settings.listener, ledger, spool, responses.count)
                 scp.start()
                 parts.append(("listen", partial(self._listen, scp)))
+            if settings.hl7 is not None and "listen" in self.only:
+                server = stack.enter_context(hl7_listener_of(settings.hl7, ledger))
+                parts.append(("hl7", partial(self._watch_over, server)))
             for name, part in parts:
                 supervision.start(name, part)
             _log.info("started", extra={"n": n_dead + n_left, "port": health.port})
@@ -299,9 +304,12 @@ class ScreeningService:
 
     def _listen(self, scp: StorageScp) -> None:
         with scp:
-            while not self.stop.wait(1.0):
-                if not scp.is_listening:
-                    raise ServiceFailed("The listener does not accept connections any more.")
+            self._watch_over(scp)
+
+    def _watch_over(self, listener: StorageScp | MllpServer) -> None:
+        while not self.stop.wait(1.0):
+            if not listener.is_listening:
+                raise ServiceFailed("The listener does not accept connections any more.")
 
 
 def run_service(

@@ -15,6 +15,7 @@ from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.settings.tables import (
     AlarmsTable,
     DestinationTable,
+    Hl7Table,
     LedgerTable,
     ModelTable,
     PullTable,
@@ -31,7 +32,10 @@ else:
 VIEWER_TABLE = "viewer"
 """The viewer's table, so that one file serves both; the viewer checks it."""
 
-_DESTINATION_NEEDS = {"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)}
+_DESTINATION_NEEDS = {
+    **{"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)},
+    "mllp": ("host",),
+}
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _COMMON_KEYS = ("name", "kind", "objects", "every_seconds", "days", "priority", "modalities")
 _KEYS = {
@@ -41,6 +45,7 @@ _KEYS = {
         *("timeout_seconds", "retrieve_seconds"),
     ),
     "dicomweb": ("url", "username", "password", "token", "tls", "authorities", "timeout_seconds"),
+    "mllp": ("host", "port", "tls", "timeout_seconds"),
 }
 """Keys that each kind of destination and pull uses, beside the common ones."""
 
@@ -48,6 +53,12 @@ FILE_MODES = ("0600", "0640", "0660")
 """Modes of files in a folder; what holds patients is never readable by everybody."""
 
 _DICOM_OBJECTS, _MESSAGES = ("sr", "sc", "seg"), ("fhir", "hl7")
+_TAKEN_BY = {
+    "folder": (*_DICOM_OBJECTS, *_MESSAGES),
+    "pacs": _DICOM_OBJECTS,
+    "dicomweb": _DICOM_OBJECTS,
+    "mllp": ("hl7",),
+}
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
 _SQLITE = "sqlite:///"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -141,6 +152,11 @@ def _check(settings: ScreeningSettings) -> None:
         _check_destination(destination)
     _check_pulls(settings)
     _check_alarms(settings.alarms)
+    if settings.listener is not None:
+        for rule in settings.listener.rules:
+            _one_of("listener.rules.priority", rule.priority, ("", *_PRIORITIES))
+    if settings.hl7 is not None:
+        _check_hl7(settings.hl7)
     if settings.watch is not None:
         watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
         if watch == spool or watch in spool.parents or spool in watch.parents:
@@ -162,15 +178,27 @@ def _check_alarms(table: AlarmsTable) -> None:
         raise SettingsError("Expected alarms.timeout_seconds above 0.")
 
 
+def _check_hl7(table: Hl7Table) -> None:
+    if not table.senders:
+        raise SettingsError("hl7.senders is empty, so nobody may send. Name the senders' hosts.")
+    if table.most_mib <= 0 or table.most_connections < 1 or table.timeout_seconds <= 0:
+        raise SettingsError(
+            "Expected hl7.most_mib and hl7.timeout_seconds above 0, and hl7.most_connections of at "
+            "least 1."
+        )
+
+
 def _check_destination(destination: DestinationTable) -> None:
     where = f"destinations.{destination.name}"
     _one_of(f"{where}.kind", destination.kind, tuple(_DESTINATION_NEEDS))
     for item in destination.objects:
         _one_of(f"{where}.objects", item, (*_DICOM_OBJECTS, *_MESSAGES))
-        if item in _MESSAGES and destination.kind != "folder":
+        if item not in _TAKEN_BY[destination.kind]:
             raise SettingsError(
-                f"Expected {where}.objects of {', '.join(_DICOM_OBJECTS)}, but got '{item}': a "
-                "message goes to a destination of kind folder, for an interface engine to fetch."
+                f"Expected {where}.objects of {', '.join(_TAKEN_BY[destination.kind])}, but got "
+                f"'{item}', which a destination of kind {destination.kind} does not take: a "
+                "message goes to one of kind folder, for an interface engine to fetch, or hl7 by "
+                "kind mllp."
             )
     _one_of(f"{where}.file_mode", destination.file_mode, FILE_MODES)
     for need in _DESTINATION_NEEDS[destination.kind]:

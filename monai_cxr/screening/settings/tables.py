@@ -90,18 +90,19 @@ class DestinationTable:
 
     Attributes:
         name: Unique name.
-        kind: ``"folder"``, ``"pacs"`` (C-STORE) or ``"dicomweb"`` (STOW-RS).
+        kind: ``"folder"``, ``"pacs"`` (C-STORE), ``"dicomweb"`` (STOW-RS) or ``"mllp"`` (HL7
+            messages to an interface engine).
         objects: What is sent: ``"sr"`` (structured report), ``"sc"`` and ``"seg"`` (heat map of
             the most probable positive finding, as a picture and as a segmentation); to a folder
-            also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message).
+            also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which is all that goes by MLLP.
         path: Path of a folder.
         file_mode: Mode of the files in a folder: ``"0600"`` for our user alone, ``"0640"`` to let
             our group read them and ``"0660"`` to let it move them too. Nobody else may read them.
         ae_title: Called AE title of a PACS.
         calling_ae: Our AE title.
-        host: Host of a PACS.
-        port: Port of a PACS.
-        tls: Mutual TLS with a PACS or a DICOMweb service.
+        host: Host of a PACS or an interface engine.
+        port: Port of a PACS or an interface engine.
+        tls: Mutual TLS with the other side.
         authorities: PEM file of the certificate authorities that may have signed the certificate of
             a DICOMweb service; default: those of the system.
         timeout_seconds: Limit for connecting, for an answer, and for silence on the line.
@@ -179,6 +180,36 @@ class PullTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Hl7Table:
+    """``[hl7]``: signed reports (ORU) and merged patients (ADT^A40) over MLLP; off without it.
+
+    Attributes:
+        senders: Host names or addresses that may connect: MLLP knows no other names.
+        host: Address to listen on.
+        port: Port; 0 for any free one.
+        tls: TLS files; senders must then show a certificate.
+        language: Of the reports: ``"en"``, ``"es"`` or ``"de"``.
+        lexicon: A lexicon of your own (TOML), instead of ``language``.
+        authority: Who assigned the patient IDs of our films, as merges name it (CX.4); default:
+            any, where patient IDs are unique.
+        most_mib: Longest message.
+        most_connections: At a time; more are closed.
+        timeout_seconds: Of silence within a message.
+    """
+
+    senders: tuple[str, ...]
+    host: str = "127.0.0.1"
+    port: int = 2575
+    tls: TlsFiles | None = None
+    language: str = "en"
+    lexicon: Path | None = None
+    authority: str = ""
+    most_mib: float = 16.0
+    most_connections: int = 16
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class HealthTable:
     """``[health]``: /healthz, /readyz and /metrics.
 
@@ -245,6 +276,7 @@ class ScreeningSettings:
         listener: C-STORE.
         destinations: Where results go.
         pulls: Where films are fetched from.
+        hl7: Signed reports and merged patients.
         health: HTTP.
         rollup: Studies.
         alarms: Who is told of the charts' alarms.
@@ -258,6 +290,7 @@ class ScreeningSettings:
     listener: ListenerSettings | None = None
     destinations: tuple[DestinationTable, ...] = ()
     pulls: tuple[PullTable, ...] = ()
+    hl7: Hl7Table | None = None
     health: HealthTable = HealthTable()
     rollup: RollUpTable = RollUpTable()
     alarms: AlarmsTable = AlarmsTable()

@@ -21,7 +21,7 @@ from monai_cxr.radiograph import Radiograph
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.reading.film_readers import read_apart
 from monai_cxr.reading.readings import WholeFilm
-from monai_cxr.screening.delivering.delivery import Builder
+from monai_cxr.screening.delivering.delivery import Builder, source_of
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 
 
@@ -58,7 +58,9 @@ def heatmap_builders(
         film = read_apart(WholeFilm(), data)
         heat = saliency(model(), film, [finding], method)[0]
         created = datetime.fromtimestamp(content.result.predicted_at, timezone.utc)
-        return draw(_Map(ReportedFilm(data, prediction), film, finding, heat, method, created))
+        return draw(
+            _Map(ReportedFilm(source_of(content), prediction), film, finding, heat, method, created)
+        )
 
     return {"sc": partial(build, draw=_capture), "seg": partial(build, draw=_segmentation)}
 

@@ -176,6 +176,28 @@ class TestClockAheadFilmsStuck:
         clock.advance(-30 * 86_400)
         assert len(jobs.lease(ledger, "w", 1)) == 1
 
+    @pytest.mark.parametrize("days", [2, 3_650])
+    def test_a_delivery_of_a_clock_ahead_is_made_when_it_is_right(self, ledger, spool, clock, days):
+        take(ledger, spool, film_bytes(1))
+        take(ledger, spool, film_bytes(2))
+        finish_all(ledger, deliveries=[("sr", "pacs")])
+        clock.advance(days * 86_400)
+        (first, _) = outbox.lease(ledger, "dead", 2)  # one is killed, one fails
+        outbox.failed(ledger, "dead", first.id, error="no_connection")
+        clock.advance(-days * 86_400)
+        assert len(outbox.lease(ledger, "d", 9, destinations=["pacs"])) == 2
+        assert outbox.lease(ledger, "other", 9) == []  # it has a lease of the right clock now
+
+    def test_a_clock_that_was_behind_gives_nothing_up(self, ledger, spool, clock):
+        clock.advance(-40 * 365 * 86_400)
+        take(ledger, spool, film_bytes(1))
+        finish_all(ledger, deliveries=[("sr", "pacs")])
+        (delivery,) = outbox.lease(ledger, "d", 1)
+        outbox.failed(ledger, "d", delivery.id, error="no_connection")
+        clock.advance(40 * 365 * 86_400)
+        (delivery,) = outbox.lease(ledger, "d", 1)
+        assert outbox.failed(ledger, "d", delivery.id, error="no_connection") == "pending"
+
     def test_a_failed_film_still_waits(self, ledger, spool, clock):
         take(ledger, spool, film_bytes(1))
         (film,) = jobs.lease(ledger, "w", 1)

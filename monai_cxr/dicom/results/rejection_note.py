@@ -1,0 +1,166 @@
+"""Rejection note: a Key Object Selection that takes instances back (IOCM of IHE RAD).
+
+The first concept of its content says why; the evidence sequence says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
+
+from monai_cxr.dicom.header import elements
+from monai_cxr.dicom.results.evidence import repeat_study
+from monai_cxr.dicom.results.instances import (
+    MANUFACTURER,
+    DicomInstance,
+    Source,
+    add_file_meta,
+    derived_uid,
+    header_of,
+    stamp,
+    writing,
+    written,
+)
+from monai_cxr.picture.quiet import quiet
+
+REJECTIONS = {
+    "113001": "Rejected for Quality Reasons",
+    "113037": "Rejected for Patient Safety Reasons",
+    "113038": "Incorrect Modality Worklist Entry",
+}
+"""Titles that say an instance is wrong (PS3.16 CID 7011). 113039, its time is over, is none."""
+
+SERIES_NUMBER = 903
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What a note takes back.
+
+    Attributes:
+        code: One of :data:`REJECTIONS`.
+        sop_uids: SOP Instance UIDs of what is rejected.
+    """
+
+    code: str
+    sop_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An object that a note of ours takes back.
+
+    Attributes:
+        sop_class_uid: Its SOP Class.
+        sop_uid: Its SOP Instance UID.
+        series_uid: Its series.
+    """
+
+    sop_class_uid: str
+    sop_uid: str
+    series_uid: str
+
+
+def rejection_of(dataset: Dataset) -> Rejection | None:
+    """What a Key Object Selection rejects; None for one that only selects."""
+    with quiet():
+        if elements.identifier(dataset, "SOPClassUID") != KeyObjectSelectionDocumentStorage:
+            return None
+        titles = elements.items(dataset, "ConceptNameCodeSequence")
+        code = elements.text(titles[0], "CodeValue") if titles else ""
+        scheme = elements.text(titles[0], "CodingSchemeDesignator") if titles else ""
+        if code not in REJECTIONS or scheme != "DCM":
+            return None
+        found = [
+            elements.identifier(reference, "ReferencedSOPInstanceUID")
+            for study in elements.items(dataset, "CurrentRequestedProcedureEvidenceSequence")
+            for series in elements.items(study, "ReferencedSeriesSequence")
+            for reference in elements.items(series, "ReferencedSOPSequence")
+        ]
+    return Rejection(code, tuple(dict.fromkeys(uid for uid in found if uid)))
+
+
+def rejection_note(
+    source: Source, rejected: Sequence[Rejected], code: str, *, created: datetime | None = None
+) -> DicomInstance:
+    """Take objects of ours back, in the study of their film.
+
+    Args:
+        source: The film's file, parsed file, or header.
+        rejected: What is taken back.
+        code: One of :data:`REJECTIONS`.
+        created: When; None for now.
+
+    Returns:
+        The note. Its UID is derived from what it takes back.
+
+    Raises:
+        UnsupportedImage: ``"not_reportable"`` if the film's header breaks the writer.
+    """
+    with writing():
+        header = header_of(source)
+        uids = "|".join(sorted(one.sop_uid for one in rejected))
+        note = Dataset()
+        note.SOPClassUID = KeyObjectSelectionDocumentStorage
+        note.SOPInstanceUID = derived_uid(uids, code, "ko")
+        note.SeriesInstanceUID = derived_uid(uids, code, "ko-series")
+        note["StudyInstanceUID"] = header["StudyInstanceUID"]
+        note.Modality = "KO"
+        repeat_study(note, header)
+        note.SeriesNumber, note.InstanceNumber = SERIES_NUMBER, 1
+        note.SeriesDescription = "AI results withdrawn"
+        note.ReferencedPerformedProcedureStepSequence = []
+        note.Manufacturer = MANUFACTURER
+        note.ContentDate = note.ContentTime = ""
+        note.CurrentRequestedProcedureEvidenceSequence = [_evidence(header, rejected)]
+        note.ValueType, note.ContinuityOfContent = "CONTAINER", "SEPARATE"
+        note.ConceptNameCodeSequence = [_code(code, REJECTIONS[code])]
+        note.ContentTemplateSequence = [_template()]
+        note.ContentSequence = [_content(one) for one in rejected]
+        add_file_meta(note, ExplicitVRLittleEndian)
+        stamp(note, created or datetime.now(timezone.utc))
+        return written(note)
+
+
+def _evidence(header: Dataset, rejected: Sequence[Rejected]) -> Dataset:
+    study = Dataset()
+    study["StudyInstanceUID"] = header["StudyInstanceUID"]
+    study.ReferencedSeriesSequence = []
+    for uid in dict.fromkeys(one.series_uid for one in rejected):
+        series = Dataset()
+        series.SeriesInstanceUID = uid
+        series.ReferencedSOPSequence = [_reference(o) for o in rejected if o.series_uid == uid]
+        study.ReferencedSeriesSequence.append(series)
+    return study
+
+
+def _reference(one: Rejected) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = one.sop_class_uid
+    item.ReferencedSOPInstanceUID = one.sop_uid
+    return item
+
+
+def _content(one: Rejected) -> Dataset:
+    item = Dataset()
+    item.RelationshipType = "CONTAINS"
+    is_report = one.sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.88.")
+    item.ValueType = "COMPOSITE" if is_report else "IMAGE"
+    item.ReferencedSOPSequence = [_reference(one)]
+    return item
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
+
+
+def _template() -> Dataset:
+    item = Dataset()
+    item.MappingResource, item.TemplateIdentifier = "DCMR", "2010"
+    return item
