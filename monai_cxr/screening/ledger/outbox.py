@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, patients
 from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.due import due
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
 from monai_cxr.screening.ledger.schema import (
     DELIVERED,
@@ -125,10 +126,7 @@ def lease(
     if destinations is not None:
         wanted = and_(wanted, outbox.c.destination.in_(list(destinations)))
     with ledger.write() as connection:
-        chosen = _due(connection, and_(wanted, outbox.c.available_at <= now), n)
-        if len(chosen) < n:  # later than any pause is a time of a clock that was ahead
-            ahead = outbox.c.available_at > now + max(seconds, _LONGEST_BACKOFF_SECONDS) * 2
-            chosen += _due(connection, and_(wanted, ahead), n - len(chosen))
+        chosen = due(connection, wanted, n, now=now, longest=max(seconds, _LONGEST_BACKOFF_SECONDS))
         poison = [row for row in chosen if row.unanswered >= MAX_UNANSWERED]
         ids = [row.id for row in chosen if row.unanswered < MAX_UNANSWERED]
         # A lease is a date before which nobody else takes it; one that ends is simply due again.
@@ -161,17 +159,6 @@ def _give_up_poison(connection: Connection, owner: str, row: Any, now: float) ->
     )
     detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
     audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
-
-
-def _due(connection: Connection, condition: ColumnElement[bool], n: int) -> list[Any]:
-    query = (
-        select(outbox)
-        .where(condition)
-        .order_by(outbox.c.available_at, outbox.c.id)
-        .limit(n)
-        .with_for_update(skip_locked=True)
-    )
-    return list(connection.execute(query))
 
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
