@@ -22,7 +22,7 @@ from monai_cxr.labels.report_labels import read_report
 from monai_cxr.labels.report_sources import decoded, hl7_reports
 from monai_cxr.screening.ledger import Ledger, patients, signed_reports
 from monai_cxr.screening.ledger.database import reason_of
-from monai_cxr.screening.network.mllp import Frame
+from monai_cxr.screening.network.mllp import MllpFrame
 
 SOURCE = "mllp"
 MERGES = ("A40", "A34", "A18")
@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Hl7Verdict:
     """What is answered.
 
     Attributes:
@@ -50,11 +50,11 @@ class Verdict:
 class _Unfit(Exception):
     def __init__(self, code: str, condition: str, text: str) -> None:
         super().__init__(text)
-        self.verdict = Verdict(code, condition, text)
+        self.verdict = Hl7Verdict(code, condition, text)
 
 
-_NO_HEADER = Verdict(_REJECTED, "100", "The message does not begin with MSH.")
-_TOO_LONG = Verdict(_ERROR, "207", "The message is longer than hl7.most_mib allows.")
+_NO_HEADER = Hl7Verdict(_REJECTED, "100", "The message does not begin with MSH.")
+_TOO_LONG = Hl7Verdict(_ERROR, "207", "The message is longer than hl7.most_mib allows.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Hl7Intake:
     lexicon: Lexicon = field(repr=False)
     authority: str = ""
 
-    def answer(self, frame: Frame) -> bytes:
+    def answer(self, frame: MllpFrame) -> bytes:
         """Take what is in a frame; gives one acknowledgment for each message in it."""
         messages = list(messages_of(decoded(frame.data)))
         if not messages:
@@ -85,19 +85,19 @@ class Hl7Intake:
             _said(verdict, "^".join(_kind(one)))
         return b"".join(_acknowledgment(one, verdict) for one, verdict in verdicts)
 
-    def _verdict(self, message: Hl7Segments) -> Verdict:
+    def _verdict(self, message: Hl7Segments) -> Hl7Verdict:
         try:
             self._take(message)
         except _Unfit as error:
             return error.verdict
         except SQLAlchemyError as error:  # the sender keeps it and sends it again
             text = f"The ledger cannot take it now ({reason_of(error)}). Send it again."
-            return Verdict(_REJECTED, "207", text)
+            return Hl7Verdict(_REJECTED, "207", text)
         except Exception as error:  # noqa: BLE001 - one message must not stop the others
             kind = type(error).__name__
             _LOG.error("an HL7 message was not taken: an unexpected error", extra={"error": kind})
-            return Verdict(_REJECTED, "207", f"An unexpected {kind}.")
-        return Verdict()
+            return Hl7Verdict(_REJECTED, "207", f"An unexpected {kind}.")
+        return Hl7Verdict()
 
     def _take(self, message: Hl7Segments) -> None:
         version = message.header(12).split(message.delimiters[1])[0]
@@ -167,14 +167,14 @@ def _kind(message: Hl7Segments) -> tuple[str, str]:
     return kind.strip().upper()[:3], trigger.strip().upper()[:3]
 
 
-def _said(verdict: Verdict, kind: str) -> None:
+def _said(verdict: Hl7Verdict, kind: str) -> None:
     """One line a message, without identity."""
     level = logging.INFO if verdict.code == _ACCEPTED else logging.WARNING
     said = {"kind": kind, "status": f"A{verdict.code}", "error": verdict.text}
     _LOG.log(level, "HL7 message answered", extra=said)
 
 
-def _acknowledgment(message: Hl7Segments | None, verdict: Verdict) -> bytes:
+def _acknowledgment(message: Hl7Segments | None, verdict: Hl7Verdict) -> bytes:
     """ACK (HL7 v2.5.1 2.9.2) in the sender's own delimiters; what it said is repeated raw."""
     field_, component, repeat, escape = message.delimiters if message else ("|", "^", "~", "\\")
     said = message.header if message else lambda place: ""

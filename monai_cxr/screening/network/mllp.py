@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class MllpFrame:
     """What came between a start and an end.
 
     Attributes:
@@ -54,7 +54,7 @@ class FrameReader:
         self._is_too_long = False
         self.is_open = False
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes) -> Iterator[MllpFrame]:
         """Take a piece; gives the frames that end in it."""
         while data:
             if not self.is_open:
@@ -73,10 +73,10 @@ class FrameReader:
         if self._is_too_long:
             del self._buffer[_KEPT_OF_TOO_LONG:]
 
-    def _taken(self) -> Frame:
+    def _taken(self) -> MllpFrame:
         whole = bytes(self._buffer)
         cut = max(whole.rfind(head) for head in _HEADS)  # a message began before one had ended
-        frame = Frame(whole[cut + 1 :] if cut >= 0 else whole, self._is_too_long)
+        frame = MllpFrame(whole[cut + 1 :] if cut >= 0 else whole, self._is_too_long)
         self._buffer.clear()
         self._is_too_long = self.is_open = False
         return frame
@@ -122,7 +122,7 @@ class MllpServer:
     def __init__(
         self,
         address: tuple[str, int],
-        answer: Callable[[Frame], bytes],
+        answer: Callable[[MllpFrame], bytes],
         *,
         allowed: frozenset[str],
         tls: TlsFiles | None = None,

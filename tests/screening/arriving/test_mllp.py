@@ -32,7 +32,7 @@ from monai_cxr.screening.ledger import (
     signed_reports,
     studies,
 )
-from monai_cxr.screening.network.mllp import Frame, FrameReader, MllpLimits, MllpServer, framed
+from monai_cxr.screening.network.mllp import FrameReader, MllpFrame, MllpLimits, MllpServer, framed
 from monai_cxr.screening.network.mllp_client import MllpPeer
 
 ROOT = "1.2.826.0.1.3680043.10.1479.77"
@@ -96,7 +96,7 @@ def verdict(message: hl7.Message) -> tuple[str, str]:
 
 
 def told(taking, message: bytes) -> tuple[str, str]:
-    return verdict(hl7.parse(taking.answer(Frame(message)).decode()))
+    return verdict(hl7.parse(taking.answer(MllpFrame(message)).decode()))
 
 
 def kept(ledger) -> list[tuple[str, dict]]:
@@ -144,7 +144,7 @@ class TestReports:
         ],
     )
     def test_each_gets_its_answer(self, taking, message, said):
-        raw = taking.answer(Frame(message))
+        raw = taking.answer(MllpFrame(message))
         if b"#" in raw:
             assert raw.split(b"\r")[1].startswith(b"MSA#AA#77")
         else:
@@ -153,7 +153,7 @@ class TestReports:
     def test_enhanced_mode_and_several_in_one_frame(self, taking, ledger):
         enhanced = oru().replace(b"|P|2.5.1", b"|P|2.5.1|||AL|NE")
         assert told(taking, enhanced) == ("CA", "")
-        said = taking.answer(Frame(b"BHS|^~\\&\r" + oru("A1") + oru("") + b"BTS|2\r")).decode()
+        said = taking.answer(MllpFrame(b"BHS|^~\\&\r" + oru("A1") + oru("") + b"BTS|2\r")).decode()
         codes = [line.split("|")[1] for line in said.split("\r") if line.startswith("MSA")]
         assert codes == ["AA", "AE"]
 
@@ -270,7 +270,7 @@ class TestFrames:
                 raise AssertionError(name)
 
         for message in (data, b"MSH|^~\\&|" + data):
-            assert Hl7Intake(Away(), LEXICON).answer(Frame(message)).startswith(b"MSH")
+            assert Hl7Intake(Away(), LEXICON).answer(MllpFrame(message)).startswith(b"MSH")
 
 
 class TestClient:
