@@ -20,6 +20,7 @@ from monai_cxr.labels.hl7_reports import Hl7Segments, messages_of
 from monai_cxr.labels.lexicon import Lexicon
 from monai_cxr.labels.report_labels import read_report
 from monai_cxr.labels.report_sources import decoded, hl7_reports
+from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.screening.ledger import Ledger, patients, signed_reports
 from monai_cxr.screening.ledger.database import reason_of
 from monai_cxr.screening.network.mllp import MllpFrame
@@ -93,7 +94,7 @@ class Hl7Intake:
         except SQLAlchemyError as error:  # the sender keeps it and sends it again
             text = f"The ledger cannot take it now ({reason_of(error)}). Send it again."
             return Hl7Verdict(_REJECTED, "207", text)
-        except Exception as error:  # noqa: BLE001 - one message must not stop the others
+        except MALFORMED as error:  # one message must not stop the others
             kind = type(error).__name__
             _LOG.error("an HL7 message was not taken: an unexpected error", extra={"error": kind})
             return Hl7Verdict(_REJECTED, "207", f"An unexpected {kind}.")
