@@ -67,7 +67,7 @@ share = 1.0
 
 
 def films_of(folder: Path, n: int, seed: int, *, replaced: bool):
-    """Phantoms, half of them with an effusion; the new scanner's are darker, noisier, another's."""
+    """Phantoms, half of them with an effusion; the new scanner's are brighter and noisier."""
     settings = PhantomSettings(
         n, seed=seed, size=96, prevalence={FINDING: 0.5}, mean_films_per_patient=1.0,
         severity=(0.8, 1.0),
@@ -79,7 +79,7 @@ def films_of(folder: Path, n: int, seed: int, *, replaced: bool):
         if dataset.file_meta.TransferSyntaxUID.is_compressed:
             dataset.decompress()
         most = float(2**dataset.BitsStored - 1)
-        gray = (dataset.pixel_array / most) ** 1.4 + rng.normal(0, 0.01, dataset.pixel_array.shape)
+        gray = (dataset.pixel_array / most) ** 0.6 + rng.normal(0, 0.01, dataset.pixel_array.shape)
         dataset.PixelData = (np.clip(gray, 0, 1) * most).astype(dataset.pixel_array.dtype).tobytes()
         dataset.Manufacturer = "Another"
         dataset.save_as(path)
@@ -119,7 +119,7 @@ def test_a_scanner_is_replaced(hospital, phantom_index):
     champion = open_registry(registry).champions[-1]
     now = [time.time() - 40 * DAY]
     with open_ledger(f"sqlite:///{hospital}/ledger.sqlite", clock=lambda: now[0]) as ledger:
-        # 34 days of clean films, then the new scanner; each day the same hundred films in effect.
+        # 32 days of clean films, then the new scanner; each day the same hundred films in effect.
         new = read_table(hospital / "new.parquet")["path"]
         clean, changed = (
             [read_radiograph(path).quality["mean"] for path in paths[:30]]
@@ -128,7 +128,7 @@ def test_a_scanner_is_replaced(hospital, phantom_index):
         rng = np.random.default_rng(0)
         for day in range(40):
             with ledger.write() as connection:
-                for gray in rng.choice(clean if day < 34 else changed, 25):
+                for gray in rng.choice(clean if day < 32 else changed, 25):
                     chart_sums.add(connection, {"picture mean": float(gray)}, now=now[0])
             now[0] += DAY
         now[0] = time.time()
