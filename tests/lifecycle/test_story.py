@@ -119,7 +119,7 @@ def test_a_scanner_is_replaced(hospital, phantom_index):
     champion = open_registry(registry).champions[-1]
     now = [time.time() - 40 * DAY]
     with open_ledger(f"sqlite:///{hospital}/ledger.sqlite", clock=lambda: now[0]) as ledger:
-        # 32 days of clean films, then the new scanner; each day the same hundred films in effect.
+        # 32 days of clean films, then the new scanner; 25 films a day, drawn from 30.
         new = read_table(hospital / "new.parquet")["path"]
         clean, changed = (
             [read_radiograph(path).quality["mean"] for path in paths[:30]]
