@@ -11,10 +11,10 @@ from clinical_app.settings import ROLES, ViewerSettings
 PERMISSIONS: Mapping[str, frozenset[str]] = {
     "viewer": frozenset({"account", "worklist", "read", "model"}),
     "reader": frozenset({"account", "worklist", "read", "model", "review", "upload", "monitoring"}),
-    "operator": frozenset({"account", "model", "monitoring", "operations"}),
+    "operator": frozenset({"account", "model", "monitoring", "operations", "acknowledge"}),
     "admin": frozenset(
         {"account", "worklist", "read", "model", "review", "upload", "monitoring", "operations"}
-        | {"audit"}
+        | {"acknowledge", "audit"}
     ),
 }
 """What each role may do. An operator keeps the service running and sees thumbnails at most."""
@@ -26,6 +26,7 @@ DUTIES: Mapping[str, str] = {
     "upload": "have a film read that is dropped in",
     "model": "see what is known of the model",
     "monitoring": "see how the model behaves",
+    "acknowledge": "close an alarm, with what was done",
     "operations": "see the queue and try again what failed",
     "audit": "see who saw what",
 }

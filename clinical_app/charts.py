@@ -98,3 +98,98 @@ def by_day(values: Sequence[tuple[str, float]], title: str, *, share: bool) -> d
         },
         "config": {"view": {"stroke": None}},
     }
+
+
+_RULE = "#9aa6b2"
+_ALARM = "#d55e00"
+
+
+def nearness(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How near charts have been to their limit: a row a chart, a cell a day, darker is nearer."""
+    x = {"field": "day", "type": "ordinal", "timeUnit": "yearmonthdate", "title": None}
+    color = {
+        "field": "share",
+        "type": "quantitative",
+        "scale": {"domain": [0, 0.5, 1], "range": ["#8aa4bd22", _SECOND, _ALARM]},
+        "legend": {"title": "of the limit", "format": "%", "values": [0, 0.5, 1]},
+    }
+    return {
+        "data": {"values": list(values)},
+        "mark": {"type": "rect"},
+        "encoding": {
+            "x": x | {"axis": {"format": "%d %b", "labelOverlap": True, "ticks": False}},
+            "y": {
+                "field": "chart",
+                "type": "nominal",
+                "sort": None,
+                "title": None,
+                "axis": {"labelLimit": 320, "ticks": False, "domain": False},
+            },
+            "color": color,
+            "tooltip": [
+                {"field": "chart", "title": "Chart"},
+                {"field": "day", "type": "temporal", "title": "Day"},
+                {"field": "share", "format": ".0%", "title": "Of the limit"},
+            ],
+        },
+        "config": {"view": {"stroke": None}},
+    }
+
+
+def control(
+    values: Sequence[dict[str, Any]], limit: float, changes: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """A control chart: what was too high upwards, too low downwards, limits, alarms, changes.
+
+    Args:
+        values: ``day``, ``up``, ``down``, ``films``, ``value`` and ``alarm``, day by day.
+        limit: Of both sums.
+        changes: (day, what was changed).
+    """
+    x = {"field": "day", "type": "temporal", "title": None, "axis": {"format": "%d %b"}}
+    title = "CUSUM, standard deviations"
+    tooltip = [
+        {"field": "day", "type": "temporal", "title": "Day"},
+        {"field": "value", "title": "Value"},
+        {"field": "films", "title": "Films"},
+        {"field": "up", "title": "Too high"},
+        {"field": "down", "title": "Too low"},
+    ]
+    layers: list[dict[str, Any]] = [
+        {
+            "data": {"values": [{"at": limit}, {"at": -limit}]},
+            "mark": {"type": "rule", "strokeDash": [5, 4], "color": _ALARM},
+            "encoding": {"y": {"field": "at", "type": "quantitative", "title": title}},
+        }
+    ]
+    for way, color in (("up", _FIRST), ("down", _SECOND)):
+        y = {"field": way, "type": "quantitative", "title": title}
+        layers.append(
+            {
+                "data": {"values": list(values)},
+                "mark": {"type": "line", "color": color, "strokeWidth": 2},
+                "encoding": {"x": x, "y": y, "tooltip": tooltip},
+            }
+        )
+    highest = [{**one, "at": one["up"] if one["up"] > -one["down"] else one["down"]}
+               for one in values if one["alarm"]]  # fmt: skip
+    layers.append(
+        {
+            "data": {"values": highest},
+            "mark": {"type": "point", "filled": True, "size": 55, "color": _ALARM, "opacity": 1},
+            "encoding": {"x": x, "y": {"field": "at", "type": "quantitative"}, "tooltip": tooltip},
+        }
+    )
+    late = values[len(values) * 2 // 3]["day"] if values else ""
+    marked = [{"day": day, "what": what} for day, what in changes]
+    rule = {"type": "rule", "color": _RULE, "strokeDash": [2, 3]}
+    layers.append({"data": {"values": marked}, "mark": rule, "encoding": {"x": x}})
+    for align, dx, is_late in (("left", 5, False), ("right", -5, True)):  # nothing is cut off
+        layers.append(
+            {
+                "data": {"values": [one for one in marked if (one["day"] >= late) == is_late]},
+                "mark": {"type": "text", "align": align, "dx": dx, "color": _RULE},
+                "encoding": {"x": x, "y": {"value": 6}, "text": {"field": "what"}},
+            }
+        )
+    return _plot(layers)

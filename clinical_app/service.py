@@ -35,6 +35,7 @@ from monai_cxr.review.priors import Priors
 from monai_cxr.review.reviews import Access, Review, ReviewStore
 from monai_cxr.review.uploads import Owner, Uploads
 from monai_cxr.review.worklist import reviews_of
+from monai_cxr.screening.ledger import Ledger
 
 UPLOADS_ONLY = "uploads only"
 """Name of a source without cases."""
@@ -86,6 +87,8 @@ class Service:
         performance: What is known of the model, or None.
         local_user: Name of whoever sits at this machine.
         label_audit: Films and questions of a label audit, or None.
+        ledger: Of a screening service, with its charts, alarms and reports, or None.
+        registry: Folder of the versions of the model, or None.
         grants: Links to films.
         presence: Who has which study open.
         priors: Other studies of a person.
@@ -105,6 +108,8 @@ class Service:
     performance: PerformanceFile | None = None
     local_user: str = "local reader"
     label_audit: AuditQuestions | None = None
+    ledger: Ledger | None = None
+    registry: Path | None = None
     grants: Grants = field(init=False)
     presence: Presence = field(default_factory=Presence)
     priors: Priors = field(init=False)

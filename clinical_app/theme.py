@@ -42,6 +42,10 @@ FRAME = """
   color: light-dark(#ffffff, #0c0f13) !important; }
 /* The desk says by itself that the server is away, beside the film and not over it. */
 body:has(.st-key-desk) [data-baseweb="modal"] { display: none !important; }
+/* An answer: its state as a coloured edge, and in words. */
+.answer { border-left: 4px solid #9aa6b2; padding: .1rem 0 .1rem .8rem; margin: .1rem 0 .5rem;
+  font-size: 1.12rem; }
+.answer.well { border-color: #56b4e9; } .answer.look { border-color: #e69f00; font-weight: 650; }
 .thumbnail { width: 6.9rem; height: 6.9rem; display: grid; place-items: center; background: #000;
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: .86rem; }
 .thumbnail > * { grid-area: 1 / 1; }

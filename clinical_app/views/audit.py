@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 import streamlit as st
 
 from clinical_app import session
+from clinical_app.views import model_changes
 from monai_cxr.errors import DeliveryError
 from monai_cxr.review.reviews import Access, Asked
 
@@ -24,6 +25,9 @@ def page() -> None:
     service, _ = session.gate("audit")
     with st.container(key="narrow"):
         st.title("Audit")
+        if service.registry is not None or service.ledger is not None:
+            with st.expander("Changes of the model"):
+                model_changes.draw(service)
         asked = _asked()
         try:
             lines = service.store.accesses(_ON_A_PAGE + 1, asked)

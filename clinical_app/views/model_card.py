@@ -8,6 +8,7 @@ import streamlit as st
 
 from clinical_app import charts, session, tables
 from clinical_app.service import Service
+from clinical_app.views import model_changes
 from monai_cxr.findings import title_of
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.review import performance_file as performances
@@ -42,6 +43,9 @@ def page() -> None:
             )
         st.header("Operating points in use")
         tables.show(point_rows(service.model.operating_points))
+        if service.registry is not None or service.ledger is not None:
+            st.header("History")
+            model_changes.draw(service)
         _card(service)
 
 

@@ -1,22 +1,31 @@
-"""Monitoring page: does the model still behave: volume, failures, flag rates, agreement."""
+"""Monitoring page: is it still the same films, still as good, who disagrees, what was done."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import streamlit as st
 
 from clinical_app import charts, session, tables
+from clinical_app.access import Identity
 from clinical_app.service import Service
+from clinical_app.views import dealing, disagreeing
 from monai_cxr.errors import DeliveryError
-from monai_cxr.review import drifting, monitoring
+from monai_cxr.review import drifting, monitoring, watched
 from monai_cxr.review.monitoring import Rate
 from monai_cxr.review.reviews import Review
+from monai_cxr.review.watched import Answer, Watched
 from monai_cxr.review.words import duration, percent
 
 _PERIODS = {"7 days": 7.0, "30 days": 30.0, "90 days": 90.0, "All": math.inf}
+_NO_LEDGER = (
+    "Charts with memory, alarms and signed reports come with the ledger of a screening service: "
+    "start the viewer with its settings (--settings screening.toml). What a folder can tell "
+    "follows."
+)
 
 
 def page() -> None:
@@ -27,31 +36,33 @@ def page() -> None:
         cases = service.source.cases()
         reviews = _reviews(service)
         _tiles(monitoring.overview(cases, reviews))
-        left, right = st.columns(2, gap="large")
-        with left:
-            st.header("Studies by day of arrival")
-            volume = monitoring.volume_by_day(cases)[-60:]
-            if volume:
-                charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
-            else:
-                st.write("No study has arrived yet.")
-        with right:
-            st.header("Agreement of readers by day")
-            agreement = [(day, share) for day, share, _ in monitoring.agreement_by_day(reviews)][
-                -60:
-            ]
-            if agreement:
-                charts.show(charts.by_day(agreement, "agreement", share=True), "day_agreement")
-            else:
-                st.write("Nobody has judged a finding yet (keys a and d on the reading page).")
-        _drift(service, cases)
-        _flag_rates(service, cases)
-        _agreement(reviews)
-        _reasons(cases)
+        seen = _watched(service)
+        st.header("Is it still the same films?")
+        _same_films(service, who, seen, cases)
+        st.header("Is it still as good?")
+        _as_good(service, cases)
+        st.header("Who disagrees?")
+        disagreeing.draw(service, who, reviews)
+        st.header("What was done?")
+        dealing.history(service, seen)
         if who.may("review"):
-            st.header("Export")
             token = service.grants.give("reviews", "", session.session_id(), who)
             st.link_button("Reviews as CSV", service.url("reviews", token), disabled=not reviews)
+
+
+def answer(said: Answer) -> None:
+    """An answer in one sentence, before what it rests on."""
+    st.html(f"<p class='answer {said.state}'>{escape(said.words)}</p>")
+
+
+def _watched(service: Service) -> Watched | None:
+    if service.ledger is None:
+        return None
+    try:
+        return watched.watch(service.ledger)
+    except DeliveryError as error:
+        st.warning(str(error))
+        return None
 
 
 def _reviews(service: Service) -> Sequence[Review]:
@@ -81,8 +92,54 @@ def _tiles(numbers: monitoring.Overview) -> None:
         column.caption(detail)
 
 
+def _same_films(
+    service: Service, who: Identity, seen: Watched | None, cases: Sequence[Any]
+) -> None:
+    if seen is None:
+        if service.ledger is None:
+            answer(Answer(watched.UNKNOWN, _NO_LEDGER))
+    else:
+        answer(watched.same_films(seen))
+        for one in seen.open_alarms:
+            dealing.close(service, who, one)
+        _charts(seen)
+    volume = monitoring.volume_by_day(cases)[-60:]
+    if volume:
+        st.markdown("**Studies by day of arrival**")
+        charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
+    else:
+        st.write("No study has arrived yet.")
+    reasons = [
+        {"Not analysed, and why": words.capitalize(), "Kind": kind, "Studies": count}
+        for words, kind, count in monitoring.reasons(cases)
+    ]
+    if reasons:
+        tables.show(reasons)
+    _drift(service, cases)
+
+
+def _charts(seen: Watched) -> None:
+    begun = watched.by_nearness(seen.charts)
+    if not begun:
+        return
+    st.markdown("**How near each chart has been to its limit, the nearest first**")
+    charts.show(charts.nearness(watched.nearness(seen.charts)), "near")
+    chosen = st.selectbox(
+        "Chart", begun, format_func=lambda one: watched.chart_words(one.name), key="chart"
+    )
+    marks = [(one.day, one.words) for one in watched.changes(seen)]
+    first = chosen.points[0].day.isoformat()
+    shown = [mark for mark in marks if mark[0] >= first]
+    charts.show(charts.control(watched.chart_lines(chosen), chosen.cusum_limit, shown), "control")
+    st.caption(watched.chart_caption(chosen))
+    waiting = sorted({one.missing for one in seen.charts if one.missing})
+    if waiting:
+        n = sum(bool(one.missing) for one in seen.charts)
+        st.caption(f"{n} charts have no baseline yet: {waiting[-1]}")
+
+
 def _drift(service: Service, cases: Sequence[Any]) -> None:
-    st.header("Drift of scores and pictures")
+    st.markdown("**Beside the films on which the model was calibrated**")
     if service.model is None:
         st.write("No model is loaded: there is nothing to compare.")
         return
@@ -102,52 +159,58 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
     films = drifting.film_predictions(
         cases, service.model.identity.digest, since=drifting.since(_PERIODS[period])
     )
-    scores = drifting.score_drifts(films, service.references)
-    pictures = drifting.picture_drifts(films, service.references)
-    for rows in (
-        drifting.drift_rows(scores, "Score (log-odds)", digits=2),
-        drifting.drift_rows(pictures, "Picture", digits=3),
-    ):
-        tables.show(rows)
-    st.caption(
-        "Beside the films on which the model was calibrated. The stability index compares the "
-        "deciles: below 0.1 is small. 'Differs' is neither small nor chance (999 of 1,000 looks); "
-        "it says that films or patients changed, not that the model is wrong."
-    )
+    found = [
+        drifting.drift_rows(
+            drifting.score_drifts(films, service.references), "Score (log-odds)", digits=2
+        ),
+        drifting.drift_rows(
+            drifting.picture_drifts(films, service.references), "Picture", digits=3
+        ),
+    ]
+    differ = sum(row["Verdict"] == "differs" for rows in found for row in rows)
+    with st.expander(f"{len(films)} films; {differ} measures differ", expanded=differ > 0):
+        for rows in found:
+            tables.show(rows)
+        st.caption(
+            "The stability index compares the deciles: below 0.1 is small. 'Differs' is neither "
+            "small nor chance (999 of 1,000 looks); it says that films or patients changed, not "
+            "that the model is wrong."
+        )
 
 
-def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
-    st.header("How often each finding is flagged")
-    if not any(case.prediction is not None for case in cases):
-        st.write("The model has not read a study yet.")
-        return
+def _as_good(service: Service, cases: Sequence[Any]) -> None:
     points = service.model.operating_points if service.model else {}
     rates = monitoring.flag_rates(cases, points)
-    tables.show([_row(rate, "Flagged") for rate in rates])
-    st.caption(
-        "Expected: from the operating point and the prevalence of the data that chose it. "
-        "'Differs' asks for a look, at the films first: another mix of patients flags otherwise."
-    )
+    differ = [rate.name for rate in rates if rate.verdict == "differs"]
+    known = [rate for rate in rates if rate.verdict in ("as expected", "differs")]
+    if differ:
+        words = f"Look: flagged otherwise than expected: {', '.join(differ)}."
+        answer(Answer(watched.LOOK, words))
+    elif known:
+        words = f"Each of {len(known)} findings is flagged as often as its threshold lets expect."
+        answer(Answer(watched.WELL, words))
+    else:
+        answer(Answer(watched.UNKNOWN, _few(rates)))
+    with st.expander("How often each finding is flagged", expanded=bool(differ)):
+        tables.show([rate_row(rate, "Flagged") for rate in rates])
+        st.caption(
+            "Expected: from the operating point and the prevalence of the data that chose it. "
+            "'Differs' asks for a look, at the films first: another mix of patients flags "
+            "otherwise."
+        )
+    if service.ledger is not None:
+        dealing.reports(service)
 
 
-def _agreement(reviews: Sequence[Review]) -> None:
-    rates = monitoring.agreement_rates(reviews)
-    if rates:
-        st.header("How often readers agree")
-        tables.show([_row(rate, "Agreed") for rate in rates])
+def _few(rates: Sequence[Rate]) -> str:
+    if not rates:
+        return "No model with thresholds is loaded: there is nothing to expect."
+    n = max(rate.n for rate in rates)
+    return f"Not known yet: {n} studies were scored; a share of flags needs {monitoring.ENOUGH}."
 
 
-def _reasons(cases: Sequence[Any]) -> None:
-    rows = [
-        {"Why": words.capitalize(), "Kind": kind, "Studies": count}
-        for words, kind, count in monitoring.reasons(cases)
-    ]
-    if rows:
-        st.header("Not analysed, and why")
-        tables.show(rows)
-
-
-def _row(rate: Rate, word: str) -> dict[str, str]:
+def rate_row(rate: Rate, word: str) -> dict[str, str]:
+    """A rate as a row of a table."""
     known = rate.n > 0
     row = {
         "Finding": rate.name,

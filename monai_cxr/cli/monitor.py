@@ -208,6 +208,7 @@ def _content(
     then: pd.DataFrame,
     now: pd.DataFrame,
 ) -> dict[str, Any]:
+    from monai_cxr.monitoring.chart_content import chart_content
     from monai_cxr.monitoring.dated_predictions import drifts, estimates
     from monai_cxr.monitoring.what_changed import what_changed
 
@@ -222,39 +223,6 @@ def _content(
         "drift": drifts(references or then, now) if has_both else (),
         "estimated": estimates(then, now) if has_both else (),
         "changed": what_changed(then, now) if has_both else None,
-    }
-
-
-def chart_content(one: Chart, since: date | None = None) -> dict[str, Any]:
-    """A chart as JSON, with its points from a day on."""
-    base = one.baseline
-    points = [point for point in one.points if since is None or point.day >= since]
-    return {
-        "name": one.name,
-        "missing": one.missing,
-        "cusum_limit": one.cusum_limit,
-        "ewma_limit": one.ewma_limit,
-        "baseline": None
-        if base is None
-        else {
-            "first_day": base.first.isoformat(),
-            "last_day": base.last.isoformat(),
-            "n_days": base.n_days,
-            "n_films": base.n_films,
-            "levels": base.levels,
-        },
-        "points": [
-            {
-                "day": point.day.isoformat(),
-                "n": point.n,
-                "value": point.value,
-                "up": point.up,
-                "down": point.down,
-                "ewma": point.ewma,
-                "alarm": point.alarm,
-            }
-            for point in points
-        ],
     }
 
 

@@ -55,6 +55,14 @@ def view(
             help="Folder that 'labels audit' wrote: a page asks readers one question a film.",
         ),
     ] = None,
+    registry: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Registry whose history the model and audit pages show. Default: the one that "
+            "BUNDLE leads through, as registry/champion does.",
+        ),
+    ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
 ) -> None:
     """Open the viewer: worklist, films with their findings, feedback, upload, model, monitoring.
@@ -77,6 +85,7 @@ def view(
         base_path=base_path,
         store=store,
         label_audit=label_audit,
+        registry=registry,
         headless=headless,
         say=say,
         note=note,

@@ -91,6 +91,11 @@ class LedgerStore:
         with answering():
             return joined(reviews.of_study(self._ledger, study_uid))
 
+    def words(self) -> Sequence[ReviewRow]:
+        """Every word of every reader as it was said, oldest first."""
+        with answering():
+            return reviews.since(self._ledger)
+
     def record(self, access: Access) -> None:
         """Add an entry to the ledger's audit trail."""
         with answering():

@@ -17,7 +17,8 @@ from monai_cxr.review.reviews import Review
 from monai_cxr.review.words import reason_words
 from monai_cxr.review.worklist import study_name
 
-_ENOUGH = 30
+ENOUGH = 30
+"""Fewest studies that a share is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _flag_rate(name: str, count: int, n: int, point: OperatingPoint) -> Rate:
         prevalence = point.n_positive / point.n
         sensitivity, specificity = point.sensitivity.estimate, point.specificity.estimate
         expected = sensitivity * prevalence + (1.0 - specificity) * (1.0 - prevalence)
-    if n < _ENOUGH:
+    if n < ENOUGH:
         verdict = "too few"
     elif math.isnan(expected):
         verdict = ""
@@ -140,7 +141,7 @@ def agreement_rates(reviews: Iterable[Review]) -> list[Rate]:
             judged[name],
             agreed[name],
             wilson(agreed[name], judged[name]),
-            verdict="too few" if judged[name] < _ENOUGH else "",
+            verdict="too few" if judged[name] < ENOUGH else "",
         )
         for name in names
     ]

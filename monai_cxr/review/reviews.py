@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from monai_cxr.screening.ledger.label_answers import LabelAnswer
+from monai_cxr.screening.ledger.reviews import ReviewRow
 from monai_cxr.tables import without_formula
 
 _COLUMNS = (
@@ -291,6 +292,10 @@ class ReviewStore(Protocol):
 
     def of_study(self, study_uid: str) -> Sequence[Review]:
         """The same, of one study."""
+        ...
+
+    def words(self) -> Sequence[ReviewRow]:
+        """Every word of every reader as it was said, oldest first."""
         ...
 
     def record(self, access: Access) -> None:

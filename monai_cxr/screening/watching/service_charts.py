@@ -33,9 +33,11 @@ def draw(
         baseline_days: Days that a baseline is learnt from.
         days_between_alarms: Wanted mean time between false alarms of all charts together.
     """
-    last = chart_sums.day_of(ledger.clock()) - timedelta(days=1)
+    today = chart_sums.day_of(ledger.clock())
+    last = today - timedelta(days=1)
     last = last if until is None else min(until, last)
-    anew, learn = alarms.resets(alarms.kept(ledger), until=last)
+    # An alarm that was dealt with today is not raised again by the days that raised it.
+    anew, learn = alarms.resets(alarms.kept(ledger), until=today if until is None else last)
     with ledger.read() as connection:
         days = chart_sums.read(connection, until=last)
     used: dict[str, list[DaySums]] = {

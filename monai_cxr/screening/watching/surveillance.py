@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from monai_cxr.atomic import write_text
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring import chart_names
+from monai_cxr.monitoring.chart_content import chart_content
 from monai_cxr.monitoring.charts import Chart
 from monai_cxr.monitoring.concordance import concordance
 from monai_cxr.monitoring.labeller_error import shipped
@@ -130,32 +131,19 @@ def _films(ledger: Ledger, first: date, last: date) -> dict[str, Any]:
 
 
 def _chart(one: Chart, first: date) -> dict[str, Any]:
-    points = [point for point in one.points if point.day >= first]
-    base = one.baseline
-    return {
-        "name": one.name,
-        "missing": one.missing,
+    """A chart with its two sums and their lines."""
+    made = chart_content(one, first)
+    points = made.pop("points")
+    n = sum(point["n"] for point in points)
+    return made | {
         "limit": one.cusum_limit,
-        "baseline": None
-        if base is None
-        else {
-            "first_day": base.first.isoformat(),
-            "last_day": base.last.isoformat(),
-            "n_days": base.n_days,
-            "n_films": base.n_films,
-            "mean": sum(base.levels) / len(base.levels),
-            "standard_error": math.hypot(
-                base.film_deviation / math.sqrt(base.n_films),
-                base.day_deviation / math.sqrt(base.n_days),
-            ),
-        },
         "n_days": len(points),
-        "n_films": sum(point.n for point in points),
-        "mean": sum(p.value * p.n for p in points) / sum(p.n for p in points) if points else None,
-        "up": [[point.day.isoformat(), point.up] for point in points],
-        "down": [[point.day.isoformat(), point.down] for point in points],
-        "up_line": _line([point.up for point in points], one.cusum_limit),
-        "down_line": _line([point.down for point in points], one.cusum_limit),
+        "n_films": n,
+        "mean": sum(point["value"] * point["n"] for point in points) / n if n else None,
+        "up": [[point["day"], point["up"]] for point in points],
+        "down": [[point["day"], point["down"]] for point in points],
+        "up_line": _line([point["up"] for point in points], one.cusum_limit),
+        "down_line": _line([point["down"] for point in points], one.cusum_limit),
     }
 
 

@@ -1,0 +1,93 @@
+"""Dealing: alarms and the person who closes them, signed reports, and what was done before."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from clinical_app import session, tables
+from clinical_app.access import Identity
+from clinical_app.service import Service
+from monai_cxr.errors import SettingsError
+from monai_cxr.review import second_look, watched
+from monai_cxr.review.ledger_cases import answering
+from monai_cxr.review.watched import Answer, Watched
+from monai_cxr.screening.ledger import alarms
+from monai_cxr.screening.ledger.alarms import KeptAlarm
+
+_MANY_REPORTS = 2_000
+
+
+def close(service: Service, who: Identity, one: KeptAlarm) -> None:
+    """An open alarm, and the form that closes it for those whose role includes that."""
+    title = f"Alarm {one.id}, since {one.alarm.first}: {watched.alarm_words(one)}"
+    with st.expander(title, expanded=True):
+        st.write("; ".join(watched.alarm_charts(one)))
+        if not who.may("acknowledge"):
+            st.caption("An operator or an administrator closes it, with what was done.")
+            return
+        with st.form(f"alarm_{one.id}", border=False):
+            st.text_input("What was done", key=f"action_{one.id}", max_chars=200)
+            st.text_input("Note (no patient's name)", key=f"note_{one.id}", max_chars=1000)
+            st.checkbox(
+                "What is seen from now on is the new normal: learn the baseline anew",
+                key=f"anew_{one.id}",
+            )
+            st.form_submit_button(
+                f"Close the alarm as {who.user}", on_click=_closed, args=(one.id,)
+            )
+
+
+def _closed(number: int) -> None:
+    """Close an alarm in the name of whoever is signed in now."""
+    service, who = session.gate("acknowledge")
+    state = st.session_state
+    if service.ledger is None:
+        return
+    try:
+        with answering():
+            alarms.acknowledge(
+                service.ledger,
+                number,
+                actor=who.user,
+                action=str(state.get(f"action_{number}", "")),
+                note=str(state.get(f"note_{number}", "")),
+                new_baseline=bool(state.get(f"anew_{number}", False)),
+            )
+    except SettingsError:
+        st.toast("Say what was done; the alarm stays open until then.")
+
+
+def reports(service: Service) -> None:
+    """What the model flags beside what the signed reports state."""
+    ledger = service.ledger
+    if ledger is None:
+        return
+    n = second_look.n_reports(ledger)
+    if not n:
+        st.caption(
+            "No signed report was taken in, so performance against readers is not known: "
+            "monai-cxr screen reports import."
+        )
+        return
+    if n > _MANY_REPORTS and not st.toggle(f"Hold it against {n:,} signed reports", key="reports"):
+        return
+    rows, fits = second_look.against_reports(ledger)
+    with st.expander(f"Against the signed reports: {second_look.in_words(fits)}", expanded=True):
+        tables.show(rows)
+        st.caption(
+            "Reports are read by rules, which err themselves, and are no truth. Intervals count "
+            "patients."
+        )
+
+
+def history(service: Service, seen: Watched | None) -> None:
+    """Models that ran, and alarms that were dealt with."""
+    if seen is None or service.ledger is None:
+        words = "Nothing is kept of alarms here: there is no ledger of a screening service."
+        st.html(f"<p class='answer unknown'>{words}</p>")
+        return
+    said: Answer = watched.what_was_done(seen, second_look.outcomes(service.ledger))
+    st.html(f"<p class='answer {said.state}'>{said.words}</p>")
+    rows = watched.alarm_rows(seen.alarms)
+    if rows:
+        tables.show(rows)
