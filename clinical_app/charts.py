@@ -105,14 +105,15 @@ _ALARM = "#d55e00"
 
 
 def nearness(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How near charts have been to their limit: a row a chart, a cell a day, darker is nearer."""
+    """How near charts have been to their limit: a row a chart, a cell a day, fuller is nearer."""
     x = {"field": "day", "type": "ordinal", "timeUnit": "yearmonthdate", "title": None}
-    color = {
+    near = {
         "field": "share",
         "type": "quantitative",
-        "scale": {"domain": [0, 0.5, 1], "range": ["#8aa4bd22", _SECOND, _ALARM]},
-        "legend": {"title": "of the limit", "format": "%", "values": [0, 0.5, 1]},
+        "scale": {"domain": [0, 1], "range": [0.06, 0.95]},
+        "legend": {"title": "of the limit", "format": "%", "values": [0.25, 0.5, 0.75, 1]},
     }
+    beyond = {"condition": {"test": "datum.share >= 1", "value": _ALARM}, "value": _FIRST}
     return {
         "data": {"values": list(values)},
         "mark": {"type": "rect"},
@@ -125,7 +126,8 @@ def nearness(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "title": None,
                 "axis": {"labelLimit": 320, "ticks": False, "domain": False},
             },
-            "color": color,
+            "opacity": near,
+            "color": beyond,
             "tooltip": [
                 {"field": "chart", "title": "Chart"},
                 {"field": "day", "type": "temporal", "title": "Day"},

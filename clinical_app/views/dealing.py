@@ -19,9 +19,9 @@ _MANY_REPORTS = 2_000
 
 def close(service: Service, who: Identity, one: KeptAlarm) -> None:
     """An open alarm, and the form that closes it for those whose role includes that."""
-    title = f"Alarm {one.id}, since {one.alarm.first}: {watched.alarm_words(one)}"
-    with st.expander(title, expanded=True):
-        st.write("; ".join(watched.alarm_charts(one)))
+    with st.expander(watched.alarm_title(one), expanded=True):
+        if len(one.alarm.charts) > 1:
+            st.write("; ".join(watched.alarm_charts(one)))
         if not who.may("acknowledge"):
             st.caption("An operator or an administrator closes it, with what was done.")
             return

@@ -44,10 +44,10 @@ def _say(state: str, words: str) -> None:
 def _agreement(rates: Sequence[monitoring.Rate], reviews: Sequence[Review]) -> None:
     from clinical_app.views.monitoring import rate_row
 
-    with st.expander("How often readers agree"):
-        by_day = [(day, share) for day, share, _ in monitoring.agreement_by_day(reviews)][-60:]
-        charts.show(charts.by_day(by_day, "agreement", share=True), "day_agreement")
-        tables.show([rate_row(rate, "Agreed") for rate in rates])
+    st.markdown("**How often readers agree, by day and by finding**")
+    by_day = [(day, share) for day, share, _ in monitoring.agreement_by_day(reviews)][-60:]
+    charts.show(charts.by_day(by_day, "agreement", share=True), "day_agreement")
+    tables.show([rate_row(rate, "Agreed") for rate in rates])
 
 
 def _before_and_after(service: Service) -> None:

@@ -107,15 +107,13 @@ def _same_films(
     if volume:
         st.markdown("**Studies by day of arrival**")
         charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
-    else:
-        st.write("No study has arrived yet.")
+    _drift(service, cases)
     reasons = [
         {"Not analysed, and why": words.capitalize(), "Kind": kind, "Studies": count}
         for words, kind, count in monitoring.reasons(cases)
     ]
     if reasons:
         tables.show(reasons)
-    _drift(service, cases)
 
 
 def _charts(seen: Watched) -> None:

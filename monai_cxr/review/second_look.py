@@ -80,13 +80,13 @@ def to_look_at(ledger: Ledger, limit: int) -> list[Look]:
         queue, now = agreement.queue(ledger, limit=limit), ledger.clock()
     return [
         Look(
-            str(row.study_uid),
-            str(row.finding),
-            float(row.probability),
-            (now - float(row.received_at)) / _DAY,
-            str(row.span or ""),
+            str(row["study_uid"]),
+            str(row["finding"]),
+            float(row["probability"]),
+            (now - float(row["received_at"])) / _DAY,
+            str(row["span"] or ""),
         )
-        for row in queue.itertuples(index=False)
+        for row in queue.to_dict("records")
     ]
 
 

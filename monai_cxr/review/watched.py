@@ -133,6 +133,11 @@ def alarm_charts(one: KeptAlarm) -> list[str]:
     return [f"{chart_words(name)} is {_WAYS[way]}" for name, way in one.alarm.charts]
 
 
+def alarm_title(one: KeptAlarm) -> str:
+    """Number, day and charts of an alarm."""
+    return f"Alarm {one.id}, since {_day(one.alarm.first)}: {alarm_words(one)}"
+
+
 def chart_words(name: str) -> str:
     """A chart's name for people."""
     kind, _, of = name.partition(" ")
@@ -201,7 +206,7 @@ def chart_caption(one: Chart) -> str:
         f"Baseline of {base.n_films:,} films on {base.n_days} days, {_day(base.first)} to "
         f"{_day(base.last)}. Last day {last.value:.3g}, expected {level:.3g}; {len(one.points)} "
         f"days without a reset. Limit {one.cusum_limit:.1f}: one false alarm a year over all "
-        "charts together."
+        "charts together. A dot is an alarm, by this sum or by the moving mean (EWMA)."
     )
 
 

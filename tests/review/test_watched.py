@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from ledger_data import finish_all, prediction, received
+from ledger_data import facts, finish_all, prediction, received
 
 from monai_cxr.review import watched
 from monai_cxr.review.anchoring import anchoring
@@ -90,7 +90,9 @@ def test_models_are_told_from_when_to_when(ledger, clock):
     for number in range(3, 5):
         arrivals.enqueue(ledger, received(number))
     for film in jobs.lease(ledger, "w", 8):
-        jobs.finish(ledger, "w", [Outcome(film.id, prediction(film, model=newer))])
+        jobs.finish(
+            ledger, "w", [Outcome(film.id, prediction(film, model=newer), facts=facts(film))]
+        )
     first, second = model_spans(ledger)
     assert (first.name, first.version, first.digest, first.n) == ("test", "1.0", "d" * 64, 3)
     assert (second.name, second.n) == ("newer", 2)
