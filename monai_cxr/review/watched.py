@@ -45,7 +45,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChartMark:
     """Something that was changed or done, to be marked in a chart.
 
     Attributes:
@@ -210,14 +210,14 @@ def chart_caption(one: Chart) -> str:
     )
 
 
-def changes(seen: Watched) -> list[Change]:
+def changes(seen: Watched) -> list[ChartMark]:
     """What was changed, to be marked in every chart: models and dealt-with alarms."""
     made = [
-        Change(chart_sums.day_of(one.first_at).isoformat(), f"{one.name} {one.version}".strip())
+        ChartMark(chart_sums.day_of(one.first_at).isoformat(), f"{one.name} {one.version}".strip())
         for one in seen.models
     ]
     made += [
-        Change(chart_sums.day_of(one.acknowledged_at).isoformat(), f"{one.action} ({one.actor})")
+        ChartMark(chart_sums.day_of(one.acknowledged_at).isoformat(), f"{one.action} ({one.actor})")
         for one in seen.alarms
         if one.acknowledged_at is not None
     ]
