@@ -10,7 +10,7 @@ from clinical_app.service import Service
 from monai_cxr.errors import SettingsError
 from monai_cxr.review import second_look, watched
 from monai_cxr.review.ledger_cases import answering
-from monai_cxr.review.watched import Answer, Watched
+from monai_cxr.review.watched import InOneSentence, Watched
 from monai_cxr.screening.ledger import alarms
 from monai_cxr.screening.ledger.alarms import KeptAlarm
 
@@ -86,7 +86,7 @@ def history(service: Service, seen: Watched | None) -> None:
         words = "Nothing is kept of alarms here: there is no ledger of a screening service."
         st.html(f"<p class='answer unknown'>{words}</p>")
         return
-    said: Answer = watched.what_was_done(seen, second_look.outcomes(service.ledger))
+    said: InOneSentence = watched.what_was_done(seen, second_look.outcomes(service.ledger))
     st.html(f"<p class='answer {said.state}'>{said.words}</p>")
     rows = watched.alarm_rows(seen.alarms)
     if rows:

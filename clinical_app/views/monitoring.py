@@ -17,7 +17,7 @@ from monai_cxr.errors import DeliveryError
 from monai_cxr.review import drifting, monitoring, watched
 from monai_cxr.review.monitoring import Rate
 from monai_cxr.review.reviews import Review
-from monai_cxr.review.watched import Answer, Watched
+from monai_cxr.review.watched import InOneSentence, Watched
 from monai_cxr.review.words import duration, percent
 
 _PERIODS = {"7 days": 7.0, "30 days": 30.0, "90 days": 90.0, "All": math.inf}
@@ -50,7 +50,7 @@ def page() -> None:
             st.link_button("Reviews as CSV", service.url("reviews", token), disabled=not reviews)
 
 
-def answer(said: Answer) -> None:
+def answer(said: InOneSentence) -> None:
     """An answer in one sentence, before what it rests on."""
     st.html(f"<p class='answer {said.state}'>{escape(said.words)}</p>")
 
@@ -97,7 +97,7 @@ def _same_films(
 ) -> None:
     if seen is None:
         if service.ledger is None:
-            answer(Answer(watched.UNKNOWN, _NO_LEDGER))
+            answer(InOneSentence(watched.UNKNOWN, _NO_LEDGER))
     else:
         answer(watched.same_films(seen))
         for one in seen.open_alarms:
@@ -183,12 +183,12 @@ def _as_good(service: Service, cases: Sequence[Any]) -> None:
     known = [rate for rate in rates if rate.verdict in ("as expected", "differs")]
     if differ:
         words = f"Look: flagged otherwise than expected: {', '.join(differ)}."
-        answer(Answer(watched.LOOK, words))
+        answer(InOneSentence(watched.LOOK, words))
     elif known:
         words = f"Each of {len(known)} findings is flagged as often as its threshold lets expect."
-        answer(Answer(watched.WELL, words))
+        answer(InOneSentence(watched.WELL, words))
     else:
-        answer(Answer(watched.UNKNOWN, _few(rates)))
+        answer(InOneSentence(watched.UNKNOWN, _few(rates)))
     with st.expander("How often each finding is flagged", expanded=bool(differ)):
         tables.show([rate_row(rate, "Flagged") for rate in rates])
         st.caption(

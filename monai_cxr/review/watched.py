@@ -32,7 +32,7 @@ _SHOWN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InOneSentence:
     """A question's answer in one sentence.
 
     Attributes:
@@ -89,22 +89,26 @@ def watch(ledger: Ledger) -> Watched:
         return Watched(drawn, tuple(alarms.kept(ledger)), model_spans(ledger))
 
 
-def same_films(seen: Watched) -> Answer:
+def same_films(seen: Watched) -> InOneSentence:
     """Is it still the same films?"""
     begun = [one for one in seen.charts if one.baseline is not None]
     if seen.open_alarms:
         first = seen.open_alarms[0]
         n = len(seen.open_alarms)
         are = "1 alarm is open" if n == 1 else f"{n} alarms are open"
-        return Answer(LOOK, f"Look: {are}, since {_day(first.alarm.first)}: {alarm_words(first)}.")
+        return InOneSentence(
+            LOOK, f"Look: {are}, since {_day(first.alarm.first)}: {alarm_words(first)}."
+        )
     if not begun:
-        return Answer(UNKNOWN, _needed(seen.charts))
+        return InOneSentence(UNKNOWN, _needed(seen.charts))
     since = min(one.points[0].day for one in begun if one.points) if _any(begun) else None
     if since is None:
-        return Answer(UNKNOWN, "The baseline is learnt. The charts begin with the next whole day.")
+        return InOneSentence(
+            UNKNOWN, "The baseline is learnt. The charts begin with the next whole day."
+        )
     days = max(len(one.points) for one in begun)
     of = "the one chart is not" if len(begun) == 1 else f"none of {len(begun)} charts is"
-    return Answer(WELL, f"Yes: {of} beyond its limit on {days} days since {_day(since)}.")
+    return InOneSentence(WELL, f"Yes: {of} beyond its limit on {days} days since {_day(since)}.")
 
 
 def _any(begun: Sequence[Chart]) -> bool:
@@ -245,13 +249,13 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%b %Y}"
 
 
-def what_was_done(seen: Watched, counts: Mapping[str, int]) -> Answer:
+def what_was_done(seen: Watched, counts: Mapping[str, int]) -> InOneSentence:
     """What was done?"""
     closed = [one for one in seen.alarms if not one.is_open]
     if not seen.alarms:
-        return Answer(WELL, "There has been no alarm.")
+        return InOneSentence(WELL, "There has been no alarm.")
     words = f"{len(closed)} of {len(seen.alarms)} alarms were dealt with."
     looks = sum(counts.values())
     if looks:
         words += f" {looks} second looks were recorded."
-    return Answer(LOOK if len(closed) < len(seen.alarms) else WELL, words)
+    return InOneSentence(LOOK if len(closed) < len(seen.alarms) else WELL, words)
