@@ -107,6 +107,8 @@ def _same_films(
     if volume:
         st.markdown("**Studies by day of arrival**")
         charts.show(charts.by_day(volume, "studies", share=False), "day_studies")
+    else:
+        st.write("No study has arrived yet.")
     _drift(service, cases)
     reasons = [
         {"Not analysed, and why": words.capitalize(), "Kind": kind, "Studies": count}
@@ -177,6 +179,15 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
 
 
 def _as_good(service: Service, cases: Sequence[Any]) -> None:
+    if any(case.prediction is not None for case in cases):
+        _flag_rates(service, cases)
+    else:
+        st.write("The model has not read a study yet.")
+    if service.ledger is not None:
+        dealing.reports(service)
+
+
+def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
     points = service.model.operating_points if service.model else {}
     rates = monitoring.flag_rates(cases, points)
     differ = [rate.name for rate in rates if rate.verdict == "differs"]
@@ -196,8 +207,6 @@ def _as_good(service: Service, cases: Sequence[Any]) -> None:
             "'Differs' asks for a look, at the films first: another mix of patients flags "
             "otherwise."
         )
-    if service.ledger is not None:
-        dealing.reports(service)
 
 
 def _few(rates: Sequence[Rate]) -> str:
