@@ -144,16 +144,17 @@ def alarm_title(one: KeptAlarm) -> str:
 
 def chart_words(name: str) -> str:
     """A chart's name for people."""
-    kind, _, of = name.partition(" ")
-    if name == chart_names.TURNAROUND:
-        return "Turnaround"
+    base, _, group = name.partition(" (")
+    kind, _, of = base.partition(" ")
     words = {
         "flag_rate": f"{title_of(of)}, share flagged",
         "score": f"{title_of(of)}, score",
         "picture": MEASURES.get(of, of),
         "refused": f"Refused: {reason_words(of)}",
+        chart_names.TURNAROUND: "Turnaround",
+        chart_names.FLAGS: "Findings flagged on a film",
     }
-    return words.get(kind, name)
+    return words.get(kind, base) + (f" ({group}" if group else "")
 
 
 def nearness(drawn: Sequence[Chart], days: int = 60) -> list[dict[str, Any]]:

@@ -78,6 +78,16 @@ def test_it_says_how_many_films_are_needed_then_yes_then_look(ledger, clock):
     assert [one.words for one in watched.changes(seen)] == ["grid changed (Dr. Weber)"]
 
 
+def test_charts_have_names_for_people():
+    names = {
+        "flag_rate Mass": "Mass, share flagged",
+        "picture mean (manufacturer ACME)": "Mean brightness (manufacturer ACME)",
+        "flags (view PA)": "Findings flagged on a film (view PA)",
+        "turnaround": "Turnaround",
+    }
+    assert {name: watched.chart_words(name) for name in names} == names
+
+
 def test_models_are_told_from_when_to_when(ledger, clock):
     from monai_cxr.prediction import ModelIdentity
 
