@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def _tracking(name: str | None, settings: dict[str, Any]) -> list[str]:
     if name == "tensorboard":
         settings["tensorboard"] = True
         return []
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is told to anybody else
     return ["--tracking", "mlflow"]
 
 
