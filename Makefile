@@ -10,7 +10,7 @@ DEMO   ?= demo
 # the summary says so.
 WORKERS ?= 3
 # Debian packages that the tests talk to; without them those tests say so and skip. PEERS= for none.
-PEERS  ?= orthanc orthanc-dicomweb dcmtk dicom3tools postgresql chromium chromium-driver
+PEERS  ?= orthanc orthanc-dicomweb dcmtk dicom3tools postgresql chromium chromium-driver nginx
 
 .PHONY: demo test lint docs coverage clean
 

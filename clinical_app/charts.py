@@ -9,6 +9,10 @@ import streamlit as st
 
 _FIRST, _SECOND = "#56b4e9", "#e69f00"  # Okabe and Ito: told apart by everybody
 _SHARE = {"format": "%", "tickCount": 5}
+_DAYS = {  # a date stands once, however few days there are
+    **{"format": "%d %b", "labelOverlap": True, "ticks": False, "grid": False},
+    "tickCount": {"interval": "day", "step": 1},
+}
 
 
 def show(chart: dict[str, Any], name: str) -> None:
@@ -87,7 +91,7 @@ def by_day(values: Sequence[tuple[str, float]], title: str, *, share: bool) -> d
         "data": {"values": [{"day": day, "value": value} for day, value in values]},
         "mark": {"type": "bar", "color": _FIRST, "size": 18},
         "encoding": {
-            "x": {"field": "day", "type": "temporal", "title": None, "axis": {"format": "%d %b"}},
+            "x": {"field": "day", "type": "temporal", "title": None, "axis": _DAYS},
             "y": {
                 "field": "value",
                 "type": "quantitative",
@@ -118,7 +122,7 @@ def nearness(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "data": {"values": list(values)},
         "mark": {"type": "rect"},
         "encoding": {
-            "x": x | {"axis": {"format": "%d %b", "labelOverlap": True, "ticks": False}},
+            "x": x | {"axis": _DAYS},
             "y": {
                 "field": "chart",
                 "type": "nominal",
@@ -148,7 +152,7 @@ def control(
         limit: Of both sums.
         changes: (day, what was changed).
     """
-    x = {"field": "day", "type": "temporal", "title": None, "axis": {"format": "%d %b"}}
+    x = {"field": "day", "type": "temporal", "title": None, "axis": _DAYS}
     title = "CUSUM, standard deviations"
     tooltip = [
         {"field": "day", "type": "temporal", "title": "Day"},

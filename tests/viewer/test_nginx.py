@@ -124,4 +124,5 @@ def test_a_study_is_read_under_the_path(site):
 def test_nothing_of_the_viewer_lies_elsewhere(site, path):
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(site[0] + path)
+    error.value.close()
     assert error.value.code == 404
