@@ -1,21 +1,13 @@
 // Answer keys: answers, the way back, and the film's own tools. A key that is held down answers once.
 
+import { WindowKeys } from "../viewer/windowkeys.js";
+
 const WORDS = { p: "present", a: "absent", u: "uncertain", x: "unreadable" };
 
-export class AnswerKeys {
+export class AnswerKeys extends WindowKeys {
   constructor(page) {
+    super(page);
     this.page = page;
-    this.onKey = (event) => this.pressed(event);
-    this.onUp = (event) => {
-      if (event.key === " ") page.spaced = false;
-    };
-    window.addEventListener("keydown", this.onKey, true);
-    window.addEventListener("keyup", this.onUp, true);
-  }
-
-  remove() {
-    window.removeEventListener("keydown", this.onKey, true);
-    window.removeEventListener("keyup", this.onUp, true);
   }
 
   pressed(event) {

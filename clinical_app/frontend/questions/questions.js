@@ -2,7 +2,7 @@
 
 import { element } from "../element.js";
 import { Clock } from "../viewer/clock.js";
-import { filmAhead } from "../viewer/fetching.js";
+import { filmAhead, forgetAll } from "../viewer/fetching.js";
 import { Memory } from "../viewer/memory.js";
 import { Pane } from "../viewer/pane.js";
 import { AnswerKeys } from "./answerkeys.js";
@@ -208,6 +208,7 @@ export class Questions {
     this.locked = true;
     this.standing.close();
     this.pane.clear("Locked after a time without use.");
+    forgetAll();
     this.send("go", `lock ${Math.round(performance.now())}`);
   }
 }

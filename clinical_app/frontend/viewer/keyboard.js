@@ -1,21 +1,13 @@
 // Keyboard: every step of the desk on a key. A key that is held down repeats only what does no harm.
 
+import { WindowKeys } from "./windowkeys.js";
+
 const REPEATED = new Set(["+", "=", "-", "[", "]", "ArrowDown", "ArrowUp", " "]);
 
-export class Keyboard {
+export class Keyboard extends WindowKeys {
   constructor(desk) {
+    super(desk);
     this.desk = desk;
-    this.onKey = (event) => this.pressed(event);
-    this.onUp = (event) => {
-      if (event.key === " ") desk.spaced = false;
-    };
-    window.addEventListener("keydown", this.onKey, true);
-    window.addEventListener("keyup", this.onUp, true);
-  }
-
-  remove() {
-    window.removeEventListener("keydown", this.onKey, true);
-    window.removeEventListener("keyup", this.onUp, true);
   }
 
   pressed(event) {
