@@ -36,6 +36,8 @@ def main() -> None:
     index = read_table(arguments.demo / "index.parquet")
     train, test = (index[index["split"] == name] for name in ("train", "test"))
     scored = read_table(arguments.demo / "predictions_test.parquet")
+    scored = scored[scored["reason"] == ""]  # both judge the films that the network read
+    test = test[test["sop_uid"].isin(scored["sop_uid"])]
     seen, unseen = block_means(train, arguments.side), block_means(test, arguments.side)
     rows = []
     for finding in FINDING_NAMES:
