@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
 import subprocess
 import sys
@@ -11,8 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hostile_dicomweb import ODD_OBJECTS, ODD_PAGES, ODD_STORES, HostileDicomWeb
 from postgres_peer import PostgresServer
 from soak_service import PARTS, Soak
+from sqlalchemy.exc import SQLAlchemyError
+
+_CLOCKS = (2 * 86_400.0, -3_600.0, 3_650 * 86_400.0)
+"""How far a process's clock is off for a while: days ahead, an hour behind, ten years ahead."""
 
 STUCK_SECONDS = 3_600.0
 
@@ -75,14 +81,23 @@ def disturb(
             time.sleep(soak.chance.uniform(0, longest / 2))
             postgres.start()
 
+    def jump() -> None:
+        name = soak.chance.choice(("listen", "work-2", "deliver"))
+        soak.jump(name, soak.chance.choice(_CLOCKS))
+        time.sleep(longest)
+        soak.jump(name, 0.0)
+
     events: list[tuple[float, str, Callable[[], object]]] = [
         (0.15, "orthanc_stops", pause_orthanc),
         (0.30, "full_disks", lambda: fill_up(soak)),
+        (0.35, "clock_jumps", jump),
         (0.45, "database_restarts", lambda: restart(signal.SIGQUIT)),
     ]
     if not soak.is_short:
         events += [
+            (0.55, "clock_jumps", jump),
             (0.60, "orthanc_stops", pause_orthanc),
+            (0.65, "clock_jumps", jump),
             (0.75, "database_restarts", lambda: restart(signal.SIGINT)),
             (0.80, "full_disks", lambda: fill_up(soak)),
         ]
@@ -100,10 +115,32 @@ def disturb(
     return dict(seen)
 
 
+def misbehave(soak: Soak, source: HostileDicomWeb, said: Counter[str]) -> None:
+    """Answer wrongly most of the time, for two thirds of the work, then well."""
+    chance, objects = random.Random(soak.chance.random()), [*ODD_OBJECTS, "cut", "silent"]
+    is_bad = True
+    while not soak.is_over.wait(1.0):
+        with contextlib.suppress(SQLAlchemyError):  # the database is being restarted
+            is_bad = is_bad and sum(soak.progress()) < 2 * len(soak.films)
+        source.odd_page = chance.choice([*ODD_PAGES, *[""] * len(ODD_PAGES)]) if is_bad else ""
+        source.ignores_offset = is_bad and chance.random() < 0.2
+        source.most = chance.choice((5, 1_000))
+        source.odd_objects = {
+            film[2]: chance.choice(objects)
+            for film in source.films
+            if is_bad and chance.random() < 0.3
+        }
+        source.odd_store = chance.choice(["", *ODD_STORES]) if is_bad else ""
+        if is_bad:
+            odd = (source.odd_page, source.odd_store, *source.odd_objects.values())
+            said.update(answer for answer in odd if answer)
+
+
 def kill_any(soak: Soak) -> None:
     """Kill a process that has work; the ones killed less often are likelier."""
     received, results, delivered = soak.progress()
-    done = {"listen": received, "work-1": results, "work-2": results, "deliver": delivered}
+    done = {"work-1": results, "work-2": results, "deliver": delivered}
+    done |= dict.fromkeys(("listen", "pull"), received)
     busy = [name for name in PARTS if done[name] < len(soak.films)] or ["deliver"]
     most = min(soak.kills[name] for name in busy) + (0 if soak.is_short else 2)
     soak.kill(soak.chance.choice([name for name in busy if soak.kills[name] <= most]))

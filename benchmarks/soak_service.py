@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import pydicom
@@ -30,7 +32,12 @@ PARTS = {
     "work-1": ("work", "housekeep"),
     "work-2": ("work",),
     "deliver": ("deliver",),
+    "pull": ("pull",),
 }
+OBJECTS = ("sr", "sc", "seg")
+DESTINATIONS = ("one", "two")
+CLOCK = Path(__file__).parent / "planted_clock"
+PASSWORD = "SOAK_PASSWORD"
 
 
 @dataclass
@@ -44,6 +51,7 @@ class Soak:
         port: Of the listener.
         films: Files to send.
         chance: Decides what is killed and when.
+        password: Of the second archive.
     """
 
     folder: Path
@@ -52,11 +60,12 @@ class Soak:
     port: int
     films: list[Path]
     chance: random.Random
+    password: str = ""
     kills: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     n_restarts: int = 0
-    n_delivered: int = 0
+    n_done: int = 0
     is_over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,10 +78,22 @@ class Soak:
         """Start a process."""
         command = [sys.executable, "-c", "from monai_cxr.cli import main; main()", "screen", "run"]
         only = [option for part in PARTS[name] for option in ("--only", part)]
+        environment = os.environ | {
+            "CXR_CLOCK": str(self.folder / f"{name}.clock"),
+            "PYTHONPATH": os.pathsep.join([str(CLOCK), *filter(None, sys.path)]),
+            PASSWORD: self.password,
+        }
         with (self.folder / f"{name}.log").open("ab") as stream:
             self.processes[name] = subprocess.Popen(
-                [*command, "--settings", str(self.settings), *only], stdout=stream, stderr=stream
+                [*command, "--settings", str(self.settings), *only],
+                stdout=stream,
+                stderr=stream,
+                env=environment,
             )
+
+    def jump(self, name: str, seconds: float) -> None:
+        """Let the clock of a process be wrong by so much."""
+        (self.folder / f"{name}.clock").write_text(str(seconds))
 
     def tend(self) -> None:
         """Start again what has ended by itself, because the database was away when it began."""
@@ -91,10 +112,12 @@ class Soak:
         self.start(name)
 
     def progress(self) -> tuple[int, int, int]:
-        """(received, results, delivered)."""
+        """(received, read, done with): a film that the model refuses has nothing to deliver."""
         numbers = counts.count(self.ledger)
-        self.n_delivered = sum(n for key, n in numbers.deliveries.items() if key[2] == "delivered")
-        return sum(numbers.films.values()), numbers.n_results, self.n_delivered
+        delivered = sum(n for key, n in numbers.deliveries.items() if key[2] == "delivered")
+        refused = numbers.films.get("quarantined", 0)
+        self.n_done = refused + delivered // (len(OBJECTS) * len(DESTINATIONS))
+        return sum(numbers.films.values()), refused + numbers.n_results, self.n_done
 
 
 def draw(folder: Path, n: int) -> list[Path]:
@@ -110,6 +133,7 @@ def draw(folder: Path, n: int) -> list[Path]:
         dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[f"series-{number}"])
         dataset.SOPInstanceUID = generate_uid(entropy_srcs=[f"film-{number}"])
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.StudyDate = f"{date.today():%Y%m%d}"
         dataset.PatientName, dataset.PatientID = f"{SECRET}^{number}", f"{SECRET}-{number}"
         path = folder / "films" / f"{number:06d}.dcm"
         path.parent.mkdir(exist_ok=True)
@@ -118,14 +142,39 @@ def draw(folder: Path, n: int) -> list[Path]:
     return films
 
 
-def settings_file(folder: Path, bundle: Path, ledger: str, port: int, pacs_port: int) -> Path:
+def settings_file(
+    folder: Path,
+    bundle: Path,
+    ledger: str,
+    port: int,
+    *,
+    pacs_port: int,
+    user: str,
+    hostile: str,
+) -> Path:
+    """Films by C-STORE and from a hostile service; everything to two archives.
+
+    Args:
+        folder: Of the file.
+        bundle: The model.
+        ledger: Address of the ledger.
+        port: Of the listener.
+        pacs_port: Of the first archive.
+        user: Of the second.
+        hostile: Address of the service that breaks the standard, before the second archive.
+    """
+    objects = f"objects = {list(OBJECTS)}\ntimeout_seconds = 60\n".replace("'", '"')
     path = folder / "screening.toml"
     path.write_text(
         f'[ledger]\nurl = "{ledger}"\n[spool]\nfolder = "disk/spool"\nreserve_gib = 0\n'
         f'[model]\nbundle = "{bundle.absolute()}"\ndevice = "cpu"\n[health]\nport = 0\n'
         f'[listener]\nport = {port}\nsenders = [{{ ae_title = "SOAK", host = "127.0.0.1" }}]\n'
-        '[[destinations]]\nname = "pacs"\nkind = "pacs"\nae_title = "ORTHANC"\n'
-        f'host = "127.0.0.1"\nport = {pacs_port}\n'
+        '[[destinations]]\nname = "one"\nkind = "pacs"\nae_title = "ORTHANC"\n'
+        f'host = "127.0.0.1"\nport = {pacs_port}\n{objects}'
+        f'[[destinations]]\nname = "two"\nkind = "dicomweb"\nurl = "{hostile}"\n'
+        f'username = "{user}"\npassword_env = "{PASSWORD}"\n{objects}'
+        f'[[pulls]]\nname = "hostile"\nkind = "dicomweb"\nurl = "{hostile}"\nevery_seconds = 2\n'
+        "days = 2\ntimeout_seconds = 1\n"
     )
     return path
 
@@ -144,7 +193,7 @@ def send_all(soak: Soak, numbers: Iterator[int]) -> None:
             number = next(numbers, None)
         if number is None:
             break
-        while number > soak.n_delivered + window and not soak.is_over.wait(0.05):
+        while number > soak.n_done + window and not soak.is_over.wait(0.05):
             pass
         dataset, status = pydicom.dcmread(soak.films[number]), None
         while status != 0x0000 and not soak.is_over.is_set():

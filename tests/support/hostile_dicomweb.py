@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
+import requests
+
 MULTIPART = 'multipart/related; type="application/dicom"; boundary=x'
 JSON = "application/dicom+json"
 
@@ -64,6 +66,8 @@ class HostileDicomWeb:
             :data:`ODD_OBJECTS`, ``"cut"`` or ``"silent"``.
         odd_page: Answer to each query for studies, a key of :data:`ODD_PAGES`.
         odd_store: Answer to STOW-RS, a key of :data:`ODD_STORES`.
+        behind: Address of a real service that STOW-RS, and searches for single instances, are
+            passed on to; every other odd answer comes after the object was stored there.
         requests: Numbers of requests by kind.
     """
 
@@ -73,6 +77,7 @@ class HostileDicomWeb:
     odd_objects: dict[str, str] = field(default_factory=dict)
     odd_page: str = ""
     odd_store: str = ""
+    behind: str = ""
     requests: Counter[str] = field(default_factory=Counter)
     url: str = ""
 
@@ -109,12 +114,24 @@ def running(service: HostileDicomWeb, tls: ssl.SSLContext | None = None) -> Iter
 
         def do_POST(self) -> None:
             service.requests["store"] += 1
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = ODD_STORES[service.odd_store]
-            self.answer(status, JSON, body)
+            sent, odd = self.rfile.read(int(self.headers["Content-Length"])), service.odd_store
+            if service.behind and (not odd or service.requests["store"] % 2):
+                passed = self.passed_on("POST", sent)
+                if not odd:
+                    return self.answer(passed.status_code, JSON, passed.content)
+            return self.answer(ODD_STORES[odd][0], JSON, ODD_STORES[odd][1])
+
+        def passed_on(self, method: str, sent: bytes = b"") -> requests.Response:
+            kept = ("authorization", "content-type", "accept")
+            headers = {name: value for name, value in self.headers.items() if name.lower() in kept}
+            place = service.behind + self.path.removeprefix(urlparse(service.url).path)
+            return requests.request(method, place, data=sent, headers=headers, timeout=60)
 
         def do_GET(self) -> None:
             url = urlparse(self.path)
+            if service.behind and "SOPInstanceUID" in parse_qs(url.query):
+                passed = self.passed_on("GET")
+                return self.answer(passed.status_code, JSON, passed.content)
             if url.path.rpartition("/")[2] in ("studies", "series", "instances"):
                 service.requests["query"] += 1
                 if service.odd_page and url.path.endswith("/studies"):
