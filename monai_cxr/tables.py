@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from monai_cxr.atomic import write_atomically
 from monai_cxr.errors import InvalidTable, SettingsError
@@ -38,6 +39,28 @@ _GROUP_BYTES = 4 << 20
 def without_formula(text: str) -> str:
     """A text that no spreadsheet runs: one that begins like a formula gets an apostrophe."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+
+
+def _with_formula(text: str) -> str:
+    """Undoes :func:`without_formula`."""
+    return text[1:] if text[:1] == "'" and without_formula(text[1:]) == text else text
+
+
+_FROM_FILMS = (*KEY_COLUMNS, "manufacturer")
+"""Text columns that repeat what a film's header says, which anybody may have written."""
+
+
+def _for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with :func:`without_formula` on what films say; :func:`read_table` undoes it."""
+    return _changed(table, without_formula)
+
+
+def _changed(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with a change of the texts that films said."""
+    said = [name for name in _FROM_FILMS if name in table and not is_numeric_dtype(table[name])]
+    return table.assign(
+        **{name: [change(v) if isinstance(v, str) else v for v in table[name]] for name in said}
+    )
 
 
 def label_column(finding: str) -> str:
@@ -251,7 +274,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
                 table = pd.read_csv(path, sep=";", decimal=",", **like)
             elif "\t" in only:
                 table = pd.read_csv(path, sep="\t", **like)
-            return _named(table)
+            return _changed(_named(table), _with_formula)
     except pd.errors.EmptyDataError:
         raise InvalidTable(
             f"'{path.name}' is not a readable table: it is empty.", reason="empty_table"
@@ -286,7 +309,7 @@ def write_table(table: pd.DataFrame, path: Path | str) -> None:
     if path.suffix == ".parquet":
         write_atomically(path, lambda target: table.to_parquet(target, index=False))
     elif path.suffix == ".csv":
-        write_atomically(path, lambda target: table.to_csv(target, index=False))
+        write_atomically(path, lambda target: _for_spreadsheets(table).to_csv(target, index=False))
     else:
         raise SettingsError(f"Expected an output ending in .parquet or .csv, got '{path.name}'.")
 
@@ -337,4 +360,6 @@ def _row_groups(chunks: Iterable[pd.DataFrame]) -> Iterator[Any]:
 
 def _fill_csv(chunks: Iterable[pd.DataFrame], target: Path) -> None:
     for number, chunk in enumerate(chunks):
-        chunk.to_csv(target, index=False, header=number == 0, mode="a" if number else "w")
+        _for_spreadsheets(chunk).to_csv(
+            target, index=False, header=number == 0, mode="a" if number else "w"
+        )

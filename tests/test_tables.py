@@ -79,6 +79,15 @@ class TestRoundTrip:
 
 
 class TestBadFiles:
+    def test_csv_runs_nothing_in_a_spreadsheet(self, tmp_path):
+        said = ["=1+1", "@SUM(A1)", "-5", "'quoted", "plain"]
+        table = pd.DataFrame({"sop_uid": list("abcde"), "patient_id": said, "score": [-1.0] * 5})
+        for write in (write_table, lambda t, path: write_chunks([t, t.iloc[:0]], path)):
+            write(table, tmp_path / "t.csv")
+            lines = (tmp_path / "t.csv").read_text().splitlines()[1:]
+            assert [line.split(",")[1][:2] for line in lines[:3]] == ["'=", "'@", "'-"]
+            assert list(read_table(tmp_path / "t.csv")["patient_id"]) == said
+
     def test_missing(self, tmp_path):
         with pytest.raises(InvalidTable, match=r"'none.parquet' does not exist") as caught:
             read_table(tmp_path / "none.parquet")

@@ -102,6 +102,7 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
         write_atomically(
             outgoing / f"{report.series_uid}#{report.sop_uid}.dcm",
             lambda part, report=report: part.write_bytes(report.data),  # type: ignore[misc]
+            private=True,
         )
         films.append(_film(prediction))
         urgent |= {s.finding for s in prediction.scores if s.positive and _is_urgent(s.finding)}
@@ -113,6 +114,7 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
     write_atomically(
         outgoing / "result.json",
         lambda part: part.write_text(json.dumps(result, indent=2), encoding="utf-8"),
+        private=True,
     )
     return result
 

@@ -11,7 +11,7 @@ import requests
 from dicom_peers import ORTHANC_USER, free_port, program, running_orthanc
 from pacs_films import film_bytes
 
-from monai_cxr.screening.arriving.storage_scp import COMPANION_CLASSES
+from monai_cxr.screening.arriving.storage_scp import COMPANION_CLASSES, COMPANION_REASON
 from monai_cxr.screening.ledger import counts, jobs, quarantine
 from monai_cxr.screening.network.dicom_network import AllowedSender
 
@@ -51,7 +51,9 @@ def test_forwarded_study_loses_films(taken, tmp_path):
             done = requests.post(url, data=name, auth=ORTHANC_USER, timeout=120)
         assert done.status_code == 200, done.text
     assert jobs.n_unfinished(taken.ledger) == 2
-    assert counts.count(taken.ledger).arrivals == {"new": 2, "ignored": 5}
+    numbers = counts.count(taken.ledger)
+    assert numbers.arrivals == {"new": 2, "ignored": 5}
+    assert numbers.drops == {COMPANION_REASON: 5}
     assert quarantine.entries(taken.ledger) == []
     assert len(list(taken.spool.files())) == 2
 

@@ -116,9 +116,11 @@ def test_a_day_that_is_not_over_is_asked_again(taken):
     assert pull(taken.ledger, source, day, day, today=day).n_fetched == 1
     source.there.append(2)
     assert pull(taken.ledger, source, day, day, today=day).n_fetched == 1
-    assert pull(taken.ledger, source, day, day, today=date(2026, 1, 6)).n_fetched == 0
-    assert pull(taken.ledger, source, day, day, today=date(2026, 1, 6)).days == 0
-    assert source.asked == [day] * 3
+    source.there.append(3)  # archived after midnight
+    assert pull(taken.ledger, source, day, day, today=date(2026, 1, 6)).n_fetched == 1
+    assert pull(taken.ledger, source, day, day, today=date(2026, 1, 7)).n_fetched == 0
+    assert pull(taken.ledger, source, day, day, today=date(2026, 1, 7)).days == 0
+    assert source.asked == [day] * 4
 
 
 def test_a_source_that_is_away(taken):

@@ -143,10 +143,18 @@ def renamed(instance: DicomInstance, variant: str) -> DicomInstance:
         instance: The object.
         variant: What makes the difference, such as the digest of a corrected film.
     """
+    return renamed_to(
+        instance,
+        derived_uid(instance.sop_uid, variant, "corrected"),
+        derived_uid(instance.series_uid, variant, "corrected"),
+    )
+
+
+def renamed_to(instance: DicomInstance, sop_uid: str, series_uid: str) -> DicomInstance:
+    """The same object under these UIDs."""
     with quiet():
         dataset = dcmread(io.BytesIO(instance.data))
-        dataset.SOPInstanceUID = derived_uid(instance.sop_uid, variant, "corrected")
-        dataset.SeriesInstanceUID = derived_uid(instance.series_uid, variant, "corrected")
+        dataset.SOPInstanceUID, dataset.SeriesInstanceUID = sop_uid, series_uid
         add_file_meta(dataset, str(dataset.file_meta.TransferSyntaxUID))
         return written(dataset)
 

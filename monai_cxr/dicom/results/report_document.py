@@ -93,6 +93,12 @@ def alternatives(instance: DicomInstance) -> Iterator[DicomInstance]:
             yield written(report)
 
 
+def class_of(instance: DicomInstance, sent_as: str) -> str:
+    """SOP Class of an object that was sent under this UID: its own, or that of an alternative."""
+    others = {derived_uid(instance.sop_uid, uid, "sr-class"): str(uid) for uid in REPORT_CLASSES}
+    return others.get(sent_as, instance.sop_class_uid)
+
+
 def add_private_schemes(report: Dataset, names: Iterable[str]) -> None:
     """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes of findings."""
     designators = {finding_of(name).code.scheme for name in names}

@@ -55,6 +55,9 @@ class _Unfit(Exception):
 
 
 _NO_HEADER = Hl7Verdict(_REJECTED, "100", "The message does not begin with MSH.")
+_WIDE = Hl7Verdict(
+    _ERROR, "102", "The message is in UTF-16, which MLLP cannot carry. Send it in UTF-8."
+)
 _TOO_LONG = Hl7Verdict(_ERROR, "207", "The message is longer than hl7.most_mib allows.")
 
 
@@ -75,6 +78,9 @@ class Hl7Intake:
 
     def answer(self, frame: MllpFrame) -> bytes:
         """Take what is in a frame; gives one acknowledgment for each message in it."""
+        if _is_wide(frame.data):
+            _said(_WIDE, "")
+            return _acknowledgment(None, _WIDE)
         messages = list(messages_of(decoded(frame.data)))
         if not messages:
             _said(_NO_HEADER, "")
@@ -151,6 +157,11 @@ class Hl7Intake:
             return found
         wanted = f" of '{self.authority}'" if self.authority else ""
         raise _Unfit(_ERROR, "101", f"{fields[0]}-{place} holds no patient ID{wanted}.")
+
+
+def _is_wide(data: bytes) -> bool:
+    """Whether characters have several bytes each: a quotation mark then ends the frame (0x1C)."""
+    return data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"M\0S\0H" in data[:10]
 
 
 def _same_assigner(priors: Mapping[str, str], survivors: Mapping[str, str]) -> tuple[str, str]:

@@ -23,6 +23,9 @@ from monai_cxr.screening.network.dicomweb import MODALITIES, DicomWebServer, Fou
 from monai_cxr.screening.network.http_session import open_session
 from monai_cxr.screening.network.study_search import IncompleteAnswer
 
+_STILL_GROWS = timedelta(days=1)
+"""A day that was over so recently may not be over where its films are made, or not all archived."""
+
 
 class Source(Protocol):
     """Where films are pulled from."""
@@ -144,7 +147,7 @@ def pull(
         source: Where from.
         first: First study date.
         last: Last study date, included.
-        today: Days before it are complete and not asked for again; default: the calendar.
+        today: Days before its eve are complete and not asked for again; default: the calendar.
         progress: Told (days done, days).
         batch: Images to fetch at a time.
 
@@ -200,8 +203,7 @@ def pulled_batches(
                 n_not_retrieved=done.n_not_retrieved + len(reasons),
             )
             yield done
-        # A study of today may still grow.
-        progress.passed(day, is_whole=not gaps, is_over=day < today)
+        progress.passed(day, is_whole=not gaps, is_over=day < today - _STILL_GROWS)
         done = replace(done, days=done.days + 1, reasons=done.reasons + Counter(gaps))
         yield done
     if done.reasons:

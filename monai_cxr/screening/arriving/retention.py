@@ -53,15 +53,15 @@ def clean_spool(
         How many were deleted.
     """
     before = ledger.clock() - keep_days * _DAY_SECONDS
-    is_owed = exists().where(
-        outbox.c.sop_uid == films.c.sop_uid, outbox.c.state.in_((PENDING, FAILED))
-    )
+    is_undelivered = outbox.c.state.in_((PENDING, FAILED))
+    is_owed = exists().where(outbox.c.sop_uid == films.c.sop_uid, is_undelivered)
+    is_reported = exists().where(outbox.c.sop_uid == films.c.study_uid, is_undelivered)
     query = (
         select(films.c.id, films.c.path)
         .where(text("films.path <> ''"), films.c.finished_at < before)
         # The state as an expression: its index would lead through every film that was ever read.
         .where(films.c.state + "" == COMPLETED, films.c.path.startswith(f"{spool.root}/"))
-        .where(~is_owed)
+        .where(~is_owed, ~is_reported)
         .order_by(films.c.finished_at)
         .limit(limit)
     )

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.results.instances import DicomInstance, Source, header_of, renamed
+from monai_cxr.dicom.results.report_document import class_of
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
 from monai_cxr.picture.quiet import quiet
@@ -50,6 +51,9 @@ Made = DicomInstance | Message
 
 Builder = Callable[[DeliveryContent], Made | None]
 """Makes the object of a delivery, the same each time; None where there is nothing to send."""
+
+StudyBuilder = Callable[[Ledger, Delivery], Made | None]
+"""The same for a delivery that is not of one film and one result."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -218,6 +222,7 @@ def deliver_batch(
     n: int = BATCH,
     keep_trying_seconds: float = outbox.KEEP_TRYING_SECONDS,
     is_settled: Callable[[Study], bool] | None = None,
+    of_studies: Mapping[str, StudyBuilder] | None = None,
 ) -> tuple[int, int]:
     """Take up to n due deliveries of a destination and send them.
 
@@ -232,20 +237,22 @@ def deliver_batch(
         n: Deliveries at most.
         keep_trying_seconds: How long a receiver may be away before a delivery is given up.
         is_settled: Whether all films of a study are here; default: it is quiet.
+        of_studies: By kind, such as ``{"study_sr": study_report_builder(...)}``.
 
     Returns:
         (delivered, not delivered) this time.
     """
     attempt = _Attempt(ledger, owner, keep_trying_seconds, is_settled or _quiet_since(ledger))
-    kinds = [*builders, WITHDRAWAL]
+    others = {WITHDRAWAL: withdrawal, **(of_studies or {})}
+    kinds = [*builders, *others]
     leased = outbox.lease(ledger, owner, n, kinds=kinds, destinations=[destination.name])
     built: list[tuple[Delivery, Made]] = []
     n_delivered = 0
     for delivery in leased:
         try:
             made: Made | None
-            if delivery.kind == WITHDRAWAL:
-                made = withdrawal(ledger, delivery)
+            if delivery.kind in others:
+                made = others[delivery.kind](ledger, delivery)
             else:
                 content = outbox.content(ledger, delivery)
                 if attempt.waits(content):
@@ -276,7 +283,7 @@ def deliver_batch(
         answers = [Answer(False, error=str(error))] * len(built)
     for (delivery, sent), answer in zip(built, answers, strict=True):
         if answer.stored:
-            attempt.delivered(delivery, answer.status, answer.object_uid or sent.identifier)
+            attempt.delivered(delivery, answer.status, sent, answer.object_uid)
             n_delivered += 1
         else:
             attempt.failed(delivery, answer)
@@ -290,11 +297,12 @@ def run_delivery(
     owner: str,
     stop: threading.Event,
     *,
+    of_studies: Mapping[str, StudyBuilder] | None = None,
     poll_seconds: float = 0.5,
 ) -> None:
     """Deliver to one destination until told to stop; the batch in hand is finished first."""
     while not stop.is_set():
-        delivered, _ = deliver_batch(ledger, destination, builders, owner)
+        delivered, _ = deliver_batch(ledger, destination, builders, owner, of_studies=of_studies)
         if not delivered:  # nothing due, or the receiver is away
             stop.wait(poll_seconds)
 
@@ -333,8 +341,16 @@ class _Attempt:
         outbox.postpone(self.ledger, self.owner, content.delivery.id, seconds=_UNSETTLED_SECONDS)
         return True
 
-    def delivered(self, delivery: Delivery, status: str, object_uid: str = "") -> None:
-        outbox.delivered(self.ledger, self.owner, delivery.id, status=status, object_uid=object_uid)
+    def delivered(
+        self, delivery: Delivery, status: str, sent: Made | None = None, sent_as: str = ""
+    ) -> None:
+        place: dict[str, str] = {}
+        if sent is not None:
+            place["object_uid"] = sent_as or sent.identifier
+        if isinstance(sent, DicomInstance):
+            place["object_class"] = class_of(sent, sent_as or sent.sop_uid)
+            place["object_series"] = sent.series_uid
+        outbox.delivered(self.ledger, self.owner, delivery.id, status=status, **place)
         _LOG.info("delivered", extra=_told(delivery) | {"status": status})
 
     def failed(

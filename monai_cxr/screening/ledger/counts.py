@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, Connection, func, select
@@ -31,6 +31,7 @@ class Counts:
         films: By state.
         arrivals: By outcome: new, duplicate, conflict, refused.
         deliveries: By (kind, destination, state).
+        drops: Of the ignored ones, how many by reason.
         quarantine: Unresolved entries by reason.
         n_results: Stored results.
         n_reviews: Stored reviews.
@@ -54,6 +55,7 @@ class Counts:
     queue_age_seconds: Mapping[float, float]
     outbox_age_seconds: float
     clock_ahead_seconds: float = 0.0
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 def count(ledger: Ledger) -> Counts:
@@ -76,6 +78,7 @@ def count(ledger: Ledger) -> Counts:
             queue_age_seconds=_ages(connection, numbers["films"], now),
             outbox_age_seconds=max(0.0, now - oldest) if oldest is not None else 0.0,
             clock_ahead_seconds=_ahead(connection, now),
+            drops=dict(numbers["drops"]),
         )
 
 

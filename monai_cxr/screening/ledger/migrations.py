@@ -70,7 +70,7 @@ _SCALE_TABLES = """
 def _numbers_by_lookup(connection: Connection) -> None:
     """Version 4: indexes and tallies, so that no question walks through all films; checkpoints."""
     _run(connection, _SCALE_TABLES)
-    tallies.install(connection)
+    tallies.install(connection, [one for one in tallies.TALLIES if one != tallies.DROPS])
 
 
 def _files_of_refused_films_are_deleted(connection: Connection) -> None:
@@ -164,6 +164,15 @@ def _what_other_systems_take_back(connection: Connection) -> None:
     _run(connection, _OTHER_SYSTEMS_TABLES)
 
 
+def _reports_of_studies(connection: Connection) -> None:
+    """Version 10: a delivery says of what class and series its object was; drops by reason."""
+    for column in ("object_class", "object_series"):
+        connection.exec_driver_sql(
+            f"ALTER TABLE outbox ADD COLUMN {column} TEXT DEFAULT '' NOT NULL"
+        )
+    tallies.install(connection, [tallies.DROPS])
+
+
 def _run(connection: Connection, script: str) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     kinds = {
@@ -183,6 +192,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _signed_reports,
     _answers_of_label_audits,
     _what_other_systems_take_back,
+    _reports_of_studies,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

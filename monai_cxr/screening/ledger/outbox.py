@@ -192,9 +192,25 @@ def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
 
 
 def delivered(
-    ledger: Ledger, owner: str, delivery_id: int, *, status: str = "", object_uid: str = ""
+    ledger: Ledger,
+    owner: str,
+    delivery_id: int,
+    *,
+    status: str = "",
+    object_uid: str = "",
+    object_class: str = "",
+    object_series: str = "",
 ) -> bool:
     """The receiver said that it has the object.
+
+    Args:
+        ledger: The ledger.
+        owner: Who leased it.
+        delivery_id: The delivery.
+        status: What the receiver said.
+        object_uid: SOP Instance UID of the object, ``""`` where there was nothing to send.
+        object_class: Its SOP Class.
+        object_series: Its series.
 
     Returns:
         Whether this ended the delivery; False when it had ended before.
@@ -209,6 +225,8 @@ def delivered(
                 last_status=status,
                 last_error="",
                 object_uid=object_uid,
+                object_class=object_class,
+                object_series=object_series,
                 delivered_at=now,
                 lease_owner="",
                 lease_until=None,

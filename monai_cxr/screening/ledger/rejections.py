@@ -73,6 +73,20 @@ def code_of(connection: Connection, sop_uid: str) -> str:
     return str(connection.execute(query).scalar_one_or_none() or "")
 
 
+def of_study(ledger: Ledger, study_uid: str) -> tuple[str, str] | None:
+    """(Path of its file, code) of the film of a study that was rejected last and is still here."""
+    query = (
+        select(films.c.path, rejections.c.reason)
+        .join(rejections, rejections.c.sop_uid == films.c.sop_uid)
+        .where(films.c.study_uid == study_uid, films.c.path != "")
+        .order_by(rejections.c.rejected_at.desc(), films.c.id.desc())
+        .limit(1)
+    )
+    with ledger.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return (str(row.path), str(row.reason)) if row is not None else None
+
+
 def put_newcomer(connection: Connection, sop_uid: str, *, now: float) -> None:
     """Quarantine a film that was rejected before it came."""
     code = code_of(connection, sop_uid)

@@ -158,6 +158,8 @@ outbox = Table(
     _time("delivered_at"),
     _count("unanswered"),
     _time("tried_since"),
+    _text("object_class"),
+    _text("object_series"),
     UniqueConstraint("kind", "destination", "sop_uid", "model_digest", name="uq_outbox_key"),
     Index("ix_outbox_queue", "state", "available_at"),
     Index("ix_outbox_due", "destination", "state", "available_at"),

@@ -1,18 +1,20 @@
 """Studies: the roll-up of a study's films, kept in the transaction that changes one of them.
 
 A study is open while films may still come. It is closed when it is quiet and all its films are
-done, or when it has been open for too long; closing it makes a version. A late film opens it again.
+done, or when it has been open for too long; closing it makes a version, which
+is reported where a destination takes reports of studies. A late film opens it again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, or_, select, update
 
 from monai_cxr.findings import FINDINGS
-from monai_cxr.screening.ledger import audit, presentation
+from monai_cxr.screening.ledger import audit, presentation, study_versions
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.schema import (
     COMPLETED,
@@ -94,6 +96,7 @@ def close_quiet(
     quiet_seconds: float = QUIET_SECONDS,
     force_seconds: float = FORCE_SECONDS,
     limit: int = 100,
+    report_to: Sequence[str] = (),
 ) -> list[Study]:
     """Close the studies that are complete, or open for too long.
 
@@ -102,6 +105,7 @@ def close_quiet(
         quiet_seconds: Without a new film, all films done.
         force_seconds: Open at most so long; what is still to do makes a later version.
         limit: Studies at a time.
+        report_to: Destinations that get a report of each whole study.
 
     Returns:
         The studies that were closed now, with their new version.
@@ -130,6 +134,8 @@ def close_quiet(
         for item in result:
             detail = {"version": item.version, "n_films": item.n_films}
             audit.record(connection, "roll-up", "closed", item.study_uid, detail, now=now)
+        versions = [(item.study_uid, item.version) for item in result]
+        study_versions.schedule(connection, versions, report_to, now=now)
     return result
 
 
@@ -146,7 +152,9 @@ def refresh(connection: Connection, study_uid: str, *, now: float) -> None:
     locked = select(studies).where(studies.c.study_uid == study_uid).with_for_update()
     before = connection.execute(locked).one()
     values = _films_of(connection, study_uid) | _positives(connection, study_uid)
-    if values["n_films"] != before.n_films and not before.is_open:
+    # A late film, one that was read again, and one that was taken back make a later version.
+    moved = any(values[n] != getattr(before, n) for n in ("n_films", "n_scored", "finished_at"))
+    if moved and not before.is_open:
         values |= {"is_open": 1, "opened_at": now}
     connection.execute(update(studies).where(studies.c.study_uid == study_uid).values(**values))
 

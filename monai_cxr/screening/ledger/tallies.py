@@ -9,7 +9,7 @@ added up into one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, text
@@ -38,6 +38,14 @@ class Tally:
     is_total: bool = False
 
 
+DROPS = Tally(
+    "drops",
+    "arrivals",
+    "{row}.reason",
+    "(CASE WHEN {row}.outcome = 'ignored' THEN 1 ELSE 0 END)",
+    is_total=True,
+)
+
 TALLIES = (
     Tally("films", "films", "{row}.state"),
     Tally(
@@ -56,13 +64,14 @@ TALLIES = (
     Tally("results", "results"),
     Tally("reviews", "reviews"),
     Tally("studies", "studies", "{row}.status"),
+    DROPS,
 )
 
 
-def install(connection: Connection) -> None:
+def install(connection: Connection, wanted: Sequence[Tally] = TALLIES) -> None:
     """Make the triggers, and count what is there; within the transaction that makes the tables."""
     make = _sqlite_triggers if connection.dialect.name == "sqlite" else _postgresql_triggers
-    for tally in TALLIES:
+    for tally in wanted:
         for statement in make(tally):
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql(_insert(tally, tally.table, 1))

@@ -52,6 +52,7 @@ class LedgerCollector:
         numbers = counts.count(self._ledger)
         yield _gauge("films", "Films by state of their job.", "state", numbers.films)
         yield _counter("arrivals", "Received objects by outcome.", "outcome", numbers.arrivals)
+        yield _counter("drops", "Objects that were accepted and dropped.", "reason", numbers.drops)
         yield _gauge(
             "quarantine", "Unresolved entries of the quarantine.", "reason", numbers.quarantine
         )

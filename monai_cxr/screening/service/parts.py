@@ -25,6 +25,7 @@ _MODULES = {
     "pacs": ("pynetdicom", "pacs"),
     "dicomweb": ("dicomweb_client", "pacs"),
     "sr": ("highdicom", "pacs"),
+    "study_sr": ("highdicom", "pacs"),
     "sc": ("highdicom", "pacs"),
     "seg": ("highdicom", "pacs"),
     "fhir": ("fhir.resources.R4B.bundle", "fhir"),

@@ -18,7 +18,9 @@ from monai_cxr.bundle.engines.by_name import digests_served
 from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, reporting
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.delivering.delivery import Builder, report_builder
+from monai_cxr.prediction import OperatingPoint
+from monai_cxr.screening.delivering.delivery import Builder, StudyBuilder, report_builder
+from monai_cxr.screening.delivering.study_reports import study_report_builder
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 
 if TYPE_CHECKING:
@@ -96,6 +98,17 @@ class ServedModel:
             yield from (one for one in now.parent.iterdir() if (one / DIGESTS_NAME).is_file())
         else:
             yield now
+
+
+def study_report_builder_of(served: ServedModel) -> StudyBuilder:
+    """A builder of reports of whole studies; see :func:`report_builder_of`."""
+
+    def stated(digest: str) -> tuple[Mapping[str, OperatingPoint], Mapping[str, str]]:
+        folder = served.made(digest)
+        bundle_digest(folder)  # every file is as it was packaged
+        return reporting(folder)
+
+    return study_report_builder(stated)
 
 
 def report_builder_of(served: ServedModel) -> Callable[[DeliveryContent], DicomInstance]:

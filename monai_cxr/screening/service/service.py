@@ -36,6 +36,7 @@ from monai_cxr.screening.ledger import (
     studies,
 )
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
+from monai_cxr.screening.ledger.study_versions import STUDY_REPORT
 from monai_cxr.screening.network.mllp import MllpServer
 from monai_cxr.screening.service.health import HealthServer, StoreResponses
 from monai_cxr.screening.service.parts import (
@@ -207,6 +208,7 @@ class ScreeningService:
                 (kind, destination.name)
                 for destination in self.settings.destinations
                 for kind in destination.objects
+                if kind != STUDY_REPORT
             ),
             lease_seconds=table.lease_seconds,
             max_attempts=table.max_attempts,
@@ -246,27 +248,33 @@ class ScreeningService:
     ) -> Callable[[], None]:
         from monai_cxr.screening.delivering.delivery import Builder, run_delivery
         from monai_cxr.screening.delivering.study_messages import MESSAGES, message_builder
-        from monai_cxr.screening.service.served_model import heatmap_builders_of, report_builder_of
+        from monai_cxr.screening.service.served_model import (
+            heatmap_builders_of,
+            report_builder_of,
+            study_report_builder_of,
+        )
 
         destination = destination_of(table)
         builders: dict[str, Builder] = {"sr": report_builder_of(served)}
         builders |= {kind: message_builder(kind) for kind in MESSAGES if kind in table.objects}
         if {"sc", "seg"} & set(table.objects):
             builders |= heatmap_builders_of(served)
+        of_studies = {STUDY_REPORT: study_report_builder_of(served)}
         owner = owner_name("deliver")
 
         def deliver() -> None:
             outbox.release_owners(ledger, owner)  # of before an outage of the database
-            run_delivery(ledger, destination, builders, owner, self.stop)
+            run_delivery(ledger, destination, builders, owner, self.stop, of_studies=of_studies)
 
         return deliver
 
     def _pull(self, ledger: Ledger, spool: Spool, table: PullTable) -> None:
         source = pull_source_of(table, ledger, spool)
         while not self.stop.is_set():
-            today = date.today()
+            first, last = _days_to_ask(table.days)
             try:
-                done = pull(ledger, source, today - timedelta(days=table.days - 1), today)
+                # No day of them is ever over: its films may be archived late.
+                done = pull(ledger, source, first, last, today=first)
                 _log.info("pulled", extra={"part": table.name, "n": done.n_fetched})
             except IncompletePull as error:
                 extra = {"part": table.name, "n": error.pulled.n_not_retrieved}
@@ -277,9 +285,13 @@ class ScreeningService:
 
     def _housekeep(self, ledger: Ledger, spool: Spool) -> None:
         table, looked, tell_at = self.settings.rollup, None, 0.0
+        report_to = [d.name for d in self.settings.destinations if STUDY_REPORT in d.objects]
         while not self.stop.wait(_HOUSEKEEPING_SECONDS):
             studies.close_quiet(
-                ledger, quiet_seconds=table.quiet_seconds, force_seconds=table.force_seconds
+                ledger,
+                quiet_seconds=table.quiet_seconds,
+                force_seconds=table.force_seconds,
+                report_to=report_to,
             )
             if self.settings.spool.keep_days > 0:
                 retention.clean_spool(
@@ -310,6 +322,12 @@ class ScreeningService:
         while not self.stop.wait(1.0):
             if not listener.is_listening:
                 raise ServiceFailed("The listener does not accept connections any more.")
+
+
+def _days_to_ask(n: int) -> tuple[date, date]:
+    """The last n days, and tomorrow, which it is already where a clock or a time zone is ahead."""
+    today = date.today()
+    return today - timedelta(days=n - 1), today + timedelta(days=1)
 
 
 def run_service(

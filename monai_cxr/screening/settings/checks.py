@@ -52,7 +52,7 @@ _KEYS = {
 FILE_MODES = ("0600", "0640", "0660")
 """Modes of files in a folder; what holds patients is never readable by everybody."""
 
-_DICOM_OBJECTS, _MESSAGES = ("sr", "sc", "seg"), ("fhir", "hl7")
+_DICOM_OBJECTS, _MESSAGES = ("sr", "study_sr", "sc", "seg"), ("fhir", "hl7")
 _TAKEN_BY = {
     "folder": (*_DICOM_OBJECTS, *_MESSAGES),
     "pacs": _DICOM_OBJECTS,

@@ -92,9 +92,11 @@ class DestinationTable:
         name: Unique name.
         kind: ``"folder"``, ``"pacs"`` (C-STORE), ``"dicomweb"`` (STOW-RS) or ``"mllp"`` (HL7
             messages to an interface engine).
-        objects: What is sent: ``"sr"`` (structured report), ``"sc"`` and ``"seg"`` (heat map of
-            the most probable positive finding, as a picture and as a segmentation); to a folder
-            also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which is all that goes by MLLP.
+        objects: What is sent: ``"sr"`` (structured report of a film), ``"study_sr"`` (of all films
+            of a study, when it closes, in place of the one before), ``"sc"`` and ``"seg"`` (heat
+            map of the most probable positive finding, as a picture and as a segmentation); to a
+            folder also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which is all that goes
+            by MLLP.
         path: Path of a folder.
         file_mode: Mode of the files in a folder: ``"0600"`` for our user alone, ``"0640"`` to let
             our group read them and ``"0660"`` to let it move them too. Nobody else may read them.
@@ -138,7 +140,8 @@ class PullTable:
         name: Unique name.
         kind: ``"dicomweb"`` (QIDO-RS, WADO-RS) or ``"pacs"`` (C-FIND, and C-MOVE to the listener).
         every_seconds: Time after which the PACS is asked again; 0 asks only in ``screen pull``.
-        days: Number of days that ``screen run`` asks for, up to and including today.
+        days: Number of days that ``screen run`` asks for, up to and including today, and beside
+            them tomorrow, which it is already where a clock or a time zone is ahead.
         priority: Priority class of films from a DICOMweb service.
         url: Root of a DICOMweb service.
         username: User name for HTTP Basic.

@@ -119,6 +119,17 @@ class TestReports:
         assert SECRET not in str(rows)
         assert "IMPRESSION" not in str(rows)
 
+    def test_a_quotation_mark_cuts_no_report_short(self, ledger, serving):
+        """In UTF-16 it holds the byte that ends a frame: what is before it is half a report."""
+        report = oru(said="IMPRESSION: \u201cNo pneumothorax\u201d was wrong: pneumothorax.")
+        wide = report.decode().encode("utf-16-le")
+        assert b"\x1c" in wide
+        with connected(serving) as client:
+            client.sendall(framed(wide))
+            (answer,) = answers(client)
+        assert verdict(answer) == ("AE", "102")
+        assert kept(ledger) == []
+
     def test_again_after_a_restart_it_is_one(self, ledger, taking):
         assert [told(taking, oru()), told(Hl7Intake(ledger, LEXICON), oru())] == [("AA", "")] * 2
         assert len(kept(ledger)) == 1
@@ -135,6 +146,9 @@ class TestReports:
             (oru(version=""), ("AA", "")),
             (b"", ("AR", "100")),
             (b"\x00\xff\xfe", ("AR", "100")),
+            (oru().decode().encode("utf-16"), ("AE", "102")),
+            (oru().decode().encode("utf-16-le"), ("AE", "102")),
+            (oru().decode().encode("utf-16-be"), ("AE", "102")),
             (b"MSH", ("AR", "200")),
             (b"MSH|", ("AR", "200")),
             (oru().replace(b"|", b"#").replace(b"^", b"!"), ("AA", "")),

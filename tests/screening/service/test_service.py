@@ -239,6 +239,8 @@ class TestVerbs:
         assert reasons["1.2.3"]
         (report,) = (tmp_path / "OUT").glob("*.dcm")
         assert pydicom.dcmread(report).StudyInstanceUID == dataset.StudyInstanceUID
+        for path in (report, tmp_path / "OUT" / "result.json"):
+            assert path.stat().st_mode & 0o777 == 0o600
 
     def test_one_of_settings_and_ledger(self):
         result = CliRunner().invoke(app, ["screen", "status"])
