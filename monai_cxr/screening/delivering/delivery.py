@@ -344,13 +344,12 @@ class _Attempt:
     def delivered(
         self, delivery: Delivery, status: str, sent: Made | None = None, sent_as: str = ""
     ) -> None:
-        place: dict[str, str] = {}
-        if sent is not None:
-            place["object_uid"] = sent_as or sent.identifier
+        uid, place = sent_as or (sent.identifier if sent is not None else ""), ("", "")
         if isinstance(sent, DicomInstance):
-            place["object_class"] = class_of(sent, sent_as or sent.sop_uid)
-            place["object_series"] = sent.series_uid
-        outbox.delivered(self.ledger, self.owner, delivery.id, status=status, **place)
+            place = class_of(sent, uid), sent.series_uid
+        outbox.delivered(
+            self.ledger, self.owner, delivery.id, status=status, object_uid=uid, place=place
+        )
         _LOG.info("delivered", extra=_told(delivery) | {"status": status})
 
     def failed(

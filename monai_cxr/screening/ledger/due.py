@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from monai_cxr.screening.ledger.schema import outbox
+from monai_cxr.screening.ledger import audit
+from monai_cxr.screening.ledger.schema import FAILED, outbox
+
+POISON = "too_many_attempts"
 
 
 def due(
@@ -37,3 +40,14 @@ def _first(connection: Connection, condition: ColumnElement[bool], n: int) -> li
         .with_for_update(skip_locked=True)
     )
     return list(connection.execute(query))
+
+
+def give_up_poison(connection: Connection, owner: str, row: Any, now: float) -> None:
+    """Fail a delivery that never came to an answer: it ends the processes that make it."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id == row.id)
+        .values(state=FAILED, last_error=POISON, lease_owner="", lease_until=None)
+    )
+    detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
+    audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)

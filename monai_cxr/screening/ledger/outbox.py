@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, patients
 from monai_cxr.screening.ledger.database import Ledger
-from monai_cxr.screening.ledger.due import due
+from monai_cxr.screening.ledger.due import due, give_up_poison
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
 from monai_cxr.screening.ledger.schema import (
     DELIVERED,
@@ -42,7 +42,6 @@ MAX_ATTEMPTS_TO_MAKE = 8
 MIN_ATTEMPTS = 12
 """Attempts before a receiver counts as away for days, whatever a clock says: two hours of them."""
 
-POISON = "too_many_attempts"
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 3_600.0
 
 
@@ -146,19 +145,8 @@ def lease(
         )
         leased = [Delivery(**row._asdict()) for row in rows]
         for row in poison:
-            _give_up_poison(connection, owner, row, now)
+            give_up_poison(connection, owner, row, now)
         return leased
-
-
-def _give_up_poison(connection: Connection, owner: str, row: Any, now: float) -> None:
-    """Fail a delivery that never came to an answer: it ends the processes that make it."""
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.id == row.id)
-        .values(state=FAILED, last_error=POISON, lease_owner="", lease_until=None)
-    )
-    detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
-    audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)
 
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
@@ -198,19 +186,9 @@ def delivered(
     *,
     status: str = "",
     object_uid: str = "",
-    object_class: str = "",
-    object_series: str = "",
+    place: tuple[str, str] = ("", ""),
 ) -> bool:
-    """The receiver said that it has the object.
-
-    Args:
-        ledger: The ledger.
-        owner: Who leased it.
-        delivery_id: The delivery.
-        status: What the receiver said.
-        object_uid: SOP Instance UID of the object, ``""`` where there was nothing to send.
-        object_class: Its SOP Class.
-        object_series: Its series.
+    """The receiver said that it has the object; ``place`` is its SOP Class and its series.
 
     Returns:
         Whether this ended the delivery; False when it had ended before.
@@ -225,8 +203,8 @@ def delivered(
                 last_status=status,
                 last_error="",
                 object_uid=object_uid,
-                object_class=object_class,
-                object_series=object_series,
+                object_class=place[0],
+                object_series=place[1],
                 delivered_at=now,
                 lease_owner="",
                 lease_until=None,

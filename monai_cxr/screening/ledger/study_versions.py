@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import Film, film_of
@@ -101,7 +101,7 @@ def films_with_results(ledger: Ledger, study_uid: str) -> list[Film]:
         return [film_of(row) for row in connection.execute(query)]
 
 
-def _of(delivery: Delivery) -> tuple[object, ...]:
+def _of(delivery: Delivery) -> tuple[ColumnElement[bool], ...]:
     return (
         outbox.c.sop_uid == delivery.sop_uid,
         outbox.c.kind == delivery.kind,
