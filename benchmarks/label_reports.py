@@ -16,8 +16,9 @@ import json
 import re
 import tarfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -109,15 +110,23 @@ def measure(reports: Iterable[Report], lexicon: Lexicon) -> dict[str, object]:
     begin = time.process_time()
     states = [label_report(text, lexicon).states for text, _ in reports]
     seconds = time.process_time() - begin
-    result: dict[str, object] = {"reports": len(reports), "cpu_seconds": round(seconds, 2)}
+    made = scores([names for _, names in reports], states, lexicon.findings)
+    return {"reports": len(reports), "cpu_seconds": round(seconds, 2), **made}
+
+
+def scores(
+    true: Sequence[set[str]], states: Sequence[Mapping[str, int]], findings: Sequence[str]
+) -> dict[str, Any]:
+    """F1 by finding, macro and micro, uncertain counted as absent and as present."""
+    result: dict[str, Any] = {}
     for name, positive in (("absent", {PRESENT}), ("present", {PRESENT, UNCERTAIN})):
         rows, total = {}, [0, 0, 0]
-        for finding in lexicon.findings:
+        for finding in findings:
             said = [state.get(finding) in positive for state in states]
-            true = [finding in names for _, names in reports]
-            hits = sum(a and b for a, b in zip(said, true, strict=True))
-            rows[finding] = (sum(true), _f1(hits, sum(said), sum(true)))
-            total = [a + b for a, b in zip(total, (hits, sum(said), sum(true)), strict=True)]
+            known = [finding in names for names in true]
+            hits = sum(a and b for a, b in zip(said, known, strict=True))
+            rows[finding] = (sum(known), _f1(hits, sum(said), sum(known)))
+            total = [a + b for a, b in zip(total, (hits, sum(said), sum(known)), strict=True)]
         macro = sum(f1 for _, f1 in rows.values()) / len(rows)
         result[f"uncertain_as_{name}"] = {
             **{"macro": round(macro, 3), "micro": round(_f1(*total), 3)},

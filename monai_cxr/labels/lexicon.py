@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.labels.words import Candidates, Words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,9 +51,9 @@ class Concept:
     """
 
     name: str
-    terms: re.Pattern[str]
-    possible: re.Pattern[str] | None = None
-    excluded: re.Pattern[str] | None = None
+    terms: Words
+    possible: Words | None = None
+    excluded: Words | None = None
     children: tuple[str, ...] = ()
 
 
@@ -65,7 +66,7 @@ class NormalStatement:
         absent: The findings.
     """
 
-    pattern: re.Pattern[str]
+    pattern: Words
     absent: tuple[str, ...]
 
 
@@ -81,15 +82,28 @@ class Lexicon:
         concepts: Findings first, then parents.
         normal: Statements that all is well.
         cues: Matches a cue, by what it says (:data:`CUES`).
+        candidates: Which concepts and statements of ``normal`` a text may hold.
     """
 
     language: str
     version: int
     words: frozenset[str]
-    sections: Mapping[str, re.Pattern[str]]
+    sections: Mapping[str, Words]
     concepts: tuple[Concept, ...]
     normal: tuple[NormalStatement, ...]
-    cues: Mapping[str, re.Pattern[str]]
+    cues: Mapping[str, Words]
+    candidates: Candidates[Concept | NormalStatement] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make ``candidates``."""
+        named = [
+            *(
+                (one, [words for words in (one.terms, one.possible) if words])
+                for one in self.concepts
+            ),
+            *((one, [one.pattern]) for one in self.normal),
+        ]
+        object.__setattr__(self, "candidates", Candidates(named))
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -186,19 +200,20 @@ class _Reader:
         )
         return Concept(name, self._pattern(terms), possible, excluded, children)
 
-    def _pattern(self, words: Iterable[str]) -> re.Pattern[str]:
+    def _pattern(self, words: Iterable[str]) -> Words:
         """One alternation of all words, each tried alone first so that a broken one is named."""
-        words = list(words)
-        for word in words:
-            try:
-                re.compile(_flexible(word))
-            except (re.error, OverflowError) as error:
-                line = next((i for i, text in enumerate(self.lines, 1) if word in text), 0)
-                raise SettingsError(
-                    f"{self.name}:{line}: the pattern '{word}' is not valid: {error}."
-                ) from None
-        joined = "|".join(_bounded(word) for word in words) or r"(?!)"
-        return re.compile(joined, re.IGNORECASE)
+        return Words([self._tried(word) for word in words])
+
+    def _tried(self, word: str) -> str:
+        try:
+            if re.compile(_bounded(word)).groupindex or re.search(r"\\[1-9]", word):
+                raise re.error("a group cannot be named or repeated, as patterns are joined")
+        except (re.error, OverflowError) as error:
+            line = next((i for i, text in enumerate(self.lines, 1) if word in text), 0)
+            raise SettingsError(
+                f"{self.name}:{line}: the pattern '{word}' is not valid: {error}."
+            ) from None
+        return _bounded(word)
 
 
 def _bounded(word: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from monai_cxr.labels.lexicon import Concept, Lexicon
+from monai_cxr.labels.lexicon import Concept, Lexicon, NormalStatement
+from monai_cxr.labels.words import folded_letters
 
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 """States of a finding, as CheXpert writes them; one that is not mentioned has none."""
@@ -29,10 +30,14 @@ _REACH = {"history": 30, "absent_after": 60, "uncertain_after": 60, "alternative
 _FAR = 120
 """Characters that a cue reaches without a stop; about twenty words, fewer for some."""
 
+_BEFORE = ("absent_before", "uncertain_before", "history", "alternative")
+"""Cues that a harmless look-alike ("no change in") takes back."""
+
 _NOT_OF_THE_FILM = ("other", "comparison")
 _ENDS = {"other": re.compile(r"\n\s*\n"), "comparison": re.compile(r"(?<=[.!])\s+(?=\S)|\n")}
 """Where the last section ends that is not of the film; what follows without a heading is."""
 
+_HEADING_END = re.compile(r"[ \t*_]*:|[ \t*_]*\n")
 _JOINED = re.compile(r"[,;]|\band\b|\bwith\b", re.IGNORECASE)
 
 
@@ -83,9 +88,17 @@ def label_report(text: str, lexicon: Lexicon) -> LabelledReport:
     Returns:
         The states of the findings that the report mentions, each with the sentence that decided.
     """
+    text = text[:MAX_CHARACTERS]
     best: dict[str, Evidence] = {}
-    for section, sentence in _sentences(text[:MAX_CHARACTERS], lexicon):
-        for found in _statements(sentence, section, lexicon):
+    candidates = lexicon.candidates.within(folded_letters(_bare(text)))
+    for section, written in _sentences(text, lexicon):
+        sentence = _bare(written)
+        folded = folded_letters(sentence)
+        named = candidates.of(folded)
+        if not named:
+            continue
+        cues = _Cues(sentence, folded, lexicon)
+        for found in _statements(named, cues, section, written):
             known = best.get(found.finding)
             if known is None or _weight(found) > _weight(known):
                 best[found.finding] = found
@@ -117,13 +130,15 @@ def _sections(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
     """Split at headings: a known heading at the start of a line or sentence, before a colon."""
     marks: list[tuple[int, int, str]] = []
     bare = _bare(text)
-    for role, pattern in lexicon.sections.items():
-        for match in pattern.finditer(bare):
+    folded = folded_letters(bare)
+    for role, words in lexicon.sections.items():
+        for match in words.finditer(bare, folded):
+            after = _HEADING_END.match(text, match.end(), match.end() + 8)
+            if after is None or not (":" in after[0] or match[0].isupper()):
+                continue
             before = text[: match.start()].rstrip(" \t*#_")
-            starts_line = not before or before[-1] in "\n\r.:?!"
-            after = re.match(r"[ \t*_]*:|[ \t*_]*\n", text[match.end() : match.end() + 8])
-            if starts_line and after and (":" in after[0] or match[0].isupper()):
-                marks.append((match.start(), match.end() + after.end(), role))
+            if not before or before[-1] in "\n\r.:?!":
+                marks.append((match.start(), after.end(), role))
     marks.sort()
     if not marks:
         yield "", text
@@ -142,32 +157,32 @@ def _sections(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
             yield "", text[following:]
 
 
-def _statements(sentence: str, section: str, lexicon: Lexicon) -> Iterator[Evidence]:
+def _statements(
+    named: Sequence[Concept | NormalStatement], cues: _Cues, section: str, written: str
+) -> Iterator[Evidence]:
     """What one sentence says, finding by finding."""
-    if not sentence:
-        return
     rank = 2 if section == "impression" else 1
-    written, sentence = sentence, _bare(sentence)
-    cues = _Cues(sentence, lexicon)
-    for concept in lexicon.concepts:
-        for start, end, is_possible in _mentions(sentence, concept):
+    for one in named:
+        if isinstance(one, NormalStatement):
+            match = one.pattern.search(cues.sentence, cues.folded)
+            if match is not None and not cues.is_negated_or_doubted(match.start()):
+                for finding in one.absent:
+                    yield Evidence(
+                        finding, ABSENT, section, written, match.span(), "normal statement", 0
+                    )
+            continue
+        for start, end, is_possible in _mentions(cues.sentence, cues.folded, one):
             state, rule = cues.judge(start, end)
             if state is None:
                 continue
             if is_possible and state == PRESENT:
                 state, rule = UNCERTAIN, "possible meaning"
-            if not concept.children:
-                yield Evidence(concept.name, state, section, written, (start, end), rule, rank)
+            if not one.children:
+                yield Evidence(one.name, state, section, written, (start, end), rule, rank)
             elif state == ABSENT:
-                for child in concept.children:
-                    by = f"{concept.name} {rule}"
+                for child in one.children:
+                    by = f"{one.name} {rule}"
                     yield Evidence(child, state, section, written, (start, end), by, 0)
-    for statement in lexicon.normal:
-        match = statement.pattern.search(sentence)
-        if match is None or cues.is_negated_or_doubted(match.start()):
-            continue
-        for finding in statement.absent:
-            yield Evidence(finding, ABSENT, section, written, match.span(), "normal statement", 0)
 
 
 def _bare(text: str) -> str:
@@ -177,16 +192,14 @@ def _bare(text: str) -> str:
     return "".join(unicodedata.normalize("NFD", letter)[0] for letter in text)
 
 
-def _mentions(sentence: str, concept: Concept) -> Iterator[tuple[int, int, bool]]:
+def _mentions(sentence: str, folded: str, concept: Concept) -> Iterator[tuple[int, int, bool]]:
     """Start and end of each mention, and whether it only may mean the finding."""
-    excluded = (
-        [match.span() for match in concept.excluded.finditer(sentence)] if concept.excluded else []
-    )
-    for pattern in (concept.terms, concept.possible):
-        for match in pattern.finditer(sentence) if pattern is not None else ():
+    for words in (concept.terms, concept.possible):
+        for match in words.finditer(sentence, folded) if words is not None else ():
             start, end = match.span()
-            if not any(low <= start and end <= high for low, high in excluded):
-                yield start, end, pattern is concept.possible
+            excluded = concept.excluded.finditer(sentence, folded) if concept.excluded else ()
+            if not any(one.start() <= start and end <= one.end() for one in excluded):
+                yield start, end, words is concept.possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,28 +211,28 @@ class _Cue:
 
 
 class _Cues:
-    """The cues of one sentence, and what they say of a mention in it."""
+    """The cues of one sentence, and what they say of a mention in it; looked for when asked."""
 
-    def __init__(self, sentence: str, lexicon: Lexicon) -> None:
-        found = {
-            kind: [
+    def __init__(self, sentence: str, folded: str, lexicon: Lexicon) -> None:
+        self.sentence, self.folded, self._lexicon = sentence, folded, lexicon
+        self._found: dict[str, list[_Cue]] = {}
+
+    def _cues(self, kind: str) -> list[_Cue]:
+        """Cues of one kind, without those before a mention that only look like a negation."""
+        if kind not in self._found:
+            found = [
                 _Cue(kind, match.start(), match.end(), " ".join(match[0].split()).casefold())
-                for match in pattern.finditer(sentence)
+                for match in self._lexicon.cues[kind].finditer(self.sentence, self.folded)
             ]
-            for kind, pattern in lexicon.cues.items()
-        }
-        harmless = found["not_negation"]
-        self._before = {
-            kind: [
-                cue
-                for cue in found[kind]
-                if not any(one.start <= cue.start < one.end for one in harmless)
-            ]
-            for kind in ("absent_before", "uncertain_before", "history", "alternative")
-        }
-        self._sentence = sentence
-        self._after = {kind: found[kind] for kind in ("absent_after", "uncertain_after")}
-        self._stops = found["stop"]
+            if found and kind in _BEFORE:
+                harmless = self._cues("not_negation")
+                found = [
+                    cue
+                    for cue in found
+                    if not any(one.start <= cue.start < one.end for one in harmless)
+                ]
+            self._found[kind] = found
+        return self._found[kind]
 
     def judge(self, start: int, end: int) -> tuple[int | None, str]:
         """State of a mention and the rule; None as state where it is history."""
@@ -248,7 +261,7 @@ class _Cues:
 
     def _nearest(self, kind: str, start: int, end: int) -> _Cue | None:
         """The last cue of a kind before (or within) a mention whose reach holds it."""
-        for cue in reversed(self._before[kind]):
+        for cue in reversed(self._cues(kind)):
             inside = start <= cue.start and cue.end <= end and cue.start > start
             ahead = cue.end <= start and start - cue.end <= _REACH.get(kind, _FAR)
             if inside or (ahead and not self._is_stopped(cue.end, start)):
@@ -256,7 +269,7 @@ class _Cues:
         return None
 
     def _following(self, kind: str, start: int, end: int) -> _Cue | None:
-        for cue in self._after[kind]:
+        for cue in self._cues(kind):
             inside = start < cue.start and cue.end <= end
             behind = cue.start >= end and cue.start - end <= _REACH[kind]
             if inside or (behind and not self._is_stopped(end, cue.start)):
@@ -265,15 +278,15 @@ class _Cues:
 
     def _alternative(self, start: int, end: int) -> _Cue | None:
         """A "versus" beside the mention, with nothing joined on in between."""
-        for cue in self._before["alternative"]:
+        for cue in self._cues("alternative"):
             low, high = (end, cue.start) if cue.start >= end else (cue.end, start)
             is_near = high - low <= _REACH["alternative"]
-            if is_near and not _JOINED.search(self._sentence, low, high):
+            if is_near and not _JOINED.search(self.sentence, low, high):
                 return cue
         return None
 
     def _is_stopped(self, low: int, high: int) -> bool:
-        return any(low <= stop.start and stop.end <= high + 1 for stop in self._stops)
+        return any(low <= stop.start and stop.end <= high + 1 for stop in self._cues("stop"))
 
 
 def _covers(doubting: _Cue, negating: _Cue) -> bool:
