@@ -14,11 +14,12 @@ from clinical_app.access import Identity
 from clinical_app.service import Service
 from clinical_app.views import dealing, disagreeing
 from monai_cxr.errors import DeliveryError
-from monai_cxr.review import drifting, monitoring, watched
+from monai_cxr.review import drifting, estimating, monitoring, watched
 from monai_cxr.review.monitoring import Rate
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.watched import InOneSentence, Watched
 from monai_cxr.review.words import duration, percent
+from monai_cxr.screening.ledger import Ledger
 
 _PERIODS = {"7 days": 7.0, "30 days": 30.0, "90 days": 90.0, "All": math.inf}
 _NO_LEDGER = (
@@ -184,7 +185,21 @@ def _as_good(service: Service, cases: Sequence[Any]) -> None:
     else:
         st.write("The model has not read a study yet.")
     if service.ledger is not None:
+        _estimates(service.ledger)
         dealing.reports(service)
+
+
+def _estimates(ledger: Ledger) -> None:
+    """What probabilities alone say of performance; never more than an estimate."""
+    st.markdown("**Estimated without labels**")
+    try:
+        made = estimating.estimated(ledger)
+    except DeliveryError:
+        return  # the page has said so
+    st.caption(estimating.words(made))
+    if made.findings:
+        with st.expander("What the probabilities imply, finding by finding"):
+            tables.show(estimating.rows(made))
 
 
 def _flag_rates(service: Service, cases: Sequence[Any]) -> None:

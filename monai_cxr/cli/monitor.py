@@ -269,7 +269,7 @@ def _print(content: dict[str, Any]) -> None:
             ("finding", "films", "AUROC", "sensitivity", "PPV", "prevalence", "not estimated"),
             [
                 (e.finding, e.n, shown(e.auroc), shown(e.sensitivity), shown(e.ppv),
-                 shown(e.prevalence), e.reason)
+                 shown(e.prevalence), e.reason or e.ppv_reason)
                 for e in content["estimated"]
             ],
         )  # fmt: skip

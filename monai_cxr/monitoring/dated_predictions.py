@@ -144,6 +144,7 @@ def estimates(then: pd.DataFrame, now: pd.DataFrame) -> tuple[EstimatedPerforman
                 p,
                 threshold=float(flagged.min()) if len(flagged) else None,
                 reference_prevalence=float(before.mean()) if len(before) else None,
+                reference_probabilities=before,
                 patients=patients,
             )
         )

@@ -7,7 +7,8 @@ import pytest
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.alarm_budget import expected_by, kept, thresholds_within
-from monai_cxr.monitoring.estimated import em_prevalence, estimate
+from monai_cxr.monitoring.estimated import estimate
+from monai_cxr.monitoring.prevalence import em_prevalence
 
 
 def calibrated(n, generator, level=-2.0, shift=0.0):
@@ -44,6 +45,49 @@ def test_a_changed_prevalence_silences_it():
     assert "prevalence" in made.reason
     assert np.isnan(made.auroc.estimate)
     assert made.prevalence.estimate == pytest.approx(y[keep].mean(), abs=0.06)
+
+
+def test_a_ppv_is_withheld_where_scores_leave_the_prevalence_open():
+    """A finding that scores hardly tell may be more frequent without a trace."""
+    generator = np.random.default_rng(5)
+    logits = generator.normal(-1.5, 0.4, 800)
+    p = 1 / (1 + np.exp(-logits))
+    old = 1 / (1 + np.exp(-generator.normal(-1.5, 0.4, 800)))
+    made = estimate(
+        "Fibrosis",
+        p,
+        threshold=0.25,
+        reference_prevalence=float(old.mean()),
+        reference_probabilities=old,
+    )
+    assert made.reason == ""
+    assert "open between" in made.ppv_reason
+    assert np.isnan(made.ppv.estimate)
+    assert made.auroc.low < made.auroc.estimate < made.auroc.high
+
+
+def test_the_interval_of_a_ppv_holds_what_the_prevalence_may_be():
+    generator = np.random.default_rng(6)
+    (p, y), (old, z) = calibrated(6000, generator), calibrated(6000, generator)
+    options = {"threshold": 0.3, "seed": 1}
+    plain = estimate("Effusion", p, **options)
+    known = {"reference_prevalence": float(z.mean()), "reference_probabilities": old}
+    made = estimate("Effusion", p, **options, **known)
+    assert made.ppv.estimate == plain.ppv.estimate
+    assert made.ppv.low < plain.ppv.low
+    assert made.ppv.high > plain.ppv.high
+    assert made.ppv.low <= y[p >= 0.3].mean() <= made.ppv.high
+
+
+def test_other_scores_silence_it():
+    """A prevalence that stands still does not help where the scores have another shape."""
+    generator = np.random.default_rng(7)
+    (p, _), (old, z) = calibrated(3000, generator), calibrated(3000, generator)
+    flat = np.where(p < np.median(p), float(z.mean()) * 0.9, float(z.mean()) * 1.1)
+    known = {"reference_prevalence": float(z.mean()), "reference_probabilities": old}
+    made = estimate("Effusion", flat, threshold=0.3, **known)
+    assert "distributed otherwise" in made.reason
+    assert np.isnan(made.auroc.estimate)
 
 
 def test_prevalence_by_expectation_maximisation():

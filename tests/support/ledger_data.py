@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from sqlalchemy import create_engine, text
 
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import FilmFacts, InstanceKey, ViewPosition
-from monai_cxr.screening.ledger import Ledger, jobs
+from monai_cxr.screening.ledger import Ledger, jobs, schema
 from monai_cxr.screening.ledger.records import Film, Outcome, ReceivedFilm
 
 MODEL = ModelIdentity("test", "1.0", "d" * 64)
@@ -53,6 +54,34 @@ def finish_all(ledger: Ledger, *, owner: str = "w", deliveries=(), positive=()) 
         outcomes = [outcome(film, positive=positive) for film in films]
         n += jobs.finish(ledger, owner, outcomes, deliveries=deliveries)
     return n
+
+
+def many_results(ledger: Ledger, n: int, *, finding: str = "Mass", seed: int = 0) -> None:
+    """So many finished films with calibrated probabilities of one finding, written at once."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(-2.0, 1.5, n)
+    p = 1 / (1 + np.exp(-logits))
+    now = ledger.clock()
+    names = [(f"1.5.{seed}.{i}", f"1.4.{seed}.{i}") for i in range(n)]
+    with ledger.write() as connection:
+        connection.execute(
+            schema.films.insert(),
+            [
+                {"sop_uid": sop, "study_uid": study, "patient_id": study, "priority": "ROUTINE",
+                 "rank": 0.0, "state": "completed", "available_at": 0.0, "received_at": now,
+                 "finished_at": now, "model_digest": MODEL.digest}
+                for sop, study in names
+            ],
+        )  # fmt: skip
+        connection.execute(
+            schema.results.insert(),
+            [
+                {"sop_uid": sop, "study_uid": study, "model_digest": MODEL.digest,
+                 "findings": [finding], "logits": [logit], "probabilities": [one],
+                 "positive": [one >= 0.3], "flags": [], "quality": {}, "predicted_at": now}
+                for (sop, study), logit, one in zip(names, logits.tolist(), p.tolist(), strict=True)
+            ],
+        )  # fmt: skip
 
 
 OLD_LEDGERS = Path(__file__).parent / "ledgers"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from ledger_data import finish_all, received
+from ledger_data import finish_all, many_results, received
 from streamlit.testing.v1 import AppTest
 
 from clinical_app.service import Service, configure
@@ -103,6 +103,20 @@ class TestMonitoring:
         assert (closed.actor, closed.action, closed.new_baseline) == ("anna", "grid changed", True)
         assert "1 of 1 alarms were dealt with" in words(test)
         assert "1 alarm is open" not in words(test)
+
+    def test_estimates_say_that_they_are_estimates(self, make, ledger):
+        make()
+        assert "400 are needed" in words(run("monitoring"))
+        ledger.test_clock.now += 2 * 3600.0  # they are made once an hour
+        many_results(ledger, 1200)
+        test = run("monitoring")
+        assert "Estimates, not measurements" in words(test)
+        assert "change no score" in words(test)
+        (table,) = [one.value for one in test.table if "AUROC, estimated" in one.value]
+        (row,) = table.to_dict("records")
+        assert row["Finding"] == "Mass"
+        assert row["AUROC, estimated"].startswith("0.8")
+        assert row["PPV, estimated"] != "-" or "PPV" in row["Withheld because"]
 
     def test_a_reader_sees_an_alarm_and_does_not_close_it(self, make, ledger):
         seen_days(ledger, 66)

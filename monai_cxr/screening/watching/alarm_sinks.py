@@ -1,7 +1,8 @@
 """Alarm sinks: an alarm of the charts told to a webhook and by e-mail, each once.
 
 The ledger remembers up to which alarm a sink was told, so a restart tells nothing twice and a sink
-that is away is told later. A message names charts, days and a number; it knows no film.
+that is away is told later; of several services that keep house, one tells at a time. A message
+names charts, days and a number; it knows no film.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from monai_cxr.screening.ledger.alarms import KeptAlarm
 from monai_cxr.screening.settings.tables import AlarmsTable
 
 _SUBJECT = "monai_cxr: alarm {number} of the charts since {day}"
+_HELD_SECONDS = 120.0
+"""A service that dies while it tells is followed by another one after this time."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -33,24 +37,38 @@ def tell(ledger: Ledger, table: AlarmsTable) -> int:
         sinks["mail"] = partial(_mail, table)
     if not sinks:
         return 0
-    history, n = alarms.kept(ledger), 0
+    seconds = _HELD_SECONDS + 2 * table.timeout_seconds
+    n = 0
     for name, send in sinks.items():
-        cursor = f"alarms told by {name}"
-        known = cursors.get(ledger, cursor)
-        if known is None:  # what was dealt with before the sink was there is no news
-            known = str(max((one.id for one in history if not one.is_open), default=0))
-        for one in history:
-            if one.id <= int(known):
-                continue
+        telling = f"alarms being told by {name}"
+        while cursors.hold(ledger, telling, seconds=seconds):  # of several services one tells
             try:
-                send(one)
-            except (OSError, smtplib.SMTPException, ValueError) as error:
-                extra = {"part": name, "error": type(error).__name__}
-                _LOG.warning("an alarm could not be told", extra=extra)
+                told = _tell_next(ledger, name, send)
+            finally:
+                cursors.let_go(ledger, telling)
+            if not told:
                 break
-            cursors.put(ledger, cursor, str(one.id))
             n += 1
     return n
+
+
+def _tell_next(ledger: Ledger, name: str, send: Callable[[KeptAlarm], None]) -> bool:
+    """Tell one sink its next alarm; False where there is none, or it is away."""
+    history, cursor = alarms.kept(ledger), f"alarms told by {name}"
+    known = cursors.get(ledger, cursor)
+    if known is None:  # what was dealt with before the sink was there is no news
+        known = str(max((one.id for one in history if not one.is_open), default=0))
+    one = next((one for one in history if one.id > int(known)), None)
+    if one is None:
+        return False
+    try:
+        send(one)
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        extra = {"part": name, "error": type(error).__name__}
+        _LOG.warning("an alarm could not be told", extra=extra)
+        return False
+    cursors.put(ledger, cursor, str(one.id))
+    return True
 
 
 def content(one: KeptAlarm) -> dict[str, object]:

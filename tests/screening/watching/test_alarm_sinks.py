@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -14,7 +15,7 @@ import pytest
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.charts import Alarm
-from monai_cxr.screening.ledger import alarms, open_ledger
+from monai_cxr.screening.ledger import alarms, cursors, open_ledger
 from monai_cxr.screening.settings.checks import settings_of
 from monai_cxr.screening.settings.tables import AlarmsTable
 from monai_cxr.screening.watching.alarm_sinks import tell
@@ -37,6 +38,7 @@ def serving(server) -> Iterator[int]:
 class Hook(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(self.server.wait)
         self.server.got.append((self.headers.get("Authorization"), json.loads(body)))
         status = self.server.answers.pop(0) if self.server.answers else 204
         self.send_response(status)
@@ -68,7 +70,7 @@ class Mail(socketserver.StreamRequestHandler):
 @pytest.fixture
 def hook():
     server = HTTPServer(("127.0.0.1", 0), Hook)
-    server.got, server.answers = [], []
+    server.got, server.answers, server.wait = [], [], 0.0
     with serving(server):
         yield server
 
@@ -112,6 +114,48 @@ def test_each_alarm_is_told_once_and_a_sink_that_was_away_hears_it_later(tmp_pat
     assert len(mail.got) == 2
     assert "Subject: monai_cxr: alarm 1 of the charts since 2026-03-01" in mail.got[0]
     assert "picture mean: up" in mail.got[0]
+
+
+def test_several_services_tell_an_alarm_once(ledger_url, hook):
+    """Each with a ledger of its own, at the same time; the web server takes its time."""
+    table = AlarmsTable(webhook=f"http://127.0.0.1:{hook.server_address[1]}/")
+    hook.wait = 0.1
+    with open_ledger(ledger_url) as ledger:
+        alarms.keep(ledger, [alarm(DAY, "picture mean"), alarm(DAY, "flag_rate Mass")])
+    together = threading.Barrier(4)
+
+    def service(told):
+        with open_ledger(ledger_url) as ledger:
+            together.wait()
+            told.append(tell(ledger, table))
+
+    told: list[int] = []
+    threads = [threading.Thread(target=service, args=(told,)) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sum(told) == len(hook.got)
+    with open_ledger(ledger_url) as ledger:
+        tell(ledger, table)
+    assert sorted(one["alarm"] for _, one in hook.got) == [1, 2]
+
+
+def test_a_service_that_died_while_it_told_is_followed_by_another(ledger, clock, hook):
+    table = AlarmsTable(webhook=f"http://127.0.0.1:{hook.server_address[1]}/")
+    alarms.keep(ledger, [alarm(DAY, "picture mean")])
+    cursors.hold(ledger, "alarms being told by webhook", seconds=130)
+    assert tell(ledger, table) == 0
+    clock.advance(200)
+    assert tell(ledger, table) == 1
+
+
+def test_a_clock_that_was_ahead_holds_nothing(ledger, clock):
+    clock.advance(10 * 86_400)
+    assert cursors.hold(ledger, "name", seconds=60)
+    clock.advance(-10 * 86_400)
+    assert cursors.hold(ledger, "name", seconds=60)
+    assert not cursors.hold(ledger, "name", seconds=60)
 
 
 def test_a_sink_is_not_told_of_what_was_dealt_with_before_it_was_there(tmp_path, hook):
