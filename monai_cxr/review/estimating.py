@@ -77,10 +77,10 @@ def rows(made: Estimates) -> list[dict[str, str]]:
     return [
         {
             "Finding": title_of(one.finding),
-            "AUROC, estimated": _number(one.auroc),
-            "Sensitivity, estimated": _share(one.sensitivity),
-            "PPV, estimated": _share(one.ppv),
-            "Prevalence, estimated": _share(one.prevalence),
+            "Estimated AUROC": _number(one.auroc),
+            "Estimated sensitivity": _share(one.sensitivity),
+            "Estimated PPV": _share(one.ppv),
+            "Estimated prevalence": _share(one.prevalence),
             "Withheld because": one.reason or one.ppv_reason,
         }
         for one in made.findings

@@ -112,11 +112,11 @@ class TestMonitoring:
         test = run("monitoring")
         assert "Estimates, not measurements" in words(test)
         assert "change no score" in words(test)
-        (table,) = [one.value for one in test.table if "AUROC, estimated" in one.value]
+        (table,) = [one.value for one in test.table if "Estimated AUROC" in one.value]
         (row,) = table.to_dict("records")
         assert row["Finding"] == "Mass"
-        assert row["AUROC, estimated"].startswith("0.8")
-        assert row["PPV, estimated"] != "-" or "PPV" in row["Withheld because"]
+        assert row["Estimated AUROC"][0] == "0"
+        assert row["Estimated PPV"] != "-" or "PPV" in row["Withheld because"]
 
     def test_a_reader_sees_an_alarm_and_does_not_close_it(self, make, ledger):
         seen_days(ledger, 66)
