@@ -1,13 +1,13 @@
 """Maps against where the finding was drawn: pointing game and IoU, by network and by method.
 
-Usage: python benchmarks/maps.py INDEX NAME=BUNDLE:METHOD... [--films 60] [--out DIR] [--boxes CSV
-    --side 1024]
+Usage: python benchmarks/maps.py INDEX NAME=BUNDLE:METHOD... [--films 60] [--out DIR] [--boxes nih |
+    CSV --side 1024]
 
 INDEX is of a phantom archive (``monai-cxr demo`` leaves one): the films of split test are rendered
 again from their names, for the masks of what is on them. With ``--boxes`` the references are boxes,
-as NIH's list has them, in pixels of square films of ``--side``. METHOD is cam, grad_cam or
-occlusion. Printed are hits of the hottest pixel and mean IoU over findings, with 95 % intervals
-over patients.
+in pixels of square films of ``--side``; ``nih`` is NIH's own list, which the torchxrayvision wheel
+brings. METHOD is cam, grad_cam or occlusion. Printed are hits of the hottest pixel and mean IoU
+over findings, with 95 % intervals over patients.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from PIL import Image
 from monai_cxr.bundle.explaining.explanation import heat_overlay
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
+from monai_cxr.data.chestxray14 import read_boxes
 from monai_cxr.evaluation.statistics.localization import (
     LocalizedFilm,
     box_mask,
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=60)
     parser.add_argument("--size", type=int, default=320, help="of the phantom's films")
     parser.add_argument("--severity", type=float, default=0.45, help="smallest, of the phantom")
-    parser.add_argument("--boxes", type=Path)
+    parser.add_argument("--boxes", help="nih, or a table of boxes")
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--out", type=Path, help="folder of pictures, some films of each network")
     chosen = parser.parse_args()
@@ -74,7 +75,7 @@ def main() -> None:
         rows = table[table["split"] == "test"].head(chosen.films)
         references = phantom_masks(rows, chosen.size, chosen.severity)
     else:
-        boxes = read_table(chosen.boxes)
+        boxes = read_boxes() if chosen.boxes == "nih" else read_table(Path(chosen.boxes))
         rows = table[table["sop_uid"].isin(boxes["sop_uid"])]
         references = boxed(rows, boxes, chosen.side)
     for text in chosen.models:

@@ -6,14 +6,14 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from light_network import LIGHT_NETWORK
 
 from monai_cxr.bundle.explaining import inspection
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import verify
-from monai_cxr.demo import DemoSettings, run_demo
+from monai_cxr.demo import NETWORK, DemoSettings, run_demo
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.predictions.prediction_columns import UNCALIBRATED
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
@@ -28,7 +28,7 @@ SMALL = DemoSettings(
     n_bootstrap=50,
     n_perturbed=4,
     n_localized=4,
-    training={"network_def": LIGHT_NETWORK},
+    training={**NETWORK, "network_options": {**NETWORK["network_options"], "width": 8}},
 )
 
 
@@ -81,6 +81,12 @@ class TestDemo:
 
 
 class TestInspection:
+    def test_the_map_is_fine_enough_to_point(self, inspected):
+        inspector, _, _ = inspected
+        assert inspection.map_method(inspector.model) == "cam"
+        film = np.zeros((1, 1, 32, 32), dtype=np.float32)
+        assert inspector.model.runtime.run(film).cam.shape == (1, 14, 8, 8)
+
     def test_worst_errors_are_errors_with_pictures(self, inspected):
         inspector, data, _ = inspected
         errors = inspection.worst_errors(inspector, data, n_findings=2)

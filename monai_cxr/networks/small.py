@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
+
+from monai_cxr.errors import SettingsError
 
 
 class MeanTo(nn.Module):
@@ -80,7 +83,12 @@ class SmallResNet(nn.Module):
         out_channels: Outputs.
         width: Channels of the first stage; doubled in each further one.
         blocks: Blocks a stage; each stage but the first halves the resolution.
+        joined: So many last stages are seen by the linear layer, on the grid of the finest of them,
+            for maps that are finer than the last stage.
         dropout: Share of pooled features dropped in training.
+
+    Raises:
+        SettingsError: If more stages are joined than there are, or one of them has no block.
     """
 
     def __init__(
@@ -90,30 +98,63 @@ class SmallResNet(nn.Module):
         *,
         width: int = 16,
         blocks: Sequence[int] = (1, 1, 2),
+        joined: int = 1,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
+        if not 1 <= joined <= len(blocks) or 0 in blocks[len(blocks) - joined :]:
+            raise SettingsError(
+                f"Expected joined from 1 to the number of last stages that have a block, but got "
+                f"{joined} with blocks {list(blocks)}."
+            )
+        stem = [
             nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         ]
+        stages: list[list[nn.Module]] = []
         channels = width
         for stage, n_blocks in enumerate(blocks):
+            stages.append([])
             for block in range(n_blocks):
                 out, stride = width * 2**stage, 2 if stage and block == 0 else 1
-                layers.append(_Residual(channels, out, stride))
+                stages[-1].append(_Residual(channels, out, stride))
                 channels = out
-        self.features = nn.Sequential(*layers)
+        first = len(stages) - joined + 1
+        layers = [*stem, *(layer for stage in stages[:first] for layer in stage)]
+        self.features: nn.Module = nn.Sequential(*layers)
+        if joined > 1:
+            self.features = _Joined(self.features, [nn.Sequential(*s) for s in stages[first:]])
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(channels, out_channels)
+        seen = sum(width * 2**stage for stage in range(first - 1, len(blocks)))
+        self.classifier = nn.Linear(seen if joined > 1 else channels, out_channels)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (B, out_channels) of images (B, in_channels, S, S)."""
         pooled = self.pool(self.features(images)).flatten(1)
         logits: torch.Tensor = self.classifier(self.dropout(pooled))
         return logits
+
+
+class _Joined(nn.Module):
+    """Maps of the last stages one on another, the coarser ones repeated to the finest grid.
+
+    Repeating keeps each map's mean, so a linear layer on the means sees every stage as it is.
+    """
+
+    def __init__(self, fine: nn.Module, coarser: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.fine = fine
+        self.coarser = nn.ModuleList(coarser)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.fine(images)
+        joined = [maps]
+        for stage in self.coarser:
+            maps = stage(maps)
+            joined.append(functional.interpolate(maps, size=joined[0].shape[2:], mode="nearest"))
+        return torch.cat(joined, dim=1)
 
 
 class _Residual(nn.Module):
