@@ -1,17 +1,18 @@
-"""Learning from little, measured: probes of features by their origin, and few-shot episodes.
+"""Learning from little, measured: features and weights by their origin, and few-shot episodes.
 
 Usage:
-    python benchmarks/learning.py probe INDEX --out DIR NAME=RUN...
+    python benchmarks/learning.py probe INDEX --out DIR NAME=RUN... [hog=hog]
+    python benchmarks/learning.py tune INDEX --out DIR NAME=WEIGHTS... scratch= [--set KEY=VALUE]
     python benchmarks/learning.py scratch RUN_LIKE --out RUN
     python benchmarks/learning.py few-shot RUN INDEX --finding NAME --out DIR [--episodes 20]
 
-``probe`` is ``monai-cxr probe`` for several runs or bundles on the same draws of patients; printed
-are the mean over findings of each and its difference to the first, paired by draw (where all
-patients train, a draw is a bootstrap sample of the patients judged). ``scratch`` writes the
-untrained network of a run, as a run. ``few-shot`` adds a finding that RUN was not trained on, from
-k positive and k negative patients of split train, whose negatives hold the other findings. Each
-episode is judged on all patients of val and test; beside it stands the best of the run's own
-outputs, chosen on train.
+``probe`` fits linear models on the frozen features of several runs or bundles, as ``monai-cxr
+probe`` does, and ``tune`` trains networks on from several weights, each on 5, 20 and 100 % of the
+train patients, in the same draws; printed are the macro AUROC on val of each and its difference to
+the first, paired by patient and draw. ``scratch`` writes the untrained network of a run, as a run.
+``few-shot`` adds a finding that RUN was not trained on, from k positive and k negative patients of
+split train, whose negatives hold the other findings. Each episode is judged on all patients of val
+and test; beside it stands the best of the run's own outputs, chosen on train.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from learning_shares import Films, probe_origin, tell, tune
 
-from monai_cxr.bundle.config import read_config
+from monai_cxr.bundle.config import parse_setting, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME
 from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.few_shot import few_shots
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.linear_head import features_of, fit_head
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.probe import probe
 from monai_cxr.evaluation.statistics.delong import delong
 from monai_cxr.evaluation.statistics.discrimination import auroc
 from monai_cxr.tables import (
@@ -43,36 +44,18 @@ from monai_cxr.tables import (
     write_table,
 )
 
-SHARES = (0.05, 0.2, 1.0)
 SHOTS = (4, 16, 64)
 
 
-def probes(index: Path, out: Path, runs: dict[str, Path], draws: int) -> None:
-    curves = {}
-    for name, run in runs.items():
-        curve, _ = probe(run, index, shares=SHARES, draws=draws)
-        write_table(curve, out / f"curve_{name}.csv")
-        curves[name] = curve
-    first = next(iter(curves))
-    for target in ("findings", "view"):
-        for name, curve in curves.items():
-            here, there = (_macro(one, target) for one in (curve, curves[first]))
-            for n in here.columns:
-                both = pd.concat([here[n], there[n]], axis=1).dropna()
-                gain = both.iloc[:, 0] - both.iloc[:, 1]
-                print(
-                    f"{target:9} {name:24} {n:5} patients  {here[n].mean():.3f} "
-                    f"(draws {here[n].min():.3f}-{here[n].max():.3f})  "
-                    f"to {first} {gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})"
-                )
-
-
-def _macro(curve: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Mean AUROC of the findings that every draw could judge: a row a draw, a column a size."""
-    is_fact = curve["finding"].str.contains("=")
-    part = curve[is_fact if target == "view" else ~is_fact]
-    wide = part.pivot_table(index=["n", "draw"], columns="finding", values="auroc")
-    return wide.dropna(axis=1).mean(axis=1).unstack("n")
+def shares(chosen: argparse.Namespace) -> None:
+    films = Films.of(chosen.index)
+    origins = {name: origin for name, _, origin in (text.partition("=") for text in chosen.origins)}
+    if chosen.verb == "tune":
+        settings = dict(parse_setting(text) for text in chosen.set)
+        tune(films, origins, chosen.out, chosen.draws, settings)
+    for name, origin in origins.items() if chosen.verb == "probe" else ():
+        probe_origin(films, name, origin, chosen.out, chosen.draws)
+    tell(films, chosen.out, chosen.verb, list(origins), chosen.replicates)
 
 
 def scratch(like: Path, out: Path, seed: int) -> None:
@@ -124,11 +107,14 @@ def few_shot(run: Path, index: Path, finding: str, out: Path, episodes: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    one = verbs.add_parser("probe")
-    one.add_argument("index", type=Path)
-    one.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    one.add_argument("--draws", type=int, default=5)
-    one.add_argument("--out", type=Path, required=True)
+    for verb, draws in (("probe", 5), ("tune", 3)):
+        one = verbs.add_parser(verb)
+        one.add_argument("index", type=Path)
+        one.add_argument("origins", nargs="+", metavar="NAME=RUN")
+        one.add_argument("--draws", type=int, default=draws)
+        one.add_argument("--replicates", type=int, default=1000)
+        one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+        one.add_argument("--out", type=Path, required=True)
     one = verbs.add_parser("scratch")
     one.add_argument("run", type=Path)
     one.add_argument("--seed", type=int, default=0)
@@ -141,9 +127,8 @@ def main() -> None:
     one.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    if chosen.verb == "probe":
-        pairs = (text.partition("=") for text in chosen.runs)
-        probes(chosen.index, chosen.out, {name: Path(run) for name, _, run in pairs}, chosen.draws)
+    if chosen.verb in ("probe", "tune"):
+        shares(chosen)
     elif chosen.verb == "scratch":
         scratch(chosen.run, chosen.out, chosen.seed)
     else:

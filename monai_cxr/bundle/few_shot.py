@@ -15,7 +15,7 @@ import torch
 from monai_cxr.bundle.config import ONE_A_FINDING, copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, check_digests
 from monai_cxr.bundle.engines.torch_engine import build_network, load_weights
-from monai_cxr.bundle.linear_head import LinearHead, embedded, features_of, fit_head
+from monai_cxr.bundle.linear_head import Floats, LinearHead, embedded, features_of, fit_head
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel, rules_of
 from monai_cxr.bundle.packaging import (
     TRAINING_NAME,
@@ -33,12 +33,27 @@ from monai_cxr.evaluation.calibration.calibrator import (
 )
 from monai_cxr.evaluation.calibration.methods import FindingCalibration
 from monai_cxr.evaluation.decisions.decision_rules import write_rules
-from monai_cxr.evaluation.statistics.delong import delong
+from monai_cxr.evaluation.statistics.delong import delong, delong_difference
 from monai_cxr.networks.grown import head_of
 from monai_cxr.prediction import Interval
-from monai_cxr.tables import normalise_index, read_table, require_columns
+from monai_cxr.tables import logit_column, normalise_index, read_table, require_columns
 
 _FEWEST_PATIENTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A head that the bundle had, judged on the films of the new one.
+
+    Attributes:
+        finding: Its name.
+        auroc: With DeLong's 95 % interval.
+        gain: AUROC of the new head minus this one, with DeLong's paired 95 % interval.
+    """
+
+    finding: str
+    auroc: Interval
+    gain: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,7 @@ class FewShot:
             calibration states.
         auroc: On one film a patient of the val split, with DeLong's 95 % interval; NaN without one.
         n_judged: Films that it was judged on.
+        beside: How well the bundle's own head does on the same films; None where none was named.
         verified: What verifying the new bundle says.
     """
 
@@ -64,6 +80,7 @@ class FewShot:
     prevalence: float
     auroc: Interval
     n_judged: int
+    beside: Beside | None
     verified: Verified
 
 
@@ -74,6 +91,7 @@ def add_finding(
     out: Path,
     *,
     shots: int | None = None,
+    beside: str | None = None,
     seed: int = 0,
     workers: int | None = None,
 ) -> FewShot:
@@ -87,6 +105,8 @@ def add_finding(
         out: Folder of the new bundle; a bundle that is there is replaced.
         shots: So many positive and so many negative patients, one film each; None for every
             labelled film.
+        beside: A finding of the bundle that the new one is a site's own head for: its labels count
+            where the index has none of the new name, and its head is judged on the same films.
         seed: Seed of the choice of patients.
         workers: Processes that read films.
 
@@ -94,7 +114,8 @@ def add_finding(
         What was learned, and how well it does.
 
     Raises:
-        SettingsError: If the bundle has the finding, or there are fewer shots than asked for.
+        SettingsError: If the bundle has the finding, or lacks the one beside it, or there are fewer
+            shots than asked for.
         InvalidBundle: If the bundle is not packaged, or its network has no linear head.
         InvalidTable: If the index has no such label, or too few patients.
     """
@@ -103,12 +124,19 @@ def add_finding(
     config = read_config(source, "inference")
     if finding in config["findings"]:
         raise SettingsError(
-            f"The bundle has the finding '{finding}' already. Choose another name, such as "
-            f"{finding}_here."
+            f"The bundle has the finding '{finding}' already. For a site's own head beside it, "
+            f"give --finding {finding}_here --beside {finding}."
+        )
+    if beside is not None and beside not in config["findings"]:
+        raise SettingsError(
+            f"The bundle has no finding '{beside}' to stand beside. Expected one of: "
+            f"{', '.join(config['findings'])}."
         )
     if config["network_def"].get("exclusive"):
         raise InvalidBundle("The bundle's classes are exclusive, so no finding can be added.")
     table = read_table(index)
+    if beside is not None and finding not in table and beside in table:
+        table[finding] = table[beside]
     require_columns(table, (finding, "patient_id"), what="index")
     table = normalise_index(table, [*config["findings"], finding])
     labelled = table[table[finding].isin([0, 1])]
@@ -120,11 +148,15 @@ def add_finding(
     rows = embedded(model, few_shots(learned, finding, shots, seed), workers)
     _check_patients(rows, finding)
     head = fit_head(features_of(rows), rows[finding].to_numpy(np.float64), rows["patient_id"])
-    one_film = judged.drop_duplicates("patient_id")
-    auroc = Interval(math.nan)
+    one_film = judged.drop_duplicates("patient_id").reset_index(drop=True)
+    auroc, known = Interval(math.nan), None
     if one_film[finding].nunique() == 2:
-        seen = embedded(model, one_film.reset_index(drop=True), workers)
-        auroc = delong(head.logits(features_of(seen)), seen[finding].to_numpy(np.float64))
+        kept = () if beside is None else (logit_column(beside),)
+        seen = embedded(model, one_film, workers, keep=kept)
+        scores, labels = head.logits(features_of(seen)), seen[finding].to_numpy(np.float64)
+        auroc = delong(scores, labels)
+        if beside is not None:
+            known = _beside(beside, seen[logit_column(beside)].to_numpy(np.float64), scores, labels)
     verified = _package(source, out, finding, head, prevalence)
     return FewShot(
         finding=finding,
@@ -134,8 +166,13 @@ def add_finding(
         prevalence=prevalence,
         auroc=auroc,
         n_judged=len(one_film),
+        beside=known,
         verified=verified,
     )
+
+
+def _beside(name: str, known: Floats, scores: Floats, labels: Floats) -> Beside:
+    return Beside(name, delong(known, labels), delong_difference(scores, known, labels))
 
 
 def _prevalence(rows: pd.DataFrame, finding: str) -> float:

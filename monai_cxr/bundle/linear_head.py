@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +89,20 @@ def fit_head(features: Floats, labels: Floats, patients: ArrayLike) -> LinearHea
     return LinearHead(weight, bias, penalties[chosen], len(y), int(y.sum()))
 
 
-def embedded(model: Predictor, rows: pd.DataFrame, workers: int | None = None) -> pd.DataFrame:
+def embedded(
+    model: Predictor,
+    rows: pd.DataFrame,
+    workers: int | None = None,
+    *,
+    keep: Sequence[str] = (),
+) -> pd.DataFrame:
     """The rows whose film could be read, with an ``embedding`` each.
+
+    Args:
+        model: Whose network has an embedding.
+        rows: Of an index.
+        workers: Processes that read films.
+        keep: Columns of the predictions to keep.
 
     Raises:
         InvalidBundle: If the network has no embedding.
@@ -100,6 +113,8 @@ def embedded(model: Predictor, rows: pd.DataFrame, workers: int | None = None) -
     if not read.any():
         raise InvalidTable("None of the films can be read.", reason="no_images")
     result = rows[read].reset_index(drop=True)
+    for name in keep:
+        result[name] = table[name][read].to_numpy()
     result[EMBEDDING_COLUMN] = list(table[EMBEDDING_COLUMN][read])
     return result
 

@@ -121,6 +121,13 @@ def few_shot(
         int | None,
         typer.Option(min=1, help="Positive and negative patients. Default: all labelled films."),
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            help="A finding of the bundle that the new one is a site's own head for: its labels "
+            "are learned from, and both heads are judged on the same films."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of patients.")] = 0,
     workers: WorkersOption = None,
     json: JsonOption = False,
@@ -129,10 +136,15 @@ def few_shot(
 
     Example: monai-cxr few-shot demo/bundle --finding Calcification --index labelled.parquet
     --shots 16 --out demo/with_calcification
+
+    monai-cxr few-shot demo/bundle --finding Effusion_here --beside Effusion --index split.parquet
+    --out demo/with_own_effusion
     """
     from monai_cxr.bundle.few_shot import add_finding
 
-    made = add_finding(bundle, finding, index, out, shots=shots, seed=seed, workers=workers)
+    made = add_finding(
+        bundle, finding, index, out, shots=shots, beside=beside, seed=seed, workers=workers
+    )
     if json:
         emit({"few_shot": made, "bundle": out})
         return
@@ -145,4 +157,10 @@ def few_shot(
         if made.n_judged
         else "No film of split val has a label, so nothing says how well it does."
     )
+    if made.beside is not None:
+        known = made.beside
+        say(
+            f"The bundle's own {known.finding} has {known.auroc} there; the new head minus this is "
+            f"{known.gain} (DeLong, paired)."
+        )
     say(f"Bundle: {out}")

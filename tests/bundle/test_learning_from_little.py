@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
@@ -122,6 +124,29 @@ class TestFewShot:
         tables = [predict_table(model, rows, workers=0) for model in models]
         torch_s, onnx_s = (table["logit_Granuloma"].to_numpy() for table in tables)
         assert onnx_s == pytest.approx(torch_s, abs=1e-3)
+
+
+class TestBesideAnOldHead:
+    def test_is_judged_on_the_same_films(self, packaged_bundle, index, tmp_path):
+        arguments = ["few-shot", str(packaged_bundle), "--finding", "Mass_here", "--beside", "Mass"]
+        arguments += ["--index", str(index), "--out", str(tmp_path / "out"), "--workers", "0"]
+        done = CliRunner().invoke(app, [*arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        made = json.loads(done.output)["few_shot"]
+        table = read_table(index)
+        judged = table[table["split"] == "val"].drop_duplicates("patient_id").reset_index(drop=True)
+        new = predict_table(BundleModel.load(tmp_path / "out", runtime="torch"), judged, workers=0)
+        own, old = (
+            roc_auc_score(judged["Mass"], new[f"logit_{name}"]) for name in ("Mass_here", "Mass")
+        )
+        assert made["beside"]["finding"] == "Mass"
+        assert made["auroc"]["estimate"] == pytest.approx(own)
+        assert made["beside"]["auroc"]["estimate"] == pytest.approx(old)
+        assert made["beside"]["gain"]["estimate"] == pytest.approx(own - old)
+
+    def test_that_is_not_there(self, packaged_bundle, index, tmp_path):
+        with pytest.raises(SettingsError, match=r"has no finding 'Masss'.*Mass"):
+            add_finding(packaged_bundle, "Mass_here", index, tmp_path / "out", beside="Masss")
 
 
 class TestRefused:

@@ -15,7 +15,11 @@ from statsmodels.stats.multitest import multipletests
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.comparison import compare, write_comparison
 from monai_cxr.evaluation.statistics.clusters import clusters_of
-from monai_cxr.evaluation.statistics.delong import delong_covariance, delong_p
+from monai_cxr.evaluation.statistics.delong import (
+    delong_covariance,
+    delong_difference,
+    delong_p,
+)
 from monai_cxr.evaluation.statistics.discrimination import auroc
 from monai_cxr.evaluation.statistics.intervals import Resampled
 from monai_cxr.evaluation.statistics.significance import bootstrap_p, holm
@@ -46,6 +50,12 @@ class TestSignificance:
         areas, c = delong_covariance(np.stack([a, b]), y)
         z = (areas[1] - areas[0]) / math.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1])
         assert delong_p(a, b, y) == pytest.approx(2 * stats.norm.sf(abs(z)), abs=1e-12)
+        between = delong_difference(a, b, y)
+        assert between.estimate == pytest.approx(areas[0] - areas[1])
+        z_of_interval = between.estimate / (
+            (between.high - between.low) / (2 * stats.norm.isf(0.025))
+        )
+        assert abs(z_of_interval) == pytest.approx(abs(z))
 
     def test_equal_models(self):
         y, a = np.array([0, 1, 0, 1, 1.0]), np.array([0.1, 0.4, 0.5, 0.2, 0.9])

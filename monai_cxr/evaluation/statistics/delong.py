@@ -67,6 +67,34 @@ def delong(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95) -> Inte
     return Interval(area, low, high)
 
 
+def delong_difference(
+    scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike, *, level: float = 0.95
+) -> Interval:
+    """AUROC of a minus that of b on the same images, with DeLong's interval.
+
+    Args:
+        scores_a: Shape (N,), finite.
+        scores_b: Shape (N,), finite.
+        labels: Shape (N,), 0, 1 or NaN.
+        level: Coverage in (0, 1).
+
+    Returns:
+        The interval; NaN without a class, and without bounds with one image of a class.
+    """
+    a, label, _ = known(scores_a, labels)
+    b, _, _ = known(scores_b, labels)
+    fewest = min(label.sum(), len(label) - label.sum())
+    if fewest < 1:
+        return Interval(math.nan)
+    areas, covariance = delong_covariance(np.stack([a, b]), label)
+    difference = float(areas[0] - areas[1])
+    if fewest < 2:
+        return Interval(difference)
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
+    half = NormalDist().inv_cdf((1.0 + level) / 2.0) * math.sqrt(max(variance, 0.0))
+    return Interval(difference, difference - half, difference + half)
+
+
 def delong_p(scores_a: ArrayLike, scores_b: ArrayLike, labels: ArrayLike) -> float:
     """Two-sided p of DeLong's test for two AUROCs on the same images (DeLong 1988).
 
