@@ -325,7 +325,7 @@ def make_bundle(work: Path) -> Path:
     from monai_cxr.data.folder import index_folder
     from monai_cxr.data.splits import split_by_patient
     from monai_cxr.tables import write_table
-    from monai_cxr.training import workflow
+    from monai_cxr.training.run import workflow
 
     settings = PhantomSettings(n_patients=40, seed=7, size=128, mean_films_per_patient=1.2)
     labels = write_dicom_archive(work / "training", settings, workers=1)

@@ -72,7 +72,7 @@ def serve(team: str, paths: list[str], options: argparse.Namespace, connection: 
 
 def started(paths: list[str], options: argparse.Namespace) -> list[Contestant]:
     """All contestants, each team in a process with its environment."""
-    from monai_cxr.training.workflow import training_environment
+    from monai_cxr.training.run.workflow import training_environment
 
     context = multiprocessing.get_context("spawn")
     own = ("ours", "step", "bfloat16") if options.amp else ("ours", "step")

@@ -48,6 +48,15 @@ def open_private(path: Path, *, file_mode: int = PRIVATE_FILE) -> BinaryIO:
     return os.fdopen(handle, "wb")
 
 
+def sync_folder(folder: Path) -> None:
+    """Let the names of the files in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_atomically(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
     """Let ``write`` fill a temporary file beside ``path``, sync it, then put it in place.
 

@@ -38,7 +38,7 @@ from monai_cxr.tables import (
     read_table,
     write_table,
 )
-from monai_cxr.training import workflow
+from monai_cxr.training.run import workflow
 
 Say = Callable[[str], None]
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]

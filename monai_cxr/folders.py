@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from monai_cxr.errors import InvalidTable
+
 
 def files_below(root: Path, *, excluded: Collection[Path] = ()) -> Iterator[Path]:
     """The files of a folder and its subfolders, in an order that does not change.
@@ -45,6 +47,22 @@ def files_below(root: Path, *, excluded: Collection[Path] = ()) -> Iterator[Path
             elif entry.is_file() or entry.is_symlink():
                 yield path
         waiting += reversed(subfolders)
+
+
+def require_folder(directory: Path, what: str) -> None:
+    """Refuse what is no folder, or not there.
+
+    Args:
+        directory: The folder.
+        what: What was expected, for the message.
+
+    Raises:
+        InvalidTable: ``"missing_file"``.
+    """
+    if not directory.is_dir():
+        raise InvalidTable(
+            f"Expected {what}, but '{directory.name}' is not a folder.", reason="missing_file"
+        )
 
 
 def path_text(path: Path | str) -> str:

@@ -111,10 +111,7 @@ def cam_column(finding: str) -> str:
 
 
 def normalise_index(
-    table: pd.DataFrame,
-    findings: Sequence[str] | None = None,
-    *,
-    policy: LabelPolicy | None = None,
+    table: pd.DataFrame, findings: Sequence[str] | None = None, *, policy: LabelPolicy | None = None
 ) -> pd.DataFrame:
     """Bring an index to its columns and dtypes.
 

@@ -105,7 +105,7 @@ def run_settings() -> dict[str, object]:
 @pytest.fixture(scope="session")
 def trained_run(phantom_index: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few epochs by MONAI's own command. Read it, do not change it."""
-    from monai_cxr.training import workflow
+    from monai_cxr.training.run import workflow
 
     run = tmp_path_factory.mktemp("trained") / "run"
     workflow.train(workflow.prepare_run(BUNDLE, phantom_index.path, run, RUN_SETTINGS))

@@ -17,16 +17,8 @@ from monai_cxr.bundle.description import DESCRIBED, described
 from monai_cxr.errors import InvalidBundle, SettingsError
 
 ALLOWED_PREFIXES = (
-    "monai_cxr.bundle.",
-    "monai_cxr.data.",
-    "monai_cxr.networks.",
-    "monai_cxr.training.",
-    "monai.",
-    "ignite.",
-    "torch.nn.",
-    "torch.optim.",
-    "torch.utils.data.",
-    "torchvision.models.",
+    *("monai_cxr.bundle.", "monai_cxr.data.", "monai_cxr.networks.", "monai_cxr.training."),
+    *("monai.", "ignite.", "torch.nn.", "torch.optim.", "torch.utils.data.", "torchvision.models."),
 )
 """Modules that ``_target_`` may name; a name without a dot is one of MONAI's own classes."""
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from monai_cxr.atomic import write_text
+from monai_cxr.atomic import write_json
 from monai_cxr.errors import InvalidBundle
 
 DIGESTS_NAME = "digests.json"
@@ -52,8 +52,7 @@ def write_digests(bundle: Path) -> dict[str, str]:
     digests = {
         path.relative_to(bundle).as_posix(): file_digest(path) for path in bundle_files(bundle)
     }
-    content = json.dumps({"algorithm": "sha256", "files": digests}, indent=2) + "\n"
-    write_text(bundle / DIGESTS_NAME, content)
+    write_json(bundle / DIGESTS_NAME, {"algorithm": "sha256", "files": digests})
     return digests
 
 

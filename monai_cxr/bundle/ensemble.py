@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,21 +36,10 @@ class Ensemble:
     """
 
     def __init__(self, members: Sequence[BundleModel]) -> None:
-        digests = [member.identity.digest for member in members]
-        if len(members) < 2 or len(set(digests)) < len(digests):
-            raise SettingsError(
-                f"Expected two or more different bundles in an ensemble, but got {len(members)} "
-                f"of which {len(set(digests))} differ."
-            )
+        require_different([member.identity.digest for member in members])
+        require_same_findings((member.identity.name, member.findings) for member in members)
         self.members = tuple(members)
         self.findings = members[0].findings
-        for member in members:
-            if set(member.findings) != set(self.findings):
-                raise InvalidBundle(
-                    f"The bundles of an ensemble need the same findings, but "
-                    f"'{member.identity.name}' has {', '.join(member.findings)} and "
-                    f"'{members[0].identity.name}' {', '.join(self.findings)}."
-                )
         self.specs: tuple[InputSpec, ...] = tuple(
             dict.fromkeys(spec for member in members for spec in member.specs)
         )
@@ -87,6 +76,26 @@ class Ensemble:
     ) -> list[Prediction]:
         """Predict films; see :meth:`monai_cxr.bundle.model.BundleModel.predict`."""
         return predict_films(self, radiographs, batch_size or self.batch_size)
+
+
+def require_different(digests: Sequence[str]) -> None:
+    """Refuse an ensemble of one bundle, or of one that stands there twice."""
+    if len(digests) < 2 or len(set(digests)) < len(digests):
+        raise SettingsError(
+            f"Expected two or more different bundles in an ensemble, but got {len(digests)} "
+            f"of which {len(set(digests))} differ."
+        )
+
+
+def require_same_findings(members: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Refuse an ensemble whose members, by their names, have different findings."""
+    (first, wanted), *others = members
+    for name, findings in others:
+        if set(findings) != set(wanted):
+            raise InvalidBundle(
+                f"The bundles of an ensemble need the same findings, but '{name}' has "
+                f"{', '.join(findings)} and '{first}' {', '.join(wanted)}."
+            )
 
 
 def load_predictor(

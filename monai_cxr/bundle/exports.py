@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.atomic import write_text
+from monai_cxr.atomic import write_json
 from monai_cxr.bundle.digests import EXPORTS_NAME
 from monai_cxr.errors import InvalidBundle
 
@@ -91,9 +91,7 @@ def read_exports(bundle: Path) -> tuple[Export, ...]:
 
 def write_exports(bundle: Path, exports: Sequence[Export]) -> None:
     """Write the list, whole or not at all."""
-    content = {"exports": [asdict(export) for export in exports]}
-    text = json.dumps(content, indent=2) + "\n"
-    write_text(bundle / EXPORTS_NAME, text)
+    write_json(bundle / EXPORTS_NAME, {"exports": [asdict(export) for export in exports]})
 
 
 def _export(entry: Mapping[str, Any]) -> Export:

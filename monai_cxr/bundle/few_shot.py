@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +11,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from monai_cxr.bundle.config import ONE_A_FINDING, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, check_digests
-from monai_cxr.bundle.engines.torch_engine import build_network, load_weights
+from monai_cxr.bundle.engines.torch_engine import (
+    build_network,
+    load_weights,
+    with_outputs,
+    write_weights,
+)
 from monai_cxr.bundle.linear_head import Floats, LinearHead, embedded, features_of, fit_head
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel, rules_of
 from monai_cxr.bundle.packaging import (
-    TRAINING_NAME,
     Verified,
     describe,
     finish_package,
     staged_bundle,
+    training_manifest,
     verify,
 )
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
@@ -215,10 +219,7 @@ def _package(
 ) -> Verified:
     config = read_config(source, "inference")
     findings = config["findings"]
-    inner = {
-        key: len(findings) if value == ONE_A_FINDING else value
-        for key, value in config["network_def"].items()
-    }
+    inner = with_outputs(config["network_def"], findings)
     grown = {"_target_": "monai_cxr.networks.grown.grow", "network": inner, "n_added": 1}
     old = build_network(config)
     load_weights(old, source / WEIGHTS_NAME)
@@ -232,9 +233,7 @@ def _package(
     added = _calibration(finding, head, prevalence)
     with staged_bundle(out) as staging:
         copy_bundle(source, staging, {"findings": [*findings, finding], "network_def": grown})
-        (staging / "models").mkdir(parents=True)
-        with (staging / WEIGHTS_NAME).open("wb") as stream:
-            torch.save(state, stream)
+        write_weights(staging, state)
         write_calibrator(
             Calibrator((*calibrator.findings, added), calibrator.provenance),
             staging / CALIBRATION_NAME,
@@ -261,8 +260,7 @@ def _calibration(finding: str, head: LinearHead, prevalence: float) -> FindingCa
 
 
 def _manifest(source: Path, finding: str, head: LinearHead, prevalence: float) -> dict[str, Any]:
-    path = source / TRAINING_NAME
-    manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"data": {}}
+    manifest = {"data": {}, **training_manifest(source)}
     facts = {"n": head.n, "n_positive": head.n_positive, "variance": head.variance}
     added = {**manifest.get("few_shot", {}), finding: {**facts, "prevalence": prevalence}}
     return {**manifest, "few_shot": added}

@@ -89,7 +89,6 @@ def predict_table(
     embeddings: bool = False,
     cam: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    limits: ReaderLimits = DEFAULT_LIMITS,
 ) -> pd.DataFrame:
     """Predict every input; one row each, in order.
 
@@ -102,7 +101,6 @@ def predict_table(
         embeddings: Also give each film's pooled features.
         cam: Also give each film's class activation maps.
         progress: Called with (done, total).
-        limits: What one film may cost a child process.
 
     Returns:
         ``path``, the key and facts, ``reason`` (empty where the film was read, else a stable
@@ -120,7 +118,6 @@ def predict_table(
         embeddings=embeddings,
         cam=cam,
         progress=progress,
-        limits=limits,
     )
     return pd.concat(list(chunks), ignore_index=True)
 

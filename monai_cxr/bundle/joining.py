@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from monai_cxr.bundle.config import ONE_A_FINDING, copy_bundle, find_bundle, read_config
+from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, check_digests, model_digest
-from monai_cxr.bundle.engines.torch_engine import build_network, load_weights
+from monai_cxr.bundle.engines.torch_engine import (
+    build_network,
+    load_weights,
+    with_outputs,
+    write_weights,
+)
+from monai_cxr.bundle.ensemble import require_different, require_same_findings
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel
 from monai_cxr.bundle.packaging import (
     DEFAULT_ALPHA,
     DEFAULT_CRITERION,
     REFERENCE_NAME,
-    TRAINING_NAME,
     Verified,
     check_calibrated,
     describe,
     finish_package,
     staged_bundle,
+    training_manifest,
     verify,
 )
-from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
+from monai_cxr.data.splits import rows_of_split
+from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator
 from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
@@ -69,21 +74,15 @@ def join(
     """
     folders = [find_bundle(name) for name in bundles]
     digests = [model_digest(check_digests(folder)) for folder in folders]
-    if len(folders) < 2 or len(set(digests)) < len(digests):
-        raise SettingsError(
-            f"Expected two or more different bundles in an ensemble, but got {len(folders)} "
-            f"of which {len(set(digests))} differ."
-        )
+    require_different(digests)
     configs = [read_config(folder, "inference") for folder in folders]
     findings = list(configs[0]["findings"])
     _check_alike(folders, configs)
-    rows = _validation(index, findings)
+    rows = rows_of_split(normalise_index(read_table(index), findings), "val")
     definition, state = _joined(folders, configs, findings)
     with staged_bundle(out) as staging:
         copy_bundle(folders[0], staging, {"network_def": definition, "initial_weights": ""})
-        (staging / "models").mkdir(parents=True)
-        with (staging / WEIGHTS_NAME).open("wb") as stream:
-            torch.save(state, stream)
+        write_weights(staging, state)
         describe(staging)
         manifest = _manifest(folders, digests)
         finish_package(staging, manifest)  # whole enough to predict with
@@ -102,13 +101,10 @@ def join(
 
 def _check_alike(folders: Sequence[Path], configs: Sequence[dict[str, Any]]) -> None:
     first = configs[0]
+    require_same_findings(
+        (folder.name, config["findings"]) for folder, config in zip(folders, configs, strict=True)
+    )
     for folder, config in zip(folders, configs, strict=True):
-        if set(config["findings"]) != set(first["findings"]):
-            raise InvalidBundle(
-                f"The bundles of an ensemble need the same findings, but '{folder.name}' has "
-                f"{', '.join(config['findings'])} and '{folders[0].name}' "
-                f"{', '.join(first['findings'])}."
-            )
         for name in _SHARED:
             if config.get(name) != first.get(name):
                 raise InvalidBundle(
@@ -120,18 +116,6 @@ def _check_alike(folders: Sequence[Path], configs: Sequence[dict[str, Any]]) -> 
             raise InvalidBundle("Exclusive classes are not joined: their log odds have no mean.")
 
 
-def _validation(index: Path, findings: Sequence[str]) -> pd.DataFrame:
-    table = normalise_index(read_table(index), findings)
-    rows = table[table["split"] == "val"].reset_index(drop=True)
-    if rows.empty:
-        raise InvalidTable(
-            "The index has no row of split 'val', on which the ensemble would be calibrated. Make "
-            "splits with: monai-cxr split.",
-            reason="no_split",
-        )
-    return rows
-
-
 def _joined(
     folders: Sequence[Path], configs: Sequence[dict[str, Any]], findings: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -141,7 +125,7 @@ def _joined(
         network = build_network(config)
         load_weights(network, folder / WEIGHTS_NAME)
         networks.append(network)
-        definitions.append(_stated(config["network_def"], len(findings)))
+        definitions.append(with_outputs(config["network_def"], findings))
     orders = [[config["findings"].index(name) for name in findings] for config in configs]
     definition = {
         "_target_": "monai_cxr.networks.joined.Joined",
@@ -151,23 +135,10 @@ def _joined(
     return definition, dict(Joined(networks, orders).state_dict())
 
 
-def _stated(definition: dict[str, Any], n: int) -> dict[str, Any]:
-    """A definition whose number of outputs is said, not referred to."""
-    return {key: n if value == ONE_A_FINDING else value for key, value in definition.items()}
-
-
 def _manifest(folders: Sequence[Path], digests: Sequence[str]) -> dict[str, Any]:
     members = []
     for folder, digest in zip(folders, digests, strict=True):
-        path = folder / TRAINING_NAME
-        training = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         metadata = read_config(folder, "metadata")
-        members.append(
-            {
-                "name": metadata.get("name", ""),
-                "version": metadata.get("version", ""),
-                "digest": digest,
-                "training": training,
-            }
-        )
+        named = {key: metadata.get(key, "") for key in ("name", "version")}
+        members.append({**named, "digest": digest, "training": training_manifest(folder)})
     return {"data": members[0]["training"].get("data", {}), "ensemble": members}

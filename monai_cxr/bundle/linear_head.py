@@ -58,7 +58,7 @@ def fit_head(features: Floats, labels: Floats, patients: ArrayLike) -> LinearHea
         patients: Shape (N,); whose film each is.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+    from sklearn.model_selection import GridSearchCV
 
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread > 1e-12, spread, 1.0)
@@ -68,12 +68,7 @@ def fit_head(features: Floats, labels: Floats, patients: ArrayLike) -> LinearHea
     chosen = FIXED_VARIANCE / x.shape[1]
     fewest = min(len(set(groups[y == value])) for value in (0, 1))
     if len(set(groups[y == 1])) > FEW and fewest >= 2:
-        split = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=0)
-        folds = [
-            (fit, held)
-            for fit, held in split.split(x, y, groups)
-            if len(set(y[fit])) == 2 and len(set(y[held])) == 2
-        ]
+        folds = folds_with_both(x, y, groups, min(FOLDS, fewest))
         if len(folds) >= 2:
             search = GridSearchCV(
                 LogisticRegression(max_iter=1000),
@@ -87,6 +82,26 @@ def fit_head(features: Floats, labels: Floats, patients: ArrayLike) -> LinearHea
     weight = model.coef_[0].astype(np.float64) / spread
     bias = float(model.intercept_[0] - weight @ mean)
     return LinearHead(weight, bias, penalties[chosen], len(y), int(y.sum()))
+
+
+def folds_with_both(
+    x: Floats, y: NDArray[np.int_], groups: ArrayLike, n_folds: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Folds of whole patients, those that lack a class on one side left out.
+
+    Args:
+        x: Features, shape (N, C).
+        y: Shape (N,), 0 or 1.
+        groups: Shape (N,), patients.
+        n_folds: At least 2.
+
+    Returns:
+        Rows to fit and rows held out, of each fold.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    split = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0).split(x, y, groups)
+    return [pair for pair in split if all(len(set(y[side])) == 2 for side in pair)]
 
 
 def embedded(

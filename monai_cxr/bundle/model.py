@@ -260,9 +260,7 @@ class BundleModel:
         return predict_films(self, radiographs, batch_size or self.batch_size)
 
     def predict_prepared(
-        self,
-        films: Sequence[tuple[InstanceKey, tuple[str, ...]]],
-        inputs: NDArray[np.float32],
+        self, films: Sequence[tuple[InstanceKey, tuple[str, ...]]], inputs: NDArray[np.float32]
     ) -> list[Prediction]:
         """Predict films that :meth:`prepare` has made ready elsewhere.
 

@@ -33,12 +33,7 @@ from monai_cxr.bundle.digests import (
 )
 from monai_cxr.bundle.engines.by_name import installed
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.model import (
-    CALIBRATION_NAME,
-    OPERATING_POINTS_NAME,
-    RUN_NAME,
-    BundleModel,
-)
+from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, RUN_NAME, BundleModel
 from monai_cxr.bundle.presets import without_teacher
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
@@ -197,6 +192,13 @@ def finish_package(bundle: Path, manifest: Mapping[str, Any]) -> None:
     write_text(bundle / TRAINING_NAME, text)
     _describe(bundle, manifest)
     write_digests(bundle)
+
+
+def training_manifest(bundle: Path) -> dict[str, Any]:
+    """How a packaged bundle says that it was trained; empty where it does not say."""
+    path = bundle / TRAINING_NAME
+    manifest: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return manifest
 
 
 def write_card(bundle: Path | str, performance: Performance) -> Path:

@@ -21,8 +21,8 @@ from monai_cxr.bundle.config import (
     read_config,
     write_config,
 )
-from monai_cxr.bundle.digests import WEIGHTS_NAME, file_digest
-from monai_cxr.bundle.engines.torch_engine import build_network, read_weights
+from monai_cxr.bundle.digests import file_digest
+from monai_cxr.bundle.engines.torch_engine import build_network, read_weights, write_weights
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME
 from monai_cxr.bundle.packaging import Verified, finish_package, staged_bundle, verify
 from monai_cxr.bundle.pretrained_register import NOT_RECORDED, PretrainedWeights, register
@@ -205,9 +205,7 @@ def _package(
         missing = [name for name in findings if name not in found]
         if missing:
             raise InvalidBundle(f"The weights say nothing of {', '.join(missing)}. Choose others.")
-        (staging / "models").mkdir(parents=True)
-        with (staging / WEIGHTS_NAME).open("wb") as stream:
-            torch.save(network.state_dict(), stream)
+        write_weights(staging, network.state_dict())
         write_calibrator(
             training_weights_calibrator(dict.fromkeys(findings, 1.0)), staging / CALIBRATION_NAME
         )

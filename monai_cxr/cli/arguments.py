@@ -76,12 +76,21 @@ LabelFloorOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=0, help="Processes that read films. Default: one for each core.")
+]
+TrackingOption = Annotated[
+    str | None, typer.Option(help="mlflow (by MONAI, into RUN/eval) or tensorboard.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
+]
 
 
 def scored(
     predictions: Path,
     labels: str | None,
-    *,
     uncertain: str = "refuse",
     blank: str = "unknown",
     one_image_a_patient: bool = False,

@@ -63,23 +63,12 @@ def baseline(
     write_table(predictions, target)
     n_scored = int((predictions["reason"] == "").sum())
     if json:
-        emit(
-            {
-                "features": features,
-                "findings": [asdict(finding) for finding in fitted],
-                "n_scored": n_scored,
-                "n_unreadable": len(predictions) - n_scored,
-                "out": target,
-            }
-        )
+        films = {"n_scored": n_scored, "n_unreadable": len(predictions) - n_scored}
+        made = {"features": features, "findings": [asdict(finding) for finding in fitted]}
+        emit({**made, **films, "out": target})
         return
     rows = [
-        (
-            f.finding,
-            f.n_positive,
-            f.n_negative,
-            f"{f.penalty:g}" if f.penalty else "prevalence",
-        )
+        (f.finding, f.n_positive, f.n_negative, f"{f.penalty:g}" if f.penalty else "prevalence")
         for f in fitted
     ]
     show(f"Fitted on {features}", ("finding", "positive", "negative", "C"), rows)

@@ -96,7 +96,7 @@ def _read(
 ) -> PredictionSet:
     from monai_cxr.evaluation.calibration.calibrator import read_calibrator
 
-    data = scored(predictions, labels, uncertain=uncertain, blank=blank)
+    data = scored(predictions, labels, uncertain, blank)
     return data if calibration is None else read_calibrator(calibration).apply_to(data)
 
 

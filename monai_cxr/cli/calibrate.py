@@ -52,13 +52,7 @@ def calibrate(
     """
     from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator
 
-    data = scored(
-        predictions,
-        labels,
-        uncertain=uncertain,
-        blank=blank,
-        one_image_a_patient=one_image_a_patient,
-    )
+    data = scored(predictions, labels, uncertain, blank, one_image_a_patient)
     calibrator = fit_calibrator(data, method=method, n_folds=folds, seed=seed, split=split)
     write_calibrator(calibrator, out)
     if json:
@@ -117,13 +111,7 @@ def thresholds(
     from monai_cxr.evaluation.calibration.calibrator import read_calibrator
     from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
 
-    data = scored(
-        predictions,
-        labels,
-        uncertain=uncertain,
-        blank=blank,
-        one_image_a_patient=one_image_a_patient,
-    )
+    data = scored(predictions, labels, uncertain, blank, one_image_a_patient)
     if calibration is not None:
         data = read_calibrator(calibration).apply_to(data)
     rules = choose_rules(data, criterion, alpha=conformal, n_bootstrap=bootstrap)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
+from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption, WorkersOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, show_unreadable
 
 if TYPE_CHECKING:
@@ -170,10 +170,7 @@ def cache(
     policy: Annotated[
         str, typer.Option(help="Grayscale policy for DICOM: auto, header, percentile or none.")
     ] = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that read films. Default: one for each core."),
-    ] = None,
+    workers: WorkersOption = None,
     on_unreadable: OnUnreadable = "skip",
     reader_timeout: ReaderTimeoutOption = 60.0,
     reader_memory: ReaderMemoryOption = 4.0,

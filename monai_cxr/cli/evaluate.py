@@ -26,7 +26,6 @@ from monai_cxr.cli.output import JsonOption, emit, note, say, show
 if TYPE_CHECKING:
     from monai_cxr.evaluation.classification import Classification
     from monai_cxr.evaluation.decisions.decision_rules import DecisionRules
-    from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
     from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 
 
@@ -114,13 +113,7 @@ def evaluate(
     if bundle is None and (card or boxes is not None or robustness):
         raise typer.BadParameter("--card, --boxes and --robustness need --bundle.")
     rules = _rules(operating_points, bundle)
-    scores = scored(
-        predictions,
-        labels,
-        uncertain=uncertain,
-        blank=blank,
-        one_image_a_patient=one_image_a_patient,
-    )
+    scores = scored(predictions, labels, uncertain, blank, one_image_a_patient)
     for table in (predictions, labels):
         if isinstance(table, Path) or (isinstance(table, str) and Path(table).is_file()):
             require_checked(Path(table), scores.findings, label_floor)
@@ -173,13 +166,8 @@ def _tell(performance: Performance, page: Path) -> None:
     who = performance.identity
     rows = [
         (
-            item.finding,
-            item.n,
-            item.n_positive,
-            str(item.auroc),
-            item.average_precision.estimate,
-            item.brier.estimate,
-            item.ece.estimate,
+            *(item.finding, item.n, item.n_positive, str(item.auroc)),
+            *(part.estimate for part in (item.average_precision, item.brier, item.ece)),
         )
         for item in performance.findings
     ]
@@ -292,22 +280,9 @@ def compare(
     from monai_cxr.evaluation.comparison import compare as run_comparison
     from monai_cxr.evaluation.comparison import write_comparison
 
-    def load(path: Path) -> PredictionSet:
-        return scored(
-            path,
-            labels,
-            uncertain=uncertain,
-            blank=blank,
-            one_image_a_patient=one_image_a_patient,
-        )
-
-    result = run_comparison(
-        load(first),
-        load(second),
-        names=(first.stem, second.stem),
-        n_bootstrap=bootstrap,
-        seed=seed,
-    )
+    both = [scored(path, labels, uncertain, blank, one_image_a_patient) for path in (first, second)]
+    names = (first.stem, second.stem)
+    result = run_comparison(*both, names=names, n_bootstrap=bootstrap, seed=seed)
     written = None if out is None else write_comparison(result, out)[0]
     if json:
         emit(result.to_json())
@@ -316,15 +291,9 @@ def compare(
         note(sentence)
     rows = [
         (
-            item.finding,
-            item.n,
-            item.n_positive,
-            item.auroc_a.estimate,
-            item.auroc_b.estimate,
-            str(item.difference),
-            _p(item.p_patient, result.n_bootstrap),
-            _p(item.p_delong),
-            _p(item.p_adjusted),
+            *(item.finding, item.n, item.n_positive),
+            *(item.auroc_a.estimate, item.auroc_b.estimate, str(item.difference)),
+            *(_p(item.p_patient, result.n_bootstrap), _p(item.p_delong), _p(item.p_adjusted)),
         )
         for item in result.findings
     ]

@@ -36,7 +36,7 @@ def runs(
     Example: monai-cxr runs experiments
     """
     from monai_cxr.tables import write_table
-    from monai_cxr.training.runs import FACTS, compare_runs, find_runs
+    from monai_cxr.training.run.runs import FACTS, compare_runs, find_runs
 
     table = compare_runs(find_runs(folders))
     if out is not None:
@@ -84,8 +84,8 @@ def search(
     """
     from monai_cxr.bundle.config import find_bundle, parse_setting
     from monai_cxr.bundle.presets import read_preset
-    from monai_cxr.training.search import parse_knob
-    from monai_cxr.training.search import search as run_search
+    from monai_cxr.training.run.search import parse_knob
+    from monai_cxr.training.run.search import search as run_search
 
     settings = read_preset(find_bundle(bundle), preset) if preset else {}
     settings |= dict(parse_setting(text) for text in setting or ())
@@ -185,15 +185,10 @@ def _tell_weights(entries: Sequence[PretrainedWeights], json: bool) -> None:
     if json:
         emit({"weights": [{**asdict(entry), "url": entry.url} for entry in entries]})
         return
+    splits = [", ".join(dict.fromkeys(part["split"] for part in e.trained_on)) for e in entries]
     rows = [
-        (
-            entry.name,
-            entry.architecture,
-            ", ".join(dict.fromkeys(part["split"] for part in entry.trained_on)),
-            entry.auroc.partition(" (")[0],
-            entry.size,
-        )
-        for entry in entries
+        (entry.name, entry.architecture, split, entry.auroc.partition(" (")[0], entry.size)
+        for entry, split in zip(entries, splits, strict=True)
     ]
     show("Pretrained weights", ("name", "architecture", "split", "AUROC", "size"), rows)
     for entry in entries:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import DeviceOption
 from monai_cxr.cli.output import JsonOption, emit, say, show
 
 
@@ -24,7 +25,7 @@ def explain(
         typer.Option(help="Finding whose map is drawn; repeatable. Default: the most probable."),
     ] = None,
     method: Annotated[str, typer.Option(help="cam, grad_cam or occlusion.")] = "cam",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Show what the model used: the film, and beside it the film under its map.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +12,13 @@ from monai_cxr.cli.arguments import BlankOption, OneImageOption, UncertainOption
 from monai_cxr.cli.data import OnUnreadable, OutTable, tell_left_out
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, show_unreadable
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from monai_cxr.data.nih_folder import IndexSummary
+
 index_app = typer.Typer(
-    no_args_is_help=True,
-    help="Make an index: one row a film, with its patient, facts and labels.",
+    no_args_is_help=True, help="Make an index: one row a film, with its patient, facts and labels."
 )
 
 
@@ -50,7 +54,6 @@ def index_nih(
     Example: monai-cxr index nih CXR8/images --out index.parquet
     """
     from monai_cxr.data import nih_folder
-    from monai_cxr.findings import FINDING_NAMES
     from monai_cxr.tables import write_table
 
     with progress("images") as report:
@@ -73,6 +76,13 @@ def index_nih(
             }
         )
         return
+    _tell_nih(index, summary)
+    say(f"Index: {out}")
+
+
+def _tell_nih(index: pd.DataFrame, summary: IndexSummary) -> None:
+    from monai_cxr.findings import FINDING_NAMES
+
     counts = [
         ("images in the index", summary.n_images),
         ("patients", summary.n_patients),
@@ -95,7 +105,6 @@ def index_nih(
     say(f"Official lists here: {lists or 'none'}.")
     if summary.missing_archives:
         say(f"Nothing here of: {', '.join(summary.missing_archives)}. Fetch and index again.")
-    say(f"Index: {out}")
 
 
 def index_folder(
@@ -163,8 +172,7 @@ def index_xrv(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME",
-            help="chexpert, mimic, padchest, vindr, rsna, openi, siim or brax.",
+            metavar="NAME", help="chexpert, mimic, padchest, vindr, rsna, openi, siim or brax."
         ),
     ],
     directory: Annotated[
@@ -194,15 +202,8 @@ def index_xrv(
     from monai_cxr.data import xrv
     from monai_cxr.tables import write_table
 
-    index, summary = xrv.index_xrv(
-        name,
-        directory,
-        csv=csv,
-        meta_csv=meta_csv,
-        uncertain=uncertain,
-        blank=blank,
-        views=views,
-    )
+    counted = {"uncertain": uncertain, "blank": blank, "views": views}
+    index, summary = xrv.index_xrv(name, directory, csv=csv, meta_csv=meta_csv, **counted)
     write_table(index, out)
     if json:
         emit({**asdict(summary), "out": out})

@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import DryRunOption, TrackingOption, WorkersOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 BundleArgument = Annotated[
     str, typer.Argument(metavar="BUNDLE", help="Folder of a bundle whose features are used.")
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=0, help="Processes that read films. Default: one for each core.")
 ]
 
 
@@ -42,12 +40,8 @@ def pretrain(
             "architecture=resnet18, initial_weights=BUNDLE. Repeatable.",
         ),
     ] = None,
-    tracking: Annotated[
-        str | None, typer.Option(help="mlflow (by MONAI, into RUN/eval) or tensorboard.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
-    ] = False,
+    tracking: TrackingOption = None,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
     """Learn features from films without labels, by the plain MONAI command that it prints.
@@ -60,7 +54,7 @@ def pretrain(
     """
     import shlex
 
-    from monai_cxr.training import request, workflow
+    from monai_cxr.training.run import request, workflow
 
     wanted = request.TrainingRequest(bundle, index, out, setting or (), tracking=tracking)
     with progress("films") as report:

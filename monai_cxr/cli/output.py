@@ -114,11 +114,11 @@ def _groups(widths: list[int], room: int) -> list[list[int]]:
     return groups
 
 
-def show_unreadable(films: Sequence[tuple[str, str]], limit: int = 10) -> None:
-    """Name the films that could not be read, by image and reason, up to a limit."""
+def show_unreadable(films: Sequence[tuple[str, str]]) -> None:
+    """Name the first ten films that could not be read, by image and reason."""
     if films:
-        more = f" (the first {limit} of {len(films)})" if len(films) > limit else ""
-        show(f"Unreadable{more}", ("film", "reason"), films[:limit])
+        more = f" (the first 10 of {len(films)})" if len(films) > 10 else ""
+        show(f"Unreadable{more}", ("film", "reason"), films[:10])
 
 
 def _text(value: object) -> str:

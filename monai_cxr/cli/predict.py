@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
+from monai_cxr.cli.arguments import DeviceOption, ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     bundle: Annotated[
-        str,
-        typer.Argument(metavar="BUNDLE", help="Folder of a bundle or run, or a bundle's name."),
+        str, typer.Argument(metavar="BUNDLE", help="Folder of a bundle or run, or a bundle's name.")
     ],
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Films, folders, or an index.")
@@ -39,7 +38,7 @@ def predict(
     split: Annotated[
         str | None, typer.Option(help="Only the rows of an index that belong to this split.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
+    device: DeviceOption = "auto",
     runtime: Annotated[
         str,
         typer.Option(
@@ -106,13 +105,8 @@ def predict(
     limits = ReaderLimits(reader_timeout, reader_memory)
     if workers != 0:
         start_template()  # readers get ready while the model is loaded
-    model = load_predictor(
-        [bundle, *(ensemble_with or ())],
-        device=device,
-        runtime=runtime,
-        tta=tta,
-        decoding=decoding,
-    )
+    paths = [bundle, *(ensemble_with or ())]
+    model = load_predictor(paths, device=device, runtime=runtime, tta=tta, decoding=decoding)
     table = input_table(inputs, model.findings)
     if split is not None:
         table = table[table["split"] == split] if "split" in table else table.head(0)
@@ -136,14 +130,8 @@ def predict(
         carry_check(entry, out)
     n_scored = counts.pop("", 0)
     if json:
-        emit(
-            {
-                "n_scored": n_scored,
-                "not_scored": dict(counts.most_common()),
-                "model": asdict(model.identity),
-                "out": out,
-            }
-        )
+        films = {"n_scored": n_scored, "not_scored": dict(counts.most_common())}
+        emit({**films, "model": asdict(model.identity), "out": out})
     else:
         show("Predictions", ("result", "films"), [("scored", n_scored), *counts.most_common()])
         say(f"Model: {model.identity.name}, {model.identity.runtime}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
+
+if TYPE_CHECKING:
+    from monai_cxr.bundle.bench.report import Bench
 
 
 def register(app: typer.Typer) -> None:
@@ -98,6 +101,10 @@ def bench(
     if json:
         emit(found.to_json())
         return
+    _tell_bench(found, bundle)
+
+
+def _tell_bench(found: Bench, bundle: str | None) -> None:
     machine = found.machine
     say(f"{machine.processor}, {machine.cores} cores; load {machine.load:.1f} when it began")
     if machine.load > machine.cores:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.arguments import LabelFloorOption
+from monai_cxr.cli.arguments import DryRunOption, LabelFloorOption, TrackingOption, WorkersOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say
 
 ConformalOption = Annotated[
@@ -75,18 +75,14 @@ def train(
             "rates.",
         ),
     ] = None,
-    tracking: Annotated[
-        str | None, typer.Option(help="mlflow (by MONAI, into RUN/eval) or tensorboard.")
-    ] = None,
+    tracking: TrackingOption = None,
     bundle_out: Annotated[
         Path | None,
         typer.Option(
             "--package", metavar="DIR", help="Package the finished run as a bundle in this folder."
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write the run's folder and print the command only.")
-    ] = False,
+    dry_run: DryRunOption = False,
     label_floor: LabelFloorOption = 0.8,
     json: JsonOption = False,
 ) -> None:
@@ -98,21 +94,15 @@ def train(
     """
     import shlex
 
-    from monai_cxr.training import request, workflow
+    from monai_cxr.training.run import request, workflow
 
     if bundle is not None and "=" in bundle:  # train --from BUNDLE key=value
         more, bundle = [bundle, *(more or ())], None
     if index is None or out is None:
         raise typer.BadParameter("Training needs --index and --out.")
+    settings = [*(setting or ()), *(more or ())]
     wanted = request.TrainingRequest(
-        bundle,
-        index,
-        out,
-        [*(setting or ()), *(more or ())],
-        preset,
-        source,
-        tracking,
-        label_floor,
+        bundle, index, out, settings, preset, source, tracking, label_floor
     )
     with progress("films") as report:
         command = request.prepare(wanted, progress=report)
@@ -126,14 +116,8 @@ def train(
             if not json:
                 _tell(verified, bundle_out, json)
     if json:
-        emit(
-            {
-                "run": out,
-                "command": command,
-                "weights": out / "models" / "model.pt",
-                "bundle": bundle_out,
-            }
-        )
+        made = {"run": out, "command": command, "weights": out / "models" / "model.pt"}
+        emit({**made, "bundle": bundle_out})
     else:
         say(f"Run: {out}")
 
@@ -229,10 +213,7 @@ def ensemble(
         str, typer.Option(help="Rule for the operating points, for example specificity>=0.90.")
     ] = "sensitivity>=0.90",
     conformal: ConformalOption = 0.1,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that read films. Default: one for each core."),
-    ] = None,
+    workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make one bundle of several: mean logits, calibration and operating points of their own.

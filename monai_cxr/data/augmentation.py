@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -68,15 +69,9 @@ class BatchAugmentation:
         flip_probability: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.rotate_degrees = rotate_degrees
-        self.scale = scale
-        self.translate = translate
-        self.crop = crop
-        self.brightness = brightness
-        self.contrast = contrast
-        self.gamma = gamma
-        self.flip_probability = flip_probability
-        self.seed = seed
+        self.rotate_degrees, self.scale, self.translate = rotate_degrees, scale, translate
+        self.crop, self.flip_probability, self.seed = crop, flip_probability, seed
+        self.brightness, self.contrast, self.gamma = brightness, contrast, gamma
         for name in ("rotate_degrees", "translate", "brightness", "gamma"):
             self._check(name, math.inf)
         for name in ("scale", "crop", "contrast", "flip_probability"):
@@ -155,6 +150,19 @@ def _beside(numbers: torch.Tensor, films: torch.Tensor) -> torch.Tensor:
     return numbers.to(films, non_blocking=True)
 
 
+def moved(
+    batch: dict[str, Any],
+    keys: Sequence[str],
+    device: torch.device | str | None,
+    non_blocking: bool,
+    **kwargs: Any,
+) -> Iterator[torch.Tensor]:
+    """Tensors of a batch on a device; from pinned memory a copy runs beside the step before."""
+    for key in keys:
+        beside = non_blocking or batch[key].is_pinned()
+        yield batch[key].to(device=device, non_blocking=beside, **kwargs)
+
+
 class PrepareBatch:
     """Ignite's ``prepare_batch``: to the device, then augmented there when training.
 
@@ -177,13 +185,7 @@ class PrepareBatch:
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (B, 1, S, S) float32, normalised, and labels (B, F) float32 with NaN unknown."""
-        # From pinned memory a copy runs beside the step before; from other memory it cannot.
-        images, labels = (
-            batch[key].to(
-                device=device, non_blocking=non_blocking or batch[key].is_pinned(), **kwargs
-            )
-            for key in ("image", "label")
-        )
+        images, labels = moved(batch, ("image", "label"), device, non_blocking, **kwargs)
         augmented = normalised if self.augmentation is None else self.augmentation
         images = augmented(images)
         return images.contiguous(memory_format=self.memory_format), labels

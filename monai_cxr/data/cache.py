@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.atomic import write_text
+from monai_cxr.atomic import write_json
 from monai_cxr.dicom.pixels.grayscale import POLICIES
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.preprocessing import RESIZE_POLICIES, ResizePolicy
@@ -237,10 +237,9 @@ class FilmCache:
             "films": FILMS_NAME,
             "dtype": "uint8, 255 = 1.0, bright = dense",
         }
-        text = json.dumps(content, indent=2) + "\n"
         target = self.folder / SETTINGS_NAME
         if not target.is_file():
-            write_text(target, text)
+            write_json(target, content)
 
 
 def package_version() -> str:

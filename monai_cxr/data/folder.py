@@ -15,7 +15,7 @@ from monai_cxr.dicom.header.scope import for_presentation
 from monai_cxr.dicom.reader import open_dicom
 from monai_cxr.errors import InputError, InvalidTable, UnreadableImage
 from monai_cxr.findings import FINDING_NAMES
-from monai_cxr.folders import is_path_text, path_text
+from monai_cxr.folders import is_path_text, path_text, require_folder
 from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.reading import listing
@@ -54,11 +54,7 @@ def film_paths(directory: Path) -> list[Path]:
     Raises:
         InvalidTable: If there is no such folder, or it holds no film.
     """
-    if not directory.is_dir():
-        raise InvalidTable(
-            f"Expected a folder of films as dataset_dir, but '{directory.name}' is not a folder.",
-            reason="missing_file",
-        )
+    require_folder(directory, "a folder of films as dataset_dir")
     paths = sorted(listing.film_paths(directory))
     if not paths:
         raise InvalidTable(
@@ -97,10 +93,7 @@ def index_folder(
         InvalidTable: If the folder holds no film, no film has a patient, or two files hold
             different pixels under one SOP Instance UID.
     """
-    if not directory.is_dir():
-        raise InvalidTable(
-            f"Expected a folder, but '{directory.name}' is not one.", reason="missing_file"
-        )
+    require_folder(directory, "a folder of films")
     skipped: list[tuple[str, str]] = []
     table = pd.DataFrame(_rows(directory, skipped, progress))
     # Pictures have no UID: where file names repeat, the path below the folder is the identity.

@@ -85,11 +85,7 @@ def _matched(films: pd.DataFrame, labels: pd.DataFrame) -> tuple[Rows, Rows]:
 
 
 def _preferred(
-    films: pd.DataFrame,
-    name: str,
-    given: pd.Series,
-    rows: Rows,
-    label_rows: Rows,
+    films: pd.DataFrame, name: str, given: pd.Series, rows: Rows, label_rows: Rows
 ) -> pd.Series:
     """A column as the labels state it, and as the film does where they are silent."""
     own = films[name] if name in films else pd.Series([None] * len(films), dtype=object)

@@ -20,9 +20,9 @@ from monai_cxr.data.cache_build import build_cache
 from monai_cxr.data.memory_map import MemoryMappedFilms
 from monai_cxr.data.png_check import check_all, refuse_unreadable
 from monai_cxr.data.reader import RadiographReader
-from monai_cxr.data.splits import assert_no_leakage
+from monai_cxr.data.splits import assert_no_leakage, rows_of_split
 from monai_cxr.data.transforms import PrepareRadiographd
-from monai_cxr.errors import InvalidTable, SettingsError
+from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import columns_array, normalise_index, read_table
 
@@ -50,15 +50,7 @@ def index_items(
     """
     table = normalise_index(read_table(index), findings)
     assert_no_leakage(table)
-    if split is not None:
-        present = sorted(set(table["split"]) - {""})
-        table = table[table["split"] == split]
-        if table.empty:
-            raise InvalidTable(
-                f"The index has no row of split '{split}'; it has {present or 'no split'}. "
-                "Make one with: monai-cxr split.",
-                reason="no_split",
-            )
+    table = table if split is None else rows_of_split(table, split)
     table = table.head(limit) if limit else table
     labels = columns_array(table, findings).astype(np.float32)
     return [

@@ -12,6 +12,7 @@ import pandas as pd
 from monai_cxr.data.chestxray14 import ARCHIVE_SIZES, label_version, read_boxes, read_labels
 from monai_cxr.data.png_check import check_all, refuse_unreadable
 from monai_cxr.errors import InvalidTable
+from monai_cxr.folders import require_folder
 from monai_cxr.tables import normalise_index
 
 
@@ -102,11 +103,7 @@ def index_nih(
         InvalidTable: If the folder is absent or holds none of the listed images.
         UnreadableImage: If an image is not whole and ``on_unreadable`` is ``"stop"``.
     """
-    if not directory.is_dir():
-        raise InvalidTable(
-            f"Expected a folder of ChestX-ray14 images, but '{directory.name}' is not a folder.",
-            reason="missing_file",
-        )
+    require_folder(directory, "a folder of ChestX-ray14 images")
     labels = read_labels(metadata)
     by_name, n_duplicates = _images(directory)
     listed = [name for name in labels["sop_uid"] if name in by_name]

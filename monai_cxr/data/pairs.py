@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from monai_cxr.data.augmentation import BatchAugmentation
+from monai_cxr.data.augmentation import BatchAugmentation, moved
 from monai_cxr.data.samplers import EpochSampler
-from monai_cxr.data.splits import assert_no_leakage
-from monai_cxr.errors import InvalidTable
+from monai_cxr.data.splits import assert_no_leakage, rows_of_split
 from monai_cxr.tables import normalise_index, read_table
 
 
@@ -41,13 +40,7 @@ def unlabelled_items(index: Path | str, *, limit: int | None = None) -> list[dic
     """
     table = normalise_index(read_table(index), ())
     assert_no_leakage(table)
-    table = table[table["split"] == "train"].head(limit or len(table))
-    if table.empty:
-        raise InvalidTable(
-            "The index has no row of split 'train', and pretraining must not see the patients of "
-            "val and test. Make splits with: monai-cxr split.",
-            reason="no_split",
-        )
+    table = rows_of_split(table, "train").head(limit or len(table))
     studies = table["study_uid"].where(table["study_uid"] != "", table["sop_uid"])
     return [
         {"image": path, "label": torch.empty(0), "sop_uid": uid, "study": study}
@@ -141,9 +134,6 @@ class PreparePairs:
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """First views, then second ones, (2 B, 1, S, S) float32, and labels of no finding."""
-        films = [
-            batch[name].to(device=device, non_blocking=non_blocking, **kwargs)
-            for name in ("image", "partner")
-        ]
+        films = moved(batch, ("image", "partner"), device, non_blocking, **kwargs)
         views = torch.cat([self.augmentation(one) for one in films])
         return views.contiguous(memory_format=torch.channels_last), batch["label"]

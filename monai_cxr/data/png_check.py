@@ -51,7 +51,6 @@ def check_all(
     paths: Sequence[Path],
     *,
     pixels: bool = False,
-    workers: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Check many files.
@@ -59,7 +58,6 @@ def check_all(
     Args:
         paths: The files.
         pixels: Decode each, instead of looking at its ends.
-        workers: Threads.
         progress: Told as files are done.
 
     Returns:
@@ -67,7 +65,7 @@ def check_all(
     """
     check = decodable if pixels else whole
     reasons: list[str] = []
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(4) as pool:
         for reason in pool.map(check, paths):
             reasons.append(reason)
             if progress is not None and (len(reasons) % 50 == 0 or len(reasons) == len(paths)):

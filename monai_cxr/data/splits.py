@@ -31,6 +31,23 @@ def assert_no_leakage(index: pd.DataFrame) -> None:
         )
 
 
+def rows_of_split(index: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of a split.
+
+    Raises:
+        InvalidTable: If there is none.
+    """
+    rows = index[index["split"] == split].reset_index(drop=True)
+    if rows.empty:
+        present = sorted(set(index["split"]) - {""}) or "no split"
+        raise InvalidTable(
+            f"The index has no row of split '{split}'; it has {present}. Make splits with: "
+            "monai-cxr split.",
+            reason="no_split",
+        )
+    return rows
+
+
 def split_by_patient(
     index: pd.DataFrame,
     fractions: Sequence[float] = (0.7, 0.1, 0.2),
@@ -170,8 +187,7 @@ def split_official(
 def _read_list(path: Path) -> frozenset[str]:
     if not path.is_file():
         raise InvalidTable(
-            f"Expected the list '{path.name}', but it is not in that folder.",
-            reason="missing_file",
+            f"Expected the list '{path.name}', but it is not in that folder.", reason="missing_file"
         )
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return frozenset(Path(line.split()[0]).name for line in lines if line.strip())

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from monai_cxr.data.xrv_sets import SETS, Row, XrvSet
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
+from monai_cxr.folders import require_folder
 from monai_cxr.label_policy import LabelPolicy
 from monai_cxr.tables import normalise_index, read_table
 
@@ -101,11 +102,7 @@ def index_xrv(
         raise SettingsError(f"Expected views as one of {', '.join(VIEWS)}, but got '{views}'.")
     if name not in SETS:
         raise SettingsError(f"Unknown data set '{name}'. Expected one of: {', '.join(SETS)}.")
-    if not directory.is_dir():
-        raise InvalidTable(
-            f"Expected a folder of images, but '{directory.name}' is not a folder.",
-            reason="missing_file",
-        )
+    require_folder(directory, "a folder of images")
     how = SETS[name]
     dataset = _dataset(how, directory, csv, meta_csv)
     table = dataset.csv.reset_index(drop=True)

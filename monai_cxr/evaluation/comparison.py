@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.atomic import write_text
+from monai_cxr.atomic import write_json
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.json_values import interval_to_json, number
+from monai_cxr.evaluation.json_values import json_of
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.statistics.blas_threads import one_blas_thread
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
@@ -103,8 +102,8 @@ class Comparison:
                 "n_bootstrap": self.n_bootstrap,
                 "seed": self.seed,
             },
-            "macro": {"difference": interval_to_json(self.macro), "p": number(self.macro_p)},
-            "findings": {item.finding: _finding_json(item) for item in self.findings},
+            "macro": json_of({"difference": self.macro, "p": self.macro_p}),
+            "findings": {entry.pop("finding"): entry for entry in json_of(self.findings)},
             "warnings": list(self.warnings),
         }
 
@@ -112,29 +111,23 @@ class Comparison:
         """One row a finding, then the macro difference."""
         rows = [
             {
-                "finding": item.finding,
-                "n": item.n,
-                "n_positive": item.n_positive,
+                **{name: getattr(item, name) for name in ("finding", "n", "n_positive")},
                 "auroc_a": item.auroc_a.estimate,
                 "auroc_b": item.auroc_b.estimate,
-                "difference": item.difference.estimate,
-                "difference_low": item.difference.low,
-                "difference_high": item.difference.high,
-                "p_patient": item.p_patient,
+                **_difference(item.difference, item.p_patient),
                 "p_delong": item.p_delong,
                 "p_adjusted": item.p_adjusted,
             }
             for item in self.findings
         ]
-        macro = {
-            "finding": "macro",
-            "n": self.n_images,
-            "difference": self.macro.estimate,
-            "difference_low": self.macro.low,
-            "difference_high": self.macro.high,
-            "p_patient": self.macro_p,
-        }
+        macro = {"finding": "macro", "n": self.n_images, **_difference(self.macro, self.macro_p)}
         return pd.DataFrame([*rows, macro]).astype({"n": "Int64", "n_positive": "Int64"})
+
+
+def _difference(difference: Interval, p: float) -> dict[str, float]:
+    estimate, low, high = difference.estimate, difference.low, difference.high
+    keys = ("difference", "difference_low", "difference_high", "p_patient")
+    return dict(zip(keys, (estimate, low, high, p), strict=True))
 
 
 @one_blas_thread()
@@ -168,7 +161,7 @@ def compare(
             "All images belong to one patient, so models cannot be compared by patient.",
             reason="too_few_patients",
         )
-    areas = _areas(a, b, codes, BootstrapPlan(n_patients, n_bootstrap, seed))
+    areas = areas_of((a, b), a.labels, codes, BootstrapPlan(n_patients, n_bootstrap, seed))
     differences = [second.minus(first) for first, second in zip(*areas, strict=True)]
     intervals = [[patient_interval(area, of_area=True) for area in model] for model in areas]
     p_values = [bootstrap_p(difference) for difference in differences]
@@ -193,32 +186,42 @@ def compare(
     )
 
 
-def _areas(
-    a: PredictionSet, b: PredictionSet, codes: NDArray[np.intp], plan: BootstrapPlan
+def areas_of(
+    models: Sequence[PredictionSet],
+    labels: Floats,
+    codes: NDArray[np.intp],
+    plan: BootstrapPlan,
 ) -> list[list[Resampled]]:
-    """AUROC of both models, finding by finding, on the same replicates."""
+    """AUROCs of each model, finding by finding, on the same replicates.
+
+    Args:
+        models: Predictions of the same N images and F findings.
+        labels: Shape (N, F), 0, 1 or NaN.
+        codes: Shape (N,), patients, from 0.
+        plan: How patients are drawn.
+    """
+    columns = range(labels.shape[1])
     compiled = [
-        compile_ranking(model.probabilities[:, i], a.labels[:, i], codes, plan.n_patients)
-        for model in (a, b)
-        for i in range(len(a.findings))
+        compile_ranking(model.probabilities[:, i], labels[:, i], codes, plan.n_patients)
+        for model in models
+        for i in columns
     ]
-    drawn = replicate(compiled, plan)
-    behind = [rarer_class(codes, a.labels[:, i]) for i in range(len(a.findings))]
+    drawn = iter(replicate(compiled, plan))
+    behind = [rarer_class(codes, labels[:, i]) for i in columns]
     return [
         [
-            Resampled(auroc(model.probabilities[:, i], a.labels[:, i]), rows[i][0], behind[i])
-            for i in range(len(a.findings))
+            Resampled(auroc(model.probabilities[:, i], labels[:, i]), next(drawn)[0], behind[i])
+            for i in columns
         ]
-        for model, rows in ((a, drawn[: len(a.findings)]), (b, drawn[len(a.findings) :]))
+        for model in models
     ]
 
 
 def write_comparison(comparison: Comparison, directory: Path | str) -> tuple[Path, Path]:
     """Write ``comparison.json`` and ``comparison.csv``; each whole or not at all."""
     folder = Path(directory)
-    text = json.dumps(comparison.to_json(), indent=1, allow_nan=False) + "\n"
     target = folder / "comparison.json"
-    write_text(target, text)
+    write_json(target, comparison.to_json(), indent=1)
     write_table(comparison.table(), folder / "comparison.csv")
     return target, folder / "comparison.csv"
 
@@ -260,16 +263,3 @@ def _macro(differences: Sequence[Resampled]) -> tuple[Interval, float]:
         return Interval(math.nan), math.nan
     mean = mean_of(there)
     return patient_interval(mean), bootstrap_p(mean)
-
-
-def _finding_json(item: FindingComparison) -> Mapping[str, object]:
-    return {
-        "n": item.n,
-        "n_positive": item.n_positive,
-        "auroc_a": interval_to_json(item.auroc_a),
-        "auroc_b": interval_to_json(item.auroc_b),
-        "difference": interval_to_json(item.difference),
-        "p_patient": number(item.p_patient),
-        "p_delong": number(item.p_delong),
-        "p_adjusted": number(item.p_adjusted),
-    }

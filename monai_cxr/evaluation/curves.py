@@ -217,8 +217,8 @@ def decision_thresholds(prevalence: float) -> Floats:
     return np.linspace(end / DECISION_POINTS, end, DECISION_POINTS)
 
 
-def thinned(x: Floats, y: Floats, n_points: int = POINTS) -> NDArray[np.intp]:
+def thinned(x: Floats, y: Floats) -> NDArray[np.intp]:
     """Indices of points spread evenly along a curve in the unit square; both ends are kept."""
     length = np.append(0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
-    wanted = np.linspace(0.0, float(length[-1]), n_points)
+    wanted = np.linspace(0.0, float(length[-1]), POINTS)
     return np.unique(np.append(np.searchsorted(length, wanted), len(x) - 1).clip(0, len(x) - 1))

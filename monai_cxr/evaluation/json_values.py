@@ -29,15 +29,6 @@ def numbers(values: Iterable[float], digits: int = 6) -> list[float | None]:
     return [round(float(value), digits) if math.isfinite(value) else None for value in values]
 
 
-def interval_to_json(interval: Interval) -> dict[str, float | None]:
-    """``{estimate, low, high}`` with null where there is no number."""
-    return {
-        "estimate": number(interval.estimate),
-        "low": number(interval.low),
-        "high": number(interval.high),
-    }
-
-
 def json_of(value: object) -> Any:
     """A frozen value as JSON holds it: its fields as keys, tuples and arrays as lists.
 

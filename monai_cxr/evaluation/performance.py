@@ -55,11 +55,7 @@ from monai_cxr.evaluation.statistics.replicates import (
     in_threads,
     replicate,
 )
-from monai_cxr.evaluation.subgroups import (
-    DEFAULT_DIMENSIONS,
-    plan_subgroups,
-    subgroups_of,
-)
+from monai_cxr.evaluation.subgroups import DEFAULT_DIMENSIONS, plan_subgroups, subgroups_of
 from monai_cxr.prediction import Interval, OperatingPoint
 
 Floats = NDArray[np.float64]
@@ -252,10 +248,7 @@ def _drawn(p: Floats, y: Floats, patients: NDArray[np.intp], replicates: Floats)
 
 
 def _finding(
-    name: str,
-    data: tuple[Floats, Floats, Floats | None],
-    patients: NDArray[np.intp],
-    drawn: _Drawn,
+    name: str, data: tuple[Floats, Floats, Floats | None], patients: NDArray[np.intp], drawn: _Drawn
 ) -> FindingPerformance:
     p, y, raw = data
     slope, intercept = reliability.calibration_slope_and_intercept(p, y)

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.comparison import areas_of
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
-from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
-from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.intervals import Resampled, mean_of, patient_interval
-from monai_cxr.evaluation.statistics.replicates import compile_ranking, replicate
 from monai_cxr.prediction import Interval, OperatingPoint
 
 Floats = NDArray[np.float64]
@@ -49,7 +47,6 @@ def robustness_curve(
     perturbation: str,
     operating_points: Sequence[OperatingPoint] = (),
     n_bootstrap: int = 500,
-    seed: int = 0,
 ) -> tuple[RobustnessPoint, ...]:
     """Hold predictions of perturbed films against those of the untouched ones.
 
@@ -59,7 +56,6 @@ def robustness_curve(
         perturbation: Name.
         operating_points: Thresholds whose decisions are watched.
         n_bootstrap: Patient replicates.
-        seed: Seed of the bootstrap.
 
     Returns:
         For each amount, in increasing order, one point a finding and one for the macro AUROC.
@@ -68,8 +64,8 @@ def robustness_curve(
         InvalidTable: If images or findings differ.
     """
     codes, n_patients = patient_codes(untouched.patient_ids)
-    plan = BootstrapPlan(n_patients, n_bootstrap, seed)
-    before = _areas(untouched, untouched.labels, codes, plan)
+    plan = BootstrapPlan(n_patients, n_bootstrap, 0)
+    (before,) = areas_of([untouched], untouched.labels, codes, plan)
     thresholds = {point.finding: point.threshold for point in operating_points}
     points: list[RobustnessPoint] = []
     for amount in sorted(perturbed):
@@ -81,39 +77,9 @@ def robustness_curve(
                 f"The predictions under {perturbation} {amount:g} are for other images or "
                 "findings. Predict the same films in the same order."
             )
-        after = _areas(changed, untouched.labels, codes, plan)
+        (after,) = areas_of([changed], untouched.labels, codes, plan)
         points += _points((perturbation, amount), (untouched, changed), (before, after), thresholds)
     return tuple(points)
-
-
-def robustness_to_json(points: Sequence[RobustnessPoint]) -> list[dict[str, object]]:
-    """Entries of ``robustness`` in JSON; NaN becomes null."""
-    return [
-        {
-            "perturbation": point.perturbation,
-            "amount": point.amount,
-            "finding": point.finding,
-            "auroc_change": interval_to_json(point.auroc_change),
-            "mean_change": point.mean_change,
-            "flipped": None if np.isnan(point.flipped) else point.flipped,
-        }
-        for point in points
-    ]
-
-
-def _areas(
-    predictions: PredictionSet, labels: Floats, codes: NDArray[np.intp], plan: BootstrapPlan
-) -> list[Resampled]:
-    """AUROCs of the F findings."""
-    columns = range(len(predictions.findings))
-    scores = predictions.probabilities
-    compiled = [
-        compile_ranking(scores[:, i], labels[:, i], codes, plan.n_patients) for i in columns
-    ]
-    return [
-        Resampled(auroc(scores[:, i], labels[:, i]), drawn[0], rarer_class(codes, labels[:, i]))
-        for i, drawn in enumerate(replicate(compiled, plan))
-    ]
 
 
 def _points(

@@ -151,9 +151,7 @@ def fact_levels(values: pd.Series[str] | pd.Series[float], fact: str) -> NDArray
 
 
 def subgroups_of(
-    plans: Sequence[SubgroupPlan],
-    replicates: Sequence[Floats],
-    predictions: PredictionSet,
+    plans: Sequence[SubgroupPlan], replicates: Sequence[Floats], predictions: PredictionSet
 ) -> tuple[Subgroup, ...]:
     """Put estimates and replicates together.
 

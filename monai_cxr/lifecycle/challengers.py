@@ -19,7 +19,7 @@ from monai_cxr.evaluation.calibration.calibrator import (
 from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, choose_rules, write_rules
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.lifecycle.plan import ChangePlan
-from monai_cxr.training import request, workflow
+from monai_cxr.training.run import request, workflow
 
 
 def recalibrated(champion: Path, val: pd.DataFrame, plan: ChangePlan, out: Path) -> None:

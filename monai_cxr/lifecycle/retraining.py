@@ -49,7 +49,7 @@ from monai_cxr.lifecycle.registry import (
 )
 from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, Verdict
 from monai_cxr.tables import normalise_index, read_table, write_table
-from monai_cxr.training.manifest import environment
+from monai_cxr.training.run.manifest import environment
 
 TRAINING = "training.parquet"
 APART = "seen.parquet"

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.discrimination import auroc
+from monai_cxr.evaluation.statistics.intervals import interval_of_draws
 from monai_cxr.evaluation.statistics.logits import sigmoid, to_logits
 from monai_cxr.monitoring.drift import drift, reference_of
 from monai_cxr.monitoring.prevalence import PrevalenceNow, at_prevalence, prevalence_now
@@ -113,7 +114,9 @@ def estimate(
         return EstimatedPerformance(finding, n, nothing, nothing, nothing, found.now, reason)
     draws = _draws(p, names, threshold, (calibration_spread, slope_spread), seed)
     points = _expected(p, threshold)
-    auroc_, sensitivity, ppv = (_interval(point, draws[i]) for i, point in enumerate(points))
+    auroc_, sensitivity, ppv = (
+        interval_of_draws(point, draws[i]) for i, point in enumerate(points)
+    )
     ppv, why = _with_prevalence(ppv, p, threshold, found)
     return EstimatedPerformance(finding, n, auroc_, sensitivity, ppv, found.now, "", why)
 
@@ -207,11 +210,3 @@ def _expected(p: Floats, threshold: float | None) -> tuple[float, float, float]:
     positive, hits = float(p.sum()), float(p[flagged].sum())
     ppv = hits / float(flagged.sum()) if flagged.any() else math.nan
     return area, hits / positive if positive else math.nan, ppv
-
-
-def _interval(estimate: float, draws: Floats) -> Interval:
-    known = draws[~np.isnan(draws)]
-    if math.isnan(estimate) or len(known) < _DRAWS // 2:
-        return Interval(estimate)
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)))

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
+from monai_cxr.evaluation.statistics.intervals import interval_of_draws
 from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
@@ -138,7 +139,9 @@ def corrected(
     draws = _agreement(drawn[0], drawn[1], drawn[2], se, sp)
     rules = (np.array([error.sensitivity]), np.array([error.specificity]))
     points = _agreement(middle[0], middle[1], middle[2], *rules)
-    return Corrected(*(_interval(float(p[0]), d) for p, d in zip(points, draws, strict=True)))
+    return Corrected(
+        *(interval_of_draws(float(p[0]), d) for p, d in zip(points, draws, strict=True))
+    )
 
 
 def by_language(language: str) -> Mapping[str, LabellerError]:
@@ -179,11 +182,3 @@ def _drawn(share: Interval, rng: np.random.Generator) -> Floats:
     middle = float(np.clip((share.low + share.high) / 2, 1e-4, 1 - 1e-4))
     size = max(4 * 1.96**2 * middle * (1 - middle) / width**2 - 1.0, 0.5)
     return rng.beta(max(middle * size, 1e-3), max((1 - middle) * size, 1e-3), _DRAWS)
-
-
-def _interval(estimate: float, draws: Floats) -> Interval:
-    known = draws[~np.isnan(draws)]
-    if math.isnan(estimate) or len(known) < _DRAWS // 2:
-        return Interval(estimate)
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)))

@@ -15,11 +15,7 @@ State = Mapping[str, torch.Tensor]
 
 
 def fit_state(
-    network: nn.Module,
-    state: State,
-    *,
-    names: Sequence[str] = (),
-    findings: Sequence[str] = (),
+    network: nn.Module, state: State, *, names: Sequence[str] = (), findings: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Load weights of another library, another number of channels, or other findings.
 

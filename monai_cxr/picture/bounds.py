@@ -12,21 +12,8 @@ MAX_PIXELS = 50_000_000
 """Largest film, in samples: 7,000 x 7,000 gray. The largest detectors have 4,300 x 3,600."""
 
 MALFORMED: tuple[type[Exception], ...] = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BufferError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NameError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
+    *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError),
+    *(MemoryError, NameError, OSError, RuntimeError, TypeError, ValueError),
+    *(struct.error, zlib.error),
 )
 """What decoders raise on malformed bytes; found by fuzzing, caught at the boundary only."""

@@ -1,4 +1,4 @@
-"""Gray: pictures that are stored in colour although they are gray."""
+"""Gray: pictures that are stored in colour although they are gray, and levels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def gray_of_color(cells: NDArray[np.generic], bits: int | None = None) -> NDArra
             reason="color",
         )
     return np.minimum(as_unit(cells[..., 1], maximum), np.float32(1.0))
+
+
+def heat_share(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How hot each pixel of a map is, [0, 1]: 0 where it speaks against, 1 where it is hottest."""
+    low, high = max(float(heat.min()), 0.0), float(heat.max())
+    if high <= low:
+        return np.zeros_like(heat)
+    return np.asarray(np.clip((heat - low) / (high - low), 0, 1), dtype=np.float32)
 
 
 def as_unit(cells: NDArray[np.generic], maximum: float) -> NDArray[np.float32]:

@@ -23,37 +23,11 @@ FILM_SUFFIXES = frozenset(
 )
 """Suffixes that say film; ``.nii.gz`` as well."""
 
-_NO_FILMS = frozenset(
-    [
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".json",
-        ".xml",
-        ".html",
-        ".htm",
-        ".md",
-        ".log",
-        ".pdf",
-        ".parquet",
-        ".xlsx",
-        ".xls",
-        ".docx",
-        ".zip",
-        ".tar",
-        ".py",
-        ".ipynb",
-        ".sqlite",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".pt",
-        ".onnx",
-        ".mp4",
-        ".gif",
-        ".svg",
-    ]
-)
+_NO_FILMS = frozenset({
+    ".csv", ".tsv", ".txt", ".json", ".xml", ".html", ".htm", ".md", ".log", ".pdf", ".parquet",
+    ".xlsx", ".xls", ".docx", ".zip", ".tar", ".py", ".ipynb", ".sqlite", ".yaml", ".yml",
+    ".toml", ".pt", ".onnx", ".mp4", ".gif", ".svg",
+})  # fmt: skip
 _TABLES = (".parquet", ".csv")
 _BEGINNING = 1024
 _OTHER_CONTENT = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from monai_cxr.atomic import write_json, write_text
-from monai_cxr.evaluation.results import Performance
+from monai_cxr.evaluation.results import Aggregate, FindingPerformance, Performance
 from monai_cxr.prediction import Interval
 from monai_cxr.report.inspection import ReportExtras
 from monai_cxr.report.model_card import model_card
@@ -55,20 +55,11 @@ def performance_table(performance: Performance) -> pd.DataFrame:
     """One row a finding and one for the mean; missing numbers are empty."""
     rows = []
     for item in performance:
-        row: dict[str, object] = {
-            "finding": item.finding,
-            "n": item.n,
-            "n_positive": item.n_positive,
-        }
-        for name in ("auroc", "average_precision", "brier", "ece"):
-            row |= _interval_cells(name, getattr(item, name))
-        row |= {"calibration_slope": item.calibration_slope}
-        row |= {"calibration_intercept": item.calibration_intercept}
-        rows.append(row)
+        row = {name: getattr(item, name) for name in ("finding", "n", "n_positive")}
+        slope = ("calibration_slope", "calibration_intercept")
+        rows.append(row | _interval_cells(item) | {name: getattr(item, name) for name in slope})
     macro: dict[str, object] = {"finding": "macro", "n": performance.identity.n_images}
-    for name in ("auroc", "average_precision", "brier", "ece"):
-        macro |= _interval_cells(name, getattr(performance.macro, name))
-    table = pd.DataFrame([*rows, macro])
+    table = pd.DataFrame([*rows, macro | _interval_cells(performance.macro)])
     return table.astype({"n": "Int64", "n_positive": "Int64"})
 
 
@@ -98,12 +89,13 @@ def latex_table(performance: Performance) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interval_cells(name: str, interval: Interval) -> dict[str, object]:
-    return {
-        name: interval.estimate,
-        f"{name}_low": interval.low,
-        f"{name}_high": interval.high,
-    }
+def _interval_cells(item: FindingPerformance | Aggregate) -> dict[str, object]:
+    cells: dict[str, object] = {}
+    for name in ("auroc", "average_precision", "brier", "ece"):
+        interval: Interval = getattr(item, name)
+        cells |= {name: interval.estimate}
+        cells |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return cells
 
 
 def _latex(interval: Interval) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai_cxr.evaluation.robustness import RobustnessPoint, robustness_to_json
+from monai_cxr.evaluation.json_values import json_of
+from monai_cxr.evaluation.robustness import RobustnessPoint
 from monai_cxr.evaluation.statistics.localization import FindingLocalization
 
 
@@ -63,5 +64,5 @@ class ReportExtras:
             "method": self.method,
             "worst_errors": errors,
             "localization": [item.to_json() for item in self.localization],
-            "robustness": robustness_to_json(self.robustness),
+            "robustness": json_of(tuple(self.robustness)),
         }

@@ -206,9 +206,9 @@ def change_panel(
     return frame.panel(title, unit, zero + thin + line + marks)
 
 
-def panel_grid(panels: Sequence[str], *, columns: int = 7, title: str = "") -> str:
-    """Panels in a grid as one standalone SVG file, style included."""
-    width, height = PANEL
+def panel_grid(panels: Sequence[str], *, title: str = "") -> str:
+    """Panels in a grid of seven columns as one standalone SVG file, style included."""
+    (width, height), columns = PANEL, 7
     placed = "".join(
         panel.replace(
             "<svg ", f'<svg x="{i % columns * width:g}" y="{i // columns * height:g}" ', 1

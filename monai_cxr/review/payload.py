@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from monai_cxr.bundle.explaining.explanation import heat_share
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import DisplayFilm, levels
+from monai_cxr.picture.gray import heat_share
 from monai_cxr.reading.film_readers import read_apart
 from monai_cxr.reading.readings import Display, WholeFilm
 from monai_cxr.review.film_packing import as_differences, preview_header, small_copy
@@ -89,7 +89,7 @@ def hot_box(share: NDArray[np.float32]) -> tuple[float, float, float, float] | N
 
     Args:
         share: Shape (rows, columns), [0, 1]; see
-            :func:`monai_cxr.bundle.explaining.explanation.heat_share`.
+            :func:`monai_cxr.picture.gray.heat_share`.
 
     Returns:
         (x, y, width, height) as shares of the film's columns and rows, or None for a map without

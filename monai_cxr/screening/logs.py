@@ -19,18 +19,8 @@ from typing import Any, TextIO
 
 FIELDS = (
     *("film", "delivery", "n", "state", "error", "reason", "status", "kind", "destination"),
-    *(
-        "part",
-        "outcome",
-        "uid_hash",
-        "source",
-        "signal",
-        "port",
-        "model",
-        "version",
-        "seconds",
-        "attempts",
-    ),
+    *("part", "outcome", "uid_hash", "source", "signal", "port", "model", "version", "seconds"),
+    "attempts",
 )
 """Names of the fields that our records may carry."""
 

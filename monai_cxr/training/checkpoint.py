@@ -17,7 +17,7 @@ from monai_cxr.bundle.engines.torch_engine import read_weights
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.training.distributed import gather_rows, plain
 from monai_cxr.training.metrics import metrics_of_epoch
-from monai_cxr.training.run_lock import take_lock
+from monai_cxr.training.run.run_lock import take_lock
 
 
 class HasState(Protocol):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from monai_cxr.bundle.linear_head import folds_with_both
 from monai_cxr.data.cache import FilmCache, unreadable_films
 from monai_cxr.data.cache_build import Progress, build_cache
 from monai_cxr.data.splits import assert_no_leakage
@@ -138,20 +139,13 @@ def _fit_finding(
     """Probabilities of every film, and what was fitted."""
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+    from sklearn.model_selection import GridSearchCV
 
     known = ~np.isnan(labels)
     x, y, groups = values[train][known], labels[known].astype(int), patients[known]
     counts = (int((y == 1).sum()), int((y == 0).sum()))
     n_folds = min(FOLDS, *(len(set(groups[y == value])) for value in (0, 1)))
-    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-    if n_folds >= 2:
-        split = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
-        folds = [
-            (fit, held)
-            for fit, held in split.split(x, y, groups)
-            if len(set(y[fit])) == 2 and len(set(y[held])) == 2
-        ]
+    folds = folds_with_both(x, y, groups, n_folds) if n_folds >= 2 else []
     if len(folds) < 2:
         prevalence = (counts[0] + 0.5) / (sum(counts) + 1)
         return np.full(len(values), prevalence), FittedFinding(finding, *counts, None)

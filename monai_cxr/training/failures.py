@@ -106,7 +106,7 @@ def _not_finite(engine: Engine, what: str) -> SettingsError:
 
 
 def _how_to_go_on(engine: Engine) -> str:
-    """With other settings; see :func:`monai_cxr.training.workflow.prepare_run`."""
+    """With other settings; see :func:`monai_cxr.training.run.workflow.prepare_run`."""
     if engine.state.epoch > 1:
         return (
             "the last good epoch's weights are kept, and train --from this run starts at them in "

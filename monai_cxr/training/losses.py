@@ -222,10 +222,7 @@ def _checked(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def constant_minimiser(
-    name: str,
-    positive_mass: torch.Tensor,
-    negative_mass: torch.Tensor,
-    options: Mapping[str, Any],
+    name: str, positive_mass: torch.Tensor, negative_mass: torch.Tensor, options: Mapping[str, Any]
 ) -> torch.Tensor:
     """The constant output that minimises a loss over labels of given weight.
 

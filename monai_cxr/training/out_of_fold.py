@@ -18,7 +18,7 @@ from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.splits import split_by_patient
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import read_table, write_table
-from monai_cxr.training.workflow import prepare_run, train
+from monai_cxr.training.run.workflow import prepare_run, train
 
 _VALIDATION = 0.15
 

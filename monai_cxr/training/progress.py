@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.tables import write_table
-from monai_cxr.training.manifest import note_throughput
 from monai_cxr.training.metrics import metrics_of_epoch
+from monai_cxr.training.run.manifest import note_throughput
 
 
 class EpochProgress:

@@ -14,7 +14,7 @@ from monai_cxr.atomic import write_text
 from monai_cxr.bundle.config import read_config, write_settings
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.tables import normalise_index, read_table, write_table
-from monai_cxr.training.manifest import run_manifest
+from monai_cxr.training.run.manifest import run_manifest
 
 INDEX_NAME = "checkpoints/index.parquet"
 """The index that a plain run was trained on, kept where no file of the user's is in the way."""

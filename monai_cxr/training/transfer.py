@@ -27,11 +27,7 @@ def head_of(network: nn.Module) -> nn.Linear:
 
 
 def parameter_groups(
-    network: nn.Module,
-    learning_rate: float,
-    *,
-    trainable: str = "all",
-    backbone_rate: float = 1.0,
+    network: nn.Module, learning_rate: float, *, trainable: str = "all", backbone_rate: float = 1.0
 ) -> list[dict[str, Any]]:
     """Parameters for an optimiser.
 

@@ -93,7 +93,7 @@ class TestTargets:
             "monai_cxr_evil.bundle.Model",
             # What an allowed module imports is no part of it.
             "monai_cxr.bundle.config.shutil.rmtree",
-            "monai_cxr.training.workflow.subprocess.run",
+            "monai_cxr.training.run.workflow.subprocess.run",
             "torch.utils.data.dataloader.os.system",
             "monai_cxr.bundle.engines.torch_engine.torch.load",
         ],

@@ -120,5 +120,5 @@ class TestOtherFiles:
         with pytest.raises(InvalidTable, match="No film found") as caught:
             index_folder(tmp_path)
         assert caught.value.reason == "no_images"
-        with pytest.raises(InvalidTable, match="not one"):
+        with pytest.raises(InvalidTable, match="is not a folder"):
             index_folder(tmp_path / "none")

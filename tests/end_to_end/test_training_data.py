@@ -12,7 +12,7 @@ from monai_cxr import cli
 from monai_cxr.bundle.config import parse_setting
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.tables import read_table
-from monai_cxr.training import workflow
+from monai_cxr.training.run import workflow
 
 BUNDLE = "chest_xray_classification"
 

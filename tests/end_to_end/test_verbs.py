@@ -86,7 +86,7 @@ class TestDataVerbs:
         out = tmp_path / "out.parquet"
         (tmp_path / "empty").mkdir()
         refused(verb("index", "folder", tmp_path / "empty", "--out", out), "No film found")
-        refused(verb("index", "folder", tmp_path / "none", "--out", out), "'none' is not one")
+        refused(verb("index", "folder", tmp_path / "none", "--out", out), "'none' is not a folder")
         refused(verb("index", "nih", tmp_path / "none", "--out", out), "not a folder")
         refused(verb("split", tmp_path / "none.parquet", "--out", out), "does not exist")
         refused(verb("phantom", "--out", out, "--layout", "jpeg"), "dicom or nih")

@@ -17,7 +17,7 @@ from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.inference import input_table, predict_table
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package, verify
-from monai_cxr.training import workflow
+from monai_cxr.training.run import workflow
 
 pytestmark = MARKS_OF_MONAI
 NAME = "chest_xray_classification"

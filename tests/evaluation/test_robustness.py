@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from monai_cxr.errors import InvalidTable, SettingsError
-from monai_cxr.evaluation.robustness import (
-    robustness_curve,
-    robustness_to_json,
-)
+from monai_cxr.evaluation.json_values import json_of
+from monai_cxr.evaluation.robustness import robustness_curve
 from monai_cxr.evaluation.statistics.discrimination import auroc
 from monai_cxr.evaluation.statistics.perturbation import PERTURBATIONS, compress, rotate
 from monai_cxr.prediction import Interval, OperatingPoint
@@ -78,7 +76,7 @@ class TestCurve:
         assert 0 < last.flipped < 1
         assert np.isnan(points[5].flipped)
         assert len(points) == 8
-        assert robustness_to_json(points)[5]["flipped"] is None
+        assert json_of(points)[5]["flipped"] is None
 
     def test_other_images_are_refused(self, predictions):
         other = dataclasses.replace(predictions, image_ids=predictions.image_ids[::-1])

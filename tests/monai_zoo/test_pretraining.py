@@ -19,8 +19,8 @@ from monai_cxr.bundle.presets import expand_settings
 from monai_cxr.cli import app
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.tables import read_table, write_table
-from monai_cxr.training.pretraining import BUNDLE
-from monai_cxr.training.workflow import prepare_run, train
+from monai_cxr.training.run.pretraining import BUNDLE
+from monai_cxr.training.run.workflow import prepare_run, train
 
 pytestmark = MARKS_OF_MONAI
 NETWORK = {"architecture": "small_resnet", "network_options": {"width": 8}}

@@ -15,9 +15,9 @@ from monai_cxr.bundle.packaging import package, verify
 from monai_cxr.bundle.presets import expand_settings, read_preset, without_teacher
 from monai_cxr.data.augmentation import BatchAugmentation
 from monai_cxr.errors import InvalidBundle, SettingsError
-from monai_cxr.training import workflow
 from monai_cxr.training.distillation import DistillationLoss, TaughtBatch
 from monai_cxr.training.losses import FindingLoss
+from monai_cxr.training.run import workflow
 
 BUNDLE = "chest_xray_classification"
 LIGHT = {

@@ -316,7 +316,7 @@ class TestLogitAdjustment:
 
     def test_a_calibration_can_undo_it(self):
         """The odds that the run record states are those by which the output is off."""
-        from monai_cxr.training.manifest import _loss
+        from monai_cxr.training.run.manifest import _loss
 
         names = ["a", "b", "c"]
         table = pd.DataFrame(TRAINING.numpy(), columns=names)

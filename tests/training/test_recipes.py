@@ -27,8 +27,8 @@ from monai_cxr.networks.small import LeNet
 from monai_cxr.reading.files import read_radiograph
 from monai_cxr.tables import read_table, write_table
 from monai_cxr.training.failures import causes
-from monai_cxr.training.runs import compare_runs, find_runs
-from monai_cxr.training.workflow import prepare_run
+from monai_cxr.training.run.runs import compare_runs, find_runs
+from monai_cxr.training.run.workflow import prepare_run
 
 BUNDLE = "chest_xray_classification"
 TINY = {

@@ -190,10 +190,7 @@ def _whole(
 
 
 def _recommend(
-    fastest: str,
-    engines: Sequence[EngineRate],
-    whole: Sequence[EndToEndRate],
-    machine: Machine,
+    fastest: str, engines: Sequence[EngineRate], whole: Sequence[EndToEndRate], machine: Machine
 ) -> str:
     batch = max(
         (one for one in engines if one.runtime == fastest), key=lambda one: one.films_per_second

@@ -20,13 +20,13 @@ from monai_cxr.reading.read_ahead import read_ahead
 _BATCHES = (1, 8, 32)
 
 
-def gemm_gflops(side: int = 1536, rounds: int = 5) -> float:
-    """Rate of a large fp32 matrix product on all cores, best of some rounds, in 1e9 a second."""
-    rng = np.random.default_rng(0)
+def gemm_gflops() -> float:
+    """Rate of a large fp32 matrix product on all cores, best of five, in 1e9 a second."""
+    rng, side = np.random.default_rng(0), 1536
     a, b = (rng.normal(size=(side, side)).astype(np.float32) for _ in range(2))
     a @ b
     best = float("inf")
-    for _ in range(rounds):
+    for _ in range(5):
         start = time.perf_counter()
         a @ b
         best = min(best, time.perf_counter() - start)
@@ -50,11 +50,7 @@ def network_gflop(network: Any, size: int) -> float:
 
 
 def engine_rates(
-    runtimes: Mapping[str, Runtime],
-    size: int,
-    seconds: float,
-    gflop: float | None,
-    limit: float,
+    runtimes: Mapping[str, Runtime], size: int, seconds: float, gflop: float | None, limit: float
 ) -> tuple[EngineRate, ...]:
     """Median rates by batch size; the engines take turns, so that a slow moment hits all alike."""
     noise = np.random.default_rng(0).normal(size=(max(_BATCHES), 1, size, size)).astype(np.float32)
@@ -82,14 +78,14 @@ def engine_rates(
     return tuple(rates)
 
 
-def read_ms(path: Path, spec: InputSpec, rounds: int = 3) -> float:
+def read_ms(path: Path, spec: InputSpec) -> float:
     """Median ms to read, decode, window and resize a file in this thread.
 
     Raises:
         SettingsError: If it is refused.
     """
     times = []
-    for _ in range(rounds + 1):
+    for _ in range(4):
         start = time.perf_counter()
         film = read_film_input(path, [spec])
         times.append(1000 * (time.perf_counter() - start))

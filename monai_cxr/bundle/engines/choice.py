@@ -111,11 +111,7 @@ def open_runtime(
 
 
 def _choose(
-    bundle: Path,
-    config: Mapping[str, Any],
-    digest: str,
-    device: str,
-    probabilities: Probabilities,
+    bundle: Path, config: Mapping[str, Any], digest: str, device: str, probabilities: Probabilities
 ) -> RuntimeName:
     torch = RuntimeName("torch")
     if device.partition(":")[0] == "tensorrt":

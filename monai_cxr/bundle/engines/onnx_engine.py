@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr.bundle.engines.runtime import (
-    OUTPUT_NAMES,
     FilmBatch,
     FilmCalls,
     NetworkOutput,
     Outputs,
     available_cores,
     joined,
-    known_outputs,
+    require_known_outputs,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
@@ -75,11 +74,7 @@ class OnnxRuntime:
             )
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
-        if not known_outputs(self._names):
-            raise InvalidBundle(
-                f"The network '{path.name}' gives {self._names}, expected {list(OUTPUT_NAMES)}. "
-                "Export it again."
-            )
+        require_known_outputs(self._names, path.name)
         cores = available_cores()
         self.precision = precision
         self.batch_size = 4 * cores if self._alone else 64

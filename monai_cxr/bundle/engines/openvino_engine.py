@@ -8,13 +8,12 @@ from threading import Lock, local
 from typing import Any
 
 from monai_cxr.bundle.engines.runtime import (
-    OUTPUT_NAMES,
     FilmBatch,
     FilmCalls,
     NetworkOutput,
     Outputs,
     available_cores,
-    known_outputs,
+    require_known_outputs,
 )
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.optional import require
@@ -71,11 +70,7 @@ class OpenVinoRuntime:
             ) from error
         if precision == "bf16":
             _require_bf16(self._compiled, kind)
-        if not known_outputs(self._names):
-            raise InvalidBundle(
-                f"The network '{path.name}' gives {self._names}, expected {list(OUTPUT_NAMES)}. "
-                "Export it again."
-            )
+        require_known_outputs(self._names, path.name)
         self.precision = precision
         self.batch_size = 8 * cores
         self.name = f"openvino-{device.lower()}-{precision}"

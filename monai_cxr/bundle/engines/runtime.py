@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.errors import SettingsError
+from monai_cxr.errors import InvalidBundle, SettingsError
 
 ENGINES = ("openvino", "onnx", "torch", "torchscript")
 """Engines by name, in the order of preference where nothing was measured."""
@@ -160,6 +160,13 @@ def joined(parts: list[Outputs], n_films: int) -> NetworkOutput:
     )
 
 
-def known_outputs(names: list[str]) -> bool:
-    """Whether an exported network gives what one of this package does, in its order."""
-    return names[:1] == ["logits"] and names == [one for one in OUTPUT_NAMES if one in names]
+def require_known_outputs(names: list[str], file: str) -> None:
+    """Refuse an exported network that does not give what one of this package does, in its order.
+
+    Raises:
+        InvalidBundle: Naming the file.
+    """
+    if names[:1] != ["logits"] or names != [one for one in OUTPUT_NAMES if one in names]:
+        raise InvalidBundle(
+            f"The network '{file}' gives {names}, expected {list(OUTPUT_NAMES)}. Export it again."
+        )

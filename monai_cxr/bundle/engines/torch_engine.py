@@ -132,7 +132,7 @@ def build_network(config: dict[str, Any]) -> torch.nn.Module:
 
     if "network_def" not in config:
         raise InvalidBundle("The config has no network_def.")
-    definition = _with_outputs(config["network_def"], config.get("findings"))
+    definition = with_outputs(config["network_def"], config.get("findings"))
     expression = next((text for text in _texts(definition) if text.startswith(("$", "%", "@"))), "")
     if expression:
         raise InvalidBundle(
@@ -150,7 +150,7 @@ def build_network(config: dict[str, Any]) -> torch.nn.Module:
     return network
 
 
-def _with_outputs(definition: Any, findings: object) -> Any:
+def with_outputs(definition: Any, findings: object) -> Any:
     """A ``network_def`` with the number of findings where it refers to it."""
     if isinstance(definition, dict) and isinstance(findings, list):
         n = len(findings)
@@ -208,6 +208,13 @@ def load_weights(network: torch.nn.Module, path: Path) -> None:
             f"The weights '{path.name}' belong to another network. Use the configs they were "
             "trained with."
         ) from error
+
+
+def write_weights(bundle: Path, state: Mapping[str, Any]) -> None:
+    """Write a state dictionary where a bundle keeps its weights."""
+    (bundle / WEIGHTS_NAME).parent.mkdir(parents=True, exist_ok=True)
+    with (bundle / WEIGHTS_NAME).open("wb") as stream:
+        torch.save(state, stream)
 
 
 def open_torch(

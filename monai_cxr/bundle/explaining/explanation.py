@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from monai_cxr.atomic import write_atomically, write_text
+from monai_cxr.atomic import write_atomically, write_json
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
+from monai_cxr.picture.gray import heat_share
 from monai_cxr.prediction import FindingScore
 from monai_cxr.radiograph import Radiograph
 
 # Viridis at eight stops (van der Walt and Smith, CC0): even in lightness, colour-blind safe.
 _STOPS = np.array(
     [
-        (68, 1, 84),
-        (70, 50, 127),
-        (54, 92, 141),
-        (39, 127, 142),
-        (31, 161, 135),
-        (74, 194, 109),
-        (159, 218, 58),
-        (253, 231, 37),
+        *((68, 1, 84), (70, 50, 127), (54, 92, 141), (39, 127, 142)),
+        *((31, 161, 135), (74, 194, 109), (159, 218, 58), (253, 231, 37)),
     ],
     dtype=np.float32,
 )
@@ -42,7 +36,6 @@ def explain(
     *,
     findings: Sequence[str] | None = None,
     method: str = "cam",
-    n_findings: int = 3,
 ) -> dict[str, Any]:
     """Write a picture a finding, and ``explanation.json``.
 
@@ -50,9 +43,8 @@ def explain(
         model: A packaged bundle.
         film: The radiograph.
         out: Folder.
-        findings: Whose maps; None for the most probable ones.
+        findings: Whose maps; None for the three most probable ones.
         method: See :func:`monai_cxr.bundle.explaining.saliency.saliency`.
-        n_findings: How many, where none are named.
 
     Returns:
         What ``explanation.json`` holds: every finding's score; for each map the pixel it points
@@ -60,7 +52,7 @@ def explain(
     """
     prediction = model.predict([film])[0]
     ranked = sorted(prediction.scores, key=_rank, reverse=True)
-    chosen = list(findings or [score.finding for score in ranked[:n_findings]])
+    chosen = list(findings or [score.finding for score in ranked[:3]])
     maps = saliency(model, film, chosen, method)
     content: dict[str, Any] = {
         "model": {"name": prediction.model.name, "digest": prediction.model.digest},
@@ -77,8 +69,7 @@ def explain(
             "picture": name,
             "peak": {"row": int(row), "column": int(column)},
         }
-    text = json.dumps(content, indent=2) + "\n"
-    write_text(out / "explanation.json", text)
+    write_json(out / "explanation.json", content)
     return content
 
 
@@ -89,14 +80,6 @@ def _rank(score: FindingScore) -> float:
 def _score(score: FindingScore) -> dict[str, Any]:
     probability = None if np.isnan(score.probability) else score.probability
     return {"probability": probability, "logit": score.logit, "positive": score.positive}
-
-
-def heat_share(heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How hot each pixel of a map is, [0, 1]: 0 where it speaks against, 1 where it is hottest."""
-    low, high = max(float(heat.min()), 0.0), float(heat.max())
-    if high <= low:
-        return np.zeros_like(heat)
-    return np.asarray(np.clip((heat - low) / (high - low), 0, 1), dtype=np.float32)
 
 
 def heat_overlay(pixels: NDArray[np.float32], heat: NDArray[np.float32]) -> NDArray[np.float32]:

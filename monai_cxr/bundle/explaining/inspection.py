@@ -113,19 +113,10 @@ def worst_errors(
                 continue
             error = np.abs(label - data.probabilities[rows, column])
             row = int(rows[np.argmax(error)])
-            picture = _pictures(inspector, str(data.image_ids[row]), name)
-            errors.append(
-                (
-                    float(error.max()),
-                    WorstError(
-                        name,
-                        str(data.image_ids[row]),
-                        float(data.probabilities[row, column]),
-                        label,
-                        *picture,
-                    ),
-                )
-            )
+            image_id, probability = str(data.image_ids[row]), float(data.probabilities[row, column])
+            pictures = _pictures(inspector, image_id, name)
+            film = WorstError(name, image_id, probability, label, *pictures)
+            errors.append((float(error.max()), film))
         inspector.tell(done, len(chosen))
     return tuple(error for _, error in sorted(errors, key=lambda pair: -pair[0]))
 
@@ -227,7 +218,7 @@ def _localized(
 
 
 def robustness(
-    inspector: Inspector, data: PredictionSet, *, n_images: int = 100, seed: int = 0
+    inspector: Inspector, data: PredictionSet, *, n_images: int = 100
 ) -> tuple[RobustnessPoint, ...]:
     """How the probabilities change when the films are changed as practice changes them.
 
@@ -235,12 +226,11 @@ def robustness(
         inspector: Model and films.
         data: Predictions; of these a random sample is changed.
         n_images: Size of the sample.
-        seed: Of the sample and the noise.
 
     Returns:
         One curve a perturbation and finding, of films at four times the network's input size.
     """
-    order = np.random.default_rng(seed).permutation(len(data))[:n_images]
+    order = np.random.default_rng(0).permutation(len(data))[:n_images]
     chosen = np.zeros(len(data), dtype=bool)
     chosen[order] = True
     sample = data.where(chosen)
@@ -256,7 +246,7 @@ def robustness(
             amount: _predicted(
                 inspector.model,
                 sample,
-                [perturbation.apply(film, amount, seed + i) for i, film in enumerate(pixels)],
+                [perturbation.apply(film, amount, i) for i, film in enumerate(pixels)],
             )
             for amount in perturbation.amounts
         }

@@ -52,12 +52,7 @@ def file_names(format_name: str, precision: str) -> tuple[str, ...]:
 
 
 def write_network(
-    network: Observed,
-    size: int,
-    folder: Path,
-    format_name: str,
-    precision: str,
-    films: FilmBatch,
+    network: Observed, size: int, folder: Path, format_name: str, precision: str, films: FilmBatch
 ) -> None:
     """Write a network's exported form into a folder.
 

@@ -40,11 +40,7 @@ def facts_of(model: BundleModel) -> dict[str, Any]:
     identity = model.identity
     return {
         "format_version": FORMAT_VERSION,
-        "model": {
-            "name": identity.name,
-            "version": identity.version,
-            "digest": identity.digest,
-        },
+        "model": {"name": identity.name, "version": identity.version, "digest": identity.digest},
         "findings": list(model.findings),
         "preprocessing": {
             "image": "frontal chest radiograph, one channel, bright = dense, in [0, 1]",

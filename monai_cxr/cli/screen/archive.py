@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.arguments import ReaderMemoryOption, ReaderTimeoutOption
+from monai_cxr.cli.arguments import DeviceOption, ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 from monai_cxr.errors import DeliveryError, SettingsError
 
@@ -44,7 +44,7 @@ def archive(
     reports: Annotated[
         bool, typer.Option("--sr/--no-sr", help="Write a structured report for each film.")
     ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
+    device: DeviceOption = "auto",
     ray: Annotated[
         str | None,
         typer.Option(

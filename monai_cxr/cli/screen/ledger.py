@@ -200,8 +200,7 @@ def quarantine(
 
 def export(
     out: Annotated[
-        Path,
-        typer.Option("--out", help="Table to write, .parquet or .csv; for messages a folder."),
+        Path, typer.Option("--out", help="Table to write, .parquet or .csv; for messages a folder.")
     ],
     settings: SettingsOption = None,
     ledger: LedgerOption = None,

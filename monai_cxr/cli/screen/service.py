@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import DeviceOption
 from monai_cxr.cli.output import JsonOption, emit, say, show
 
 
@@ -80,10 +81,9 @@ def doctor(
 
 def mercure(
     bundle: Annotated[
-        str | None,
-        typer.Option(help="A bundle. Default: 'bundle' in mercure's settings."),
+        str | None, typer.Option(help="A bundle. Default: 'bundle' in mercure's settings.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 and so on.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Run as a module of mercure: MERCURE_IN_DIR to MERCURE_OUT_DIR, reports and result.json.
 

@@ -288,6 +288,5 @@ def _keep_age_and_sex(result: Dataset, source: Dataset) -> None:
 
 
 def _method(value: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-    return item
+    code = {"CodeValue": value, "CodingSchemeDesignator": "DCM", "CodeMeaning": meaning}
+    return elements.data_set(**code)

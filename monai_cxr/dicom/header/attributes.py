@@ -11,55 +11,19 @@ from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.header.projection import view_position
 from monai_cxr.radiograph import FilmFacts, InstanceKey, ViewPosition
 
+_KEY = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _CHEST_CODES = frozenset({"51185008", "816094009", "T-D3000"})  # PS3.16 CID 4009
 _HUMAN_CODES = frozenset({"337915000", "L-85B00"})  # homo sapiens, PS3.16 CID 7454
-_NOT_KNOWN = frozenset(
-    {
-        "",
-        "UNKNOWN",
-        "UNSPECIFIED",
-        "UNDEFINED",
-        "OTHER",
-        "NONE",
-        "N/A",
-        "NA",
-        "NULL",
-        "DEFAULT",
-        "NOT SPECIFIED",
-        "NOT KNOWN",
-        "NOT DEFINED",
-        "NOT APPLICABLE",
-        "UNK",
-        "ANY",
-        "MISC",
-        "MISCELLANEOUS",
-        "SIN ESPECIFICAR",
-        "NO ESPECIFICADO",
-        "NAO ESPECIFICADO",
-        "DESCONOCIDO",
-        "DESCONHECIDO",
-        "SCONOSCIUTO",
-        "NON SPECIFICATO",
-        "INCONNU",
-        "NON SPECIFIE",
-        "AUTRE",
-        "UNBEKANNT",
-        "ONBEKEND",
-        "NIEZNANE",
-        "BILINMIYOR",
-        "НЕИЗВЕСТНО",
-        "НЕ УКАЗАНО",
-        "ДРУГОЕ",
-        "不明",
-        "未知",
-        "未指定",
-        "無指定",
-        "其他",
-        "その他",
-        "기타",
-        "미지정",
-    }
-)
+_NOT_KNOWN = frozenset({
+    "", "UNKNOWN", "UNSPECIFIED", "UNDEFINED", "OTHER", "NONE", "N/A", "NA", "NULL", "DEFAULT",
+    "NOT SPECIFIED", "NOT KNOWN", "NOT DEFINED", "NOT APPLICABLE", "UNK", "ANY", "MISC",
+    "MISCELLANEOUS", "SIN ESPECIFICAR", "NO ESPECIFICADO", "NAO ESPECIFICADO", "DESCONOCIDO",
+    "DESCONHECIDO", "SCONOSCIUTO", "NON SPECIFICATO", "INCONNU", "NON SPECIFIE", "AUTRE",
+    "UNBEKANNT", "ONBEKEND", "NIEZNANE", "BILINMIYOR", "НЕИЗВЕСТНО", "НЕ УКАЗАНО", "ДРУГОЕ",
+    "不明", "未知", "未指定", "無指定", "其他", "その他", "기타", "미지정",
+})  # fmt: skip
+"""What a header says of a body part that it does not know; the empty text is among them."""
+
 _NO_WORD = re.compile(r"[\W\d_]*|X+")
 """What is written where nothing is known: a dash, a number, crosses."""
 
@@ -145,26 +109,15 @@ class HeaderFacts:
     @property
     def film(self) -> FilmFacts:
         """What is kept of the film; the pixels add their flags and measures."""
-        return FilmFacts(
-            self.key,
-            self.view,
-            self.patient_age_years,
-            self.patient_sex,
-            self.manufacturer,
-            source_format="dicom",
-        )
+        person = (self.patient_age_years, self.patient_sex)
+        return FilmFacts(self.key, self.view, *person, self.manufacturer, source_format="dicom")
 
 
 def header_facts(dataset: Dataset) -> HeaderFacts:
     """Read the facts of a header; a malformed value reads as absent."""
     spacing, source = pixel_spacing(dataset)
     return HeaderFacts(
-        key=InstanceKey(
-            elements.identifier(dataset, "PatientID"),
-            elements.identifier(dataset, "StudyInstanceUID"),
-            elements.identifier(dataset, "SeriesInstanceUID"),
-            elements.identifier(dataset, "SOPInstanceUID"),
-        ),
+        key=InstanceKey(*(elements.identifier(dataset, keyword) for keyword in _KEY)),
         sop_class_uid=elements.text(dataset, "SOPClassUID"),
         modality=elements.text(dataset, "Modality").upper(),
         body_part=body_part(dataset),
@@ -190,7 +143,7 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
         for_processing=is_for_processing(dataset),
         burned_in_annotation=elements.text(dataset, "BurnedInAnnotation").upper() == "YES",
         not_human=_not_human(dataset),
-        acquired=_day(dataset),
+        acquired=_day(dataset, "StudyDate"),
     )
 
 
@@ -275,14 +228,13 @@ def patient_age_years(dataset: Dataset) -> float | None:
 
 
 def _date(dataset: Dataset, keyword: str) -> float | None:
+    day = _day(dataset, keyword)
+    year, month, of_month = int(day[:4] or 0), int(day[4:6] or 1), int(day[6:] or 1)
+    return year + (month - 1) / 12 + (of_month - 1) / _DAYS_IN_A_YEAR if year >= 1850 else None
+
+
+def _day(dataset: Dataset, keyword: str) -> str:
     match = re.fullmatch(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", elements.text(dataset, keyword))
-    if match is None or int(match[1]) < 1850:
-        return None
-    return int(match[1]) + (int(match[2]) - 1) / 12 + (int(match[3]) - 1) / _DAYS_IN_A_YEAR
-
-
-def _day(dataset: Dataset) -> str:
-    match = re.fullmatch(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", elements.text(dataset, "StudyDate"))
     return "".join(match.groups()) if match else ""
 
 

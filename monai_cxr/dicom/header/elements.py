@@ -36,6 +36,14 @@ MAX_TABLE_BYTES = 2**20
 _tag_of = cache(Tag)
 
 
+def data_set(**attributes: Any) -> Dataset:
+    """A data set of these elements, by their keywords."""
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
+
+
 def _value(dataset: Dataset, keyword: str | int, limit: int = MAX_VALUE_BYTES) -> Any:
     """Value of an element, converted; None when absent or longer than the limit in bytes."""
     tag = _tag_of(keyword)
@@ -52,28 +60,28 @@ def has(dataset: Dataset, keyword: str) -> bool:
     return keyword in dataset
 
 
-def text(dataset: Dataset, keyword: str, *, default: str = "") -> str:
+def text(dataset: Dataset, keyword: str) -> str:
     """First value of an element as stripped text without control characters.
 
     Args:
         dataset: A header.
         keyword: Keyword of the element (PS3.6).
-        default: What to return when absent or malformed.
 
     Returns:
-        At most 64 characters, the longest of a short string VR in PS3.5 6.2.
+        At most 64 characters, the longest of a short string VR in PS3.5 6.2; ``""`` when absent
+        or malformed.
     """
     try:
         value = _value(dataset, keyword)
         if value is None:
-            return default
+            return ""
         if not isinstance(value, str | bytes) and isinstance(value, Sequence):
-            value = value[0] if len(value) else default
+            value = value[0] if len(value) else ""
         if isinstance(value, bytes):
             value = value.decode("latin-1")
         cleaned = "".join(c for c in str(value) if c.isprintable()).strip()
     except MALFORMED:
-        return default
+        return ""
     return cleaned[:64]
 
 

@@ -8,6 +8,7 @@ geometry, is taken only where it is well formed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, time
 
 from pydicom import DataElement, Dataset
@@ -23,41 +24,19 @@ from monai_cxr.dicom.header.scope import is_radiograph_class
 from monai_cxr.errors import UnsupportedImage
 
 REQUIRED_STUDY_KEYWORDS = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
+    *("ReferringPhysicianName", "StudyID", "AccessionNumber"),
 )
 """Attributes of type 2: present in every result, empty where the film has none."""
 
 STUDY_KEYWORDS = (
-    "SpecificCharacterSet",
-    "TimezoneOffsetFromUTC",
-    *REQUIRED_STUDY_KEYWORDS,
-    "IssuerOfPatientID",
-    "TypeOfPatientID",
-    "IssuerOfPatientIDQualifiersSequence",
-    "OtherPatientIDs",
-    "OtherPatientIDsSequence",
-    "PatientBirthTime",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "ClinicalTrialSponsorName",
-    "ClinicalTrialProtocolID",
-    "ClinicalTrialSubjectID",
-    "StudyDescription",
-    "IssuerOfAccessionNumberSequence",
-    "PhysiciansOfRecord",
-    "ProcedureCodeSequence",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
+    *("SpecificCharacterSet", "TimezoneOffsetFromUTC", *REQUIRED_STUDY_KEYWORDS),
+    *("IssuerOfPatientID", "TypeOfPatientID", "IssuerOfPatientIDQualifiersSequence"),
+    *("OtherPatientIDs", "OtherPatientIDsSequence", "PatientBirthTime", "PatientIdentityRemoved"),
+    *("DeidentificationMethod", "DeidentificationMethodCodeSequence", "ClinicalTrialSponsorName"),
+    *("ClinicalTrialProtocolID", "ClinicalTrialSubjectID", "StudyDescription"),
+    *("IssuerOfAccessionNumberSequence", "PhysiciansOfRecord", "ProcedureCodeSequence"),
+    *("PatientAge", "PatientSize", "PatientWeight"),
 )
 """Attributes of patient and study (PS3.3 C.7.1, C.7.2) that a result repeats."""
 
@@ -132,6 +111,30 @@ def repeat_study(result: Dataset, header: Dataset) -> None:
     # pydicom decodes and encodes again what it takes for text of another data set.
     correct_ambiguous_vr(result, True)
     result.set_original_encoding(False, True, result._character_set)
+
+
+def sop_reference(sop_class_uid: str, sop_uid: str) -> Dataset:
+    """An item that refers to an instance (PS3.3 Table 10-11)."""
+    return elements.data_set(ReferencedSOPClassUID=sop_class_uid, ReferencedSOPInstanceUID=sop_uid)
+
+
+def study_reference(study: Dataset, instances: Iterable[tuple[str, str, str]]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study.
+
+    Args:
+        study: Any data set with the Study Instance UID.
+        instances: (series, SOP Class, SOP Instance UID) of each.
+    """
+    by_series: dict[str, list[Dataset]] = {}
+    for series, *instance in instances:
+        by_series.setdefault(series, []).append(sop_reference(*instance))
+    made = Dataset()
+    made["StudyInstanceUID"] = study["StudyInstanceUID"]
+    made.ReferencedSeriesSequence = [
+        elements.data_set(SeriesInstanceUID=series, ReferencedSOPSequence=references)
+        for series, references in by_series.items()
+    ]
+    return made
 
 
 def _carried(header: Dataset, keyword: str) -> DataElement | RawDataElement | None:

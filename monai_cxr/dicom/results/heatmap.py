@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from monai_cxr import findings
 from monai_cxr.dicom.results.codes import dicom_code
-from monai_cxr.dicom.results.evidence import film_evidence, repeat_study
+from monai_cxr.dicom.results.evidence import film_evidence, repeat_study, sop_reference
 from monai_cxr.dicom.results.instances import (
     DicomInstance,
     derived_uid,
@@ -34,6 +34,7 @@ from monai_cxr.dicom.results.report_document import equipment
 from monai_cxr.dicom.results.structured_report import ReportedFilm
 from monai_cxr.errors import SettingsError, UnsupportedImage
 from monai_cxr.optional import require
+from monai_cxr.picture.gray import heat_share
 from monai_cxr.picture.quiet import keep_quiet
 from monai_cxr.prediction import FindingScore, ModelIdentity
 
@@ -85,27 +86,23 @@ def heatmap_capture(
         header = header_of(film.source)
         image = film_evidence(header)
         drawn = captioned(picture, _caption(score, model))
-        kind = f"sc:{score.finding}:{method}"
         capture = sc.SCImage.from_ref_dataset(
             image,
             pixel_array=drawn,
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
-            series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "sc-series"),
             series_number=CAPTURE_SERIES_NUMBER,
-            sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
-            instance_number=_number(film, score.finding),
             patient_orientation=image.get("PatientOrientation", ["L", "F"]),
             transfer_syntax_uid=ExplicitVRLittleEndian if is_jpeg_2000 else transfer_syntax,
-            series_description="AI heat maps (research use, not for diagnosis)",
-            **equipment(model),
+            **_identity(film, image, "sc", finding, method),
         )
         capture.PatientOrientation = image.get("PatientOrientation", "")  # never a guess
         capture.BodyPartExamined = "CHEST"
         capture.BurnedInAnnotation = "NO"  # the caption identifies no patient (PS3.3 C.7.6.1.1.8)
         capture.ImageComments = _caption(score, model)
-        capture.SourceImageSequence = [_reference(image)]
+        cited = sop_reference(image.SOPClassUID, image.SOPInstanceUID)
+        capture.SourceImageSequence = [cited]
         capture.DerivationDescription = (
             f"{code.meaning} of {findings.finding_of(score.finding).name}"
         )
@@ -154,24 +151,20 @@ def heatmap_segmentation(
                 f"The map has shape {heat.shape}, the film {(image.Rows, image.Columns)}.",
                 reason="bad_shape",
             )
-        kind = f"seg:{score.finding}:{method}"
         result = seg.Segmentation(
             source_images=[image],
-            pixel_array=_share(heat)[None],
+            pixel_array=heat_share(heat)[None],
             segmentation_type="FRACTIONAL",
             fractional_type="OCCUPANCY",
             segment_descriptions=[_segment(image, model, score.finding, code.meaning)],
-            series_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, "seg-series"),
             series_number=SEGMENTATION_SERIES_NUMBER,
-            sop_instance_uid=derived_uid(image.SOPInstanceUID, model.digest, kind),
-            instance_number=_number(film, score.finding),
             transfer_syntax_uid=RLELossless,
             omit_empty_frames=False,
-            series_description="AI heat maps (research use, not for diagnosis)",
-            **equipment(model),
+            **_identity(film, image, "seg", finding, method),
         )
         _make_readable(result, image)
-        dimensions = derived_uid(image.SOPInstanceUID, model.digest, f"{kind}:dimensions")
+        kind = f"seg:{score.finding}:{method}:dimensions"
+        dimensions = derived_uid(image.SOPInstanceUID, model.digest, kind)
         for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
             for item in result.get(keyword, ()):
                 item.DimensionOrganizationUID = dimensions
@@ -237,8 +230,19 @@ def _caption(score: FindingScore, model: ModelIdentity) -> str:
     return f"AI: {name} {score.probability:.2f} - {model.name} {model.version} - not for diagnosis"
 
 
-def _number(film: ReportedFilm, finding: str) -> int:
-    return findings.number_of(finding, [score.finding for score in film.prediction.scores])
+def _identity(
+    film: ReportedFilm, image: Dataset, kind: str, finding: str, method: str
+) -> dict[str, Any]:
+    """Which object of which series this is, and which device made it."""
+    name, model = film.prediction[finding].finding, written_name(film.prediction.model)
+    uid, digest = image.SOPInstanceUID, model.digest
+    return {
+        "series_instance_uid": derived_uid(uid, digest, f"{kind}-series"),
+        "sop_instance_uid": derived_uid(uid, digest, f"{kind}:{name}:{method}"),
+        "instance_number": findings.number_of(name, [s.finding for s in film.prediction.scores]),
+        "series_description": "AI heat maps (research use, not for diagnosis)",
+        **equipment(model),
+    }
 
 
 def _method(name: str) -> DicomCode:
@@ -246,13 +250,6 @@ def _method(name: str) -> DicomCode:
     if name not in known:
         raise SettingsError(f"Unknown method '{name}'. Expected one of: {', '.join(known)}.")
     return dicom_code(known[name])
-
-
-def _share(heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    low, high = max(float(heat.min()), 0.0), float(heat.max())
-    if high <= low:
-        return np.zeros_like(heat)
-    return np.asarray(np.clip((heat - low) / (high - low), 0.0, 1.0), dtype=np.float32)
 
 
 def _make_readable(result: Dataset, image: Dataset) -> None:
@@ -264,10 +261,3 @@ def _make_readable(result: Dataset, image: Dataset) -> None:
     if "PixelMeasuresSequence" in shared:
         del shared.PixelMeasuresSequence
     result.PatientOrientation = image.get("PatientOrientation", "")
-
-
-def _reference(image: Dataset) -> Dataset:
-    result = Dataset()
-    result.ReferencedSOPClassUID = image.SOPClassUID
-    result.ReferencedSOPInstanceUID = image.SOPInstanceUID
-    return result

@@ -13,7 +13,8 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 
 from monai_cxr.dicom.header import elements
-from monai_cxr.dicom.results.evidence import repeat_study
+from monai_cxr.dicom.header.elements import data_set
+from monai_cxr.dicom.results.evidence import repeat_study, sop_reference, study_reference
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
     DicomInstance,
@@ -104,63 +105,38 @@ def rejection_note(
     with writing():
         header = header_of(source)
         uids = "|".join(sorted(one.sop_uid for one in rejected))
-        note = Dataset()
-        note.SOPClassUID = KeyObjectSelectionDocumentStorage
-        note.SOPInstanceUID = derived_uid(uids, code, "ko")
-        note.SeriesInstanceUID = derived_uid(uids, code, "ko-series")
+        title = {"CodeValue": code, "CodingSchemeDesignator": "DCM"}
+        evidence = [(one.series_uid, one.sop_class_uid, one.sop_uid) for one in rejected]
+        note = data_set(
+            SOPClassUID=KeyObjectSelectionDocumentStorage,
+            SOPInstanceUID=derived_uid(uids, code, "ko"),
+            SeriesInstanceUID=derived_uid(uids, code, "ko-series"),
+            Modality="KO",
+            SeriesNumber=SERIES_NUMBER,
+            InstanceNumber=1,
+            SeriesDescription="AI results withdrawn",
+            ReferencedPerformedProcedureStepSequence=[],
+            Manufacturer=MANUFACTURER,
+            ContentDate="",
+            ContentTime="",
+            CurrentRequestedProcedureEvidenceSequence=[study_reference(header, evidence)],
+            ValueType="CONTAINER",
+            ContinuityOfContent="SEPARATE",
+            ConceptNameCodeSequence=[data_set(**title, CodeMeaning=REJECTIONS[code])],
+            ContentTemplateSequence=[data_set(MappingResource="DCMR", TemplateIdentifier="2010")],
+            ContentSequence=[_content(one) for one in rejected],
+        )
         note["StudyInstanceUID"] = header["StudyInstanceUID"]
-        note.Modality = "KO"
         repeat_study(note, header)
-        note.SeriesNumber, note.InstanceNumber = SERIES_NUMBER, 1
-        note.SeriesDescription = "AI results withdrawn"
-        note.ReferencedPerformedProcedureStepSequence = []
-        note.Manufacturer = MANUFACTURER
-        note.ContentDate = note.ContentTime = ""
-        note.CurrentRequestedProcedureEvidenceSequence = [_evidence(header, rejected)]
-        note.ValueType, note.ContinuityOfContent = "CONTAINER", "SEPARATE"
-        note.ConceptNameCodeSequence = [_code(code, REJECTIONS[code])]
-        note.ContentTemplateSequence = [_template()]
-        note.ContentSequence = [_content(one) for one in rejected]
         add_file_meta(note, ExplicitVRLittleEndian)
         stamp(note, created or datetime.now(timezone.utc))
         return written(note)
 
 
-def _evidence(header: Dataset, rejected: Sequence[Rejected]) -> Dataset:
-    study = Dataset()
-    study["StudyInstanceUID"] = header["StudyInstanceUID"]
-    study.ReferencedSeriesSequence = []
-    for uid in dict.fromkeys(one.series_uid for one in rejected):
-        series = Dataset()
-        series.SeriesInstanceUID = uid
-        series.ReferencedSOPSequence = [_reference(o) for o in rejected if o.series_uid == uid]
-        study.ReferencedSeriesSequence.append(series)
-    return study
-
-
-def _reference(one: Rejected) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = one.sop_class_uid
-    item.ReferencedSOPInstanceUID = one.sop_uid
-    return item
-
-
 def _content(one: Rejected) -> Dataset:
-    item = Dataset()
-    item.RelationshipType = "CONTAINS"
     is_report = one.sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.88.")
-    item.ValueType = "COMPOSITE" if is_report else "IMAGE"
-    item.ReferencedSOPSequence = [_reference(one)]
-    return item
-
-
-def _code(value: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-    return item
-
-
-def _template() -> Dataset:
-    item = Dataset()
-    item.MappingResource, item.TemplateIdentifier = "DCMR", "2010"
-    return item
+    return data_set(
+        RelationshipType="CONTAINS",
+        ValueType="COMPOSITE" if is_report else "IMAGE",
+        ReferencedSOPSequence=[sop_reference(one.sop_class_uid, one.sop_uid)],
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import pydicom
 from pydicom import Dataset
@@ -14,7 +14,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from monai_cxr.dicom.results.evidence import repeat_study
+from monai_cxr.dicom.header.elements import data_set
+from monai_cxr.dicom.results.evidence import repeat_study, study_reference
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
     DicomInstance,
@@ -69,7 +70,8 @@ def report_document(
     report.VerificationFlag = "UNVERIFIED"
     report.ContentDate = report.ContentTime = ""
     report.PerformedProcedureCodeSequence = []
-    report.CurrentRequestedProcedureEvidenceSequence = [_study_reference(evidence)]
+    cited = ((one.SeriesInstanceUID, one.SOPClassUID, one.SOPInstanceUID) for one in evidence)
+    report.CurrentRequestedProcedureEvidenceSequence = [study_reference(evidence[0], cited)]
     for element in content:
         report.add(element)
     add_file_meta(report, ExplicitVRLittleEndian)
@@ -102,43 +104,24 @@ def class_of(instance: DicomInstance, sent_as: str) -> str:
 def add_private_schemes(report: Dataset, names: Iterable[str]) -> None:
     """Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) for private codes of findings."""
     designators = {finding_of(name).code.scheme for name in names}
-    items = []
-    for designator in sorted(d for d in designators if d.startswith("99")):
-        item = Dataset()
-        item.CodingSchemeDesignator = designator
-        item.CodingSchemeUID = PRIVATE_SCHEME_UID
-        item.CodingSchemeName = "monai_cxr findings"
-        item.CodingSchemeResponsibleOrganization = MANUFACTURER
-        items.append(item)
+    items = [
+        data_set(
+            CodingSchemeDesignator=designator,
+            CodingSchemeUID=PRIVATE_SCHEME_UID,
+            CodingSchemeName="monai_cxr findings",
+            CodingSchemeResponsibleOrganization=MANUFACTURER,
+        )
+        for designator in sorted(d for d in designators if d.startswith("99"))
+    ]
     if items:
         report.CodingSchemeIdentificationSequence = items
 
 
-def _study_reference(instances: Sequence[Dataset]) -> Dataset:
-    """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study."""
-    by_series: dict[str, list[Dataset]] = {}
-    for instance in instances:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = instance.SOPClassUID
-        reference.ReferencedSOPInstanceUID = instance.SOPInstanceUID
-        by_series.setdefault(instance.SeriesInstanceUID, []).append(reference)
-    study = Dataset()
-    study.StudyInstanceUID = instances[0].StudyInstanceUID
-    study.ReferencedSeriesSequence = []
-    for uid, references in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID = uid
-        series.ReferencedSOPSequence = references
-        study.ReferencedSeriesSequence.append(series)
-    return study
-
-
 def add_predecessor(report: Dataset, made: DicomInstance) -> None:
     """Predecessor Documents Sequence (PS3.3 C.17.2): the report that this one replaces."""
-    earlier = Dataset()
-    earlier.SOPClassUID, earlier.SOPInstanceUID = made.sop_class_uid, made.sop_uid
-    earlier.SeriesInstanceUID, earlier.StudyInstanceUID = made.series_uid, made.study_uid
-    report.PredecessorDocumentsSequence = [_study_reference([earlier])]
+    earlier = data_set(StudyInstanceUID=made.study_uid)
+    instance = (made.series_uid, made.sop_class_uid, made.sop_uid)
+    report.PredecessorDocumentsSequence = [study_reference(earlier, [instance])]
 
 
 def equipment(model: ModelIdentity) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
 from monai_cxr import findings
+from monai_cxr.dicom.header.elements import data_set
 from monai_cxr.dicom.results.codes import dicom_code
 from monai_cxr.dicom.results.instances import MANUFACTURER
 from monai_cxr.optional import require
@@ -149,9 +150,7 @@ def encoded_group(wording: Wording, values: Values) -> bytes:
 
 def encoded_item(item: Dataset) -> bytes:
     """An item of a sequence, Explicit VR Little Endian."""
-    holder = Dataset()
-    holder.ContentSequence = [item]
-    return _encoded(holder)[_SEQUENCE_HEADER_BYTES:]
+    return _encoded(data_set(ContentSequence=[item]))[_SEQUENCE_HEADER_BYTES:]
 
 
 def leave_open(item: Dataset) -> None:
@@ -180,14 +179,16 @@ def _template(wording: Wording) -> tuple[bytes, ...]:
 
 def _gaps(values: Values, *, has_size: bool) -> Sequence[bytes]:
     """The elements that differ from film to film, in the order of a group."""
-    tracking, probability, image, outline = Dataset(), Dataset(), Dataset(), Dataset()
-    tracking.UID = UID(values.tracking_uid)
-    probability.FloatingPointValue = _rounded(values.probability)
-    probability.NumericValue = DSfloat(_rounded(values.probability), auto_format=True)
-    image.ReferencedSOPInstanceUID = UID(values.sop_uid)
-    outline.GraphicData = _outline(values.shape)
-    of_region = [_encoded(image), _encoded(outline)] if has_size else []
-    return [_encoded(tracking), _encoded(probability), *of_region, _encoded(image)]
+    rounded = _rounded(values.probability)
+    numeric = DSfloat(rounded, auto_format=True)
+    image = _encoded(data_set(ReferencedSOPInstanceUID=UID(values.sop_uid)))
+    outline = [image, _encoded(data_set(GraphicData=_outline(values.shape)))]
+    return [
+        _encoded(data_set(UID=UID(values.tracking_uid))),
+        _encoded(data_set(FloatingPointValue=rounded, NumericValue=numeric)),
+        *(outline if has_size else ()),
+        image,
+    ]
 
 
 def _outline(shape: tuple[int, int]) -> list[float]:

@@ -16,6 +16,7 @@ from typing import Any
 from pydicom import Dataset
 
 from monai_cxr import findings
+from monai_cxr.dicom.header.elements import data_set
 from monai_cxr.dicom.results.codes import dicom_code
 from monai_cxr.dicom.results.evidence import film_evidence
 from monai_cxr.dicom.results.instances import (
@@ -45,6 +46,9 @@ from monai_cxr.errors import NotCalibrated, SettingsError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import keep_quiet
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
+
+_STAND_IN = {"TextValue": "groups"}
+"""What stands in a document where its groups go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +207,7 @@ def _groups(
 
 def _with_groups(instance: DicomInstance, groups: Iterable[bytes]) -> DicomInstance:
     """Put encoded groups where the document has the stand-in; nothing of a film comes after it."""
-    before, found, after = instance.data.rpartition(encoded_item(_stand_in()))
+    before, found, after = instance.data.rpartition(encoded_item(data_set(**_STAND_IN)))
     if not found:
         raise RuntimeError("A report has no room for its groups: look at highdicom's TID 1500.")
     return replace(instance, data=before + b"".join(groups) + after)
@@ -213,16 +217,10 @@ def _leave_room(content: Dataset) -> None:
     """Put the stand-in into the container of Imaging Measurements (126010, DCM)."""
     for item in content.ContentSequence:
         if item.ConceptNameCodeSequence[0].CodeValue == findings.IMAGING_MEASUREMENTS.value:
-            item.add_new("ContentSequence", "SQ", [_stand_in()])
+            item.add_new("ContentSequence", "SQ", [data_set(**_STAND_IN)])
             item["ContentSequence"].is_undefined_length = True
             item.is_undefined_length_sequence_item = True
     content["ContentSequence"].is_undefined_length = True
-
-
-def _stand_in() -> Dataset:
-    item = Dataset()
-    item.TextValue = "groups"
-    return item
 
 
 def _parameters(

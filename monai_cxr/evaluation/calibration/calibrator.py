@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from monai_cxr.evaluation.calibration.choice import fit_findings, patient_folds
 from monai_cxr.evaluation.calibration.methods import METHODS, FindingCalibration
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
 from monai_cxr.evaluation.calibration.provenance import Provenance
+from monai_cxr.evaluation.json_values import json_of, read_as
 from monai_cxr.evaluation.statistics.blas_threads import one_blas_thread
 from monai_cxr.evaluation.statistics.clusters import patient_codes
 from monai_cxr.evaluation.statistics.logits import to_logits
@@ -64,7 +64,8 @@ class Calibrator:
         missing = [name for name in names if name not in by_name]
         if missing:
             raise NotCalibrated(
-                f"The calibration has no {', '.join(missing)}; it has {', '.join(by_name)}."
+                f"The calibration has no {', '.join(missing)}; it has {', '.join(by_name)}. Fit it "
+                "on predictions with the same findings."
             )
         return Calibrator(tuple(by_name[name] for name in names), self.provenance)
 
@@ -115,16 +116,8 @@ class Calibrator:
         Raises:
             NotCalibrated: If a finding of the predictions has no calibration here.
         """
-        by_name = {calibration.finding: calibration for calibration in self.findings}
-        missing = [name for name in predictions.findings if name not in by_name]
-        if missing:
-            raise NotCalibrated(
-                f"The calibration has no {', '.join(missing)}; it has {', '.join(by_name)}. Fit it "
-                "on predictions with the same findings."
-            )
-        z = logits_of(predictions)
-        columns = [by_name[name].apply(z[:, i]) for i, name in enumerate(predictions.findings)]
-        return predictions.with_probabilities(np.column_stack(columns))
+        calibrator = self.for_findings(predictions.findings)
+        return predictions.with_probabilities(calibrator.apply(logits_of(predictions)))
 
     def to_json(self) -> dict[str, object]:
         """A JSON value; the same calibrator gives the same text."""
@@ -132,17 +125,7 @@ class Calibrator:
             "format": "monai_cxr calibration",
             "format_version": FORMAT_VERSION,
             "provenance": self.provenance.to_json(),
-            "findings": {
-                calibration.finding: {
-                    "method": calibration.method,
-                    "parameters": {k: list(v) for k, v in calibration.parameters.items()},
-                    "n": calibration.n,
-                    "n_positive": calibration.n_positive,
-                    "log_loss_by_method": dict(calibration.log_loss_by_method),
-                    "reason": calibration.reason,
-                }
-                for calibration in self.findings
-            },
+            "findings": {entry.pop("finding"): entry for entry in json_of(self.findings)},
         }
 
     @classmethod
@@ -163,7 +146,7 @@ class Calibrator:
                 for name, entry in value["findings"].items()  # type: ignore[attr-defined]
             )
             return cls(findings, Provenance.from_json(value["provenance"]))  # type: ignore[arg-type]
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (SettingsError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise NotCalibrated(
                 f"Not a calibration: {type(error).__name__} {error}. Write it again with "
                 "monai-cxr calibrate."
@@ -216,13 +199,7 @@ def fit_calibrator(
     z = logits_of(predictions)
     offsets = {name: -math.log(weight) for name, weight in (positive_weights or {}).items()}
     findings = fit_findings(
-        predictions.findings,
-        z,
-        predictions.labels,
-        codes,
-        folds,
-        methods=methods,
-        offsets=offsets,
+        predictions.findings, z, predictions.labels, codes, folds, methods=methods, offsets=offsets
     )
     provenance = Provenance(
         source=_KINDS[predictions.logits is None],
@@ -302,21 +279,8 @@ def _methods(method: str | Mapping[str, str] | None, findings: Sequence[str]) ->
 
 
 def _finding_from_json(name: str, entry: Mapping[str, object]) -> FindingCalibration:
-    method = str(entry["method"])
-    if method not in METHODS:
-        raise NotCalibrated(f"Unknown calibration method '{method}' of {name}.")
-    parameters = {
-        str(key): tuple(float(x) for x in values)
-        for key, values in entry["parameters"].items()  # type: ignore[attr-defined]
-    }
-    calibration = FindingCalibration(
-        name,
-        method,
-        parameters,
-        int(entry.get("n", 0)),  # type: ignore[call-overload]
-        int(entry.get("n_positive", 0)),  # type: ignore[call-overload]
-        MappingProxyType(dict(entry.get("log_loss_by_method", {}))),  # type: ignore[call-overload]
-        str(entry.get("reason", "")),
-    )
-    calibration.apply(np.zeros(1))  # a missing parameter shows here, not in the clinic
-    return calibration
+    read: FindingCalibration = read_as(FindingCalibration, {**entry, "finding": name}, name)
+    if read.method not in METHODS:
+        raise NotCalibrated(f"Unknown calibration method '{read.method}' of {name}.")
+    read.apply(np.zeros(1))  # a missing parameter shows here, not in the clinic
+    return read

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from monai_cxr.evaluation.calibration.patient_sketch import PatientSketch
+from monai_cxr.evaluation.json_values import json_of, read_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,12 @@ class Provenance:
 
     def to_json(self) -> dict[str, object]:
         """A JSON value."""
-        value: dict[str, object] = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        value["training_priors"] = dict(self.training_priors)
-        value["patients"] = None if self.patients is None else self.patients.to_json()
-        return value
+        patients = None if self.patients is None else self.patients.to_json()
+        return {**json_of(replace(self, patients=None)), "patients": patients}
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Provenance:
         """The inverse of :meth:`to_json`; unknown fields are left out."""
-        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
-        sketch = known.pop("patients", None)
-        known["training_priors"] = dict(known.get("training_priors", {}))  # type: ignore[call-overload]
-        patients = None if sketch is None else PatientSketch.from_json(sketch)  # type: ignore[arg-type]
-        return cls(patients=patients, **known)  # type: ignore[arg-type]
+        sketch: Any = value.get("patients")
+        read: Provenance = read_as(cls, {**value, "patients": None}, "provenance")
+        return replace(read, patients=None if sketch is None else PatientSketch.from_json(sketch))

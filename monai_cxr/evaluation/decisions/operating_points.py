@@ -139,12 +139,7 @@ def choose_operating_points(
         for name, threshold in thresholds.items()
     ]
     checked = check_operating_points(
-        points,
-        probabilities,
-        labels,
-        patient_ids,
-        findings=findings,
-        n_bootstrap=n_bootstrap,
+        points, probabilities, labels, patient_ids, findings=findings, n_bootstrap=n_bootstrap
     )
     return tuple(
         replace(

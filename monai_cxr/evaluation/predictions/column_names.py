@@ -13,26 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGE_COLUMNS = (
-    "sop_uid",
-    "SOPInstanceUID",
-    "Image Index",
-    "image_id",
-    "image",
-    "image_name",
-    "image_file",
-    "filename",
-    "file_name",
-    "file",
-    "dicom_id",
-    "image_path",
-    "image_file_path",
-    "file_path",
-    "path",
-    "img",
-    "images",
-    "fname",
-    "uid",
-    "id",
+    *("sop_uid", "SOPInstanceUID", "Image Index", "image_id", "image", "image_name", "image_file"),
+    *("filename", "file_name", "file", "dicom_id", "image_path", "image_file_path", "file_path"),
+    *("path", "img", "images", "fname", "uid", "id"),
 )
 """Spellings of the image column, in the order in which they are tried; case, spaces and
 underscores make no difference."""
@@ -60,13 +43,7 @@ _SCORE = (
 
 _LOGIT = ("logit", "logits")
 _LABEL = (
-    "label",
-    "labels",
-    "target",
-    "truth",
-    "true",
-    "gt",
-    "y[ _]true",
+    *("label", "labels", "target", "truth", "true", "gt", "y[ _]true"),
     "y(?![ _.:-](?:true|pred|prob|score))",
 )
 

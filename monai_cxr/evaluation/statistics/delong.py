@@ -41,13 +41,12 @@ def delong_covariance(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Flo
     return areas, covariance
 
 
-def delong(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95) -> Interval:
-    """AUROC with DeLong's image-level interval, on the logit scale so that it stays in [0, 1].
+def delong(scores: ArrayLike, labels: ArrayLike) -> Interval:
+    """AUROC with DeLong's 95 % interval over images, on the logit scale, so it stays in [0, 1].
 
     Args:
         scores: Shape (N,), finite.
         labels: Shape (N,), 0, 1 or NaN.
-        level: Coverage in (0, 1).
 
     Returns:
         The interval; bounds are NaN with fewer than two of a class, or at an area of 0 or 1.
@@ -60,7 +59,7 @@ def delong(scores: ArrayLike, labels: ArrayLike, *, level: float = 0.95) -> Inte
     area, variance = float(areas[0]), float(covariance[0, 0])
     if not (0.0 < area < 1.0) or not variance > 0.0:
         return Interval(area)
-    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    z = NormalDist().inv_cdf(0.975)
     logit = math.log(area / (1.0 - area))
     half = z * math.sqrt(variance) / (area * (1.0 - area))
     low, high = (1.0 / (1.0 + math.exp(-(logit + side * half))) for side in (-1.0, 1.0))

@@ -88,10 +88,8 @@ def mean_of(parts: Sequence[Resampled], shares: ArrayLike | None = None) -> Resa
     )
 
 
-def patient_interval(
-    statistic: Resampled, *, of_area: bool = False, level: float = 0.95
-) -> Interval:
-    """Percentile interval over patients, widened for few of them (Hesterberg 2015).
+def patient_interval(statistic: Resampled, *, of_area: bool = False) -> Interval:
+    """95 % percentile interval over patients, widened for few of them (Hesterberg 2015).
 
     Drawing n patients understates the variance by (n - 1) / n and takes the normal for Student's
     t. So the quantiles are taken further out: at Phi(t_{n-1} sqrt(n / (n - 1))).
@@ -101,7 +99,6 @@ def patient_interval(
         of_area: Whether it lies in [0, 1] as an area does. No resampling can move an area of 0 or
             1, so its interval is then Wilson's over the patients: the variance of an area is at
             most that of so many independent trials (van Dantzig 1951).
-        level: Coverage in (0, 1).
 
     Returns:
         The interval; its bounds are NaN with fewer than 20 replicates or what 2 patients are
@@ -112,16 +109,14 @@ def patient_interval(
     if math.isnan(estimate) or not len(values) or n < 2:
         return Interval(estimate)
     if of_area and estimate in (0.0, 1.0):
-        return wilson(estimate * n, n, level=level)
-    tail = _tail((1.0 - level) / 2.0, n)
+        return wilson(estimate * n, n)
+    tail = _tail(0.025, n)
     low, high = np.quantile(values, [tail, 1.0 - tail])
     return Interval(estimate, float(low), float(high))
 
 
-def mean_interval(
-    parts: Sequence[Resampled], shares: ArrayLike | None = None, *, level: float = 0.95
-) -> Interval:
-    """Interval of a mean of areas, always over all of them.
+def mean_interval(parts: Sequence[Resampled], shares: ArrayLike | None = None) -> Interval:
+    """95 % interval of a mean of areas, always over all of them.
 
     An area of 0 or 1, or one that too many replicates cannot give, has no replicates to go by. It
     brings Wilson's interval over its patients instead, which is too wide rather than too narrow
@@ -130,7 +125,6 @@ def mean_interval(
     Args:
         parts: At least one area, on the same replicates.
         shares: Weight of each; equal by default. They are scaled to add up to 1.
-        level: Coverage in (0, 1).
 
     Returns:
         The interval; of one area, its own.
@@ -141,22 +135,20 @@ def mean_interval(
     moved = np.array([bool(len(p.drawn)) and 0.0 < p.estimate < 1.0 for p in parts])
     if len(parts) == 1 or moved.all() or not moved.any():
         whole = parts[0] if len(parts) == 1 else mean_of(parts, weights)
-        return patient_interval(whole, of_area=True, level=level)
+        return patient_interval(whole, of_area=True)
     rest = mean_of([p for p, m in zip(parts, moved, strict=True) if m], weights[moved])
-    pieces = [(float(weights[moved].sum()), patient_interval(rest, of_area=True, level=level))]
+    pieces = [(float(weights[moved].sum()), patient_interval(rest, of_area=True))]
     for part, weight in zip(parts, weights, strict=True):
         if not (len(part.drawn) and 0.0 < part.estimate < 1.0):
             n = part.clusters.worth
-            pieces.append((float(weight), wilson(part.estimate * n, n, level=level)))
+            pieces.append((float(weight), wilson(part.estimate * n, n)))
     below = math.hypot(*(w * (piece.estimate - piece.low) for w, piece in pieces))
     above = math.hypot(*(w * (piece.high - piece.estimate) for w, piece in pieces))
     return Interval(mean, max(0.0, mean - below), min(1.0, mean + above))
 
 
-def difference_interval(
-    difference: Resampled, of: tuple[Interval, Interval], *, level: float = 0.95
-) -> Interval:
-    """Interval of the difference of two areas, also where one of them is 0 or 1.
+def difference_interval(difference: Resampled, of: tuple[Interval, Interval]) -> Interval:
+    """95 % interval of the difference of two areas, also where one of them is 0 or 1.
 
     No resampling moves such an area, so the bounds are then recovered from the two areas' own
     intervals (MOVER; Zou and Donner 2008).
@@ -164,22 +156,18 @@ def difference_interval(
     Args:
         difference: First minus second.
         of: Intervals of the first and the second area.
-        level: Coverage in (0, 1).
-
-    Returns:
-        The interval.
     """
     first, second = of
     if not {first.estimate, second.estimate} & {0.0, 1.0} or math.isnan(first.low + second.low):
-        return patient_interval(difference, level=level)
+        return patient_interval(difference)
     below = math.hypot(first.estimate - first.low, second.high - second.estimate)
     above = math.hypot(first.high - first.estimate, second.estimate - second.low)
     middle = difference.estimate
     return Interval(middle, max(-1.0, middle - below), min(1.0, middle + above))
 
 
-def error_interval(statistic: Resampled, *, level: float = 0.95) -> Interval:
-    """Interval of a binned calibration error, freed of the resampling bias.
+def error_interval(statistic: Resampled) -> Interval:
+    """95 % interval of a binned calibration error, freed of the resampling bias.
 
     Binned errors grow when data are resampled (their floor is noise), so plain percentiles would
     lie above the estimate. The replicates are moved by their own bias. The estimate itself is too
@@ -188,7 +176,6 @@ def error_interval(statistic: Resampled, *, level: float = 0.95) -> Interval:
 
     Args:
         statistic: The error; never negative.
-        level: Coverage in (0, 1).
 
     Returns:
         The interval around the estimate. Where the rarer class is worth fewer than
@@ -200,9 +187,7 @@ def error_interval(statistic: Resampled, *, level: float = 0.95) -> Interval:
         return Interval(statistic.estimate)
     bias = float(values.mean()) - statistic.estimate
     moved = np.maximum(statistic.replicates - bias, 0.0)
-    interval = patient_interval(
-        Resampled(statistic.estimate, moved, statistic.clusters), level=level
-    )
+    interval = patient_interval(Resampled(statistic.estimate, moved, statistic.clusters))
     floor = max(0.0, bias) * _FLOOR_OF_BIAS
     return Interval(interval.estimate, max(0.0, interval.low - floor), interval.high)
 
@@ -220,6 +205,15 @@ def mean_error_interval(parts: Sequence[Resampled]) -> Interval:
     whole = mean_of(parts)
     worth = float(np.mean([part.clusters.worth for part in parts]))
     return error_interval(whole) if worth >= FEW_PATIENTS else Interval(whole.estimate)
+
+
+def interval_of_draws(estimate: float, draws: Floats) -> Interval:
+    """The middle 95 % of draws around an estimate; none where under half of them are known."""
+    known = draws[~np.isnan(draws)]
+    if math.isnan(estimate) or len(known) < len(draws) // 2:
+        return Interval(estimate)
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)))
 
 
 def _tail(tail: float, n: int) -> float:

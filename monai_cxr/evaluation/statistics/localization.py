@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.evaluation.json_values import interval_to_json
+from monai_cxr.evaluation.json_values import json_of
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes
 from monai_cxr.evaluation.statistics.intervals import Resampled, patient_interval
@@ -73,18 +73,9 @@ class FindingLocalization:
 
     def to_json(self) -> dict[str, object]:
         """The entry of ``inspection.json``."""
-        return {
-            "finding": self.finding,
-            "n": self.n,
-            "n_patients": self.n_patients,
-            "pointing": interval_to_json(self.pointing),
-            "by_chance": self.by_chance,
-            "mean_iou": interval_to_json(self.mean_iou),
-            "iou_at_least": {
-                f"{threshold:g}": interval_to_json(share)
-                for threshold, share in zip(IOU_THRESHOLDS, self.iou_above, strict=True)
-            },
-        }
+        entry = json_of(self)
+        shares = zip(IOU_THRESHOLDS, entry.pop("iou_above"), strict=True)
+        return {**entry, "iou_at_least": {f"{least:g}": share for least, share in shares}}
 
 
 def box_mask(boxes: ArrayLike, shape: tuple[int, int]) -> Mask:
@@ -175,13 +166,7 @@ def intersection_over_union(a: Mask, b: Mask) -> float:
 
 
 def localize_film(
-    heatmap: ArrayLike,
-    reference: Mask,
-    *,
-    finding: str,
-    patient_id: str,
-    threshold: float | str = AREA_MATCHED,
-    tolerance: int = 0,
+    heatmap: ArrayLike, reference: Mask, *, finding: str, patient_id: str
 ) -> LocalizedFilm:
     """Hold one heatmap against one reference mask.
 
@@ -190,8 +175,6 @@ def localize_film(
         reference: bool, same shape, not empty; see :func:`box_mask`.
         finding: Name.
         patient_id: Patient.
-        threshold: See :func:`hot_region`.
-        tolerance: See :func:`pointing_hit`.
 
     Returns:
         The film's numbers.
@@ -204,30 +187,28 @@ def localize_film(
     return LocalizedFilm(
         finding=finding,
         patient_id=patient_id,
-        hit=pointing_hit(heat, reference, tolerance=tolerance),
-        iou=intersection_over_union(hot_region(heat, threshold, reference), reference),
+        hit=pointing_hit(heat, reference),
+        iou=intersection_over_union(hot_region(heat, AREA_MATCHED, reference), reference),
         inside=float(positive[reference].sum()) / weight if weight > 0.0 else 0.0,
         reference_share=float(reference.mean()),
     )
 
 
 def localization_by_finding(
-    films: Sequence[LocalizedFilm], *, n_bootstrap: int = 1000, seed: int = 0
+    films: Sequence[LocalizedFilm], *, n_bootstrap: int = 1000
 ) -> tuple[FindingLocalization, ...]:
     """Put films together, finding by finding.
 
     Args:
         films: One a finding and film.
         n_bootstrap: Patient replicates.
-        seed: Seed of the bootstrap.
 
     Returns:
         The findings in the order in which they first appear.
     """
     names = dict.fromkeys(film.finding for film in films)
     return tuple(
-        _summary([film for film in films if film.finding == name], n_bootstrap, seed)
-        for name in names
+        _summary([film for film in films if film.finding == name], n_bootstrap) for name in names
     )
 
 
@@ -243,12 +224,12 @@ def _checked(heatmap: ArrayLike, reference: Mask) -> Floats:
     return heat
 
 
-def _summary(films: Sequence[LocalizedFilm], n_bootstrap: int, seed: int) -> FindingLocalization:
+def _summary(films: Sequence[LocalizedFilm], n_bootstrap: int) -> FindingLocalization:
     codes, n_patients = patient_codes([film.patient_id for film in films])
     ious = np.array([film.iou for film in films])
     sums = np.zeros((n_patients, 2))
     np.add.at(sums, codes, np.column_stack([ious, np.ones(len(films))]))
-    plan = BootstrapPlan(n_patients, n_bootstrap if n_patients > 1 else 0, seed)
+    plan = BootstrapPlan(n_patients, n_bootstrap if n_patients > 1 else 0, 0)
     blocks = [sums.T @ block for block in plan.blocks()]
     drawn = np.concatenate(blocks, axis=1) if blocks else np.empty((2, 0))
     mean_iou = Resampled(float(ious.mean()), drawn[0] / drawn[1], clusters_of(codes))

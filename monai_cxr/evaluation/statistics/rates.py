@@ -16,10 +16,10 @@ class Rates:
 
     Attributes:
         threshold: Positive means probability >= threshold.
-        true_positives: Weight.
-        false_positives: Weight.
-        true_negatives: Weight.
-        false_negatives: Weight.
+        true_positives: Count.
+        false_positives: Count.
+        true_negatives: Count.
+        false_negatives: Count.
     """
 
     threshold: float
@@ -75,29 +75,25 @@ class Rates:
         return _ratio(correct, correct + (1.0 - self.sensitivity) * prevalence)
 
 
-def rates_at(
-    scores: ArrayLike, labels: ArrayLike, threshold: float, weights: ArrayLike | None = None
-) -> Rates:
+def rates_at(scores: ArrayLike, labels: ArrayLike, threshold: float) -> Rates:
     """Count what ``score >= threshold`` gets right and wrong.
 
     Args:
         scores: Shape (N,), finite.
         labels: Shape (N,), 0, 1 or NaN.
         threshold: A score.
-        weights: Shape (N,), non-negative.
 
     Returns:
         The four counts, and every rate made of them.
     """
-    score, label, weight = known(scores, labels, weights)
-    positive = score >= threshold
-    present = label == 1.0
+    score, label, _ = known(scores, labels)
+    positive, present = score >= threshold, label == 1.0
     return Rates(
         threshold=float(threshold),
-        true_positives=float(weight[positive & present].sum()),
-        false_positives=float(weight[positive & ~present].sum()),
-        true_negatives=float(weight[~positive & ~present].sum()),
-        false_negatives=float(weight[~positive & present].sum()),
+        true_positives=float((positive & present).sum()),
+        false_positives=float((positive & ~present).sum()),
+        true_negatives=float((~positive & ~present).sum()),
+        false_negatives=float((~positive & present).sum()),
     )
 
 

@@ -147,7 +147,6 @@ def expected_calibration_error(
     weights: ArrayLike | None = None,
     *,
     binning: Binning = "adaptive",
-    n_bins: int = N_BINS,
 ) -> float:
     """ECE: mean over images of |mean probability - share of positives| of their bin.
 
@@ -157,25 +156,18 @@ def expected_calibration_error(
         weights: Shape (N,), non-negative.
         binning: See :func:`bin_edges`; adaptive is the one to trust for rare findings, whose
             probabilities all fall into the first equal-width bin.
-        n_bins: At least one.
 
     Returns:
         In [0, 1]; NaN without labels.
     """
-    curve = reliability_curve(probabilities, labels, weights, binning=binning, n_bins=n_bins)
+    curve = reliability_curve(probabilities, labels, weights, binning=binning)
     total = curve.counts.sum()
     if not total > 0.0:
         return math.nan
     return float(curve.counts @ np.abs(curve.predicted - curve.observed) / total)
 
 
-def calibration_error_floor(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    *,
-    binning: Binning = "adaptive",
-    n_bins: int = N_BINS,
-) -> float:
+def calibration_error_floor(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """The ECE that a perfectly calibrated model would show on so few images by chance.
 
     In each bin the error is nearly normal with variance V = sum p (1 - p), so its expected size is
@@ -184,8 +176,6 @@ def calibration_error_floor(
     Args:
         probabilities: Shape (N,), in [0, 1].
         labels: Shape (N,), 0, 1 or NaN; only which are known matters.
-        binning: See :func:`bin_edges`.
-        n_bins: At least one.
 
     Returns:
         In [0, 1]; NaN without labels.
@@ -193,31 +183,23 @@ def calibration_error_floor(
     probability, _, _ = known(probabilities, labels)
     if not len(probability):
         return math.nan
-    bins = assign_bins(probability, bin_edges(probability, binning, n_bins))
+    bins = assign_bins(probability, bin_edges(probability))
     variance = np.bincount(bins, weights=probability * (1.0 - probability))
     return float(np.sqrt(2.0 * variance / math.pi).sum() / len(probability))
 
 
-def brier_score(
-    probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
-) -> float:
+def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Mean of (probability - label) squared; NaN without labels."""
-    probability, label, weight = known(probabilities, labels, weights)
-    total = weight.sum()
-    return float(weight @ (probability - label) ** 2 / total) if total > 0.0 else math.nan
+    probability, label, _ = known(probabilities, labels)
+    return float(((probability - label) ** 2).mean()) if len(label) else math.nan
 
 
-def log_loss(
-    probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
-) -> float:
+def log_loss(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Mean negative log likelihood in nats, probabilities clipped at 1e-7; NaN without labels."""
-    probability, label, weight = known(probabilities, labels, weights)
-    total = weight.sum()
-    if not total > 0.0:
-        return math.nan
+    probability, label, _ = known(probabilities, labels)
     p = np.clip(probability, CLIP, 1.0 - CLIP)
     loss = np.where(label == 1.0, -np.log(p), -np.log1p(-p))
-    return float(weight @ loss / total)
+    return float(loss.mean()) if len(label) else math.nan
 
 
 def brier_decomposition(

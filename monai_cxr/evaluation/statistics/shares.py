@@ -63,17 +63,14 @@ def effective_trials(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> flo
     return max(1.0, min(float(n), independent / variance if variance > 0.0 else float(n)))
 
 
-def share_interval(
-    hits: NDArray[np.bool_], patients: NDArray[np.intp], *, level: float = 0.95
-) -> Interval:
-    """A share of images with Wilson's interval over the trials that its patients are worth.
+def share_interval(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> Interval:
+    """A share of images with Wilson's 95 % interval over the trials that its patients are worth.
 
     Nothing is drawn, so no class can be lost, and a share of 0 or 1 is not taken for certain.
 
     Args:
         hits: Shape (N,), the outcome of each image that counts.
         patients: Shape (N,), codes from 0.
-        level: Coverage in (0, 1).
 
     Returns:
         Interval in [0, 1]; NaN without images.
@@ -82,16 +79,12 @@ def share_interval(
         return Interval(math.nan)
     n = effective_trials(hits, patients)
     share = float(hits.mean())
-    interval = wilson(share * n, n, level=level)
+    interval = wilson(share * n, n)
     return Interval(share, min(interval.low, share), max(interval.high, share))
 
 
 def paired_share_difference(
-    first: NDArray[np.bool_],
-    second: NDArray[np.bool_],
-    patients: NDArray[np.intp],
-    *,
-    level: float = 0.95,
+    first: NDArray[np.bool_], second: NDArray[np.bool_], patients: NDArray[np.intp]
 ) -> Interval:
     """Difference of two shares of the same images, second minus first.
 
@@ -104,13 +97,12 @@ def paired_share_difference(
         first: Shape (N,), the outcome of each image by one rule.
         second: Shape (N,), by another.
         patients: Shape (N,), codes from 0.
-        level: Coverage in (0, 1).
 
     Returns:
         Interval in [-1, 1]; NaN without images.
     """
-    gained = share_interval(~first & second, patients, level=level)
-    lost = share_interval(first & ~second, patients, level=level)
+    gained = share_interval(~first & second, patients)
+    lost = share_interval(first & ~second, patients)
     p, q = gained.estimate, lost.estimate
     if math.isnan(p):
         return Interval(math.nan)
@@ -125,19 +117,18 @@ def paired_share_difference(
     return Interval(p - q, max(-1.0, p - q - below), min(1.0, p - q + above))
 
 
-def trials_of(share: Interval, *, level: float = 0.95) -> float:
-    """The trials behind a Wilson interval: the inverse of :func:`wilson`.
+def trials_of(share: Interval) -> float:
+    """The trials behind a 95 % Wilson interval: the inverse of :func:`wilson`.
 
     Both bounds b satisfy (p - b)^2 = z^2 b (1 - b) / n.
 
     Args:
         share: Estimate and bounds, as a file holds them.
-        level: Coverage that it was made for.
 
     Returns:
         n; NaN where the bounds are not known, or lie on the estimate.
     """
-    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    z = NormalDist().inv_cdf(0.975)
     for bound in sorted((share.low, share.high), key=lambda b: -abs(b - share.estimate)):
         if 0.0 < bound < 1.0 and bound != share.estimate:
             return z * z * bound * (1.0 - bound) / (share.estimate - bound) ** 2

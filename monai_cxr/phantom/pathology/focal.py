@@ -66,11 +66,7 @@ def draw_nodule(thorax: Thorax, severity: float, rng: np.random.Generator) -> Le
 
 
 def _nodule_cm(
-    thorax: Thorax,
-    centre: tuple[float, float],
-    size: float,
-    kind: float,
-    rng: np.random.Generator,
+    thorax: Thorax, centre: tuple[float, float], size: float, kind: float, rng: np.random.Generator
 ) -> Field:
     """Water along the beam of one nodule, with what is dense about its kind."""
     angle = float(rng.uniform(-1.6, 1.6))

@@ -34,14 +34,7 @@ from monai_cxr.screening.archive.results_table import write_results
 from monai_cxr.screening.archive.summary import ArchiveSummary, write_summary
 from monai_cxr.screening.archive.worker import LISTED_CURSOR, ArchiveWork
 from monai_cxr.screening.arriving.pull import days_left
-from monai_cxr.screening.ledger import (
-    Ledger,
-    counts,
-    cursors,
-    jobs,
-    open_ledger,
-    outbox,
-)
+from monai_cxr.screening.ledger import Ledger, counts, cursors, jobs, open_ledger, outbox
 
 LEDGER_NAME, TABLE_NAME, PAGE_NAME, REPORTS_NAME = (
     "ledger.sqlite",
@@ -168,16 +161,7 @@ def prepared_archive(
         jobs.reopen(ledger, digest)
         n_before = sum(counts.count(ledger).films[s] for s in ("completed", "quarantined"))
         yield Archive(
-            source,
-            out,
-            folder,
-            digest,
-            findings,
-            is_calibrated,
-            ledger,
-            n_files,
-            n_before,
-            started,
+            source, out, folder, digest, findings, is_calibrated, ledger, n_files, n_before, started
         )
 
 

@@ -27,11 +27,7 @@ from monai_cxr.screening.settings.tables import PullTable, ScreeningSettings
 
 DICOMWEB, DIMSE = ("http://", "https://"), "dimse://"
 SPOOL_NAME = "spool"
-SECRETS = (
-    "MONAI_CXR_DICOMWEB_USERNAME",
-    "MONAI_CXR_DICOMWEB_PASSWORD",
-    "MONAI_CXR_DICOMWEB_TOKEN",
-)
+SECRETS = ("MONAI_CXR_DICOMWEB_USERNAME", "MONAI_CXR_DICOMWEB_PASSWORD", "MONAI_CXR_DICOMWEB_TOKEN")
 """Variables that hold what a DICOMweb service asks for."""
 
 _ADDRESS = re.compile(r"(?P<ae>[^@/\\]{1,16})@(?P<host>[^@:/]+):(?P<port>[0-9]{1,5})/?")

@@ -44,12 +44,7 @@ from monai_cxr.screening.archive.archive import (
 from monai_cxr.screening.archive.listing import SOURCE
 from monai_cxr.screening.archive.pacs import PacsArchive
 from monai_cxr.screening.archive.summary import ArchiveSummary
-from monai_cxr.screening.archive.worker import (
-    DESTINATION,
-    KEEP_TRYING_SECONDS,
-    KIND,
-    is_settled,
-)
+from monai_cxr.screening.archive.worker import DESTINATION, KEEP_TRYING_SECONDS, KIND, is_settled
 from monai_cxr.screening.delivering.delivery import Folder, deliver_batch, report_builder
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.outbox import DeliveryContent

@@ -194,14 +194,13 @@ def recover(ledger: Ledger, spool: Spool) -> int:
     return n_recovered
 
 
-def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -> ReceivedFilm:
+def describe(path: Path, *, name: str, source: str) -> ReceivedFilm:
     """Identify a file that stays in place, by reading only its header.
 
     Args:
         path: The file.
         name: Key of an image that has no header and so no UID: its path within its archive.
         source: Name of the door.
-        priority: Priority class.
 
     Raises:
         UnreadableImage: If it is neither a DICOM file nor a picture, or has no UID.
@@ -215,7 +214,7 @@ def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -
                 reason="not_an_image",
             )
         key = InstanceKey("", "", "", name)
-        return ReceivedFilm(key, str(path), source=source, priority=priority, size_bytes=size)
+        return ReceivedFilm(key, str(path), source=source, size_bytes=size)
     try:
         dicom = open_dicom(data)
         has_pixels = dicom.parsed.pixels is not None or dicom.parsed.has_float_pixels
@@ -225,7 +224,7 @@ def describe(path: Path, *, name: str, source: str, priority: str = "ROUTINE") -
         has_pixels = False
     if not has_pixels and not is_whole:  # a header longer than the part that was read
         dicom = open_dicom(read_bytes(path)[0])
-    return replace(_described(dicom, path, size), source=source, priority=priority)
+    return replace(_described(dicom, path, size), source=source)
 
 
 def same_pixels(kept: str, offered: str) -> bool:

@@ -204,10 +204,7 @@ class _Link:
         Raises:
             DeliveryError: If the association is lost and cannot be opened again.
         """
-        query = Dataset()
-        query.QueryRetrieveLevel = level
-        for keyword, value in {wanted: "", **keys}.items():
-            setattr(query, keyword, value)
+        query = elements.data_set(QueryRetrieveLevel=level, **{wanted: "", **keys})
         matches: dict[str, Dataset] = {}
         code: int | None = None
         self.reconnect()
@@ -228,11 +225,10 @@ class _Link:
         Raises:
             DeliveryError: If the association is lost and cannot be opened again.
         """
-        query = Dataset()
-        query.QueryRetrieveLevel = "IMAGE" if sop_uid else "SERIES"
-        query.StudyInstanceUID, query.SeriesInstanceUID = study_uid, series_uid
-        if sop_uid:
-            query.SOPInstanceUID = sop_uid
+        wanted = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
+        wanted |= {"SOPInstanceUID": sop_uid} if sop_uid else {}
+        level = "IMAGE" if sop_uid else "SERIES"
+        query = elements.data_set(QueryRetrieveLevel=level, **wanted)
         code: int | None = None
         self.reconnect()
         try:

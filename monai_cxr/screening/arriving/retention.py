@@ -24,6 +24,8 @@ from monai_cxr.screening.ledger.schema import (
 )
 
 _DAY_SECONDS = 86_400.0
+_MOST_FILES, _MOST_STUDIES = 500, 100
+"""At a time; the rest follows with the next round."""
 
 
 def clean_spool(
@@ -32,7 +34,6 @@ def clean_spool(
     *,
     keep_days: float,
     keep_refused_days: float = math.inf,
-    limit: int = 500,
 ) -> int:
     """Delete the files of films that were completed long ago and have nothing left to deliver.
 
@@ -47,7 +48,6 @@ def clean_spool(
         spool: The spool; files elsewhere are never touched.
         keep_days: Days after completion.
         keep_refused_days: Days after a film was refused, where no person has decided.
-        limit: Files at a time.
 
     Returns:
         How many were deleted.
@@ -63,7 +63,7 @@ def clean_spool(
         .where(films.c.state + "" == COMPLETED, films.c.path.startswith(f"{spool.root}/"))
         .where(~is_owed, ~is_reported)
         .order_by(films.c.finished_at)
-        .limit(limit)
+        .limit(_MOST_FILES)
     )
     with ledger.read() as connection:
         rows = connection.execute(query).all()
@@ -79,10 +79,10 @@ def clean_spool(
             audit.record(
                 connection, "retention", "files deleted", "", {"n": len(gone)}, now=ledger.clock()
             )
-    return len(gone) + _clean_refused(ledger, spool, keep_days=keep_refused_days, limit=limit)
+    return len(gone) + _clean_refused(ledger, spool, keep_days=keep_refused_days)
 
 
-def _clean_refused(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int) -> int:
+def _clean_refused(ledger: Ledger, spool: Spool, *, keep_days: float) -> int:
     """Delete the files of closed quarantine entries, and of those that are open for too long."""
     now = ledger.clock()
     is_closed = quarantine.c.resolved_at.is_not(None) & (quarantine.c.resolution != RELEASED)
@@ -97,7 +97,7 @@ def _clean_refused(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int
         .where(quarantine.c.file_deleted_at.is_(None), quarantine.c.path != "")
         .where(is_closed | is_old, ~is_needed)
         .order_by(quarantine.c.id)
-        .limit(limit)
+        .limit(_MOST_FILES)
     )
     with ledger.read() as connection:
         rows = [
@@ -122,7 +122,7 @@ def _clean_refused(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int
     return len(rows)
 
 
-def prune(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 100) -> int:
+def prune(ledger: Ledger, spool: Spool, *, keep_days: float) -> int:
     """Forget studies that are long over: their films, results, deliveries and entries.
 
     A study is kept while a film of it is unfinished, a delivery is not delivered, or an entry of
@@ -133,7 +133,6 @@ def prune(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 100) -
         ledger: The ledger.
         spool: Files of forgotten films are deleted with them.
         keep_days: Days after the last film of a study came.
-        limit: Studies at a time.
 
     Returns:
         How many studies were forgotten.
@@ -149,7 +148,7 @@ def prune(ledger: Ledger, spool: Spool, *, keep_days: float, limit: int = 100) -
         .where(studies.c.is_open == 0, studies.c.last_received_at < before, studies.c.n_open == 0)
         .where(~is_wanted, ~is_open)
         .order_by(studies.c.last_received_at)
-        .limit(limit)
+        .limit(_MOST_STUDIES)
     )
     with ledger.write() as connection:
         uids = list(connection.execute(query).scalars())

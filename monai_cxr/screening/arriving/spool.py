@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from monai_cxr.atomic import open_private, private_folder
+from monai_cxr.atomic import open_private, private_folder, sync_folder
 from monai_cxr.errors import CXRError, SettingsError
 from monai_cxr.screening.ledger.owners import is_running
 
@@ -80,8 +80,8 @@ class Spool:
                 os.fsync(stream.fileno())
             private_folder(target.parent)
             part.replace(target)
-            _sync_folder(target.parent)
-            _sync_folder(self._films)
+            sync_folder(target.parent)
+            sync_folder(self._films)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise SpoolFull(
@@ -114,11 +114,3 @@ def _is_being_written(part: Path) -> bool:
     """Whether the process that a part is named after still runs on this host."""
     owner = part.name.split(".")[1:2]
     return bool(owner) and is_running(owner[0])
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -101,13 +101,11 @@ class CommitmentReporter:
 
 def report(ledger: Ledger, transaction_uid: str, request: Dataset) -> Dataset:
     """Say which of the referenced objects are here (PS3.4 J.3.3.1)."""
-    result = Dataset()
-    result.TransactionUID = transaction_uid
+    result = elements.data_set(TransactionUID=transaction_uid)
     kept, missing = [], []
     for item in request.ReferencedSOPSequence:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = elements.identifier(item, "ReferencedSOPClassUID")
-        reference.ReferencedSOPInstanceUID = elements.identifier(item, "ReferencedSOPInstanceUID")
+        names = ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID")
+        reference = elements.data_set(**{n: elements.identifier(item, n) for n in names})
         film = jobs.film(ledger, reference.ReferencedSOPInstanceUID)
         if film is not None and film.sop_class_uid == reference.ReferencedSOPClassUID:
             kept.append(reference)

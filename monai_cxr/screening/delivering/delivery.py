@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder
+from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder, sync_folder
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.results.instances import DicomInstance, Source, header_of, renamed
 from monai_cxr.dicom.results.report_document import class_of
@@ -104,11 +104,7 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
-            directory = os.open(self.path, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_folder(self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
-from monai_cxr.errors import SettingsError
 from monai_cxr.findings import (
     ABSENT,
     CHEST_RADIOGRAPHY,
@@ -29,35 +28,21 @@ from monai_cxr.screening.delivering.study_message import StudyReport
 _ESCAPES = {"\\": r"\E" "\\", "|": r"\F" "\\", "^": r"\S" "\\", "&": r"\T" "\\", "~": r"\R" "\\"}
 
 
-def oru_message(
-    report: StudyReport,
-    *,
-    sender: str = "monai_cxr",
-    receiver: str = "",
-    processing_id: str = "P",
-) -> str:
+def oru_message(report: StudyReport) -> str:
     r"""Say predictions as an unsolicited observation message, ORU^R01^ORU_R01.
 
     Args:
         report: Predictions of one study.
-        sender: Sending application (MSH-3).
-        receiver: Receiving application (MSH-5).
-        processing_id: MSH-11: ``"P"`` production, ``"T"`` training, ``"D"`` debugging.
 
     Returns:
         ER7 text, each segment ended by ``\r``; the same text for the same report.
-
-    Raises:
-        SettingsError: If the processing id is unknown.
     """
-    if processing_id not in ("P", "T", "D"):
-        raise SettingsError(f"Expected processing_id P, T or D, but got '{processing_id}'.")
     filler = _text(report.filler_number or report.accession_number)
     segments = [
         _segment(
-            "MSH", {2: "^~\\&", 3: _text(sender), 5: _text(receiver), 7: _moment(report.created),
+            "MSH", {2: "^~\\&", 3: "monai_cxr", 5: "", 7: _moment(report.created),
                     9: "ORU^R01^ORU_R01", 10: report.identifier("oru").replace("-", "")[:20],
-                    11: processing_id, 12: "2.5.1", 18: "UNICODE UTF-8"},
+                    11: "P", 12: "2.5.1", 18: "UNICODE UTF-8"},
         ),
         _segment("PID", {1: "1", 3: _patient(report), 5: _name(report),
                          7: _text(report.birth_date), 8: _text(report.sex)}),

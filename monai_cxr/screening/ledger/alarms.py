@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.charts import Alarm
 from monai_cxr.screening.ledger import audit
 from monai_cxr.screening.ledger.chart_sums import day_of
-from monai_cxr.screening.ledger.database import Ledger
-from monai_cxr.screening.ledger.schema import alarms
+from monai_cxr.screening.ledger.database import Ledger, lock
+from monai_cxr.screening.ledger.schema import alarms, values_of
 
 _ALARM_LOCK = 0x63787204
+"""Two processes that look at the same time raise one alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def keep(ledger: Ledger, found: Sequence[Alarm]) -> int:
         return 0
     now, n_new = ledger.clock(), 0
     with ledger.write() as connection:
-        _lock(connection)
+        lock(connection, _ALARM_LOCK)
         known = [_alarm_of(row) for row in connection.execute(_open())]
         for one in found:
             same = next((k for k in known if _charts(k.alarm) & _charts(one)), None)
@@ -157,12 +158,6 @@ def resets(history: Sequence[KeptAlarm], *, until: date) -> tuple[dict[str, date
     return anew, learn
 
 
-def _lock(connection: Connection) -> None:
-    """Two processes that look at the same time raise one alarm; SQLite has one writer anyway."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ALARM_LOCK})
-
-
 def _open() -> Any:
     return select(alarms).where(alarms.c.acknowledged_at.is_(None)).order_by(alarms.c.id)
 
@@ -182,13 +177,7 @@ def _row(alarm: Alarm) -> dict[str, Any]:
 def _alarm_of(row: Any) -> KeptAlarm:
     charts = tuple((str(name), str(way)) for name, way in json.loads(row.charts))
     days = (date.fromisoformat(row.first_day), date.fromisoformat(row.last_day))
+    same = ("id", "raised_at", "acknowledged_at", "actor", "action", "note")
     return KeptAlarm(
-        id=row.id,
-        alarm=Alarm(*days, charts),
-        raised_at=row.raised_at,
-        acknowledged_at=row.acknowledged_at,
-        actor=row.actor,
-        action=row.action,
-        note=row.note,
-        new_baseline=bool(row.new_baseline),
+        alarm=Alarm(*days, charts), new_baseline=bool(row.new_baseline), **values_of(row, same)
     )

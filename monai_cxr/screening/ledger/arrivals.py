@@ -25,10 +25,12 @@ from monai_cxr.screening.ledger.schema import (
     REPLACED,
     SCHEDULED,
     TAKES_PLACE,
+    UNLEASED,
     arrivals,
     films,
     outbox,
     results,
+    values_of,
 )
 from monai_cxr.screening.ledger.schema import quarantine as quarantined
 
@@ -99,8 +101,7 @@ def enqueue_many(
     with ledger.write() as connection:
         for film in received:
             outcomes.append(_enqueue(connection, film, now, judgement, touched))
-        for study_uid in sorted(touched):
-            studies.refresh(connection, study_uid, now=now)
+        studies.refresh_all(connection, touched, now=now)
         subject = received[0].key.sop_uid if len(received) == 1 else ""
         detail: dict[str, Any] = dict(Counter(outcomes))
         if received:
@@ -128,10 +129,7 @@ def kept_paths(ledger: Ledger, paths: Iterable[str]) -> set[str]:
         at_entry = select(quarantined.c.path).where(
             quarantined.c.path.in_(wanted), quarantined.c.resolved_at.is_(None)
         )
-        return {
-            *connection.execute(at_film).scalars(),
-            *connection.execute(at_entry).scalars(),
-        }
+        return set(connection.execute(at_film.union(at_entry)).scalars())
 
 
 def settled(ledger: Ledger, sop_uids: Iterable[str]) -> set[str]:
@@ -163,17 +161,10 @@ def ignore(
 ) -> None:
     """Record that an object came and was not kept, because it is no film of anybody's."""
     now = ledger.clock()
+    origin = {"sop_uid": sop_uid, "source": source, "calling_ae": calling_ae}
+    arrival = {**origin, "outcome": IGNORED, "reason": reason, "arrived_at": now}
     with ledger.write() as connection:
-        connection.execute(
-            arrivals.insert().values(
-                sop_uid=sop_uid,
-                source=source,
-                calling_ae=calling_ae,
-                outcome=IGNORED,
-                reason=reason,
-                arrived_at=now,
-            )
-        )
+        connection.execute(arrivals.insert().values(**arrival))
         audit.record(connection, "intake", "ignored", sop_uid, {"reason": reason}, now=now)
 
 
@@ -185,11 +176,7 @@ def paths_of(ledger: Ledger, sop_uid: str) -> set[str]:
 
 
 def _enqueue(
-    connection: Connection,
-    film: ReceivedFilm,
-    now: float,
-    judgement: Judgement,
-    touched: set[str],
+    connection: Connection, film: ReceivedFilm, now: float, judgement: Judgement, touched: set[str]
 ) -> str:
     film = replace(
         film, key=replace(film.key, patient_id=patients.current(connection, film.key.patient_id))
@@ -220,22 +207,9 @@ def _enqueue(
 
 
 def _row(film: ReceivedFilm, now: float) -> dict[str, Any]:
-    key = film.key
     return {
-        "sop_uid": key.sop_uid,
-        "study_uid": key.study_uid,
-        "series_uid": key.series_uid,
-        "patient_id": key.patient_id,
-        "path": film.path,
-        "pixel_sha256": film.pixel_sha256,
-        "size_bytes": film.size_bytes,
-        "sop_class_uid": film.sop_class_uid,
-        "modality": film.modality,
-        "study_date": film.study_date,
-        "accession_number": film.accession_number,
-        "source": film.source,
-        "calling_ae": film.calling_ae,
-        "priority": film.priority,
+        **values_of(film.key, ("sop_uid", "study_uid", "series_uid", "patient_id")),
+        **values_of(film, (name for name in film.__dataclass_fields__ if name != "key")),
         "rank": now + PRIORITY_DELAY_SECONDS[film.priority],
         "state": SCHEDULED,
         "available_at": 0.0,  # at once, whatever a clock says; only a failure makes it wait
@@ -272,8 +246,7 @@ def _take_place(
 ) -> None:
     """Make the newcomer the film: read anew, reported anew; what was said before is withdrawn."""
     values = {name: value for name, value in row.items() if name not in ("received_at", "rank")}
-    values |= {"attempts": 0, "reason": "", "lease_owner": "", "lease_until": None}
-    values |= {"finished_at": None, "model_digest": ""}
+    values |= {"attempts": 0, "reason": "", "finished_at": None, "model_digest": "", **UNLEASED}
     connection.execute(update(films).where(films.c.id == kept.id).values(**values))
     is_delivered = (outbox.c.sop_uid == kept.sop_uid) & (outbox.c.state == DELIVERED)
     n_delivered = connection.execute(
@@ -298,9 +271,7 @@ def _arrive(connection: Connection, film: ReceivedFilm, outcome: str, now: float
     connection.execute(
         arrivals.insert().values(
             sop_uid=film.key.sop_uid,
-            path=film.path,
-            source=film.source,
-            calling_ae=film.calling_ae,
+            **values_of(film, ("path", "source", "calling_ae")),
             outcome=outcome,
             reason=SAME_UID_REASON if outcome == CONFLICT else "",
             arrived_at=now,

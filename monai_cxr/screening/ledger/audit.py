@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, select
 
-from monai_cxr.screening.ledger.database import Ledger, insert_new
-from monai_cxr.screening.ledger.schema import audit, audit_checkpoints
+from monai_cxr.screening.ledger.database import Ledger, insert_new, lock
+from monai_cxr.screening.ledger.schema import audit, audit_checkpoints, values_of
 
 GENESIS = "0" * 64
 _CHAIN_LOCK = 0x63787202
@@ -93,8 +93,7 @@ def record(
     now: float,
 ) -> None:
     """Append one entry within a transaction; call it last, because it holds the chain's lock."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    lock(connection, _CHAIN_LOCK)
     newest = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1)
     last = connection.execute(newest).one_or_none()
     number, previous = (last.id + 1, last.hash) if last is not None else (1, GENESIS)
@@ -165,8 +164,7 @@ def _walk(
     seen = expected_head in (None, GENESIS, previous)
     for row in islice(_rows(ledger, n_entries), most):
         n_entries += 1
-        values = {name: getattr(row, name) for name in ("id", "at", "actor", "action", "subject")}
-        values["detail"] = row.detail
+        values = values_of(row, ("id", "at", "actor", "action", "subject", "detail"))
         fits = row.id == n_entries and row.previous == previous
         if not fits or row.hash != _digest(previous, values):
             return Verification(n_entries, previous, n_entries, seen)

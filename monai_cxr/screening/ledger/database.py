@@ -15,15 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    create_engine,
-    event,
-    make_url,
-    text,
-)
+from sqlalchemy import Connection, Engine, Table, Update, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -153,10 +145,7 @@ def open_ledger(
             if version_of(connection) == SCHEMA_VERSION:  # reading needs no lock and no room
                 return ledger
         with ledger.write() as connection:
-            if not ledger.is_sqlite:
-                connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
-                )
+            lock(connection, _MIGRATION_LOCK)
             migrate(connection, now=clock())
     except OperationalError as error:
         engine.dispose()
@@ -168,6 +157,17 @@ def open_ledger(
         engine.dispose()
         raise
     return ledger
+
+
+def lock(connection: Connection, key: int) -> None:
+    """Keep others with this key out to the end of the transaction; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def changed(connection: Connection, statement: Update) -> int:
+    """Run an update; gives how many rows it changed."""
+    return int(connection.execute(statement).rowcount)
 
 
 DISK_FULL, NO_ANSWER = "disk_full", "no_answer"

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from monai_cxr.screening.ledger import audit
-from monai_cxr.screening.ledger.schema import FAILED, outbox
+from monai_cxr.screening.ledger.schema import FAILED, UNLEASED, outbox
 
 POISON = "too_many_attempts"
 
@@ -47,7 +47,7 @@ def give_up_poison(connection: Connection, owner: str, row: Any, now: float) -> 
     connection.execute(
         update(outbox)
         .where(outbox.c.id == row.id)
-        .values(state=FAILED, last_error=POISON, lease_owner="", lease_until=None)
+        .values(state=FAILED, last_error=POISON, **UNLEASED)
     )
     detail = {"kind": row.kind, "destination": row.destination, "status": POISON}
     audit.record(connection, owner, "delivery failed", row.sop_uid, detail, now=now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, update
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, update
 from monai_cxr.screening.ledger import chart_sums
 from monai_cxr.screening.ledger.database import insert_new
 from monai_cxr.screening.ledger.records import Outcome, result_row
-from monai_cxr.screening.ledger.schema import COMPLETED, PENDING, films, outbox, results
+from monai_cxr.screening.ledger.schema import COMPLETED, PENDING, UNLEASED, films, outbox, results
 
 
 def store(
@@ -37,30 +37,27 @@ def store(
     chart_sums.of_result(connection, row, outcome, now=now)
     insert_new(connection, results, [values], ["sop_uid", "model_digest"])
     if outcome.deliverable:
-        entries = [
-            {
-                "kind": kind,
-                "destination": destination,
-                "sop_uid": row.sop_uid,
-                "study_uid": row.study_uid,
-                "model_digest": digest,
-                "state": PENDING,
-                "available_at": now,
-                "created_at": now,
-            }
-            for kind, destination in deliveries
-        ]
-        keys = ["kind", "destination", "sop_uid", "model_digest"]
-        insert_new(connection, outbox, entries, keys)
+        wanted = ((*delivery, digest) for delivery in deliveries)
+        schedule(connection, row, wanted, available_at=now, created_at=now)
     connection.execute(
         update(films)
         .where(films.c.id == row.id)
-        .values(
-            state=COMPLETED,
-            finished_at=now,
-            model_digest=digest,
-            reason="",
-            lease_owner="",
-            lease_until=None,
-        )
+        .values(state=COMPLETED, finished_at=now, model_digest=digest, reason="", **UNLEASED)
     )
+
+
+def schedule(
+    connection: Connection, film: Any, wanted: Iterable[tuple[str, str, str]], **times: float
+) -> None:
+    """Schedule deliveries of a film that are not scheduled yet.
+
+    Args:
+        connection: A transaction that writes.
+        film: The film's row.
+        wanted: (kind, destination, model digest) of each.
+        **times: Columns ``available_at`` and ``created_at``.
+    """
+    keys = ["kind", "destination", "model_digest", "sop_uid"]
+    uids = {"sop_uid": film.sop_uid, "study_uid": film.study_uid}
+    rows = [{**dict(zip(keys[:3], one, strict=True)), **uids, **times} for one in wanted]
+    insert_new(connection, outbox, [{"state": PENDING, **row} for row in rows], keys)

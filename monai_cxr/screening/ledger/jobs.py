@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, or_, select, update
 
 from monai_cxr.screening.ledger import audit, finished, quarantine, studies, tallies
-from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.database import Ledger, changed
 from monai_cxr.screening.ledger.records import Film, Outcome, film_of
 from monai_cxr.screening.ledger.schema import (
     COMPLETED,
     IN_PROGRESS,
     QUARANTINED,
     SCHEDULED,
+    UNLEASED,
     films,
     results,
 )
@@ -69,8 +70,7 @@ def lease(
                 lease_until=now + seconds,
             )
         )
-        for study_uid in sorted({row.study_uid for row in poison}):
-            studies.refresh(connection, study_uid, now=now)
+        studies.refresh_all(connection, (row.study_uid for row in poison), now=now)
         for row in poison:
             detail = {"reason": POISON_REASON}
             audit.record(connection, owner, "quarantined", row.sop_uid, detail, now=now)
@@ -83,7 +83,7 @@ def _return_expired(connection: Connection, now: float) -> None:
     connection.execute(
         update(films)
         .where(films.c.state == IN_PROGRESS, or_(until < now, until > now + _LONGEST_LEASE_SECONDS))
-        .values(state=SCHEDULED, lease_owner="", lease_until=None)
+        .values(state=SCHEDULED, **UNLEASED)
     )
 
 
@@ -108,46 +108,27 @@ def _without_company(rows: list[Any]) -> list[Any]:
 
 def renew(ledger: Ledger, owner: str, *, seconds: float = 120.0) -> int:
     """Extend the owner's leases; gives their number."""
+    held = update(films).where(films.c.lease_owner == owner, films.c.state == IN_PROGRESS)
     with ledger.write() as connection:
-        return int(
-            connection.execute(
-                update(films)
-                .where(films.c.lease_owner == owner, films.c.state == IN_PROGRESS)
-                .values(lease_until=ledger.clock() + seconds)
-            ).rowcount
-        )
+        return changed(connection, held.values(lease_until=ledger.clock() + seconds))
 
 
 def release(ledger: Ledger, owner: str, film_ids: Sequence[int] | None = None) -> int:
     """Give leased films back untried, as a worker does that drains; gives their number."""
-    condition = and_(films.c.lease_owner == owner, films.c.state == IN_PROGRESS)
+    held = update(films).where(films.c.lease_owner == owner, films.c.state == IN_PROGRESS)
     if film_ids is not None:
-        condition = and_(condition, films.c.id.in_(list(film_ids)))
+        held = held.where(films.c.id.in_(list(film_ids)))
+    untried = held.values(state=SCHEDULED, attempts=films.c.attempts - 1, **UNLEASED)
     with ledger.write() as connection:
-        return int(
-            connection.execute(
-                update(films)
-                .where(condition)
-                .values(
-                    state=SCHEDULED,
-                    attempts=films.c.attempts - 1,
-                    lease_owner="",
-                    lease_until=None,
-                )
-            ).rowcount
-        )
+        return changed(connection, untried)
 
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
     """Return the leases of dead workers whose names have this prefix, before the leases end."""
+    held = films.c.lease_owner.startswith(prefix)
+    dead = update(films).where(films.c.state == IN_PROGRESS, held)
     with ledger.write() as connection:
-        return int(
-            connection.execute(
-                update(films)
-                .where(films.c.state == IN_PROGRESS, films.c.lease_owner.startswith(prefix))
-                .values(state=SCHEDULED, lease_owner="", lease_until=None)
-            ).rowcount
-        )
+        return changed(connection, dead.values(state=SCHEDULED, **UNLEASED))
 
 
 def finish(
@@ -186,20 +167,14 @@ def finish(
                 finished.store(connection, row, outcome, deliveries, now=now)
                 digest = outcome.prediction.model.digest
                 events.append(("finished", row.sop_uid, {"model_digest": digest}))
-        for study_uid in sorted(touched):
-            studies.refresh(connection, study_uid, now=now)
+        studies.refresh_all(connection, touched, now=now)
         for action, subject, detail in events:
             audit.record(connection, owner, action, subject, detail, now=now)
     return n_finished
 
 
 def retry_later(
-    ledger: Ledger,
-    owner: str,
-    film_id: int,
-    error: str,
-    *,
-    max_attempts: int = MAX_ATTEMPTS,
+    ledger: Ledger, owner: str, film_id: int, error: str, *, max_attempts: int = MAX_ATTEMPTS
 ) -> str:
     """Give a film back after an error that may pass, with a growing pause.
 
@@ -229,7 +204,7 @@ def retry_later(
         connection.execute(
             update(films)
             .where(films.c.id == film_id)
-            .values(state=SCHEDULED, lease_owner="", lease_until=None, available_at=now + pause)
+            .values(state=SCHEDULED, available_at=now + pause, **UNLEASED)
         )
         return SCHEDULED
 
@@ -245,17 +220,13 @@ def reopen(ledger: Ledger, model_digest: str) -> int:
     is_due = and_(films.c.state == COMPLETED, is_other, ~has_result)
     with ledger.write() as connection:
         touched = set(connection.execute(select(films.c.study_uid).where(is_due)).scalars())
-        n = connection.execute(
-            update(films)
-            .where(is_due)
-            .values(state=SCHEDULED, attempts=0, finished_at=None, available_at=now)
-        ).rowcount
-        for study_uid in sorted(touched):
-            studies.refresh(connection, study_uid, now=now)
+        again = {"state": SCHEDULED, "attempts": 0, "finished_at": None, "available_at": now}
+        n = changed(connection, update(films).where(is_due).values(**again))
+        studies.refresh_all(connection, touched, now=now)
         if n:
             detail = {"n": n, "model_digest": model_digest}
             audit.record(connection, "operator", "reopened", "", detail, now=now)
-    return int(n)
+    return n
 
 
 def film(ledger: Ledger, sop_uid: str) -> Film | None:

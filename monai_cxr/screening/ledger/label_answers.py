@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit
 from monai_cxr.screening.ledger.database import Ledger, insert_new
-from monai_cxr.screening.ledger.schema import label_answers
+from monai_cxr.screening.ledger.schema import label_answers, values_of
 
 READER, ADJUDICATION = "reader", "adjudication"
 ROLES = (READER, ADJUDICATION)
@@ -64,8 +64,7 @@ def add(ledger: Ledger, said: LabelAnswer) -> bool:
         Whether it was kept: one answer a reader, film, finding and turn.
     """
     now = said.answered_at or ledger.clock()
-    row = {name: getattr(said, name) for name in (*_KEYS, "role", "answer", "film_sha256")}
-    row |= {"seconds": said.seconds, "answered_at": now}
+    row = values_of(said, said.__dataclass_fields__) | {"answered_at": now}
     detail = {"finding": said.finding, "answer": said.answer, "role": said.role}
     with ledger.write() as connection:
         last = connection.execute(

@@ -14,7 +14,7 @@ from sqlalchemy import and_, func, or_, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, patients
-from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.database import Ledger, changed
 from monai_cxr.screening.ledger.due import due, give_up_poison
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
 from monai_cxr.screening.ledger.schema import (
@@ -23,6 +23,7 @@ from monai_cxr.screening.ledger.schema import (
     FAILED,
     PENDING,
     TAKES_PLACE,
+    UNLEASED,
     arrivals,
     films,
     outbox,
@@ -151,15 +152,10 @@ def lease(
 
 def release_owners(ledger: Ledger, prefix: str) -> int:
     """Make the deliveries of dead processes, whose names begin so, due at once."""
+    held = (outbox.c.lease_owner != "") & outbox.c.lease_owner.startswith(prefix)
+    dead = update(outbox).where(outbox.c.state == PENDING, held)
     with ledger.write() as connection:
-        return int(
-            connection.execute(
-                update(outbox)
-                .where(outbox.c.state == PENDING, outbox.c.lease_owner.startswith(prefix))
-                .where(outbox.c.lease_owner != "")
-                .values(lease_owner="", lease_until=None, available_at=ledger.clock())
-            ).rowcount
-        )
+        return changed(connection, dead.values(available_at=ledger.clock(), **UNLEASED))
 
 
 def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
@@ -206,8 +202,7 @@ def delivered(
                 object_class=place[0],
                 object_series=place[1],
                 delivered_at=now,
-                lease_owner="",
-                lease_until=None,
+                **UNLEASED,
             )
         ).rowcount
         if n:
@@ -269,8 +264,7 @@ def failed(
                 unanswered=0,
                 tried_since=row.tried_since or now,
                 available_at=now + pause,
-                lease_owner="",
-                lease_until=None,
+                **UNLEASED,
             )
         )
         if is_over:
@@ -281,18 +275,11 @@ def failed(
 
 def postpone(ledger: Ledger, owner: str, delivery_id: int, *, seconds: float) -> None:
     """Give a delivery back untried, because what it says is not certain yet."""
+    untried = {"attempts": outbox.c.attempts - 1, "unanswered": 0, **UNLEASED}
+    due_at = ledger.clock() + seconds
     with ledger.write() as connection:
-        connection.execute(
-            update(outbox)
-            .where(_held(delivery_id, owner))
-            .values(
-                attempts=outbox.c.attempts - 1,
-                unanswered=0,
-                available_at=ledger.clock() + seconds,
-                lease_owner="",
-                lease_until=None,
-            )
-        )
+        held = update(outbox).where(_held(delivery_id, owner))
+        connection.execute(held.values(**untried, available_at=due_at))
 
 
 def retry(
@@ -314,13 +301,8 @@ def retry(
         Their number.
     """
     states = (PENDING, FAILED) if ids is None else (PENDING, FAILED, DISMISSED)
-    values = {
-        "state": PENDING,
-        "attempts": 0,
-        "unanswered": 0,
-        "tried_since": None,
-        "available_at": ledger.clock(),
-    }
+    values = {"state": PENDING, "attempts": 0, "unanswered": 0, "tried_since": None}
+    values |= {"available_at": ledger.clock()}
     return _change(ledger, _those(states, ids, reason), values, "deliveries retried", actor)
 
 
@@ -352,10 +334,10 @@ def _change(
 ) -> int:
     """Set values of the deliveries that a condition selects, on the record; their number."""
     with ledger.write() as connection:
-        n = connection.execute(update(outbox).where(condition).values(**values)).rowcount
+        n = changed(connection, update(outbox).where(condition).values(**values))
         if n:
             audit.record(connection, actor, event, "", {"n": n}, now=ledger.clock())
-    return int(n)
+    return n
 
 
 def _held(delivery_id: int, owner: str) -> Any:
@@ -375,23 +357,11 @@ def _those(states: Sequence[str], ids: Sequence[int] | None, reason: str | None)
     return and_(*conditions)
 
 
-def deliveries(
-    ledger: Ledger,
-    *,
-    state: str | None = None,
-    study_uid: str | None = None,
-    sop_uid: str | None = None,
-    offset: int = 0,
-    limit: int = 100,
-) -> list[Delivery]:
+def deliveries(ledger: Ledger, *, state: str | None = None, limit: int = 100) -> list[Delivery]:
     """Deliveries, newest first."""
-    query = select(*_columns()).order_by(outbox.c.id.desc()).offset(offset).limit(limit)
+    query = select(*_columns()).order_by(outbox.c.id.desc()).limit(limit)
     if state is not None:
         query = query.where(outbox.c.state == state)
-    if study_uid is not None:
-        query = query.where(outbox.c.study_uid == study_uid)
-    if sop_uid is not None:
-        query = query.where(outbox.c.sop_uid == sop_uid)
     with ledger.read() as connection:
         return [Delivery(**row._asdict()) for row in connection.execute(query)]
 

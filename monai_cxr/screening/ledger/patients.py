@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, studies
-from monai_cxr.screening.ledger.database import Ledger, insert_new
+from monai_cxr.screening.ledger.database import Ledger, changed, insert_new
 from monai_cxr.screening.ledger.schema import films, patient_merges, reports
 
 
@@ -39,21 +39,18 @@ def merge(ledger: Ledger, prior: str, surviving: str, *, source: str) -> int:
         connection.execute(
             update(patient_merges).where(followed).values(surviving_id=surviving, merged_at=now)
         )
-        touched = set(
-            connection.execute(
-                select(films.c.study_uid).where(films.c.patient_id == prior)
-            ).scalars()
+        filed = select(films.c.study_uid).where(films.c.patient_id == prior)
+        touched = set(connection.execute(filed).scalars())
+        n, _ = (
+            changed(
+                connection,
+                update(table).where(table.c.patient_id == prior).values(patient_id=surviving),
+            )
+            for table in (films, reports)
         )
-        n = connection.execute(
-            update(films).where(films.c.patient_id == prior).values(patient_id=surviving)
-        ).rowcount
-        connection.execute(
-            update(reports).where(reports.c.patient_id == prior).values(patient_id=surviving)
-        )
-        for study_uid in sorted(touched):
-            studies.refresh(connection, study_uid, now=now)
+        studies.refresh_all(connection, touched, now=now)
         audit.record(connection, source, "patients merged", "", {"n_films": n}, now=now)
-    return int(n)
+    return n
 
 
 def current(connection: Connection, patient_id: str) -> str:

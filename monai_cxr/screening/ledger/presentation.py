@@ -8,9 +8,9 @@ A.26). Both are read; the study and its reports speak of the one for presentatio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from monai_cxr.dicom.header.scope import raw_beside_processed
 from monai_cxr.radiograph import ViewPosition
@@ -39,21 +39,21 @@ def needless(images: Sequence[tuple[str, Sequence[str]]]) -> tuple[bool, ...]:
     )
 
 
+def newest_results(connection: Connection, study_uid: str) -> Sequence[Any]:
+    """The newest result of each film of a study, without its logits and measures."""
+    table = results.c
+    newest = (films.c.sop_uid == table.sop_uid) & (films.c.model_digest == table.model_digest)
+    shown = (table.sop_uid, table.view, table.flags, table.findings)
+    query = select(*shown, table.probabilities, table.positive).join(films, newest)
+    return connection.execute(query.where(films.c.study_uid == study_uid)).all()
+
+
 def spoken_for(ledger: Ledger, film: Film, result: Result) -> bool:
     """Whether the study of a raw image has the same view for presentation, with a result."""
     if not is_raw(result.prediction.flags) or not film.key.study_uid:
         return False
-    query = (
-        select(results.c.sop_uid, results.c.view, results.c.flags)
-        .join(
-            films,
-            (films.c.sop_uid == results.c.sop_uid)
-            & (films.c.model_digest == results.c.model_digest),
-        )
-        .where(films.c.study_uid == film.key.study_uid)
-    )
     with ledger.read() as connection:
-        rows = connection.execute(query).all()
+        rows = newest_results(connection, film.key.study_uid)
     of_study = needless([(row.view, row.flags) for row in rows])
     return any(
         hit and row.sop_uid == film.key.sop_uid for hit, row in zip(of_study, rows, strict=True)

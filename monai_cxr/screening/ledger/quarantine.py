@@ -11,7 +11,15 @@ from sqlalchemy import Connection, or_, select, update
 from monai_cxr.screening.ledger import audit, chart_sums, studies
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import ReceivedFilm
-from monai_cxr.screening.ledger.schema import QUARANTINED, SCHEDULED, arrivals, films, quarantine
+from monai_cxr.screening.ledger.schema import (
+    QUARANTINED,
+    SCHEDULED,
+    UNLEASED,
+    arrivals,
+    films,
+    quarantine,
+    values_of,
+)
 
 RELEASED, DISMISSED, ARRIVED = "released", "dismissed", "arrived"
 """How an entry ends: a person's word, or the arrival of what could not be retrieved before; or the
@@ -67,7 +75,6 @@ def refuse(
     source: str = "",
     calling_ae: str = "",
     sop_uid: str = "",
-    study_uid: str = "",
 ) -> None:
     """Record a file that never became a job, for example because it is not a DICOM file."""
     now = ledger.clock()
@@ -75,28 +82,10 @@ def refuse(
         is_known = quarantine.c.path == path if path else quarantine.c.sop_uid == sop_uid
         is_known = is_known & or_(quarantine.c.path != "", quarantine.c.sop_uid != "")
         chart_sums.of_refusal(connection, reason, is_known, sop_uid, now=now)
-        _insert(
-            connection,
-            now,
-            path=path,
-            reason=reason,
-            message=message,
-            source=source,
-            calling_ae=calling_ae,
-            sop_uid=sop_uid,
-            study_uid=study_uid,
-        )
-        connection.execute(
-            arrivals.insert().values(
-                sop_uid=sop_uid,
-                path=path,
-                source=source,
-                calling_ae=calling_ae,
-                outcome="refused",
-                reason=reason,
-                arrived_at=now,
-            )
-        )
+        known = {"sop_uid": sop_uid, "path": path, "source": source, "calling_ae": calling_ae}
+        _insert(connection, now, **known, reason=reason, message=message)
+        arrival = {**known, "outcome": "refused", "reason": reason, "arrived_at": now}
+        connection.execute(arrivals.insert().values(**arrival))
         audit.record(connection, source, "refused", sop_uid, {"reason": reason}, now=now)
 
 
@@ -124,16 +113,9 @@ def not_retrieved(
                 .values(message=message)
             ).rowcount
             if not known:
-                _insert(
-                    connection,
-                    now,
-                    path="",
-                    reason=NOT_RETRIEVED,
-                    message=message,
-                    source=source,
-                    sop_uid=sop_uid,
-                    study_uid=study_uid,
-                )
+                uids = {"sop_uid": sop_uid, "study_uid": study_uid}
+                said_so = {"reason": NOT_RETRIEVED, "message": message, "source": source}
+                _insert(connection, now, path="", **uids, **said_so)
         detail = {"reason": NOT_RETRIEVED, "n": len(absent)}
         audit.record(connection, source, "refused", "", detail, now=now)
 
@@ -208,8 +190,7 @@ def release(ledger: Ledger, ids: Sequence[int], *, actor: str) -> int:
                 .where(films.c.id == row.film_id, films.c.state == QUARANTINED)
                 .values(state=SCHEDULED, reason="", attempts=0, available_at=now, finished_at=None)
             ).rowcount
-        for study_uid in sorted({row.study_uid for row in released}):
-            studies.refresh(connection, study_uid, now=now)
+        studies.refresh_all(connection, (row.study_uid for row in released), now=now)
         for row in released:
             audit.record(connection, actor, "released", row.sop_uid, now=now)
     return n_released
@@ -231,17 +212,9 @@ def put(
     """Quarantine a newcomer within a transaction."""
     is_known = quarantine.c.sop_uid == film.key.sop_uid
     chart_sums.of_refusal(connection, reason, is_known, film.key.sop_uid, now=now)
-    _insert(
-        connection,
-        now,
-        sop_uid=film.key.sop_uid,
-        study_uid=film.key.study_uid,
-        path=film.path,
-        reason=reason,
-        message=message,
-        source=film.source,
-        calling_ae=film.calling_ae,
-    )
+    uids = values_of(film.key, ("sop_uid", "study_uid"))
+    origin = values_of(film, ("path", "source", "calling_ae"))
+    _insert(connection, now, **uids, **origin, reason=reason, message=message)
 
 
 def put_film(connection: Connection, row: Any, reason: str, message: str, *, now: float) -> None:
@@ -251,32 +224,17 @@ def put_film(connection: Connection, row: Any, reason: str, message: str, *, now
     connection.execute(
         update(films)
         .where(films.c.id == row.id)
-        .values(state=QUARANTINED, reason=reason, finished_at=now, lease_owner="", lease_until=None)
+        .values(state=QUARANTINED, reason=reason, finished_at=now, **UNLEASED)
     )
-    _insert(
-        connection,
-        now,
-        film_id=row.id,
-        sop_uid=row.sop_uid,
-        study_uid=row.study_uid,
-        path=row.path,
-        reason=reason,
-        message=message,
-        source=row.source,
-        calling_ae=row.calling_ae,
-    )
+    origin = values_of(row, ("sop_uid", "study_uid", "path", "source", "calling_ae"))
+    _insert(connection, now, film_id=row.id, **origin, reason=reason, message=message)
 
 
 def _insert(connection: Connection, now: float, **values: object) -> None:
     connection.execute(quarantine.insert().values(quarantined_at=now, **values))
 
 
-def _resolve(
-    connection: Connection,
-    ids: Sequence[int],
-    resolution: str,
-    now: float,
-) -> list[Any]:
+def _resolve(connection: Connection, ids: Sequence[int], resolution: str, now: float) -> list[Any]:
     condition = quarantine.c.id.in_(list(ids)) & quarantine.c.resolved_at.is_(None)
     rows = list(connection.execute(select(quarantine).where(condition).with_for_update()))
     connection.execute(

@@ -10,6 +10,7 @@ from typing import Any
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import FilmFacts, InstanceKey, ViewPosition
+from monai_cxr.screening.ledger.schema import values_of
 
 PRIORITY_DELAY_SECONDS: Mapping[str, float] = {
     "STAT": 0.0,
@@ -146,23 +147,8 @@ class Result:
 
 def film_of(row: Any) -> Film:
     """A row of ``films`` as a value."""
-    return Film(
-        id=row.id,
-        key=InstanceKey(row.patient_id, row.study_uid, row.series_uid, row.sop_uid),
-        path=row.path,
-        state=row.state,
-        reason=row.reason,
-        attempts=row.attempts,
-        priority=row.priority,
-        received_at=row.received_at,
-        finished_at=row.finished_at,
-        sop_class_uid=row.sop_class_uid,
-        source=row.source,
-        accession_number=row.accession_number,
-        study_date=row.study_date,
-        pixel_sha256=row.pixel_sha256,
-        model_digest=row.model_digest,
-    )
+    key = InstanceKey(row.patient_id, row.study_uid, row.series_uid, row.sop_uid)
+    return Film(key=key, **values_of(row, (n for n in Film.__dataclass_fields__ if n != "key")))
 
 
 def result_row(outcome: Outcome, *, now: float) -> dict[str, Any]:

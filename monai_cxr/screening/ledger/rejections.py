@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from monai_cxr.screening.ledger import audit, quarantine, studies
+from monai_cxr.screening.ledger import audit, finished, quarantine, studies
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.schema import (
     DELIVERED,
@@ -19,6 +19,7 @@ from monai_cxr.screening.ledger.schema import (
     FAILED,
     PENDING,
     QUARANTINED,
+    UNLEASED,
     films,
     outbox,
     rejections,
@@ -60,8 +61,7 @@ def reject(
                 n_here += 1
                 touched.add(film.study_uid)
                 _withdraw(connection, film, code, source, now)
-        for study_uid in sorted(touched):
-            studies.refresh(connection, study_uid, now=now)
+        studies.refresh_all(connection, touched, now=now)
         detail = {"code": code, "n": len(sop_uids), "n_here": n_here}
         audit.record(connection, source, "instances rejected", note_uid, detail, now=now)
     return n_here
@@ -106,23 +106,10 @@ def _withdraw(connection: Connection, film: Any, code: str, source: str, now: fl
     connection.execute(
         update(outbox)
         .where(of_film, outbox.c.state.in_((PENDING, FAILED)), outbox.c.kind != WITHDRAWAL)
-        .values(state=DISMISSED, last_error=REASON, lease_owner="", lease_until=None)
+        .values(state=DISMISSED, last_error=REASON, **UNLEASED)
     )
-    notes = [
-        {
-            "kind": WITHDRAWAL,
-            "destination": row.destination,
-            "sop_uid": film.sop_uid,
-            "study_uid": film.study_uid,
-            "model_digest": row.model_digest,
-            "state": PENDING,
-            "available_at": 0.0,
-            "created_at": now,
-        }
-        for row in went_out
-    ]
-    keys = ["kind", "destination", "sop_uid", "model_digest"]
-    insert_new(connection, outbox, notes, keys)
+    notes = ((WITHDRAWAL, row.destination, row.model_digest) for row in went_out)
+    finished.schedule(connection, film, notes, available_at=0.0, created_at=now)
     connection.execute(delete(results).where(results.c.sop_uid == film.sop_uid))
     connection.execute(update(films).where(films.c.id == film.id).values(model_digest=""))
     if film.state != QUARANTINED:

@@ -16,8 +16,9 @@ from sqlalchemy import and_, func, select
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger import audit, studies
 from monai_cxr.screening.ledger.database import Ledger
-from monai_cxr.screening.ledger.schema import reviews
+from monai_cxr.screening.ledger.schema import reviews, values_of
 
+_AUDITED = ("finding", "label_agrees", "location_agrees", "corrected_label", "model_digest")
 _YES_OR_NO = ("label_agrees", "location_agrees", "uncertain", "finished", "score_seen")
 
 
@@ -81,13 +82,7 @@ def add(ledger: Ledger, items: ReviewRow | Sequence[ReviewRow]) -> None:
         for study_uid in sorted({item.study_uid for item in items}):
             studies.refresh_reviews(connection, study_uid)
         for item in items:
-            detail = {
-                "finding": item.finding,
-                "label_agrees": item.label_agrees,
-                "location_agrees": item.location_agrees,
-                "corrected_label": item.corrected_label,
-                "model_digest": item.model_digest,
-            }
+            detail = values_of(item, _AUDITED)
             audit.record(connection, item.reader, "reviewed", item.sop_uid, detail, now=now)
 
 
@@ -120,25 +115,12 @@ def _select(ledger: Ledger, condition: Any) -> list[ReviewRow]:
 
 
 def _row(item: ReviewRow, now: float) -> dict[str, object]:
-    return {
-        "sop_uid": item.sop_uid,
-        "study_uid": item.study_uid,
-        "finding": item.finding,
-        "reader": item.reader,
-        "model_digest": item.model_digest,
-        "label_agrees": _integer(item.label_agrees),
-        "location_agrees": _integer(item.location_agrees),
-        "corrected_label": item.corrected_label,
-        "note": item.note,
-        "seconds_to_read": item.seconds_to_read,
-        "reviewed_at": item.reviewed_at or now,
-        "uncertain": _integer(item.uncertain),
-        "finished": _integer(item.finished),
-        "score_seen": _integer(item.score_seen),
-        "probability": item.probability,
-        "seen": json.dumps(dict(item.seen)) if item.seen else "",
-        "marks": json.dumps(dict(item.marks)) if item.marks else "",
-    }
+    values = values_of(item, item.__dataclass_fields__)
+    for name in _YES_OR_NO:
+        values[name] = None if values[name] is None else int(values[name])
+    for name in ("seen", "marks"):
+        values[name] = json.dumps(dict(values[name])) if values[name] else ""
+    return values | {"reviewed_at": item.reviewed_at or now}
 
 
 def _review(row: Any) -> ReviewRow:
@@ -149,7 +131,3 @@ def _review(row: Any) -> ReviewRow:
     for name in ("seen", "marks"):
         values[name] = json.loads(values[name]) if values[name] else {}
     return ReviewRow(**values)
-
-
-def _integer(value: bool | None) -> int | None:
-    return None if value is None else int(value)

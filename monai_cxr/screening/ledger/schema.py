@@ -6,6 +6,9 @@ else; nothing of it goes into a log, a metric or a message.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -35,10 +38,19 @@ PENDING, DELIVERED, FAILED, DISMISSED = "pending", "delivered", "failed", "dismi
 """States of a delivery; a failed one waits for a person, a dismissed one has had its person."""
 
 CORRECTED, REPLACED = "corrected", "replaced"
+UNLEASED = {"lease_owner": "", "lease_until": None}
+"""Columns of a film or a delivery that nobody has leased."""
+
 TAKES_PLACE = frozenset({CORRECTED, REPLACED})
 """Outcomes of an arrival after which the newcomer is the film, and is read and reported anew."""
 
 metadata = MetaData()
+
+
+def values_of(row: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Columns of a row, or attributes of a value, by their names."""
+    return {name: getattr(row, name) for name in names}
+
 
 _ID = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows on SQLite
 

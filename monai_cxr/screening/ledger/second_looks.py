@@ -27,14 +27,8 @@ def add(
     if not actor.strip():
         raise SettingsError("Expected the name of the reader, but got an empty one.")
     now = ledger.clock()
-    row = {
-        "study_uid": study_uid,
-        "finding": finding,
-        "outcome": outcome,
-        "actor": actor.strip(),
-        "note": note,
-        "looked_at": now,
-    }
+    row: dict[str, Any] = {"study_uid": study_uid, "finding": finding, "outcome": outcome}
+    row |= {"note": note, "actor": actor.strip(), "looked_at": now}
     with ledger.write() as connection:
         if not insert_new(connection, second_looks, [row], ["study_uid", "finding"]):
             raise SettingsError("The outcome of this look was recorded before, and stays.")

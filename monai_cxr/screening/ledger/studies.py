@@ -7,7 +7,7 @@ is reported where a destination takes reports of studies. A late film opens it a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,9 @@ from monai_cxr.screening.ledger.schema import (
     COMPLETED,
     QUARANTINED,
     films,
-    results,
     reviews,
     studies,
+    values_of,
 )
 
 WAITING, ANALYSED, NOT_ANALYSED = "waiting", "analysed", "not_analysed"
@@ -159,6 +159,12 @@ def refresh(connection: Connection, study_uid: str, *, now: float) -> None:
     connection.execute(update(studies).where(studies.c.study_uid == study_uid).values(**values))
 
 
+def refresh_all(connection: Connection, study_uids: Iterable[str], *, now: float) -> None:
+    """Recompute several rows, in one order, so that two writers never wait for each other."""
+    for study_uid in sorted(set(study_uids)):
+        refresh(connection, study_uid, now=now)
+
+
 def refresh_reviews(connection: Connection, study_uid: str) -> None:
     """Recompute a study's count of reviews within a transaction."""
     query = select(func.count(), func.max(reviews.c.reviewed_at)).where(
@@ -174,26 +180,10 @@ def refresh_reviews(connection: Connection, study_uid: str) -> None:
 
 def study_of(row: Any) -> Study:
     """A row of ``studies`` as a value."""
-    return Study(
-        study_uid=row.study_uid,
-        patient_id=row.patient_id,
-        accession_number=row.accession_number,
-        study_date=row.study_date,
-        status=row.status,
-        n_films=row.n_films,
-        n_scored=row.n_scored,
-        n_quarantined=row.n_quarantined,
-        positive=tuple(name for name in row.positive.split("|") if name),
-        urgency=row.urgency,
-        max_probability=row.max_probability,
-        first_received_at=row.first_received_at,
-        last_received_at=row.last_received_at,
-        finished_at=row.finished_at,
-        is_open=bool(row.is_open),
-        version=row.version,
-        n_reviews=row.n_reviews,
-        last_review_at=row.last_review_at,
-    )
+    values = values_of(row, Study.__dataclass_fields__)
+    values["positive"] = tuple(name for name in row.positive.split("|") if name)
+    values["is_open"] = bool(row.is_open)
+    return Study(**values)
 
 
 def _films_of(connection: Connection, study_uid: str) -> dict[str, Any]:
@@ -225,18 +215,8 @@ def _films_of(connection: Connection, study_uid: str) -> dict[str, Any]:
 
 def _positives(connection: Connection, study_uid: str) -> dict[str, Any]:
     """Positive findings over the films' newest results, without raw images shown otherwise."""
-    query = select(
-        results.c.findings,
-        results.c.probabilities,
-        results.c.positive,
-        results.c.view,
-        results.c.flags,
-    ).join(
-        films,
-        (films.c.sop_uid == results.c.sop_uid) & (films.c.model_digest == results.c.model_digest),
-    )
     found: dict[str, float] = {}
-    rows = connection.execute(query.where(films.c.study_uid == study_uid)).all()
+    rows = presentation.newest_results(connection, study_uid)
     needless = presentation.needless([(row.view, row.flags) for row in rows])
     for row in (row for row, is_needless in zip(rows, needless, strict=True) if not is_needless):
         scores = zip(row.findings, row.probabilities, row.positive, strict=True)

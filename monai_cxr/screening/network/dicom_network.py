@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,23 @@ def application(ae_title: str, timeout_seconds: float) -> Any:
     entity.acse_timeout = entity.dimse_timeout = timeout_seconds
     entity.network_timeout = entity.connection_timeout = timeout_seconds
     return entity
+
+
+@contextmanager
+def associated(entity: Any, peer: Peer) -> Iterator[Any]:
+    """An association that is established, and released at the end.
+
+    Raises:
+        DeliveryError: If it could not be opened.
+    """
+    association = associate(entity, peer)
+    if not association.is_established:
+        raise DeliveryError(why_not(association, peer))
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
 
 
 def associate(entity: Any, peer: Peer, **options: Any) -> Any:

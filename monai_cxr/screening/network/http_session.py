@@ -123,9 +123,4 @@ def exchange_errors() -> tuple[type[BaseException], ...]:
     """What an exchange with a service may raise, whatever it answers."""
     requests: Any = require("requests", extra="pacs")
     urllib3: Any = require("urllib3.exceptions", extra="pacs")
-    return (
-        requests.RequestException,
-        urllib3.HTTPError,
-        http.client.HTTPException,
-        *UNREADABLE,
-    )
+    return (requests.RequestException, urllib3.HTTPError, http.client.HTTPException, *UNREADABLE)

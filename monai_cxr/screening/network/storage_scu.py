@@ -15,7 +15,7 @@ from monai_cxr.dicom.results.report_document import REPORT_CLASSES, alternatives
 from monai_cxr.errors import DeliveryError
 from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.picture.quiet import quiet
-from monai_cxr.screening.network.dicom_network import Peer, application, associate, why_not
+from monai_cxr.screening.network.dicom_network import Peer, application, associated
 
 _STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # PS3.4 B.2.3: success, or with a warning
 _DUPLICATE = 0x0111  # PS3.7 C.5.7: it has this instance; only we make its UID
@@ -60,14 +60,8 @@ def store(instances: Sequence[DicomInstance], peer: Peer, *, calling_ae: str) ->
     sent = [replace(one, sop_class_uid=_of(one)[0]) for one in instances]
     for context in _contexts([_of(one) for one in sent]):
         entity.add_requested_context(*context)
-    association = associate(entity, peer)
-    if not association.is_established:
-        raise DeliveryError(why_not(association, peer))
-    try:
+    with associated(entity, peer) as association:
         return [_send(association, instance) for instance in sent]
-    finally:
-        if association.is_established:
-            association.release()
 
 
 def negotiate(classes: Sequence[str], peer: Peer, *, calling_ae: str) -> list[str]:
@@ -88,11 +82,8 @@ def negotiate(classes: Sequence[str], peer: Peer, *, calling_ae: str) -> list[st
     entity.add_requested_context("1.2.840.10008.1.1")
     for context in _contexts([(uid, str(ExplicitVRLittleEndian)) for uid in classes]):
         entity.add_requested_context(*context)
-    association = associate(entity, peer)
-    if not association.is_established:
-        raise DeliveryError(why_not(association, peer))
-    taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
-    association.release()
+    with associated(entity, peer) as association:
+        taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
     return [uid for uid in classes if taken & {uid, *_other_classes(uid)}]
 
 
@@ -107,14 +98,8 @@ def echo(peer: Peer, *, calling_ae: str) -> str:
     """
     entity = application(calling_ae, peer.timeout_seconds)
     entity.add_requested_context("1.2.840.10008.1.1")
-    association = associate(entity, peer)
-    if not association.is_established:
-        raise DeliveryError(why_not(association, peer))
-    try:
+    with associated(entity, peer) as association:
         answer = association.send_c_echo()
-    finally:
-        if association.is_established:
-            association.release()
     if "Status" not in answer:
         raise DeliveryError("no_answer")
     return f"0x{answer.Status:04X}"

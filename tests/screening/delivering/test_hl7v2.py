@@ -11,7 +11,6 @@ from hl7apy.parser import parse_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_cxr.errors import SettingsError
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
@@ -81,10 +80,8 @@ def test_a_patient_id_comes_back_unescaped(patient):
     assert message.unescape(str(message.segment("PID")[3])) == patient
 
 
-def test_unknown_patient_and_processing_id():
+def test_unknown_patient():
     assert "PID|1||UNKNOWN||UNKNOWN" in oru_message(report("", ""))
-    with pytest.raises(SettingsError, match="P, T or D"):
-        oru_message(report(), processing_id="X")
 
 
 def test_hl7_without_study():

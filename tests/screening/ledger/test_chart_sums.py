@@ -113,7 +113,7 @@ def test_what_fails_adds_nothing(ledger):
     """Sums and results are one transaction."""
     arrivals.enqueue(ledger, received(1))
     (film,) = jobs.lease(ledger, "w", 1)
-    with pytest.raises(ValueError, match="unpack"):
+    with pytest.raises(ValueError, match="shorter"):
         jobs.finish(ledger, "w", [outcome(film)], deliveries=[("sr",)])
     assert sums(ledger) == {}
 

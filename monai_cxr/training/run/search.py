@@ -11,8 +11,8 @@ from typing import Any
 
 from monai_cxr.errors import CXRError, SettingsError
 from monai_cxr.optional import require
-from monai_cxr.training import workflow
-from monai_cxr.training.runs import best_epoch
+from monai_cxr.training.run import workflow
+from monai_cxr.training.run.runs import best_epoch
 
 STUDY_NAME = "monai-cxr"
 

@@ -15,7 +15,7 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.labels.check import FLOOR, require_checked
 from monai_cxr.optional import require
 from monai_cxr.tables import write_table
-from monai_cxr.training.workflow import prepare_run
+from monai_cxr.training.run.workflow import prepare_run
 
 TRACKERS = ("mlflow", "tensorboard")
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from monai_cxr.training import workflow
+from monai_cxr.training.run import workflow
 
 BUNDLE = "chest_xray_classification"
 

@@ -11,6 +11,7 @@ import pandas as pd
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import RUN_NAME
+from monai_cxr.data.splits import rows_of_split
 from monai_cxr.errors import InvalidTable
 from monai_cxr.networks.contrastive import Embedder, pretext_network
 from monai_cxr.tables import read_table
@@ -48,14 +49,13 @@ def refuse_unsplit(table: pd.DataFrame) -> None:
         InvalidTable: If a film is of no split, or none is of split train.
     """
     unsplit = int((table["split"] == "").sum())
-    if unsplit or not (table["split"] == "train").any():
+    if unsplit:
         raise InvalidTable(
             f"{unsplit} of {len(table)} films are of no split, and pretraining must not see the "
-            "patients of val and test. Make splits of the whole index first: monai-cxr split."
-            if unsplit
-            else "The index has no row of split 'train'. Make splits with: monai-cxr split.",
+            "patients of val and test. Make splits of the whole index first: monai-cxr split.",
             reason="no_split",
         )
+    rows_of_split(table, "train")
 
 
 def refuse_seen(initial_weights: object, table: pd.DataFrame) -> None:

@@ -27,19 +27,14 @@ from monai_cxr.bundle.config import (
 from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import RUN_NAME
 from monai_cxr.bundle.presets import expand_settings
-from monai_cxr.data.splits import assert_no_leakage
+from monai_cxr.data.splits import assert_no_leakage, rows_of_split
 from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.findings import FINDINGS
 from monai_cxr.tables import normalise_index, read_table, write_table
-from monai_cxr.training.manifest import run_manifest, throughput
-from monai_cxr.training.pretraining import (
-    check_pretext,
-    is_pretraining,
-    refuse_seen,
-    refuse_unsplit,
-)
-from monai_cxr.training.run_lock import take_lock
-from monai_cxr.training.runs import METRICS_NAME
+from monai_cxr.training.run import pretraining
+from monai_cxr.training.run.manifest import run_manifest, throughput
+from monai_cxr.training.run.run_lock import take_lock
+from monai_cxr.training.run.runs import METRICS_NAME
 
 
 class TrainingFailed(CXRError):
@@ -77,12 +72,13 @@ def prepare_run(
     given = read_table(index)
     table = normalise_index(given, findings)
     assert_no_leakage(table)
-    if is_pretraining(base):
-        refuse_unsplit(table)
+    if pretraining.is_pretraining(base):
+        pretraining.refuse_unsplit(table)
     else:
-        _check_splits(table)
+        for split in ("train", "val"):
+            rows_of_split(table, split)
         _check_labels(table, findings, list(given.columns))
-        refuse_seen(expanded.get("initial_weights"), table)
+        pretraining.refuse_seen(expanded.get("initial_weights"), table)
     _check_batch({**base, **expanded}["batch_size"], int((table["split"] == "train").sum()))
     _check_prevalence({**base, **expanded}.get("prevalence", {}), findings)
     manifest = run_manifest(source, table, findings, settings, {**base, **expanded})
@@ -90,8 +86,8 @@ def prepare_run(
         _go_on(run, settings)
         return monai_command(run)
     # What does not fit shows here, not in a traceback.
-    if is_pretraining(base):
-        check_pretext({**base, **expanded})
+    if pretraining.is_pretraining(base):
+        pretraining.check_pretext({**base, **expanded})
     else:
         _check_known(table, findings)
         if "network_def" in expanded:
@@ -177,15 +173,6 @@ def _end_with_parent() -> Callable[[], None] | None:
         return None
     set_parent_death_signal, option = ctypes.CDLL(None).prctl, 1
     return lambda: set_parent_death_signal(option, int(signal.SIGTERM))
-
-
-def _check_splits(table: pd.DataFrame) -> None:
-    for split in ("train", "val"):
-        if not (table["split"] == split).any():
-            raise InvalidTable(
-                f"The index has no row of split '{split}'. Make one with: monai-cxr split.",
-                reason="no_split",
-            )
 
 
 def _check_labels(table: pd.DataFrame, findings: Sequence[str], columns: Container[str]) -> None:

@@ -8,9 +8,9 @@ import pytest
 from monai_cxr.data.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_table
-from monai_cxr.training import search as module
-from monai_cxr.training.search import Knob, parse_knob, search
-from monai_cxr.training.workflow import TrainingFailed
+from monai_cxr.training.run import search as module
+from monai_cxr.training.run.search import Knob, parse_knob, search
+from monai_cxr.training.run.workflow import TrainingFailed
 
 
 class TestKnobs:

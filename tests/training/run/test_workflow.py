@@ -19,8 +19,8 @@ from monai_cxr.data.samplers import film_weights
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import write_table
-from monai_cxr.training import workflow
 from monai_cxr.training.initialisation import load_initial_weights
+from monai_cxr.training.run import workflow
 
 BUNDLE = "chest_xray_classification"
 
@@ -114,7 +114,7 @@ class TestContinuing:
         prepare(phantom_index, tmp_path, image_size=48)
         before = (tmp_path / "configs" / "train.json").read_bytes()
         hold = (
-            "import sys; from pathlib import Path; from monai_cxr.training.run_lock import "
+            "import sys; from pathlib import Path; from monai_cxr.training.run.run_lock import "
             "take_lock; held = take_lock(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", hold, str(tmp_path / "checkpoints")]

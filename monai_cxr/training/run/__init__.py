@@ -1,0 +1,1 @@
+"""Run: from what a user asks for to MONAI's command, its folder, and what came of it."""
