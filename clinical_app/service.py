@@ -21,7 +21,6 @@ from monai_cxr.errors import DeliveryError
 from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.monitoring.drift import Reference
 from monai_cxr.review.cases import Case, CaseSource
-from monai_cxr.review.drifting import find_references
 from monai_cxr.review.film_packing import gzipped
 from monai_cxr.review.label_audit import AuditedFilm, AuditQuestions
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
@@ -34,6 +33,7 @@ from monai_cxr.review.performance_file import (
 from monai_cxr.review.priors import Priors
 from monai_cxr.review.reviews import Access, Review, ReviewStore
 from monai_cxr.review.uploads import Owner, Uploads
+from monai_cxr.review.watching.drifting import find_references
 from monai_cxr.review.worklist import reviews_of
 from monai_cxr.screening.ledger import Ledger
 

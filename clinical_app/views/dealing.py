@@ -8,9 +8,9 @@ from clinical_app import session, tables
 from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.errors import SettingsError
-from monai_cxr.review import second_look, watched
 from monai_cxr.review.ledger_cases import answering
-from monai_cxr.review.watched import InOneSentence, Watched
+from monai_cxr.review.watching import second_look, watched
+from monai_cxr.review.watching.watched import InOneSentence, Watched
 from monai_cxr.screening.ledger import alarms
 from monai_cxr.screening.ledger.alarms import KeptAlarm
 

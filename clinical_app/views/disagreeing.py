@@ -12,11 +12,11 @@ from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.findings import title_of
-from monai_cxr.review import monitoring, second_look
-from monai_cxr.review.anchoring import Anchoring, anchoring
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import Review
-from monai_cxr.review.second_look import OUTCOME_WORDS, Look
+from monai_cxr.review.watching import monitoring, second_look
+from monai_cxr.review.watching.anchoring import Anchoring, anchoring
+from monai_cxr.review.watching.second_look import OUTCOME_WORDS, Look
 from monai_cxr.review.words import percent
 from monai_cxr.screening.ledger import second_looks
 

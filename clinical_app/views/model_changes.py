@@ -8,7 +8,7 @@ from clinical_app import tables
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.review.ledger_cases import answering
-from monai_cxr.review.model_history import history_rows, in_use, read_history
+from monai_cxr.review.watching.model_history import history_rows, in_use, read_history
 from monai_cxr.screening.watching.model_spans import ModelSpan, model_spans
 
 

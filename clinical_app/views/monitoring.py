@@ -14,10 +14,10 @@ from clinical_app.access import Identity
 from clinical_app.service import Service
 from clinical_app.views import dealing, disagreeing
 from monai_cxr.errors import DeliveryError
-from monai_cxr.review import drifting, estimating, monitoring, watched
-from monai_cxr.review.monitoring import Rate
 from monai_cxr.review.reviews import Review
-from monai_cxr.review.watched import InOneSentence, Watched
+from monai_cxr.review.watching import drifting, estimating, monitoring, watched
+from monai_cxr.review.watching.monitoring import Rate
+from monai_cxr.review.watching.watched import InOneSentence, Watched
 from monai_cxr.review.words import duration, percent
 from monai_cxr.screening.ledger import Ledger
 

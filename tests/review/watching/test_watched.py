@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ledger_data import facts, finish_all, prediction, received
 
-from monai_cxr.review import watched
-from monai_cxr.review.anchoring import anchoring
+from monai_cxr.review.watching import watched
+from monai_cxr.review.watching.anchoring import anchoring
 from monai_cxr.screening.ledger import alarms, arrivals, chart_sums, jobs, open_ledger
 from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.ledger.reviews import ReviewRow
