@@ -95,7 +95,7 @@ def verdict(soak: Soak, archives: Sequence[OrthancServer]) -> dict[str, object]:
         and (len(lost), doubled) == (0, 0)
         and (finished, delivered) == ({1: n}, {len(OBJECTS) * len(archives): n})
         and not cited.keys() & refused.keys()
-        and "not_retrieved" not in refused.values()
+        and not {"not_retrieved", "too_many_attempts", "reader_crashed"} & set(refused.values())
         and are_same
         and not n_misfiled
         and not soak.n_restarts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, or_, select, update
+from sqlalchemy import Connection, and_, case, exists, or_, select, update
 
 from monai_cxr.screening.ledger import audit, finished, quarantine, studies, tallies
 from monai_cxr.screening.ledger.database import Ledger, changed
@@ -29,6 +29,9 @@ MAX_ATTEMPTS = 5
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 600.0
 _LONGEST_LEASE_SECONDS = 2 * 86_400.0
 """Later than now and this, or the longest backoff, are times of a clock that was ahead."""
+
+_APART_SECONDS = 86_400.0
+"""A lease that ended so long ago is rather of a clock that is ahead now than of a dead process."""
 
 
 def lease(
@@ -80,10 +83,17 @@ def lease(
 
 def _return_expired(connection: Connection, now: float) -> None:
     until = films.c.lease_until
+    is_ahead = until > now + _LONGEST_LEASE_SECONDS
+    # Two processes whose clocks are apart take each other's films: that is no fault of a film.
+    is_of_clocks = or_(is_ahead, until < now - _APART_SECONDS)
     connection.execute(
         update(films)
-        .where(films.c.state == IN_PROGRESS, or_(until < now, until > now + _LONGEST_LEASE_SECONDS))
-        .values(state=SCHEDULED, **UNLEASED)
+        .where(films.c.state == IN_PROGRESS, or_(until < now, is_ahead))
+        .values(
+            state=SCHEDULED,
+            attempts=films.c.attempts - case((is_of_clocks, 1), else_=0),
+            **UNLEASED,
+        )
     )
 
 

@@ -177,6 +177,17 @@ class TestClockAheadFilmsStuck:
         assert len(jobs.lease(ledger, "w", 1)) == 1
 
     @pytest.mark.parametrize("days", [2, 3_650])
+    def test_two_clocks_give_no_film_up(self, ledger, spool, clock, days):
+        """Each sees the other's leases as over, or as impossible, and takes them."""
+        take(ledger, spool, film_bytes(1))
+        for _ in range(10):
+            clock.advance(days * 86_400)
+            assert len(jobs.lease(ledger, "ahead", 1)) == 1
+            clock.advance(-days * 86_400)
+            assert len(jobs.lease(ledger, "right", 1)) == 1
+        assert quarantine.entries(ledger) == []
+
+    @pytest.mark.parametrize("days", [2, 3_650])
     def test_a_delivery_of_a_clock_ahead_is_made_when_it_is_right(self, ledger, spool, clock, days):
         take(ledger, spool, film_bytes(1))
         take(ledger, spool, film_bytes(2))

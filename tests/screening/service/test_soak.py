@@ -20,7 +20,7 @@ def test_nothing_is_lost_and_nothing_is_there_twice(packaged_bundle):
     program("Orthanc", package="orthanc orthanc-dicomweb")
     if os.geteuid() != 0:
         pytest.skip("The soak mounts a small disk: run as root.")
-    command = [sys.executable, SCRIPT, "--bundle", packaged_bundle, "--films", "12", "--kills", "4"]
+    command = [sys.executable, SCRIPT, "--bundle", packaged_bundle, "--films", "12", "--kills", "2"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(done.stdout)
@@ -32,6 +32,6 @@ def test_nothing_is_lost_and_nothing_is_there_twice(packaged_bundle):
     assert said["archives_hold_the_same"]
     assert said["objects_under_another_name"] == said["ended_by_themselves"] == 0
     assert said["odd_answers"]
-    assert said["kills"] >= 4
+    assert said["kills"] >= 3  # one more while Orthanc is away
     assert [said[name] for name in ("orthanc_stops", "full_disks", "clock_jumps")] == [1, 1, 1]
     assert said.get("database_restarts", 0) == int(is_installed())
