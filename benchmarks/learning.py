@@ -4,7 +4,7 @@ Usage:
     python benchmarks/learning.py probe INDEX --out DIR NAME=RUN... [hog=hog]
     python benchmarks/learning.py tune INDEX --out DIR NAME=WEIGHTS... scratch= [--set KEY=VALUE]
     python benchmarks/learning.py scratch RUN_LIKE --out RUN
-    python benchmarks/learning.py few-shot RUN INDEX --finding NAME --out DIR [--episodes 20]
+    python benchmarks/learning.py few-shot RUN INDEX --finding NAME... --out DIR [--episodes 20]
 
 ``probe`` fits linear models on the frozen features of several runs or bundles, as ``monai-cxr
 probe`` does, and ``tune`` trains networks on from several weights, each on 5, 20 and 100 % of the
@@ -66,19 +66,29 @@ def scratch(like: Path, out: Path, seed: int) -> None:
     torch.save(build_network(read_config(out, "inference")).state_dict(), out / WEIGHTS_NAME)
 
 
-def few_shot(run: Path, index: Path, finding: str, out: Path, episodes: int) -> None:
+def few_shot(run: Path, index: Path, findings: list[str], out: Path, episodes: int) -> None:
     model = BundleModel.load(run, runtime="torch")
-    table = normalise_index(read_table(index), [*model.findings, finding])
-    rows = table[table[finding].isin([0, 1])].reset_index(drop=True)
+    names = list(dict.fromkeys([*model.findings, *findings]))
+    rows = normalise_index(read_table(index), names)
+    rows = rows[rows[findings].isin([0, 1]).any(axis=1)].reset_index(drop=True)
     seen = predict_table(model, rows, embeddings=True)
     outputs = [logit_column(name) for name in model.findings]
     rows = rows.assign(**{name: seen[name] for name in [*outputs, EMBEDDING_COLUMN]})
     rows = rows[seen["reason"] == ""].reset_index(drop=True)
+    for finding in findings:
+        others = [name for name in model.findings if name != finding]
+        episodes_of(finding, rows[rows[finding].isin([0, 1])], others, out, episodes)
+
+
+def episodes_of(
+    finding: str, rows: pd.DataFrame, others: list[str], out: Path, episodes: int
+) -> None:
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     judged = rows[rows["split"] != "train"].drop_duplicates("patient_id").reset_index(drop=True)
     labels, features = judged[finding].to_numpy(float), features_of(judged)
+    there = train.loc[train[finding] == 1, "patient_id"].nunique()
     made = []
-    for k in SHOTS:
+    for k in (shots for shots in SHOTS if shots <= there):
         for episode in range(episodes):
             chosen = few_shots(train, finding, k, episode)
             head = fit_head(
@@ -95,7 +105,7 @@ def few_shot(run: Path, index: Path, finding: str, out: Path, episodes: int) -> 
           f"{delong(everything.logits(features), labels)} (patients)")  # fmt: skip
     values = {
         name: auroc(train[logit_column(name)].to_numpy(), train[finding].to_numpy(float))
-        for name in model.findings
+        for name in others
     }
     best = max(values, key=lambda name: values[name])
     known = delong(judged[logit_column(best)].to_numpy(), labels)
@@ -122,7 +132,7 @@ def main() -> None:
     one = verbs.add_parser("few-shot")
     one.add_argument("run", type=Path)
     one.add_argument("index", type=Path)
-    one.add_argument("--finding", required=True)
+    one.add_argument("--finding", nargs="+", required=True)
     one.add_argument("--episodes", type=int, default=20)
     one.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()

@@ -49,7 +49,7 @@ NETWORK: Mapping[str, object] = {
     "architecture": "small_resnet",
     "network_options": {"width": 32, "blocks": [0, 1, 2, 2], "joined": 2},
 }
-"""Its maps have 16 x 16 cells at 64 px, where a DenseNet-121 has 2 x 2; a step costs as much."""
+"""Its maps have 16 x 16 cells at 64 px, where a DenseNet-121 has 2 x 2."""
 
 
 @dataclass(frozen=True, slots=True)
