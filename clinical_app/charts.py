@@ -9,8 +9,9 @@ import streamlit as st
 
 _FIRST, _SECOND = "#56b4e9", "#e69f00"  # Okabe and Ito: told apart by everybody
 _SHARE = {"format": "%", "tickCount": 5}
-_DAYS = {  # a date stands once, however few days there are
-    **{"format": "%d %b", "labelOverlap": True, "ticks": False, "grid": False},
+_CELLS = {"format": "%d %b", "labelOverlap": True, "ticks": False, "grid": False}
+_DAYS = {  # a date stands once, however few days there are; Vega takes this of time scales alone
+    **_CELLS,
     "tickCount": {"interval": "day", "step": 1},
 }
 
@@ -122,7 +123,7 @@ def nearness(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "data": {"values": list(values)},
         "mark": {"type": "rect"},
         "encoding": {
-            "x": x | {"axis": _DAYS},
+            "x": x | {"axis": _CELLS},
             "y": {
                 "field": "chart",
                 "type": "nominal",

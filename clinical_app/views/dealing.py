@@ -14,8 +14,6 @@ from monai_cxr.review.watching.watched import InOneSentence, Watched
 from monai_cxr.screening.ledger import alarms
 from monai_cxr.screening.ledger.alarms import KeptAlarm
 
-_MANY_REPORTS = 2_000
-
 
 def close(service: Service, who: Identity, one: KeptAlarm) -> None:
     """An open alarm, and the form that closes it for those whose role includes that."""
@@ -69,10 +67,14 @@ def reports(service: Service) -> None:
             "monai-cxr screen reports import."
         )
         return
-    if n > _MANY_REPORTS and not st.toggle(f"Hold it against {n:,} signed reports", key="reports"):
-        return
     rows, fits = second_look.against_reports(ledger)
-    with st.expander(f"Against the signed reports: {second_look.in_words(fits)}", expanded=True):
+    of = (
+        f"the newest {second_look.MOST_REPORTS:,} of {n:,}"
+        if n > second_look.MOST_REPORTS
+        else "the"
+    )
+    title = f"Against {of} signed reports: {second_look.in_words(fits)}"
+    with st.expander(title, expanded=True):
         tables.show(rows)
         st.caption(
             "Reports are read by rules, which err themselves, and are no truth. Intervals count "

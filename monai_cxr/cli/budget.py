@@ -46,6 +46,18 @@ def budget(
             metavar="PREDICTIONS", help="Later labelled films: whether the budget was kept."
         ),
     ] = None,
+    time_column: Annotated[
+        str,
+        typer.Option(
+            "--time", metavar="COLUMN", help="Times of the films. Default: found by name."
+        ),
+    ] = "",
+    films_a_day: Annotated[
+        float | None,
+        typer.Option(
+            help="Films of a whole day at this site, for the alarms by hour. Default: of the table."
+        ),
+    ] = None,
     labels: LabelsOption = None,
     calibration: CalibrationOption = None,
     uncertain: UncertainOption = "refuse",
@@ -55,19 +67,22 @@ def budget(
     """Set thresholds by what readers can bear, and say what that costs in sensitivity.
 
     The films must be at the site's own prevalence. Each finding has an equal part of the budget.
+    Expected false alarms are also given by maker and view, and by hour of the day where the
+    predictions have times.
 
     Example: monai-cxr monitor budget val.parquet --false-alarms 2 --films 60 --out rules.json
     """
     data = _read(predictions, labels, calibration, uncertain, blank)
     found = _thresholds(data, false_alarms, films)
     groups = _by_group(data, found, films)
+    by_hour = _by_hour(data, found, predictions, time_column, films_a_day)
     if out is not None:
         _write(data, found, out)
     checked = None
     if check is not None:
         checked = _checked(_read(check, labels, calibration, uncertain, blank), found, films)
     if json:
-        emit({"thresholds": found, "by_group": groups, "check": checked})
+        emit({"thresholds": found, "by_group": groups, "by_hour": by_hour, "check": checked})
         return
     for sentence in data.notes:
         note(sentence)
@@ -83,6 +98,9 @@ def budget(
     rows = [(fact, value, n) for fact, values in groups.items() for value, n in values.items()]
     if rows:
         show("Expected false alarms a shift by group", ("fact", "value", "false alarms"), rows)
+    if by_hour:
+        columns = ("hour", "false alarms a day")
+        show("Expected false alarms by hour of the day", columns, list(by_hour.items()))
     if checked is not None:
         columns = ("finding", "expected a shift", "observed a shift", "shifts", "kept")
         keys = ("finding", "expected", "observed", "shifts", "kept")
@@ -116,21 +134,49 @@ def _thresholds(
 def _by_group(
     data: PredictionSet, found: tuple[BudgetedThreshold, ...], films: float
 ) -> dict[str, dict[str, float]]:
-    """Expected false alarms of all findings together, by maker and view."""
-    from monai_cxr.monitoring.alarm_budget import expected_by
-
+    """Expected false alarms a shift of all findings together, by maker and view."""
     made: dict[str, dict[str, float]] = {}
     for fact in _GROUPS:
         values = [str(value) or "not known" for value in data.facts[fact].fillna("")]
-        if set(values) == {"not known"}:
-            continue
-        total: dict[str, float] = {}
-        for i, one in enumerate(found):
-            flags = list(data.probabilities[:, i] >= one.threshold)
-            for value, n in expected_by(flags, data.labels[:, i], values, films).items():
-                total[value] = total.get(value, 0.0) + n
-        made[fact] = total
+        if set(values) != {"not known"}:
+            made[fact] = _expected(data, found, values, films)
     return made
+
+
+def _by_hour(
+    data: PredictionSet,
+    found: tuple[BudgetedThreshold, ...],
+    predictions: Path,
+    column: str,
+    films_a_day: float | None,
+) -> dict[str, float]:
+    """Expected false alarms of all findings in each hour of a day; empty without times."""
+    from monai_cxr.evaluation.predictions.image_names import image_identifiers
+    from monai_cxr.monitoring.dated_predictions import DAY, dated, hours
+    from monai_cxr.tables import read_table
+
+    table = read_table(predictions)
+    known = hours(table, column)
+    if known is None:
+        return {}
+    of_film = dict(zip(image_identifiers(table, what="predictions"), known, strict=True))
+    values = [of_film.get(name) or "not known" for name in data.image_ids]
+    if films_a_day is None:
+        films_a_day = len(table) / dated(table, column)[DAY].nunique()
+    return _expected(data, found, values, films_a_day)
+
+
+def _expected(
+    data: PredictionSet, found: tuple[BudgetedThreshold, ...], values: list[str], films: float
+) -> dict[str, float]:
+    from monai_cxr.monitoring.alarm_budget import expected_by
+
+    total: dict[str, float] = {}
+    for i, one in enumerate(found):
+        flags = list(data.probabilities[:, i] >= one.threshold)
+        for value, n in expected_by(flags, data.labels[:, i], values, films).items():
+            total[value] = total.get(value, 0.0) + (n if n == n else 0.0)
+    return total
 
 
 def _checked(

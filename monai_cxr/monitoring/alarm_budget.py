@@ -121,13 +121,21 @@ def kept(expected: float, observed: int, shifts: int) -> tuple[float, bool]:
 
 
 def expected_by(
-    flags: Sequence[bool], labels: ArrayLike, groups: Sequence[str], films_a_shift: float
+    flags: Sequence[bool], labels: ArrayLike, groups: Sequence[str], films: float
 ) -> dict[str, float]:
-    """Expected false alarms a shift by group (hour, maker, view), at each group's own volume."""
+    """Expected false alarms by group (hour, maker, view), at each group's own volume.
+
+    Args:
+        flags: Shape (N,).
+        labels: Shape (N,): 0, 1 or NaN, which is left out.
+        groups: Shape (N,): a name a film.
+        films: Films of all groups together in the time that is asked for: a shift, or a day.
+    """
     y = np.asarray(labels, dtype=np.float64)
     f = np.asarray(flags, dtype=bool)
     names = np.asarray(groups, dtype=object).astype(str)
+    n = int((~np.isnan(y)).sum())
     return {
-        str(name): float((f & (y == 0) & (names == name)).sum()) / len(y) * films_a_shift
+        str(name): float((f & (y == 0) & (names == name)).sum()) / n * films if n else math.nan
         for name in np.unique(names)
     }

@@ -59,6 +59,30 @@ def dated(table: pd.DataFrame, column: str = "") -> pd.DataFrame:
     return made.sort_values(DAY, kind="stable").reset_index(drop=True)
 
 
+def hours(table: pd.DataFrame, column: str = "") -> pd.Series | None:
+    """The hour of the day of each film, in UTC where a zone is stated, as ``"07"``.
+
+    Args:
+        table: A predictions table.
+        column: Its column of times; the first of :data:`DATE_COLUMNS` with times of day when empty.
+
+    Returns:
+        One text a film, ``""`` where its time is not known; None where no column has times of day.
+
+    Raises:
+        InvalidTable: If the named column is absent.
+    """
+    known = {str(name).casefold(): name for name in table.columns}
+    if column and column not in table:
+        raise InvalidTable(f"The table has no column '{column}' of times.", reason="missing_column")
+    names = [column] if column else [known[name] for name in DATE_COLUMNS if name in known]
+    for name in names:
+        found = _times(table[name])
+        if ((found.dt.hour > 0) | (found.dt.minute > 0)).any():
+            return found.dt.strftime("%H").fillna("")
+    return None
+
+
 def daily_sums(table: pd.DataFrame) -> dict[str, list[DaySums]]:
     """Daily sums by chart.
 
@@ -163,8 +187,12 @@ def split_at(table: pd.DataFrame, since: date | None, baseline_days: int) -> tup
 
 
 def _days(column: pd.Series) -> pd.Series:
+    return pd.Series(_times(column).dt.date)
+
+
+def _times(column: pd.Series) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(column):
-        return pd.Series(column.dt.date)
+        return column
     numbers = pd.to_numeric(column, errors="coerce")
     is_date = numbers.between(19_000_101, 29_991_231)  # DICOM DA
     texts = column.astype(str).str.strip().str.removesuffix(".0")
@@ -173,8 +201,7 @@ def _days(column: pd.Series) -> pd.Series:
         ~is_date, pd.to_datetime(texts.where(is_date), format="%Y%m%d", errors="coerce", utc=True)
     )
     seconds = numbers.where(numbers.between(1, _LATEST_SECONDS) & ~is_date)
-    found = found.where(seconds.isna(), pd.to_datetime(seconds, unit="s", utc=True))
-    return pd.Series(found.dt.date)
+    return found.where(seconds.isna(), pd.to_datetime(seconds, unit="s", utc=True))
 
 
 def _numbers(column: pd.Series) -> pd.Series:

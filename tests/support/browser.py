@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -81,7 +82,9 @@ class Viewer:
 class Browser:
     """A page in Chromium; it looks into shadow roots and waits for what should come."""
 
-    def __init__(self, url: str, size: tuple[int, int] = (1500, 1000)) -> None:
+    def __init__(
+        self, url: str, size: tuple[int, int] = (1500, 1000), *, log: bool = False
+    ) -> None:
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
@@ -91,6 +94,8 @@ class Browser:
                      "--disable-background-networking", f"--window-size={size[0]},{size[1]}",
                      "--force-device-scale-factor=1", "--force-color-profile=srgb"):  # fmt: skip
             options.add_argument(flag)
+        if log:
+            options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
         service = Service(shutil.which("chromedriver"))
         self.driver = webdriver.Chrome(options=options, service=service)
         self.driver.set_page_load_timeout(SECONDS)
@@ -148,6 +153,33 @@ class Browser:
             "return {width: c.width, height: c.height, gray: g};",
             ".pane canvas.film",
         )
+
+    def received(self) -> str:
+        """What the network brought since the last call, by Chromium's own log (``log=True``).
+
+        Bodies of responses and frames of web sockets, those that are binary as Latin-1. Ask before
+        the page is left: Chromium forgets what it brought.
+        """
+        from selenium.common.exceptions import WebDriverException
+
+        parts = []
+        for line in self.driver.get_log("performance"):
+            event = json.loads(line["message"])["message"]
+            if event["method"] == "Network.webSocketFrameReceived":
+                frame = event["params"]["response"]
+                is_text = frame["opcode"] == 1
+                data = frame["payloadData"]
+                parts.append(data if is_text else base64.b64decode(data).decode("latin-1"))
+            elif event["method"] == "Network.loadingFinished":
+                wanted = {"requestId": event["params"]["requestId"]}
+                try:
+                    body = self.driver.execute_cdp_cmd("Network.getResponseBody", wanted)
+                except WebDriverException:
+                    continue  # an answer without a body
+                data = body["body"]
+                is_binary = body["base64Encoded"]
+                parts.append(base64.b64decode(data).decode("latin-1") if is_binary else data)
+        return "\n".join(parts)
 
     def prefer(self, scheme: str) -> None:
         """Let the reader's system be ``"dark"`` or ``"light"``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ ENTER, ESCAPE, DOWN = "\ue007", "\ue00c", "\ue015"
 ACROSS = "1.2.826.0.1.3680043.8.498.7"
 SLOW = {"offline": False, "latency": 40, "downloadThroughput": 2_500, "uploadThroughput": 9_000}
 FAST = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+PROBABILITY = re.compile(r'probability\\*":\s*(\d[\d.eE+-]*)')
 BLACK = "const c = found.querySelector('canvas.film'); const d = c.getContext('2d')"
 BLACK += ".getImageData(0, 0, c.width, c.height).data; for (let i = 0; i < d.length; i += 4)"
 BLACK += " if (d[i] > 0) return false; return true;"
@@ -405,13 +407,13 @@ def test_restart_loses_the_review_and_dialog_over_the_film(films, packaged_bundl
 
 
 def test_read_first_then_reveal(films, packaged_bundle, tmp_path):
-    """No score is in the browser before the reader's word is stored; then all of it is."""
+    """No score reaches the browser before the reader's word is stored; then all of it does."""
     require_chromium()
     settings = tmp_path / "viewer.toml"
     settings.write_text("[viewer.read_first]\nadmin = 1.0\n")
     arguments = ["--files", str(films), "--settings", str(settings)]
     running = Viewer([str(packaged_bundle), *arguments], tmp_path)
-    page = Browser(running.url)
+    page = Browser(running.url, log=True)
     try:
         page.open()
         page.until_analysed(7)
@@ -425,14 +427,20 @@ def test_read_first_then_reveal(films, packaged_bundle, tmp_path):
         store = LocalStore(tmp_path / "reviews.sqlite")
         assert list(store.reviews()) == []
         first = page.case()
+        before = page.received()  # by the network log
         page.driver.refresh()
         page.until_painted()
         time.sleep(1.1)
+        before += page.received()
         page.keys(ENTER)
         page.until(lambda: page.attribute(".desk", "data-hidden") == "false", "the model's word")
         assert page.case() == first
         page.until(lambda: "%" in page.text(".panel"), "the scores")
         page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
+        scores = set(PROBABILITY.findall(page.received()))
+        assert scores
+        assert not scores & set(PROBABILITY.findall(before))
+        assert first in before  # the log did see the study
         (review,) = store.reviews()
         assert (review.score_seen, review.finished) == (False, False)
         assert {item.label for item in review.findings.values()} == {"present"}

@@ -20,6 +20,9 @@ from monai_cxr.screening.watching import agreement
 OUTCOME_WORDS = dict(zip(OUTCOMES, ("Missed", "Not there", "It is in the report"), strict=True))
 """Outcomes of a look, for buttons."""
 
+MOST_REPORTS = 2_000
+"""Reports that a page looks at, the newest: a look at a film of years ago helps nobody."""
+
 _DAY = 86_400.0
 
 
@@ -57,7 +60,7 @@ def n_reports(ledger: Ledger) -> int:
 def against_reports(ledger: Ledger) -> tuple[list[dict[str, str]], dict[str, int]]:
     """Concordance with the signed reports as rows of a table, and how many reports fit how."""
     with answering():
-        table, fits = agreement.side_by_side(ledger)
+        table, fits = agreement.side_by_side(ledger, newest=MOST_REPORTS)
     rows = [
         {
             "Finding": title_of(one.finding),
@@ -77,7 +80,7 @@ def against_reports(ledger: Ledger) -> tuple[list[dict[str, str]], dict[str, int
 def to_look_at(ledger: Ledger, limit: int) -> list[Look]:
     """The most probable misses first."""
     with answering():
-        queue, now = agreement.queue(ledger, limit=limit), ledger.clock()
+        queue, now = agreement.queue(ledger, limit=limit, newest=MOST_REPORTS), ledger.clock()
     return [
         Look(
             str(row["study_uid"]),

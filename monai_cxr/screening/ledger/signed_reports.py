@@ -117,26 +117,24 @@ def add(
     return counts
 
 
-def matches(ledger: Ledger, *, until: float = math.inf) -> Iterator[Match]:
-    """The standing report of each number, and where it belongs; in the order of the numbers.
+def matches(ledger: Ledger) -> Iterator[Match]:
+    """The standing report of each number, and where it belongs; in the order of the numbers."""
+    for page in match_pages(ledger):
+        yield from page
+
+
+def match_pages(
+    ledger: Ledger, *, until: float = math.inf, newest: int | None = None
+) -> Iterator[list[Match]]:
+    """The same page by page.
 
     Args:
         ledger: The ledger.
         until: As it was then, in seconds since 1970.
+        newest: Only numbers of so many reports that came last; None for all.
     """
-    last = ""
-    while True:
-        numbers = (
-            select(reports.c.accession_number)
-            .where(reports.c.accession_number > last, reports.c.arrived_at < until)
-            .distinct()
-            .order_by(reports.c.accession_number)
-            .limit(_PAGE)
-        )
+    for page in _numbers(ledger, until, newest):
         with ledger.read() as connection:
-            page = list(connection.execute(numbers).scalars())
-            if not page:
-                return
             query = select(reports).where(
                 reports.c.accession_number.in_(page), reports.c.arrived_at < until
             )
@@ -147,7 +145,26 @@ def matches(ledger: Ledger, *, until: float = math.inf) -> Iterator[Match]:
                 for _, group in groupby(found, key=lambda report: report.accession_number)
                 if (one := standing(list(group))) is not None
             ]
-        yield from made
+        yield made
+
+
+def _numbers(ledger: Ledger, until: float, newest: int | None) -> Iterator[list[str]]:
+    """Accession Numbers that have reports, page by page, each by a lookup."""
+    number, before = reports.c.accession_number, reports.c.arrived_at < until
+    if newest is not None:
+        query = select(number).where(before).order_by(reports.c.arrived_at.desc()).limit(newest)
+        with ledger.read() as connection:
+            names = sorted(set(connection.execute(query).scalars()))
+        yield from (names[i : i + _PAGE] for i in range(0, len(names), _PAGE))
+        return
+    last = ""
+    while True:
+        more = select(number).where(number > last, before).distinct().order_by(number).limit(_PAGE)
+        with ledger.read() as connection:
+            page = list(connection.execute(more).scalars())
+        if not page:
+            return
+        yield page
         last = page[-1]
 
 

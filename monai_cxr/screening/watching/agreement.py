@@ -51,12 +51,15 @@ def import_reports(
     return dict(total)
 
 
-def side_by_side(ledger: Ledger, *, until: float = math.inf) -> tuple[pd.DataFrame, dict[str, int]]:
+def side_by_side(
+    ledger: Ledger, *, until: float = math.inf, newest: int | None = None
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """What the model and the report say of each study and finding.
 
     Args:
         ledger: The ledger.
         until: As it was then, in seconds since 1970.
+        newest: Only so many reports that came last; None for all, which walks through them.
 
     Returns:
         A table of :data:`~monai_cxr.monitoring.concordance.COLUMNS`, :data:`GROUPS`, the words that
@@ -65,32 +68,41 @@ def side_by_side(ledger: Ledger, *, until: float = math.inf) -> tuple[pd.DataFra
     """
     fits: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
-    for match in signed_reports.matches(ledger, until=until):
-        fits[match.fit] += 1
-        if match.fit == signed_reports.MATCHED:
-            with ledger.read() as connection:
-                rows.extend(_rows(connection, match, until))
+    for page in signed_reports.match_pages(ledger, until=until, newest=newest):
+        fits.update(match.fit for match in page)
+        matched = [match for match in page if match.fit == signed_reports.MATCHED]
+        with ledger.read() as connection:
+            rows.extend(_rows(connection, matched, until))
     columns = [*COLUMNS, *GROUPS, "span", "received_at"]
     return pd.DataFrame(rows, columns=columns), dict(fits)
 
 
-def queue(ledger: Ledger, *, limit: int = 50) -> pd.DataFrame:
-    """Studies to look at again, best first."""
-    table, _ = side_by_side(ledger)
+def queue(ledger: Ledger, *, limit: int = 50, newest: int | None = None) -> pd.DataFrame:
+    """Studies to look at again, best first; see :func:`side_by_side`."""
+    table, _ = side_by_side(ledger, newest=newest)
     looked = pd.DataFrame(second_looks.all_of(ledger))
     return second_look_queue(table, looked, limit=limit)
 
 
 def _rows(
-    connection: Connection, match: signed_reports.Match, until: float
+    connection: Connection, matched: list[signed_reports.Match], until: float
 ) -> Iterator[dict[str, Any]]:
+    """What the newest results of the studies' films say beside their reports."""
+    names = [match.study_uid for match in matched]
     query = (
         select(results, films.c.received_at)
         .join(films, films.c.sop_uid == results.c.sop_uid)
-        .where(films.c.study_uid == match.study_uid, results.c.predicted_at < until)
+        .where(films.c.study_uid.in_(names), results.c.predicted_at < until)
         .order_by(results.c.id)
     )
-    newest = {row.sop_uid: row for row in connection.execute(query)}
+    newest: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(query):
+        newest.setdefault(row.study_uid, {})[row.sop_uid] = row
+    for match in matched:
+        yield from _of_study(match, newest.get(match.study_uid, {}))
+
+
+def _of_study(match: signed_reports.Match, newest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
     for row in newest.values():
         scores = zip(row.findings, row.probabilities, row.positive, strict=True)

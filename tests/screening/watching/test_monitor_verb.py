@@ -112,6 +112,9 @@ def test_a_budget_sets_thresholds_and_is_checked(tmp_path):
             "sop_uid": [f"1.{i}" for i in range(n)],
             "patient_id": np.arange(n).astype(str),
             "view": np.where(generator.random(n) < 0.5, "PA", "AP"),
+            "predicted_at": 1.767e9
+            + 86_400.0 * (np.arange(n) // 100)
+            + 3600.0 * (np.arange(n) % 3),
             "probability_Mass": probability,
             "label_Mass": (generator.random(n) < probability).astype(float),
         }
@@ -126,6 +129,13 @@ def test_a_budget_sets_thresholds_and_is_checked(tmp_path):
     assert 1.5 < one["false_alarms"]["estimate"] <= 2.0
     assert sum(told["by_group"]["view"].values()) == pytest.approx(one["false_alarms"]["estimate"])
     assert told["check"][0]["kept"]
+    # 100 films a day in three hours: as many false alarms as in two shifts of 50.
+    assert len(told["by_hour"]) == 3
+    assert sum(told["by_hour"].values()) == pytest.approx(2 * one["false_alarms"]["estimate"])
+    half = call("budget", tmp_path / "then.parquet", *wanted, "--films-a-day", 50, "--json")
+    by_hour = json.loads(half.stdout)["by_hour"]
+    assert sum(by_hour.values()) == pytest.approx(one["false_alarms"]["estimate"])
+    assert "by hour of the day" in call("budget", tmp_path / "then.parquet", *wanted).stdout
     (point,) = json.loads(rules.read_text())["points"]
     assert point["threshold"] == one["threshold"]
     with pytest.raises(Exception, match="above 0"):
