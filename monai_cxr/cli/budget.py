@@ -99,8 +99,8 @@ def budget(
     if rows:
         show("Expected false alarms a shift by group", ("fact", "value", "false alarms"), rows)
     if by_hour:
-        columns = ("hour", "false alarms a day")
-        show("Expected false alarms by hour of the day", columns, list(by_hour.items()))
+        title = "Expected false alarms by hour of the day"
+        show(title, ("hour", "false alarms a day"), list(by_hour.items()))
     if checked is not None:
         columns = ("finding", "expected a shift", "observed a shift", "shifts", "kept")
         keys = ("finding", "expected", "observed", "shifts", "kept")

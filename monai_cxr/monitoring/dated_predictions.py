@@ -79,7 +79,7 @@ def hours(table: pd.DataFrame, column: str = "") -> pd.Series | None:
     for name in names:
         found = _times(table[name])
         if ((found.dt.hour > 0) | (found.dt.minute > 0)).any():
-            return found.dt.strftime("%H").fillna("")
+            return pd.Series(found.dt.strftime("%H").fillna(""))
     return None
 
 
