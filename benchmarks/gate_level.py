@@ -3,15 +3,19 @@
 Champion and challenger score the same patients again and again with a known truth. At the margin
 the challenger loses exactly what the plan calls no loss any more; a gate that holds its level
 passes it in at most 2.5 % of runs. An equal challenger shows the power. Patients have one to three
-films. Each measure is asked alone, with the other margins out of the way.
+films. The checks are the gate's own functions, each asked alone.
 
-    python benchmarks/gate_level.py --runs 1000
+    python benchmarks/gate_level.py --runs 4000
+
+The last rows ask what a plan promises: with the patients that its line names, a film each, and
+models that differ on 10 % of them, an equal challenger passes the check of sensitivity in 80 %.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -19,18 +23,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
-from monai_cxr.evaluation.statistics.shares import wilson
-from monai_cxr.lifecycle.gate import judge
+from monai_cxr.evaluation.statistics.shares import paired_share_difference, wilson
 from monai_cxr.lifecycle.margins import Margins
-from monai_cxr.lifecycle.measures import Contestant
+from monai_cxr.lifecycle.measures import Contestant, areas_of, auroc_goal, brier, by_finding
+from monai_cxr.lifecycle.sample_size import for_non_inferiority
 from monai_cxr.lifecycle.verdict import PASSED
 from monai_cxr.tables import FACT_COLUMNS
 
 Floats = NDArray[np.float64]
 
 FINDING = "Effusion"
-AUROC, AUROC_MARGIN = 0.85, 0.05
-SENSITIVITY, SENSITIVITY_MARGIN = 0.90, 0.10
+MARGINS = Margins(
+    goal="auroc", auroc=0.05, sensitivity=0.1, brier=0.01, flag_rate=0.05, n_positive=5,
+    subgroups=(), n_bootstrap=400,
+)  # fmt: skip
+SENSITIVITY = 0.90
 SHARED = 0.8
 """Correlation of the two models' scores of one film."""
 NORMAL = NormalDist()
@@ -40,7 +47,7 @@ def patients_of(n: int, rng: np.random.Generator) -> NDArray[np.intp]:
     return np.repeat(np.arange(n), rng.integers(1, 4, n))
 
 
-def scores(patients: NDArray[np.intp], rng: np.random.Generator) -> tuple[Floats, Floats]:
+def noises(patients: NDArray[np.intp], rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Noise of two models, standard normal, shared in part by patient and by film."""
     own = rng.standard_normal(patients.max() + 1)[patients]
     film = rng.standard_normal(len(patients))
@@ -51,66 +58,121 @@ def scores(patients: NDArray[np.intp], rng: np.random.Generator) -> tuple[Floats
     )
 
 
-def predictions(patients: NDArray[np.intp], labels: Floats, score: Floats) -> PredictionSet:
-    return PredictionSet(
-        image_ids=np.array([f"film {i}" for i in range(len(labels))]),
-        patient_ids=np.array([f"patient {p}" for p in patients]),
-        findings=(FINDING,),
-        logits=None,
-        probabilities=(1.0 / (1.0 + np.exp(-score)))[:, None],
-        labels=labels[:, None],
-        facts=pd.DataFrame({name: [""] * len(labels) for name in FACT_COLUMNS}),
-    )
+def contestant(
+    patients: NDArray[np.intp], labels: Floats, probabilities: Floats, cut: float = 0.5
+) -> Contestant:
+    numbers = np.arange(len(labels)).astype(str)
+    facts = pd.DataFrame({name: [""] * len(labels) for name in FACT_COLUMNS})
+    made = PredictionSet(
+        image_ids=numbers, patient_ids=patients.astype(str), findings=(FINDING,), logits=None,
+        probabilities=probabilities[:, None], labels=labels[:, None], facts=facts,
+    )  # fmt: skip
+    return Contestant(made, {FINDING: cut})
 
 
-def passes(measure: str, n_positive: int, loss: float, rng: np.random.Generator) -> bool:
-    """One run: whether the check of a measure passes where the challenger truly loses so much."""
+def ranked(
+    n_positive: int, rng: np.random.Generator, moves: tuple[float, float], cuts: tuple[float, float]
+) -> tuple[Contestant, Contestant]:
+    """Two models whose scores of films with the finding are moved up, each with its threshold."""
     patients = patients_of(4 * n_positive, rng)
     labels = (patients < n_positive).astype(float)
-    first, second = scores(patients, rng)
-    if measure == "AUROC":
-        shift = [math.sqrt(2.0) * NORMAL.inv_cdf(AUROC - lost) for lost in (0.0, loss)]
-        threshold = [0.0, 0.0]
-    else:
-        shift = [1.5, 1.5]
-        threshold = [1.5 - NORMAL.inv_cdf(SENSITIVITY - lost) for lost in (0.0, loss)]
-    pair = [
-        Contestant(
-            predictions(patients, labels, noise + move * labels),
-            {FINDING: 1.0 / (1.0 + math.exp(-cut))},
+    first, second = (
+        contestant(
+            patients,
+            labels,
+            1.0 / (1.0 + np.exp(-noise - move * labels)),
+            1.0 / (1.0 + math.exp(-cut)),
         )
-        for noise, move, cut in zip((first, second), shift, threshold, strict=True)
-    ]
-    margins = Margins(
-        goal="none",
-        auroc=AUROC_MARGIN,
-        sensitivity=SENSITIVITY_MARGIN,
-        n_positive=20,
-        subgroups=(),
-        n_bootstrap=400,
+        for noise, move, cut in zip(noises(patients, rng), moves, cuts, strict=True)
     )
-    verdict = judge({"locked": (pair[0], pair[1])}, margins, seed=int(rng.integers(2**31)))
-    return all(c.outcome == PASSED for c in verdict.checks if c.measure == measure)
+    return first, second
+
+
+def area(value: float) -> float:
+    return math.sqrt(2.0) * NORMAL.inv_cdf(value)
+
+
+def auroc_passes(n: int, loss: float, rng: np.random.Generator, *, of: float) -> bool:
+    pair = ranked(n, rng, (area(of), area(of - loss)), (0.0, 0.0))
+    return passes("AUROC", pair)
+
+
+def goal_passes(n: int, gain: float, rng: np.random.Generator) -> bool:
+    pair = ranked(n, rng, (area(0.85), area(0.85 + gain)), (0.0, 0.0))
+    return auroc_goal("t", areas_of(*pair), pair[0], MARGINS)[0].outcome == PASSED
+
+
+def sensitivity_passes(n: int, loss: float, rng: np.random.Generator) -> bool:
+    cuts = tuple(1.5 - NORMAL.inv_cdf(SENSITIVITY - lost) for lost in (0.0, loss))
+    return passes("sensitivity", ranked(n, rng, (1.5, 1.5), cuts))  # type: ignore[arg-type]
+
+
+def flag_rate_passes(n: int, rise: float, rng: np.random.Generator) -> bool:
+    """Without a difference between films with and without the finding, rates are exact."""
+    cuts = tuple(NORMAL.inv_cdf(1.0 - rate) for rate in (0.3, 0.3 + rise))
+    return passes("flag rate", ranked(n, rng, (0.0, 0.0), cuts))  # type: ignore[arg-type]
+
+
+def brier_passes(n: int, loss: float, rng: np.random.Generator) -> bool:
+    """The champion says the truth; the challenger misses it by the root of the loss, both ways."""
+    patients = patients_of(4 * n, rng)
+    truth = 0.1 + 0.8 * rng.beta(1.0, 4.0, 4 * n)
+    labels = (rng.random(4 * n) < truth)[patients].astype(float)
+    other = truth + math.sqrt(loss) * rng.choice([-1.0, 1.0], 4 * n)
+    pair = (
+        contestant(patients, labels, truth[patients]),
+        contestant(patients, labels, other[patients]),
+    )
+    check = brier("t", *pair, MARGINS, int(rng.integers(2**31)), goal=False)[0]
+    return check.outcome == PASSED
+
+
+def passes(measure: str, pair: tuple[Contestant, Contestant]) -> bool:
+    made = by_finding("t", areas_of(*pair), *pair, MARGINS)
+    return next(c for c in made if c.measure == measure).outcome == PASSED
+
+
+def promised_passes(n: int, loss: float, rng: np.random.Generator, *, margin: float) -> bool:
+    lost, gained = (0.1 + loss) / 2, (0.1 - loss) / 2
+    kind = rng.choice(3, size=n, p=[gained, lost, 1.0 - gained - lost])
+    return paired_share_difference(kind != 0, kind != 1, np.arange(n)).low > -margin
+
+
+Run = Callable[[int, float, np.random.Generator], bool]
+
+
+def row(name: str, n: int, run: Run, losses: tuple[float, float], runs: int, seed: int) -> None:
+    shares = []
+    for loss in losses:
+        rng = np.random.default_rng(seed)
+        share = wilson(sum(run(n, loss, rng) for _ in range(runs)), runs)
+        shares.append(f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})")
+    print(f"| {name} | {n} | {' | '.join(shares)} |", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1000)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    rng = np.random.default_rng(arguments.seed)
-    print("| measure | patients with the finding | at the margin | equal |")
+    given = parser.parse_args()
+    rows: list[tuple[str, Run, tuple[float, float]]] = [
+        ("AUROC 0.85, margin 0.05", lambda n, d, r: auroc_passes(n, d, r, of=0.85), (0.05, 0.0)),
+        ("AUROC 0.95, margin 0.05", lambda n, d, r: auroc_passes(n, d, r, of=0.95), (0.05, 0.0)),
+        ("sensitivity 0.90, margin 0.1", sensitivity_passes, (0.1, 0.0)),
+        ("flag rate 0.30, margin 0.05", flag_rate_passes, (0.05, 0.0)),
+        ("Brier score, margin 0.01", brier_passes, (0.01, 0.0)),
+        ("goal AUROC: equal, and 0.05 better", goal_passes, (0.0, 0.05)),
+    ]
+    print("| check | patients with the finding | at the margin | equal |")
     print("|---|---|---|---|")
-    for measure, margin in (("AUROC", AUROC_MARGIN), ("sensitivity", SENSITIVITY_MARGIN)):
-        for n_positive in (50, 150):
-            shares = []
-            for loss in (margin, 0.0):
-                hits = sum(passes(measure, n_positive, loss, rng) for _ in range(arguments.runs))
-                share = wilson(hits, arguments.runs)
-                shares.append(f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})")
-            print(
-                f"| {measure}, margin {margin} | {n_positive} | {' | '.join(shares)} |", flush=True
-            )
+    for name, run, losses in rows:
+        for n in (50, 150):
+            row(name, n, run, losses, given.runs, given.seed)
+    for margin in (0.05, 0.1):
+        n = for_non_inferiority(margin)
+        run = lambda n, d, r, m=margin: promised_passes(n, d, r, margin=m)  # noqa: E731
+        name = f"sensitivity, margin {margin}, as a plan promises"
+        row(name, n, run, (margin, 0.0), given.runs, given.seed)
 
 
 if __name__ == "__main__":

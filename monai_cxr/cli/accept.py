@@ -35,6 +35,14 @@ def accept(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report.")
     ] = None,
+    seal: Annotated[
+        bool,
+        typer.Option(
+            "--seal",
+            help="Only fix the site's films and labels by SHA-256, before a score is seen. From "
+            "then on a changed set is refused, and the report states the seal.",
+        ),
+    ] = False,
     criterion: Annotated[
         str, typer.Option(help="Rule for the site's thresholds, as for the verb thresholds.")
     ] = "sensitivity>=0.90",
@@ -61,6 +69,7 @@ def accept(
     from monai_cxr.lifecycle.acceptance import accept as run
     from monai_cxr.lifecycle.acceptance import expected_share, write_acceptance
     from monai_cxr.lifecycle.sample_size import for_interval, patients_for
+    from monai_cxr.lifecycle.site_seal import check_site
 
     wanted = for_interval(expected_share(criterion), width)
     to_read = None if prevalence is None else patients_for(2 * wanted, prevalence)
@@ -75,10 +84,21 @@ def accept(
         if to_read is not None:
             say(f"At a prevalence of {prevalence:g} that is about {to_read} patients to read.")
         return
+    if seal:
+        _seal(site, json=json)
+        return
     if out is None:
         raise typer.BadParameter("With --site, name the folder of the report with --out.")
+    sealed = check_site(site)
     predictions = _predictions(model, site)
-    found = run(predictions, criterion=criterion, width=width, n_bootstrap=bootstrap, seed=seed)
+    found = run(
+        predictions,
+        criterion=criterion,
+        width=width,
+        n_bootstrap=bootstrap,
+        seed=seed,
+        sealed_at="" if sealed is None else sealed.at,
+    )
     page = write_acceptance(found, out)
     if json:
         emit({**found.to_json(), "page": page})
@@ -99,6 +119,19 @@ def accept(
     columns = ("finding", "positive", "threshold", "sensitivity", "specificity", "interval")
     show("The half that chose no thresholds", columns, rows)
     say(f"Report to sign: {page}")
+
+
+def _seal(site: Path, *, json: bool) -> None:
+    from dataclasses import asdict
+
+    from monai_cxr.lifecycle.site_seal import seal_site, site_seal_path
+
+    made = seal_site(site)
+    if json:
+        emit({**asdict(made), "seal": site_seal_path(site)})
+        return
+    say(f"Index SHA-256: {made.index}")
+    say(f"Seal: {site_seal_path(site)}")
 
 
 def _predictions(model: Path, site: Path) -> PredictionSet:

@@ -36,6 +36,8 @@ class Acceptance:
         criterion: Rule of the thresholds.
         width: Wanted width of the interval of a sensitivity.
         n_wanted: Patients with a finding that give this width.
+        sealed_at: When films and labels were fixed, before a score was seen; empty where they
+            were not.
     """
 
     rules: DecisionRules
@@ -44,6 +46,7 @@ class Acceptance:
     criterion: str
     width: float
     n_wanted: int
+    sealed_at: str = ""
 
     @property
     def checked(self) -> tuple[CheckedOperatingPoint, ...]:
@@ -60,6 +63,7 @@ class Acceptance:
             "format": "monai_cxr acceptance",
             "format_version": "1.0",
             "site": self.site,
+            "sealed_at": self.sealed_at,
             "criterion": self.criterion,
             "width": self.width,
             "n_wanted": self.n_wanted,
@@ -85,6 +89,7 @@ def accept(
     width: float = 0.1,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    sealed_at: str = "",
 ) -> Acceptance:
     """Judge a model on a site's films.
 
@@ -94,6 +99,7 @@ def accept(
         width: Wanted width of the interval of a sensitivity, in (0, 1).
         n_bootstrap: Patient replicates.
         seed: Seed of the halves and the bootstrap.
+        sealed_at: Time of the site's seal; empty where there is none.
 
     Returns:
         What was found on the half that chose nothing.
@@ -119,7 +125,7 @@ def accept(
         identity=EvaluationIdentity(split="site, the half that chose no thresholds"),
     )
     wanted = for_interval(expected_share(criterion), width)
-    return Acceptance(rules, performance, predictions.digest, criterion, width, wanted)
+    return Acceptance(rules, performance, predictions.digest, criterion, width, wanted, sealed_at)
 
 
 def write_acceptance(found: Acceptance, out: Path) -> Path:

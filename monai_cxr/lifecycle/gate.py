@@ -14,13 +14,15 @@ import numpy as np
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.comparison import Comparison, compare
+from monai_cxr.evaluation.statistics.paired_areas import Areas
 from monai_cxr.lifecycle.margins import Margins
 from monai_cxr.lifecycle.measures import (
     Contestant,
+    areas_of,
     auroc_goal,
     brier,
     by_finding,
-    mean_auroc,
+    mean_difference,
     subgroups,
 )
 from monai_cxr.lifecycle.verdict import GateCheck, Verdict
@@ -51,6 +53,7 @@ def judge(
     """
     checks: list[GateCheck] = []
     compared: dict[str, Comparison] = {}
+    areas: dict[str, list[Areas]] = {}
     notes: list[str] = []
     for name, pair in tests.items():
         champion, challenger = _judged(pair, margins, name)
@@ -61,13 +64,16 @@ def judge(
             n_bootstrap=margins.n_bootstrap,
             seed=seed,
         )
+        areas[name] = areas_of(champion, challenger)
         last = name == list(tests)[-1]
-        checks += by_finding(name, compared[name], champion, challenger, margins)
+        checks += by_finding(name, areas[name], champion, challenger, margins)
         checks += brier(name, champion, challenger, margins, seed, goal=last)
-        checks += subgroups(name, champion, challenger, margins, seed)
-        checks += auroc_goal(name, compared[name], margins) if last else []
+        checks += subgroups(name, champion, challenger, margins)
+        checks += auroc_goal(name, areas[name], champion, margins) if last else []
         notes += [f"{name}: {text}" for text in compared[name].warnings]
-    first, recent = next(iter(compared.values())), list(compared.values())[-1]
+    recent = list(compared.values())[-1]
+    (before, _), retention = mean_difference(next(iter(areas.values())))
+    (now, _), learning = mean_difference(list(areas.values())[-1])
     return Verdict(
         checks=(*checks, *serving),
         superior=tuple(
@@ -75,9 +81,9 @@ def judge(
             for item in recent.findings
             if item.p_adjusted < 0.05 and item.difference.estimate > 0.0
         ),
-        learning=recent.macro,
-        potential=Interval(mean_auroc(recent) - mean_auroc(first)),
-        retention=first.macro,
+        learning=learning,
+        potential=Interval(now - before),
+        retention=retention,
         n_films={name: result.n_images for name, result in compared.items()},
         notes=tuple(notes),
     )

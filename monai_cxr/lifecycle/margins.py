@@ -58,8 +58,11 @@ class Margins:
             )
         for name in ("auroc", "sensitivity", "brier", "flag_rate", "subgroup_auroc"):
             value = getattr(self, name)
-            if not 0.0 < value < 0.5:
-                raise SettingsError(f"Expected gate.{name} between 0 and 0.5, but got {value}.")
+            most = 1.0 if name == "flag_rate" else 0.5  # flags are work, and may be missed cases
+            if not 0.0 < value < most:
+                raise SettingsError(
+                    f"Expected gate.{name} between 0 and {most:g}, but got {value}."
+                )
         if not 0.0 < self.speed < 10.0:
             raise SettingsError(f"Expected gate.speed between 0 and 10, but got {self.speed}.")
         for name, least in (("n_positive", 5), ("n_positive_subgroup", 5), ("n_bootstrap", 200)):

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_cxr.evaluation.comparison import Comparison, compare
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
 from monai_cxr.evaluation.statistics.intervals import Resampled, mean_of, patient_interval
+from monai_cxr.evaluation.statistics.paired_areas import (
+    Areas,
+    area_difference,
+    mean_areas,
+    paired_areas,
+)
 from monai_cxr.evaluation.statistics.replicates import (
     compile_calibration_errors,
     plan_of_ones,
@@ -41,9 +46,31 @@ class Contestant:
     thresholds: Mapping[str, float]
 
 
+def areas_of(champion: Contestant, challenger: Contestant) -> list[Areas]:
+    """Both models' AUROC, finding by finding."""
+    a, b = champion.predictions, challenger.predictions
+    codes, n_patients = patient_codes(a.patient_ids)
+    return [
+        paired_areas(
+            a.probabilities[:, i], b.probabilities[:, i], a.labels[:, i], codes, n_patients
+        )
+        for i in range(len(a.findings))
+    ]
+
+
+def mean_difference(areas: Sequence[Areas]) -> tuple[tuple[float, float], Interval]:
+    """Mean AUROC of both models over the findings that have one, and its difference."""
+    there = [one for one in areas if one.worth > 0.0]
+    if not there:
+        return (math.nan, math.nan), Interval(math.nan)
+    mean = mean_areas(there)
+    first, second = (float(value) for value in mean.estimates)
+    return (first, second), area_difference(mean)
+
+
 def by_finding(
     test: str,
-    compared: Comparison,
+    areas: Sequence[Areas],
     champion: Contestant,
     challenger: Contestant,
     margins: Margins,
@@ -52,16 +79,16 @@ def by_finding(
     a, b = champion.predictions, challenger.predictions
     codes, _ = patient_codes(a.patient_ids)
     checks = []
-    for i, item in enumerate(compared.findings):
-        name, labels = item.finding, a.labels[:, i]
+    for i, (name, item) in enumerate(zip(a.findings, areas, strict=True)):
+        labels = a.labels[:, i]
         n = len(rarer_class(codes, labels).codes)
         known, present = ~np.isnan(labels), labels == 1.0
         checks.append(
             _checked(
                 (test, "AUROC", name, ""),
                 (n, margins.n_positive),
-                (item.auroc_a.estimate, item.auroc_b.estimate),
-                item.difference,
+                (float(item.estimates[0]), float(item.estimates[1])),
+                area_difference(item),
                 -margins.auroc,
             )
         )
@@ -140,18 +167,19 @@ def brier(
     return checks
 
 
-def auroc_goal(test: str, compared: Comparison, margins: Margins) -> list[GateCheck]:
+def auroc_goal(
+    test: str, areas: Sequence[Areas], contestant: Contestant, margins: Margins
+) -> list[GateCheck]:
     """Whether the mean AUROC is better, where that is the goal."""
     if margins.goal != "auroc":
         return []
-    means = [mean_known([f.auroc_a.estimate for f in compared.findings])]
-    means.append(mean_known([f.auroc_b.estimate for f in compared.findings]))
-    n = max((f.n_positive for f in compared.findings), default=0)
-    return [_goal((test, "goal: AUROC"), n, margins, (means[0], means[1]), compared.macro, 1.0)]
+    sizes = _patients(contestant.predictions)
+    values, change = mean_difference(_enough(areas, sizes, margins.n_positive))
+    return [_goal((test, "goal: AUROC"), max(sizes, default=0), margins, values, change, 1.0)]
 
 
 def subgroups(
-    test: str, champion: Contestant, challenger: Contestant, margins: Margins, seed: int
+    test: str, champion: Contestant, challenger: Contestant, margins: Margins
 ) -> list[GateCheck]:
     """Macro AUROC in each level of each fact, over the findings with enough patients there."""
     a, b = champion.predictions, challenger.predictions
@@ -161,28 +189,9 @@ def subgroups(
         for level in sorted(set(levels) - {""}):
             chosen = levels == level
             part, other = a.where(chosen), b.where(chosen)
-            codes, n_patients = patient_codes(part.patient_ids)
-            sizes = [
-                len(rarer_class(codes, part.labels[:, i]).codes) for i in range(len(part.findings))
-            ]
-            names = [
-                name
-                for name, size in zip(part.findings, sizes, strict=True)
-                if size >= margins.n_positive_subgroup
-            ]
-            values, change = (math.nan, math.nan), Interval(math.nan)
-            if names and n_patients > 1:
-                found = compare(
-                    part.select(np.arange(len(part)), names),
-                    other.select(np.arange(len(other)), names),
-                    n_bootstrap=margins.n_bootstrap,
-                    seed=seed,
-                )
-                change = found.macro
-                values = (
-                    mean_auroc(found),
-                    mean_known([f.auroc_b.estimate for f in found.findings]),
-                )
+            sizes = _patients(part)
+            areas = areas_of(Contestant(part, {}), Contestant(other, {}))
+            values, change = mean_difference(_enough(areas, sizes, margins.n_positive_subgroup))
             checks.append(
                 _checked(
                     (test, "subgroup AUROC", "", f"{fact} {level}"),
@@ -193,6 +202,17 @@ def subgroups(
                 )
             )
     return checks
+
+
+def _patients(predictions: PredictionSet) -> list[int]:
+    """Patients of the rarer class, finding by finding."""
+    codes, _ = patient_codes(predictions.patient_ids)
+    labels = predictions.labels
+    return [len(rarer_class(codes, labels[:, i]).codes) for i in range(labels.shape[1])]
+
+
+def _enough(areas: Sequence[Areas], sizes: Sequence[int], least: int) -> list[Areas]:
+    return [one for one, size in zip(areas, sizes, strict=True) if size >= least]
 
 
 def _checked(
@@ -244,14 +264,3 @@ def _goal(
     else:
         outcome, reason = REFUSED, f"Not shown to be better: the bound is {bound:+.3f}."
     return GateCheck(what[0], what[1], "", "", n, *values, difference, 0.0, outcome, reason)
-
-
-def mean_auroc(compared: Comparison) -> float:
-    """Mean AUROC of the first model."""
-    return mean_known([item.auroc_a.estimate for item in compared.findings])
-
-
-def mean_known(values: Sequence[float]) -> float:
-    """Mean of the values that are known; NaN without any."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan

@@ -86,8 +86,8 @@ def plan_sentences(plan: ChangePlan) -> tuple[str, ...]:
         else "No subgroups are looked at.",
         f"With fewer than {gate.n_positive} patients of the rarer class of a finding "
         f"({gate.n_positive_subgroup} in a subgroup) the gate says 'not decided'.",
-        f"Sample size: about {needed} patients with a finding let a challenger that is as good "
-        f"pass the check of sensitivity in 80 % of attempts, where the models differ on 10 % of "
-        "them.",
+        f"Sample size: about {needed} patients with a finding, a film each, let a challenger that "
+        "is as good pass the check of sensitivity in 80 % of attempts, where the models differ on "
+        "10 % of them; every further check must pass too.",
         f"{' or '.join(plan.signers)} may promote what passes.",
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+import numpy as np
+
 from monai_cxr.errors import SettingsError
-from monai_cxr.evaluation.statistics.shares import wilson
+from monai_cxr.evaluation.statistics.shares import gained_minus_lost, share_interval, wilson
 
 _MOST = 10_000_000
 
@@ -42,10 +44,10 @@ def for_interval(share: float, width: float, *, level: float = 0.95) -> int:
 
 
 def for_non_inferiority(margin: float, *, discordant: float = 0.1, power: float = 0.8) -> int:
-    """Patients with a finding that let an equal challenger pass on sensitivity.
+    """Patients with a finding, a film each, that let an equal challenger pass on sensitivity.
 
-    The paired difference of two shares that are equal has the variance of the share of patients on
-    whom the models differ, divided by the patients (Connor 1987).
+    The search begins at the normal approximation (Connor 1987), which promises too much for few
+    patients, and goes up in steps of a hundredth until the gate's own bound gives the power.
 
     Args:
         margin: Largest loss that counts as none, in (0, 1).
@@ -65,7 +67,39 @@ def for_non_inferiority(margin: float, *, discordant: float = 0.1, power: float 
         )
     normal = NormalDist()
     z = normal.inv_cdf(0.975) + normal.inv_cdf(power)
-    return math.ceil(z * z * discordant / margin**2)
+    n = max(2, math.ceil(z * z * discordant / margin**2))
+    while n < _MOST and chance_to_pass(n, margin, discordant=discordant) < power:
+        n += max(1, n // 100)
+    return n
+
+
+def chance_to_pass(n: int, margin: float, *, discordant: float = 0.1) -> float:
+    """Chance that an equal challenger passes the gate's check of sensitivity.
+
+    Args:
+        n: Patients with the finding, a film each.
+        margin: Largest loss that counts as none, in (0, 1).
+        discordant: Share of them that exactly one model flags; half of these each.
+
+    Returns:
+        In [0, 1], over all outcomes of the gate's own bound.
+    """
+    from scipy.stats import binom
+
+    patients = np.arange(n)
+    low, high = (int(binom.ppf(tail, n, discordant)) for tail in (1e-6, 1.0 - 1e-6))
+    shares = [share_interval(patients < k, patients) for k in range(high + 1)]
+    passed = 0.0
+    for differ in range(low, high + 1):
+        first, last = 0, differ + 1  # the fewest gained that pass; none does at differ + 1
+        while first < last:
+            gained = (first + last) // 2
+            if gained_minus_lost(shares[gained], shares[differ - gained]).low > -margin:
+                last = gained
+            else:
+                first = gained + 1
+        passed += float(binom.pmf(differ, n, discordant) * binom.sf(first - 1, differ, 0.5))
+    return passed
 
 
 def patients_for(n_positive: int, prevalence: float) -> int:

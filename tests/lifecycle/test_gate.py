@@ -16,7 +16,7 @@ from monai_cxr.evaluation.statistics.shares import paired_share_difference
 from monai_cxr.lifecycle.gate import judge
 from monai_cxr.lifecycle.margins import Margins
 from monai_cxr.lifecycle.measures import Contestant
-from monai_cxr.lifecycle.sample_size import for_interval, for_non_inferiority
+from monai_cxr.lifecycle.sample_size import chance_to_pass, for_interval, for_non_inferiority
 from monai_cxr.lifecycle.verdict import Verdict
 
 RULES = {"Mass": 0.3, "Edema": 0.2, "Hernia": 0.1}
@@ -98,15 +98,20 @@ def test_the_order_of_films_does_not_matter_and_other_films_are_refused(scored):
         verdict(scored, scored.select(np.arange(len(scored)), ("Mass", "Edema")))
 
 
-def test_the_interval_is_that_of_the_comparison(scored):
+def test_the_bound_is_beside_that_of_the_comparison(scored):
+    """The gate draws nothing for areas; the bootstrap is another way to nearly the same."""
     rng = np.random.default_rng(2)
     other = changed(scored, lambda p: p + 0.05 * rng.standard_normal(p.shape))
     found = verdict(scored, other)
-    plain = compare(scored, other, n_bootstrap=300)
-    assert [c.difference for c in found.checks if c.measure == "AUROC"] == [
-        item.difference for item in plain.findings
-    ]
-    assert found.retention == plain.macro
+    plain = compare(scored, other, n_bootstrap=2000)
+    checks = [c for c in found.checks if c.measure == "AUROC"]
+    for check, item in zip(checks, plain.findings, strict=True):
+        assert check.difference.estimate == pytest.approx(item.difference.estimate, abs=1e-12)
+        width = item.difference.high - item.difference.low
+        assert check.difference.low == pytest.approx(item.difference.low, abs=0.25 * width)
+        assert check.difference.high == pytest.approx(item.difference.high, abs=0.25 * width)
+    assert found.retention.estimate == pytest.approx(plain.macro.estimate, abs=1e-12)
+    assert found.retention == found.learning  # one test is both
 
 
 def test_the_verdict_survives_its_file(scored):
@@ -153,4 +158,16 @@ def test_sample_size_for_an_interval_is_the_fewest():
     n = for_interval(0.9, 0.1)
     width = [wilson(0.9 * m, m).high - wilson(0.9 * m, m).low for m in (n - 1, n)]
     assert width[0] > 0.1 >= width[1]
-    assert for_non_inferiority(0.05) == 314  # (1.960 + 0.842)^2 * 0.1 / 0.0025
+
+
+def test_the_promised_sample_size_gives_the_promised_power():
+    n = for_non_inferiority(0.1)
+    assert n > 79  # (1.960 + 0.842)^2 * 0.1 / 0.01: the normal approximation promises too much
+    assert chance_to_pass(79, 0.1) < 0.7
+    rng, patients = np.random.default_rng(3), np.arange(n)
+    passed = 0
+    for _ in range(1000):  # drawn and judged patient by patient, as the gate does it
+        kind = rng.choice(3, size=n, p=[0.05, 0.05, 0.9])
+        passed += paired_share_difference(kind != 0, kind != 1, patients).low > -0.1
+    assert passed / 1000 == pytest.approx(chance_to_pass(n, 0.1), abs=0.04)
+    assert 0.8 <= chance_to_pass(n, 0.1) < 0.9

@@ -103,6 +103,19 @@ def paired_share_difference(
     """
     gained = share_interval(~first & second, patients)
     lost = share_interval(first & ~second, patients)
+    return gained_minus_lost(gained, lost)
+
+
+def gained_minus_lost(gained: Interval, lost: Interval) -> Interval:
+    """The difference of two cells of a multinomial, from the interval of each (MOVER).
+
+    Args:
+        gained: Share of images that the second rule alone calls positive.
+        lost: Share that the first rule alone does.
+
+    Returns:
+        Interval in [-1, 1]; NaN where a share is.
+    """
     p, q = gained.estimate, lost.estimate
     if math.isnan(p):
         return Interval(math.nan)
