@@ -89,7 +89,7 @@ def mean_areas(parts: Sequence[Areas]) -> Areas:
 
 
 def area_difference(areas: Areas) -> Interval:
-    """Second minus first, with 95 % bounds recovered from the areas' own (MOVER; Zou and Donner 2008).
+    """Second minus first, with 95 % bounds from those of the areas (MOVER; Zou and Donner 2008).
 
     Each area's interval is Wald's on the logit scale with Student's t of the patients that it is
     worth; of an area of 0 or 1 it is Wilson's over them. The two are correlated as their influences
