@@ -25,7 +25,7 @@ from monai_cxr.lifecycle.retraining import retrain
 from monai_cxr.lifecycle.shadow import run_shadow
 from monai_cxr.screening.ledger import open_ledger
 from monai_cxr.screening.ledger.schema import films, results
-from monai_cxr.training import request, workflow
+from monai_cxr.training.run import request, workflow
 
 SIGNER = "Dr Example"
 STORY = Path(__file__).parents[2] / "benchmarks" / "change_story.py"
