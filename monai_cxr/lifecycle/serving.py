@@ -30,6 +30,8 @@ from monai_cxr.prediction import Interval
 
 TEST = "serving"
 _ROUNDS, _FILMS, _REPLICATES = 15, 8, 500
+_QUICK = 0.25
+"""Quantile of the rounds: whatever else a machine does makes a round slower, never quicker."""
 
 
 def export_like(champion: Path, challenger: Path) -> dict[str, str]:
@@ -150,9 +152,9 @@ def _speed_check(seconds: Mapping[str, list[float]], margins: Margins, seed: int
     pairs = np.array([seconds["champion"], seconds["challenger"]])
     n = pairs.shape[1]
     rows = np.random.default_rng(seed).integers(0, n, (_REPLICATES, n))
-    medians = np.median(pairs[:, rows], axis=2)
-    low, high = np.quantile(medians[1] / medians[0] - 1.0, [0.025, 0.975])
-    first, second = (float(np.median(one)) for one in pairs)
+    quick = np.quantile(pairs[:, rows], _QUICK, axis=2)
+    low, high = np.quantile(quick[1] / quick[0] - 1.0, [0.025, 0.975])
+    first, second = (float(np.quantile(one, _QUICK)) for one in pairs)
     rise = Interval(second / first - 1.0, float(low), float(high))
     outcome = PASSED if rise.high < margins.speed else REFUSED
     reason = f"A film takes {rise.estimate:+.0%}; the bound {rise.high:+.0%} is " + (
