@@ -33,10 +33,11 @@ def verb(*words: object) -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", command, *map(str, words)], check=True)
 
 
-def films(out: Path, patients: int, size: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def films(out: Path, patients: int, size: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The index with true labels, and the same with a tenth of the training labels flipped."""
     archive = out / "films"
-    verb("phantom", "--layout", "nih", "--patients", patients, "--size", size, "--out", archive)
+    verb("phantom", "--layout", "nih", "--patients", patients, "--size", size, "--seed", seed,
+         "--out", archive)  # fmt: skip
     table = out / "index.parquet"
     entries = archive / "Data_Entry_2017_v2020.csv"
     verb("index", "nih", archive, "--metadata", entries, "--out", table)
@@ -45,7 +46,7 @@ def films(out: Path, patients: int, size: int) -> tuple[pd.DataFrame, pd.DataFra
     others = [name for name in true.columns if name[0].isupper() and name not in FINDINGS]
     true = true.drop(columns=others)
     given = true.copy()
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     in_training = (given["split"] != "test").to_numpy()
     for finding in FINDINGS:
         flips = in_training & (rng.random(len(given)) < FLIPPED)
@@ -157,10 +158,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="Of the phantoms and the flips.")
     arguments = parser.parse_args()
     out, settings = arguments.out, []
     out.mkdir(parents=True, exist_ok=True)
-    true, given = films(out, arguments.patients, arguments.size)
+    true, given = films(out, arguments.patients, arguments.size, arguments.seed)
     table, audit = out / "given.parquet", out / "audit"
     write_table(given, table)
     if arguments.by == "network":

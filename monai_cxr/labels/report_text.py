@@ -23,7 +23,7 @@ MAX_CHARACTERS = 200_000
 
 _SENTENCE_END = re.compile(r"(?<=[.!])\s+(?=\S)|\n\s*\n|(?<=\S)\s*\n(?=\s*(?:[-*•]|\d+[.)]))|;\s")
 _ABBREVIATIONS = re.compile(
-    r"\b(?:dr|mr|mrs|ms|vs|approx|st|cm|mm|p\.o|i\.e|e\.g|v|v\.\s?a|z|z\.\s?n|bzw|ggf|evtl)\.$",
+    r"\b(?:dr|mr|mrs|ms|vs|approx|st|cm|mm|p\.o|i\.e|e\.g|vd?|vd?\.\s?a|z|z\.\s?n|bzw|ggf|evtl)\.$",
     re.I,
 )
 _REACH = {"history": 30, "absent_after": 60, "uncertain_after": 60, "alternative": 50}

@@ -24,6 +24,11 @@ ENGLISH = {
     "No effusion, but a small pneumothorax.": {"Effusion": A, "Pneumothorax": P},
     "No change in effusion.": {"Effusion": P},
     "No interval change in large right effusion.": {"Effusion": P},
+    "Pneumonia, effusion less likely.": {"Pneumonia": P, "Effusion": U},
+    "No pneumothorax, mild cardiomegaly.": {"Pneumothorax": A, "Cardiomegaly": P},
+    "No edema, large effusion, or pneumothorax.": {"Edema": A, "Effusion": A, "Pneumothorax": A},
+    "A hiatal hernia is not as well seen.": {"Hernia": P},
+    "Heart size is upper limits of normal or mildly enlarged.": {"Cardiomegaly": U},
     "The effusion has resolved.": {"Effusion": A},
     "Resolved pneumonia.": {"Pneumonia": A},
     "Pneumonia cannot be excluded.": {"Pneumonia": U},
@@ -123,6 +128,66 @@ GERMAN = {
     "Kein Lungenödem, aber Konsolidierung rechts.": {"Edema": A, "Consolidation": P},
     "Fragestellung: Pneumothorax? Beurteilung: Kein Pneumothorax.": {"Pneumothorax": A},
     "Klinische Angaben: Pneumonie.\nBefund: Lungen frei.": {"Pneumonia": A},
+    "Kein Pneumothorax, kein Pleuraerguss, keine Infiltrate.": {
+        **{"Pneumothorax": A, "Effusion": A, "Infiltration": A}
+    },
+    "Keine Infiltrate, Ergüsse oder Stauungszeichen.": {
+        **{"Infiltration": A, "Effusion": A, "Edema": A}
+    },
+    "Ausschluss Pneumothorax.": {"Pneumothorax": A},
+    "Ein Pneumothorax ist nicht abgrenzbar.": {"Pneumothorax": A},
+    "Ein Pneumothorax lässt sich nicht abgrenzen.": {"Pneumothorax": A},
+    "Ein Pneumothorax stellt sich nicht dar.": {"Pneumothorax": A},
+    "Pneumothorax: nein. Erguss: ja.": {"Pneumothorax": A, "Effusion": P},
+    "Pneumothorax: keiner. Infiltrate: keine.": {"Pneumothorax": A, "Infiltration": A},
+    "Ohne Nachweis von Infiltraten.": {"Infiltration": A},
+    "Kardiomegalie ohne Zeichen der Stauung.": {"Cardiomegaly": P, "Edema": A},
+    "Hinweise auf ein Infiltrat bestehen nicht.": {"Infiltration": A},
+    "Infiltrate sind nicht zu erkennen.": {"Infiltration": A},
+    "Der Pneumothorax hat sich vollständig zurückgebildet.": {"Pneumothorax": A},
+    "Das Infiltrat ist nicht mehr erkennbar.": {"Infiltration": A},
+    "Rückläufiger Pleuraerguss links.": {"Effusion": P},
+    "Regredienter Erguss, progrediente Infiltrate.": {"Effusion": P, "Infiltration": P},
+    "Zunehmende Infiltrate beidseits.": {"Infiltration": P},
+    "Erguss links nicht wesentlich verändert.": {"Effusion": P},
+    "Der Erguss ist noch nicht vollständig zurückgebildet.": {"Effusion": P},
+    "Infiltrat weitgehend unverändert, kein neuer Erguss.": {"Infiltration": P, "Effusion": A},
+    "Konstanter Befund mit Pleuraerguss rechts.": {"Effusion": P},
+    "Ohne wesentliche Befundänderung des Pneumothorax.": {"Pneumothorax": P},
+    "Eine Pneumonie kann nicht ausgeschlossen werden.": {"Pneumonia": U},
+    "Ein kleiner Erguss ist nicht sicher auszuschließen.": {"Effusion": U},
+    "Ein Rundherd ist nicht auszuschliessen.": {"Nodule": U},
+    "Mögliches Infiltrat rechts basal.": {"Infiltration": U},
+    "Fraglicher Rundherd im linken Oberfeld.": {"Nodule": U},
+    "Rundherd links fraglich.": {"Nodule": U},
+    "Vd. a. Pneumonie.": {"Pneumonia": U},
+    "Pneumonieverdacht.": {"Pneumonia": U},
+    "Pneumonie möglich, DD Atelektase.": {"Pneumonia": U, "Atelectasis": U},
+    "Infiltrat versus Atelektase links basal.": {"Infiltration": U, "Atelectasis": U},
+    "Z. n. Pneumonie, aktuell keine Infiltrate.": {"Infiltration": A},
+    "Bekannter Rundherd, größenkonstant.": {"Nodule": P},
+    "Bei Zustand nach Pleuraerguss jetzt Randwinkel frei.": {"Effusion": A},
+    "Randwinkelerguss links, Spitzenpneu rechts.": {"Effusion": P, "Pneumothorax": P},
+    "Kein Pneu.": {"Pneumothorax": A},
+    "Belüftungsstörung links basal.": {"Atelectasis": U},
+    "Minderbelüftung beidseits basal.": {"Atelectasis": U},
+    "Pleuraergus rechts, Pneumotorax links.": {"Effusion": P, "Pneumothorax": P},
+    "Pulmonalvenöse Stauung mit interstitiellem Ödem.": {"Edema": P},
+    "Kein Hautemphysem. Kein Mediastinalemphysem.": {},
+    "Bronchialkarzinom links zentral.": {"Mass": P},
+    "Z. n. Mammakarzinom.": {},
+    "Bandscheibenhernie. Nabelhernie.": {},
+    "Axiale Gleithernie.": {"Hernia": P},
+    "Upside-down-stomach.": {"Hernia": P},
+    "Narbige Veränderungen, Pleurakuppenschwielen beidseits.": {"Pleural_Thickening": P},
+    "Das Herz ist deutlich vergrößert, die Lungen sind frei.": {"Cardiomegaly": P},
+    "Herz normal groß. Lungen frei belüftet.": {"Cardiomegaly": A, "Pneumonia": A},
+    "Herz-Thorax-Quotient über 0,5.": {"Cardiomegaly": P},
+    "Unauffälliger Herz-Lungen-Befund.": {"Cardiomegaly": A, "Effusion": A},
+    "Befund: Erguss links.\nBeurteilung: Kein Erguss.": {"Effusion": A},
+    "Befund:\n- Kein Erguss\n- Infiltrat rechts": {"Effusion": A, "Infiltration": P},
+    "Rechtfertigende Indikation: Pneumonie?\nBefund: Kein Infiltrat.": {"Infiltration": A},
+    "Voraufnahme vom April mit Erguss. Jetzt kein Erguss.": {"Effusion": A},
     "Perikarderguss.": {},
     "Lymphknoten mediastinal.": {},
 }
@@ -132,7 +197,8 @@ CASES = [
     for text, states in cases.items()
 ]
 # General statements ("no acute abnormality") make more findings absent than the case names.
-GENERAL = {"No acute abnormality", "Heart size", "nicht vergrößert", "Lungen frei"}
+GENERAL = {"No acute abnormality", "Heart size", "nicht vergrößert", "Lungen frei", "Lungen sind frei"}
+GENERAL |= {"Unauffälliger Herz"}
 
 
 @pytest.mark.parametrize(("language", "text", "states"), CASES, ids=lambda value: str(value)[:40])
