@@ -19,7 +19,7 @@ from pathlib import Path
 from ledger_scale import DAY, NOW, NUMBERS, SECONDS_BETWEEN, fill, plans_of
 
 from monai_cxr.monitoring.charts import DaySums
-from monai_cxr.review import second_look, watched
+from monai_cxr.review.watching import second_look, watched
 from monai_cxr.screening.ledger import (
     Ledger,
     chart_sums,
