@@ -6,7 +6,7 @@ film to film. So a group is built and encoded once for each finding, model and w
 encoding is kept with gaps where those values go. Sequences and items in it are of undefined length
 (PS3.5 7.5), so that filling a gap changes no length elsewhere.
 
-The probability is inferred from the whole film, and says so by the outline of the film (TID 320).
+The probability is inferred from the whole film (TID 320); the groups share the film's right edge.
 Viewers attach a measurement to an image by its coordinates only, and show the comment as its label.
 """
 
@@ -66,12 +66,14 @@ class Values:
         probability: In [0, 1].
         sop_uid: SOP Instance UID of the film.
         shape: (rows, columns) of the film.
+        place: (number of the group, number of groups), from 0.
     """
 
     tracking_uid: str
     probability: float
     sop_uid: str
     shape: tuple[int, int] = (1, 1)
+    place: tuple[int, int] = (0, 1)
 
 
 _STAND_IN = Values(
@@ -97,10 +99,10 @@ def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
         )
         for _ in range(wording.positive is not None)
     ]
-    outline = [
+    edge = [
         sr.CoordinatesForMeasurement(
             "POLYLINE",
-            np.asarray(_outline(values.shape)).reshape(-1, 2),
+            np.asarray(_edge(values)).reshape(-1, 2),
             sr.SourceImageForRegion(wording.sop_class_uid, values.sop_uid),
         )
         for _ in range(wording.has_size)
@@ -109,7 +111,7 @@ def measurement_group(wording: Wording, values: Values = _STAND_IN) -> Any:
         dicom_code(findings.PROBABILITY),
         _rounded(values.probability),
         dicom_code(findings.NO_UNITS),
-        referenced_coordinates=outline or None,
+        referenced_coordinates=edge or None,
     )
     groups = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
@@ -182,19 +184,24 @@ def _gaps(values: Values, *, has_size: bool) -> Sequence[bytes]:
     rounded = _rounded(values.probability)
     numeric = DSfloat(rounded, auto_format=True)
     image = _encoded(data_set(ReferencedSOPInstanceUID=UID(values.sop_uid)))
-    outline = [image, _encoded(data_set(GraphicData=_outline(values.shape)))]
+    edge = [image, _encoded(data_set(GraphicData=_edge(values)))]
     return [
         _encoded(data_set(UID=UID(values.tracking_uid))),
         _encoded(data_set(FloatingPointValue=rounded, NumericValue=numeric)),
-        *(outline if has_size else ()),
+        *(edge if has_size else ()),
         image,
     ]
 
 
-def _outline(shape: tuple[int, int]) -> list[float]:
-    """The border of a film as column and row in turn, closed (PS3.3 C.18.6.1.2)."""
-    rows, columns = map(float, shape)
-    return [0.0, 0.0, columns, 0.0, columns, rows, 0.0, rows, 0.0, 0.0]
+def _edge(values: Values) -> list[float]:
+    """The group's part of the right edge of a film, as column and row in turn (PS3.3 C.18.6.1.2).
+
+    A viewer writes what is found beside the mark: marks of the whole border would put all of it in
+    one place.
+    """
+    (rows, columns), (number, n_groups) = values.shape, values.place
+    height, right = rows / (n_groups + 1), float(columns)  # the last words are below their mark
+    return [right, height * number, right, height * (number + 1)]
 
 
 def _encoded(dataset: Dataset) -> bytes:

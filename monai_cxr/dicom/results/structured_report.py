@@ -182,9 +182,8 @@ def _groups(
 ) -> Iterator[tuple[Wording, Values]]:
     prediction = film.prediction
     model = written_name(prediction.model)
-    for score in prediction.scores:
-        if math.isnan(score.probability):
-            continue
+    said = [score for score in prediction.scores if not math.isnan(score.probability)]
+    for place, score in enumerate(said):
         method = calibration if isinstance(calibration, str) else calibration.get(score.finding, "")
         parameters = _parameters(prediction, points.get(score.finding), method)
         yield (
@@ -201,6 +200,7 @@ def _groups(
                 score.probability,
                 str(image.SOPInstanceUID),
                 (image.Rows, image.Columns),
+                (place, len(said)),
             ),
         )
 

@@ -37,7 +37,7 @@ def reports() -> list[tuple[str, bytes]]:
     return made
 
 
-def test_each_report_is_a_series_and_each_finding_has_an_outline_and_a_label():
+def test_each_report_is_a_series_and_each_finding_has_an_edge_and_a_label():
     """What OHIF's handler looks for; the test below asks the handler itself."""
     series = set()
     for uid, data in reports():
@@ -45,12 +45,12 @@ def test_each_report_is_a_series_and_each_finding_has_an_outline_and_a_label():
         series.add(report.SeriesInstanceUID)
         groups = report.ContentSequence[-1].ContentSequence
         assert len(groups) == 14
-        for group in groups:
+        for place, group in enumerate(groups):
             (number,) = [item for item in group.ContentSequence if item.ValueType == "NUM"]
-            (outline,) = number.ContentSequence
-            assert outline.GraphicType == "POLYLINE"
-            assert outline.GraphicData == [0, 0, 90, 0, 90, 80, 0, 80, 0, 0]
-            image = outline.ContentSequence[0].ReferencedSOPSequence[0]
+            (edge,) = number.ContentSequence
+            assert edge.GraphicType == "POLYLINE"
+            assert edge.GraphicData == pytest.approx([90, 80 * place / 15, 90, 80 * (place + 1) / 15])
+            image = edge.ContentSequence[0].ReferencedSOPSequence[0]
             assert image.ReferencedSOPInstanceUID == uid
     assert len(series) == 2
 
