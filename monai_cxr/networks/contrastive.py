@@ -135,7 +135,7 @@ class MomentumQueue(nn.Module):
     def _keys(self, images: torch.Tensor) -> torch.Tensor:
         if not self.training or len(images) < 4:
             return self.slow(images)  # type: ignore[no-any-return]
-        order = torch.randperm(len(images)).to(images.device)
+        order = torch.randperm(len(images), device=images.device)
         keys = torch.cat([self.slow(part) for part in images[order].chunk(2)])
         return keys[order.argsort()]
 

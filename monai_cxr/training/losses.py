@@ -197,12 +197,12 @@ class FindingLoss(nn.Module):
         """The labels of largest loss, among the positive and among the negative ones."""
         share = self.forget_rate * min(1.0, (self.epoch - 1) / max(self.forget_epochs, 1))
         forgotten = torch.zeros_like(known)
-        for value in (0, 1):
-            cells = (known & (targets == value)).flatten().nonzero()[:, 0]
-            n = int(share * len(cells))
-            if n:
-                worst = loss.flatten()[cells].topk(n).indices
-                forgotten.view(-1)[cells[worst]] = True
+        places = torch.arange(loss.numel(), device=loss.device)
+        for value in (0, 1):  # by rank, because picking cells would wait for the device
+            cells = known & (targets == value)
+            order = loss.masked_fill(~cells, -torch.inf).flatten().argsort(descending=True)
+            rank = torch.empty_like(order).scatter_(0, order, places).view_as(loss)
+            forgotten |= cells & (rank < (cells.sum().double() * share).floor())
         return forgotten
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from monai.losses import BarlowTwinsLoss
 from monai.metrics import EmbeddingCollapseMetric
 from torch import nn
 from torch.nn import functional
@@ -19,8 +18,8 @@ from monai_cxr.training.metrics import OverFilms
 class PretextLoss(nn.Module):
     """What two views of a film should have in common.
 
-    ``barlow_twins`` is MONAI's loss (Zbontar et al., ICML 2021) by the width of the projector;
-    ``moco`` is the cross entropy of finding the own second view among a queue of others.
+    ``barlow_twins`` is the loss of Zbontar et al. (ICML 2021) by the width of the projector, equal to
+    MONAI's, which waits for a GPU in each step; ``moco`` is the cross entropy of finding the own second view among a queue of others.
 
     Args:
         pretext: One of :data:`monai_cxr.networks.contrastive.PRETEXTS`.
@@ -37,7 +36,7 @@ class PretextLoss(nn.Module):
                 f"Expected pretext as one of {', '.join(PRETEXTS)}, but got '{pretext}'."
             )
         self.pretext = pretext
-        self.twins = BarlowTwinsLoss(lambd=redundancy)
+        self.redundancy = redundancy
 
     def forward(self, outputs: torch.Tensor, _labels: torch.Tensor) -> torch.Tensor:
         """A scalar.
@@ -52,8 +51,16 @@ class PretextLoss(nn.Module):
             if self.pretext == "moco":
                 own = torch.zeros(len(values), dtype=torch.long, device=values.device)
                 return functional.cross_entropy(values, own)
-            loss: torch.Tensor = self.twins(*values.chunk(2)) / values.shape[1]
-            return loss
+            return _twins(*values.chunk(2), self.redundancy) / values.shape[1]
+
+
+def _twins(first: torch.Tensor, second: torch.Tensor, redundancy: float) -> torch.Tensor:
+    """How far the correlations (W, W) of two views (B, W) are from those of the same view."""
+    first, second = ((one - one.mean(0)) / (one.std(0) + 1e-6) for one in (first, second))
+    correlations = first.T @ second / len(first)
+    own = correlations.diagonal()
+    others = correlations.square().sum() - own.square().sum()
+    return (own - 1).square().sum() + redundancy * others
 
 
 class Collapse(OverFilms):

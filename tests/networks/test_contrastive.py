@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from monai.losses import BarlowTwinsLoss
 from torch import nn
 from torch.nn import functional
 
@@ -49,6 +50,16 @@ def test_twins_learn_and_leave_the_head(network, images):
         values.append(value.item())
     assert values[-1] < values[0]
     assert all(torch.equal(v, head[k]) for k, v in network.classifier.state_dict().items())
+
+
+@pytest.mark.parametrize("n", [2, 6])
+def test_the_loss_of_twins_is_monai_s_and_so_are_its_gradients(n):
+    outputs = torch.randn(2 * n, 5, generator=torch.Generator().manual_seed(n), requires_grad=True)
+    ours = PretextLoss("barlow_twins", redundancy=0.1)(outputs, torch.empty(0))
+    theirs = BarlowTwinsLoss(lambd=0.1)(*outputs.chunk(2)) / 5
+    gradients = [torch.autograd.grad(value, outputs)[0] for value in (ours, theirs)]
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(*gradients)
 
 
 class TestQueue:

@@ -14,8 +14,8 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.networks.nets import DenseNet
+from fake_cuda import Transfers, autocast_believes_in_a_gpu, on_cuda
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_cxr.bundle.engines.observed import ObservedNetwork
 from monai_cxr.bundle.explaining.saliency import _occlusion
@@ -27,32 +27,12 @@ from monai_cxr.training.losses import LOSSES, FindingLoss
 from monai_cxr.training.progress import EpochProgress
 from monai_cxr.training.step import compiled
 
+__all__ = ["autocast_believes_in_a_gpu"]
+
 SIDE, FILMS, FINDINGS = 64, 4, 3
 
 
-@pytest.fixture(autouse=True)
-def autocast_believes_in_a_gpu(monkeypatch):
-    """Autocast asks whether there is a GPU, and switches itself off with a warning."""
-    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-
-
-def on_cuda(network: torch.nn.Module) -> torch.nn.Module:
-    """The network with weights that say ``cuda``, in channels_last; call it in the fake mode."""
-    for module in network.modules():
-        for store in (module._parameters, module._buffers):
-            for name, value in store.items():
-                if value is not None:
-                    store[name] = _empty_like(value)
-    return network
-
-
-def _empty_like(value: torch.Tensor) -> torch.Tensor:
-    layout = torch.channels_last if value.dim() == 4 else torch.contiguous_format
-    made = torch.empty(value.shape, dtype=value.dtype, device="cuda", memory_format=layout)
-    if isinstance(value, torch.nn.Parameter):
-        return torch.nn.Parameter(made, requires_grad=value.requires_grad)
-    return made
+pytestmark = pytest.mark.usefixtures("autocast_believes_in_a_gpu")
 
 
 def cached_batch() -> dict[str, torch.Tensor]:
@@ -67,26 +47,6 @@ def small_densenet() -> torch.nn.Module:
 
 def loss_of(name: str = "bce") -> FindingLoss:
     return FindingLoss(torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]), name=name)
-
-
-class Transfers(TorchDispatchMode):
-    """Counts what a GPU's step would wait for or fetch: copies between devices, numbers read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.copies: list[str] = []
-        self.reads: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        name = func._schema.name
-        if name.endswith(("_local_scalar_dense", "::nonzero", "::is_nonzero")):
-            self.reads.append(name)
-        if name.endswith(("::_to_copy", "::copy_")):
-            given = args[-1] if name.endswith("copy_") else args[0]
-            if given.device.type != result.device.type:
-                self.copies.append(f"{given.device.type} to {result.device.type}")
-        return result
 
 
 @pytest.mark.parametrize("name", NETWORKS)
