@@ -1,11 +1,14 @@
 """A release as it is installed: sdist and wheel of a clean tree, in environments of their own.
 
-    python benchmarks/release.py [--bundle BUNDLE --film FILM] [--whole | --lowest]
+    python benchmarks/release.py [--bundle BUNDLE --film FILM] [--whole] [--lowest]
+        [--python VERSION ...]
 
 Clones the last commit, builds the sdist and from it the wheel, and installs the wheel for each
-Python from 3.10 to 3.13 that is on this machine: with what serving needs (--lowest: in its lowest
-versions), or with --whole with everything. There, outside of the source folder, it draws phantoms
-and indexes them, and with a bundle that holds an ONNX export it predicts a film and evaluates.
+Python from 3.10 to 3.13 that is on this machine: with what serving needs, or with --whole with
+everything. ``--lowest`` takes the lowest version of each requirement that its bound allows and that
+has a wheel for this Python, and the newest of what those need in turn (uv chooses). There, outside
+of the source folder, it draws phantoms and indexes them, and with a bundle that holds an ONNX
+export it predicts a film and evaluates. With --whole it also trains, packages, exports, explains.
 Needs a package index. Ends with 1 if something fails.
 """
 
@@ -19,6 +22,11 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -37,7 +45,7 @@ def built(folder: Path) -> tuple[Path, Path]:
     run("git", "clone", "--quiet", "--no-hardlinks", ROOT, tree, cwd=folder)
     run(sys.executable, "-m", "venv", folder / "builder", cwd=folder)
     python = folder / "builder" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "hatchling>=1.25", cwd=folder)
+    run(python, "-m", "pip", "install", "--quiet", "hatchling>=1.25", "uv", cwd=folder)
     run(python, "-m", "hatchling", "build", "--target", "sdist", "--directory", out, cwd=tree)
     (sdist,) = out.glob("*.tar.gz")
     shutil.unpack_archive(sdist, folder / "unpacked", filter="data")
@@ -56,34 +64,63 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def tried(python: str, version: str, wheel: Path, folder: Path, options: argparse.Namespace) -> str:
-    """What was done with the wheel in an environment of a Python."""
+def needed(tree: Path, *, whole: bool) -> str:
+    """The requirements of an installation, a line each."""
+    if not whole:
+        return (tree / "deploy" / "serving.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    return "\n".join([*project["dependencies"], *extras["onnx"], *extras["pacs"]]) + "\n"
+
+
+def environment(python: str, version: str, folder: Path, options: argparse.Namespace) -> Path:
+    """An environment with the wheel and what it needs; prints the versions of the lowest."""
     home = folder / version
     run(python, "-m", "venv", home, cwd=folder)
-    pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet"]
-    if options.whole:
-        run(*pip, f"{wheel}[onnx,pacs]", cwd=folder)
+    own = home / "bin" / "python"
+    wheel = next((folder / "dist").glob("*.whl"))
+    text = needed(folder / "tree", whole=options.whole)
+    (home / "needed.txt").write_text(text, encoding="utf-8")
+    if options.lowest:
+        uv = [folder / "builder" / "bin" / "uv", "pip"]
+        lowest = ["--resolution", "lowest-direct", "--only-binary", ":all:", "--no-cache"]
+        given = ["--python", own, "-r", home / "needed.txt"]
+        run(*uv, "install", "--quiet", *lowest, *given, cwd=folder)
+        names = {
+            re.split(r"[\[<>=; ]", line)[0] for line in text.splitlines() if line[:1].isalpha()
+        }
+        frozen = [*uv, "freeze", "--python", own]
+        lines = subprocess.check_output(list(map(str, frozen)), text=True).split()
+        print(*(line for line in lines if line.partition("==")[0] in names), flush=True)
     else:
-        needed = (ROOT / "deploy" / "serving.txt").read_text(encoding="utf-8")
-        if options.lowest:
-            needed = re.sub(r">=([\w.]+)(,<\w+)?", r"==\1", needed)
-        (home / "needed.txt").write_text(needed, encoding="utf-8")
-        run(*pip, "-r", home / "needed.txt", cwd=folder)
-        run(*pip, "--no-deps", wheel, cwd=folder)
-    verb, work = home / "bin" / "monai-cxr", home / "work"
+        run(own, "-m", "pip", "install", "--quiet", "-r", home / "needed.txt", cwd=folder)
+    run(own, "-m", "pip", "install", "--quiet", "--no-deps", wheel, cwd=folder)
+    return home / "bin" / "monai-cxr"
+
+
+def tried(verb: Path, work: Path, options: argparse.Namespace) -> str:
+    """What was done with the wheel in an environment."""
     work.mkdir()
+    labels = ("--labels", "films/labels.csv")
+    run(verb, "--help", cwd=work)
     run(verb, "phantom", "--out", "films", "--patients", 8, "--size", 256, cwd=work)
-    run(
-        verb, "index", "folder", "films", "--labels", "films/labels.csv", "--out", "i.csv", cwd=work
-    )
-    if not (options.bundle and options.film):
-        return "phantom, index"
-    bundle, film = options.bundle.resolve(), options.film.resolve()
-    run(verb, "verify", bundle, cwd=work)
-    run(verb, "predict", bundle, film, "--runtime", "onnx", "--out", "p.csv", cwd=work)
-    run(verb, "predict", bundle, "i.csv", "--runtime", "onnx", "--out", "q.csv", cwd=work)
-    run(verb, "evaluate", "q.csv", "--out", "report", "--bootstrap", 100, cwd=work)
-    return "phantom, index, verify, predict, evaluate"
+    run(verb, "index", "folder", "films", *labels, "--out", "i.csv", cwd=work)
+    said = "help, phantom, index"
+    if options.whole:
+        run(verb, "demo", "--patients", 60, "--epochs", 1, "--out", "demo", cwd=work)
+        run(verb, "export", "demo/bundle", "--to", "onnx", cwd=work)
+        film = next((work / "films").rglob("*.dcm"))
+        run(verb, "explain", film, "--bundle", "demo/bundle", "--out", "maps", cwd=work)
+        run(verb, "predict", "demo/bundle", film, "--runtime", "onnx", "--out", "o.csv", cwd=work)
+        said += ", demo (train, calibrate, package, evaluate), export, explain, predict"
+    if options.bundle and options.film:
+        bundle, film = options.bundle.resolve(), options.film.resolve()
+        run(verb, "verify", bundle, cwd=work)
+        run(verb, "predict", bundle, film, "--runtime", "onnx", "--out", "p.csv", cwd=work)
+        run(verb, "predict", bundle, "i.csv", "--runtime", "onnx", "--out", "q.csv", cwd=work)
+        run(verb, "evaluate", "q.csv", "--out", "report", "--bootstrap", 100, cwd=work)
+        said += "; of the bundle: verify, predict, evaluate"
+    return said
 
 
 def main() -> None:
@@ -91,7 +128,8 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--film", type=Path)
     parser.add_argument("--whole", action="store_true")
-    parser.add_argument("--lowest", action="store_true", help="The lower bounds of serving.txt.")
+    parser.add_argument("--lowest", action="store_true", help="The lower bounds of what is needed.")
+    parser.add_argument("--python", nargs="+", choices=PYTHONS, default=PYTHONS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monai-cxr-release-") as name:
         folder = Path(name)
@@ -100,12 +138,14 @@ def main() -> None:
             files = archive.namelist()
         print(f"{sdist.name}: {sdist.stat().st_size / 1e6:.1f} MB")
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(files)} files")
-        for version in PYTHONS:
+        for version in options.python:
             python = interpreter(version)
             if python is None:
                 print(f"Python {version}: not on this machine", flush=True)
             else:
-                said = tried(python, version, wheel, folder, options)
+                verb = environment(python, version, folder, options)
+                said = tried(verb, folder / version / "work", options)
+                shutil.rmtree(folder / version)
                 print(f"Python {version}: {said}", flush=True)
 
 

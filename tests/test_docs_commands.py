@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.text import Text
 
 from monai_cxr.cli import app
 
@@ -50,3 +51,16 @@ def test_commands_parse(page):
 
 def test_there_are_many():
     assert sum(len(commands(page)) for page in PAGES) > 60
+
+
+def test_no_help_of_an_option_is_taken_for_markup():
+    """What stands in brackets would be read as a style, and not be shown."""
+    waiting, taken = [typer.main.get_command(app)], []
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        texts = [(param.name, getattr(param, "help", "") or "") for param in command.params]
+        taken += [
+            (command.name, name) for name, text in texts if Text.from_markup(text).plain != text
+        ]
+    assert taken == []

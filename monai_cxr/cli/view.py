@@ -31,7 +31,7 @@ def view(
         typer.Option(
             "--settings",
             metavar="TOML",
-            help="Settings (TOML) with [viewer], and perhaps a screening ledger.",
+            help="Settings (TOML) with a section viewer, and perhaps a screening ledger.",
         ),
     ] = None,
     port: Annotated[

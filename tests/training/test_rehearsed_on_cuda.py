@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_cuda import Transfers, autocast_believes_in_a_gpu, on_cuda
 from ignite.engine import Engine
 from monai.networks.nets import DenseNet
-from fake_cuda import Transfers, autocast_believes_in_a_gpu, on_cuda
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
 from monai_cxr.bundle.engines.observed import ObservedNetwork

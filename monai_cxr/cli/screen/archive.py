@@ -69,7 +69,8 @@ def archive(
     settings: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="PACS: settings (TOML) with [[pulls]], for TLS and passwords."
+            metavar="FILE",
+            help="PACS: settings (TOML) with a section pulls, for TLS and passwords.",
         ),
     ] = None,
     discard: Annotated[
