@@ -18,8 +18,9 @@ from monai_cxr.training.metrics import OverFilms
 class PretextLoss(nn.Module):
     """What two views of a film should have in common.
 
-    ``barlow_twins`` is the loss of Zbontar et al. (ICML 2021) by the width of the projector, equal to
-    MONAI's, which waits for a GPU in each step; ``moco`` is the cross entropy of finding the own second view among a queue of others.
+    ``barlow_twins`` is the loss of Zbontar et al. (ICML 2021) by the width of the projector. It is
+    equal to MONAI's, which waits for a GPU in each step. ``moco`` is the cross entropy of finding
+    the own second view among a queue of others.
 
     Args:
         pretext: One of :data:`monai_cxr.networks.contrastive.PRETEXTS`.
