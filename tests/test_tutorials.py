@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -20,6 +22,8 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 PATIENTS, SIZE = 24, 96
 """What takes minutes at the page's sizes."""
 
+SMALL_DEMO = "--patients 24 --epochs 1"
+
 ELSEWHERE = ("python3 -m venv", ". .venv", "pip install", "monai-cxr demo", "monai-cxr view")
 """Installation; the demo has a test of its own, and the viewer many."""
 
@@ -28,11 +32,6 @@ def commands(page: str) -> list[str]:
     """The indented command lines of a page, in order."""
     text = re.sub(r"```.*?```", "", (TUTORIALS / page).read_text("utf-8"), flags=re.DOTALL)
     return re.findall(r"^    (\S.*)$", text, re.MULTILINE)
-
-
-def blocks(page: str, language: str) -> list[str]:
-    text = (TUTORIALS / page).read_text("utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def smaller(words: list[str], run_settings: dict[str, object]) -> list[str]:
@@ -48,7 +47,8 @@ def smaller(words: list[str], run_settings: dict[str, object]) -> list[str]:
     if words[1] == "train":
         keys = ("batch_size", "num_workers") if "--from" in words else tuple(run_settings)
         small = {**{key: run_settings[key] for key in keys}, "max_epochs": 1}
-        given = [w for w in words if not w.startswith("max_epochs=") and w != "--set"]
+        ours = ("--set", *(f"{key}=" for key in small))
+        given = [word for word in words if not word.startswith(ours)]
         return [
             *given,
             *(f"{k}={v if k != 'network_def' else json.dumps(v)}" for k, v in small.items()),
@@ -75,30 +75,41 @@ def shell(monkeypatch, tmp_path, packaged_bundle, run_settings):
     return run
 
 
-def type_page(page: str, shell) -> None:
-    """Type every command of a page that is not installed, drawn or opened elsewhere."""
-    for line in commands(page):
+def type_lines(lines: list[str], shell) -> None:
+    """Type every command that is not installed, drawn or opened elsewhere."""
+    for line in lines:
         if not line.startswith(ELSEWHERE):
             shell(line)
 
 
-def test_your_first_film(shell, capsys):
-    type_page("first-film.md", shell)
+def run_notebook(page: str, shell, capsys) -> list[str]:
+    """Run the cells of a notebook in their order; what its Python cells print."""
+    cells = json.loads((TUTORIALS / f"{page}.ipynb").read_text("utf-8"))["cells"]
+    names: dict[str, object] = {}
+    printed = ""
+    for cell in cells:
+        if cell["cell_type"] == "code" and cell["source"].startswith("%%bash\nset -e\n"):
+            type_lines(cell["source"].splitlines()[2:], shell)
+        elif cell["cell_type"] == "code":
+            capsys.readouterr()
+            exec(compile(cell["source"], page, "exec"), names)
+            printed += capsys.readouterr().out
+    return printed.splitlines()
+
+
+def test_your_first_film_by_its_notebook(shell, capsys):
+    lines = run_notebook("first-film", shell, capsys)
     row = pd.read_csv("film.csv").iloc[0]
     assert pd.isna(row["reason"])
     assert len(list(Path("explained").glob("*.png"))) > 0
-    capsys.readouterr()
-    (block,) = blocks("first-film.md", "python")
-    exec(compile(block, "first-film.md", "exec"), {})
-    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 14
     (effusion,) = [line.split() for line in lines if line.startswith("Effusion")]
     assert float(effusion[1]) == pytest.approx(row["probability_Effusion"], abs=0.0051)
 
 
 @pytest.mark.slow
-def test_train_on_chestxray14(shell):
-    type_page("chestxray14.md", shell)
+def test_train_on_chestxray14_by_its_notebook(shell, capsys):
+    run_notebook("chestxray14", shell, capsys)
     content = json.loads(Path("report/performance.json").read_text(encoding="utf-8"))
     assert content["data"]["split"] == "test"
     assert Path("report/report.html").stat().st_size > 10_000
@@ -106,7 +117,19 @@ def test_train_on_chestxray14(shell):
 
 @pytest.mark.slow
 def test_bring_your_own_hospital_s_data(shell):
-    type_page("own-hospital.md", shell)
+    type_lines(commands("own-hospital.md"), shell)
     assert Path("acceptance/report.html").is_file()
     assert Path("comparison/comparison.json").is_file()
     assert Path("site-calibration.json").is_file()
+
+
+def test_a_notebook_runs_in_a_kernel(tmp_path, monkeypatch):
+    """All of it, as `make_notebooks.py --execute` does, with fewer patients."""
+    for name in ("nbclient", "ipykernel"):
+        pytest.importorskip(name, reason="needs: pip install nbclient ipykernel")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    script = runpy.run_path(str(TUTORIALS / "make_notebooks.py"))
+    text = script["text_of"]("first-film").replace("--patients 120 --epochs 3", SMALL_DEMO)
+    (tmp_path / "first-film.ipynb").write_text(text, encoding="utf-8")
+    script["execute"](tmp_path / "first-film.ipynb")
+    assert len(list((tmp_path / "explained").glob("*.png"))) > 0

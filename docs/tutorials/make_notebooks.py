@@ -58,6 +58,16 @@ def text_of(page: str) -> str:
     return json.dumps(notebook(page), indent=1, ensure_ascii=False) + "\n"
 
 
+def execute(path: Path) -> None:
+    """Run a notebook in its folder and keep its outputs; a cell that fails raises."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    read = nbformat.read(path, as_version=4)
+    NotebookClient(read, timeout=3600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    nbformat.write(read, path)
+
+
 def _code(part: str) -> str | None:
     """What a part of a page runs; None for prose, other fences and what needs a terminal."""
     if part.startswith("```python\n"):
@@ -82,14 +92,7 @@ def main() -> None:
     for page in PAGES:
         (options.out / f"{page}.ipynb").write_text(text_of(page), encoding="utf-8")
     if options.execute:
-        import nbformat
-        from nbclient import NotebookClient
-
-        path = options.out / f"{options.execute}.ipynb"
-        read = nbformat.read(path, as_version=4)
-        resources = {"metadata": {"path": str(options.out)}}
-        NotebookClient(read, timeout=3600, resources=resources).execute()
-        nbformat.write(read, path)
+        execute(options.out / f"{options.execute}.ipynb")
 
 
 if __name__ == "__main__":
