@@ -4,92 +4,46 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import runpy
-import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from monai_cxr import cli
+from typed_pages import lines_of, shell
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = ROOT / "docs" / "tutorials"
-PATIENTS, SIZE = 24, 96
-"""What takes minutes at the page's sizes."""
-
 SMALL_DEMO = "--patients 24 --epochs 1"
 
 ELSEWHERE = ("python3 -m venv", ". .venv", "pip install", "monai-cxr demo", "monai-cxr view")
 """Installation; the demo has a test of its own, and the viewer many."""
 
 
-def commands(page: str) -> list[str]:
-    """The indented command lines of a page, in order."""
-    text = re.sub(r"```.*?```", "", (TUTORIALS / page).read_text("utf-8"), flags=re.DOTALL)
-    return re.findall(r"^    (\S.*)$", text, re.MULTILINE)
-
-
-def smaller(words: list[str], run_settings: dict[str, object]) -> list[str]:
-    """A command with the sizes of a test in place of the page's."""
-    if words[1] == "phantom":
-        at = words.index("--patients") + 1
-        words[at] = str(min(int(words[at]), PATIENTS))
-        return [*words, "--size", str(SIZE)]
-    if words[1] == "cache":
-        return [*words, "--size", str(run_settings["image_size"])]
-    if words[1] in ("evaluate", "compare"):
-        return [*words, "--bootstrap", "100"]
-    if words[1] == "train":
-        keys = ("batch_size", "num_workers") if "--from" in words else tuple(run_settings)
-        small = {**{key: run_settings[key] for key in keys}, "max_epochs": 1}
-        ours = ("--set", *(f"{key}=" for key in small))
-        given = [word for word in words if not word.startswith(ours)]
-        return [
-            *given,
-            *(f"{k}={v if k != 'network_def' else json.dumps(v)}" for k, v in small.items()),
-        ]
-    return words
-
-
 @pytest.fixture
-def shell(monkeypatch, tmp_path, packaged_bundle, run_settings):
+def typing(monkeypatch, tmp_path, packaged_bundle, run_settings):
     """A shell in an empty folder, where the demo has left its bundle."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(packaged_bundle, tmp_path / "demo" / "bundle")
-
-    def run(line: str) -> None:
-        words = shlex.split(line)
-        if words[0] != "monai-cxr":
-            subprocess.run(["bash", "-euc", line], check=True, timeout=60)
-            return
-        monkeypatch.setattr(sys, "argv", smaller(words, run_settings))
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        assert stop.value.code in (0, None), line
-
-    return run
+    return shell(monkeypatch, run_settings)
 
 
-def type_lines(lines: list[str], shell) -> None:
+def type_lines(lines: list[str], typing) -> None:
     """Type every command that is not installed, drawn or opened elsewhere."""
     for line in lines:
         if not line.startswith(ELSEWHERE):
-            shell(line)
+            typing(line)
 
 
-def run_notebook(page: str, shell, capsys) -> list[str]:
+def run_notebook(page: str, typing, capsys) -> list[str]:
     """Run the cells of a notebook in their order; what its Python cells print."""
     cells = json.loads((TUTORIALS / f"{page}.ipynb").read_text("utf-8"))["cells"]
     names: dict[str, object] = {}
     printed = ""
     for cell in cells:
         if cell["cell_type"] == "code" and cell["source"].startswith("%%bash\nset -e\n"):
-            type_lines(cell["source"].splitlines()[2:], shell)
+            type_lines(cell["source"].splitlines()[2:], typing)
         elif cell["cell_type"] == "code":
             capsys.readouterr()
             exec(compile(cell["source"], page, "exec"), names)
@@ -97,8 +51,8 @@ def run_notebook(page: str, shell, capsys) -> list[str]:
     return printed.splitlines()
 
 
-def test_your_first_film_by_its_notebook(shell, capsys):
-    lines = run_notebook("first-film", shell, capsys)
+def test_your_first_film_by_its_notebook(typing, capsys):
+    lines = run_notebook("first-film", typing, capsys)
     row = pd.read_csv("film.csv").iloc[0]
     assert pd.isna(row["reason"])
     assert len(list(Path("explained").glob("*.png"))) > 0
@@ -108,16 +62,16 @@ def test_your_first_film_by_its_notebook(shell, capsys):
 
 
 @pytest.mark.slow
-def test_train_on_chestxray14_by_its_notebook(shell, capsys):
-    run_notebook("chestxray14", shell, capsys)
+def test_train_on_chestxray14_by_its_notebook(typing, capsys):
+    run_notebook("chestxray14", typing, capsys)
     content = json.loads(Path("report/performance.json").read_text(encoding="utf-8"))
     assert content["data"]["split"] == "test"
     assert Path("report/report.html").stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_bring_your_own_hospital_s_data(shell):
-    type_lines(commands("own-hospital.md"), shell)
+def test_bring_your_own_hospital_s_data(typing):
+    type_lines(lines_of(TUTORIALS / "own-hospital.md"), typing)
     assert Path("acceptance/report.html").is_file()
     assert Path("comparison/comparison.json").is_file()
     assert Path("site-calibration.json").is_file()

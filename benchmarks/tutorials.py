@@ -1,11 +1,13 @@
-"""The first tutorial, typed as it is written: in a fresh clone, a fresh environment, one shell.
+"""A tutorial typed as it is written: the first one in a fresh clone, environment and shell.
 
-    python benchmarks/first_film.py [--log first-film.log] [--keep DIR]
+    python benchmarks/tutorials.py [--log first-film.log] [--keep DIR]
+    python benchmarks/tutorials.py --page own-hospital --there DIR
 
 Clones the last commit into an empty folder and types every command of
-docs/tutorials/first-film.md there, pip without its cache. Prints each command with its seconds and
-what it wrote, and at the end the sum. The viewer is stopped once its page is served. Ends with 1 at
-the first command that fails. Needs a package index.
+docs/tutorials/first-film.md there, pip without its cache; or types those of another page into the
+folder of a clone that was kept. Prints each command with its seconds and what it wrote, and at the
+end the sum. The viewer is stopped once its page is served. Ends with 1 at the first command that
+fails. Needs a package index.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from pathlib import Path
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "tutorials" / "first-film.md"
+PAGES = ROOT / "docs" / "tutorials"
 _PARTS = re.compile(r"^```python\n(.*?)^```$|^    (\S[^\n]*)$", re.MULTILINE | re.DOTALL)
 
 
-def commands(page: Path = PAGE) -> Iterator[str]:
+def commands(page: Path) -> Iterator[str]:
     """What a page asks for, in its order; a Python block as the command that runs it."""
     for block, line in _PARTS.findall(page.read_text(encoding="utf-8")):
         yield line or f"python - <<'END'\n{block}END"
@@ -105,26 +107,32 @@ def viewed(shell: Shell, command: str, folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", type=Path, default=Path(os.devnull))
-    parser.add_argument("--keep", type=Path, help="An empty folder for the clone, to be kept.")
+    parser.add_argument("--page", default="first-film", help="A tutorial, without its .md")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--keep", type=Path, help="An empty folder for the clone, to be kept.")
+    place.add_argument("--there", type=Path, help="A clone with its environment, as --keep left.")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="monai-cxr-first-") as name:
-        folder = (options.keep or Path(name) / "monai_cxr").resolve()
-        subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder], check=True)
+    with tempfile.TemporaryDirectory(prefix="monai-cxr-typed-") as name:
+        folder = (options.there or options.keep or Path(name) / "monai_cxr").resolve()
+        if not options.there:
+            clone = ["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder]
+            subprocess.run(clone, check=True)
         with options.log.open("w", encoding="utf-8") as log:
-            shell = Shell(folder, log)
-            version = subprocess.check_output(
-                ["git", "log", "-1", "--format=%h"], cwd=folder, text=True
-            ).strip()
-            load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-            shell.say(f"Commit {version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-            shell.say(f"Load of the machine at the start: {load}")
-            seconds = 0.0
-            for command in commands():
-                if command.startswith("monai-cxr view"):
-                    seconds += viewed(shell, command, folder)
-                else:
-                    seconds += shell.type(command)
-            shell.say(f"In all {seconds / 60:.1f} minutes.")
+            typed(options.page, folder, Shell(folder, log), there=bool(options.there))
+
+
+def typed(page: str, folder: Path, shell: Shell, *, there: bool) -> None:
+    """Type a page, and say what it took."""
+    version = ["git", "log", "-1", "--format=%h"]
+    commit = subprocess.check_output(version, cwd=folder, text=True).strip()
+    shell.say(f"{page}, commit {commit}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    shell.say(f"Load of the machine at the start: {load}")
+    seconds = shell.type(". .venv/bin/activate") if there else 0.0
+    for command in commands(PAGES / f"{page}.md"):
+        view = command.startswith("monai-cxr view")
+        seconds += viewed(shell, command, folder) if view else shell.type(command)
+    shell.say(f"In all {seconds / 60:.1f} minutes.")
 
 
 if __name__ == "__main__":
