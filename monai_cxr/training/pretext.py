@@ -52,16 +52,17 @@ class PretextLoss(nn.Module):
             if self.pretext == "moco":
                 own = torch.zeros(len(values), dtype=torch.long, device=values.device)
                 return functional.cross_entropy(values, own)
-            return _twins(*values.chunk(2), self.redundancy) / values.shape[1]
+            return _twins(values, self.redundancy) / values.shape[1]
 
 
-def _twins(first: torch.Tensor, second: torch.Tensor, redundancy: float) -> torch.Tensor:
-    """How far the correlations (W, W) of two views (B, W) are from those of the same view."""
-    first, second = ((one - one.mean(0)) / (one.std(0) + 1e-6) for one in (first, second))
+def _twins(values: torch.Tensor, redundancy: float) -> torch.Tensor:
+    """How far the correlations (W, W) of two views, (2 B, W), are from those of one view."""
+    first, second = ((one - one.mean(0)) / (one.std(0) + 1e-6) for one in values.chunk(2))
     correlations = first.T @ second / len(first)
     own = correlations.diagonal()
     others = correlations.square().sum() - own.square().sum()
-    return (own - 1).square().sum() + redundancy * others
+    loss: torch.Tensor = (own - 1).square().sum() + redundancy * others
+    return loss
 
 
 class Collapse(OverFilms):

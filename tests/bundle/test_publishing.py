@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.server
+import runpy
 import shutil
 import sys
 import threading
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from monai_cxr.bundle.packaging import verify
 from monai_cxr.bundle.publishing import write_hub_page, zip_bundle
 from monai_cxr.errors import InvalidBundle
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = MARKS_OF_MONAI
 
 
@@ -68,6 +71,15 @@ def test_monai_downloads_and_loads_the_zip(packaged_bundle, served, tmp_path):
     stored = torch.load(bundles / name / "models" / "model.pt", weights_only=True)
     assert weights.keys() == stored.keys()
     assert all(torch.equal(weights[key].cpu(), stored[key]) for key in stored)
+
+
+def test_the_zoo_s_checks_pass_and_are_printed(packaged_bundle, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["zoo_checks.py", str(packaged_bundle)])
+    checks = runpy.run_path(str(ROOT / "benchmarks" / "zoo_checks.py"))
+    assert checks["main"]() == 0
+    said = capsys.readouterr().out
+    assert said.count("verified correctly.") == 4
+    assert "export weights into TorchScript module successfully." in said
 
 
 def test_one_bundle_has_one_zip(packaged_bundle, tmp_path):

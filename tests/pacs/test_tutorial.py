@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from browser import Browser
 from dicom_peers import ORTHANC_USER
 
 from monai_cxr import cli, read_for_model
@@ -56,6 +58,20 @@ def typed(monkeypatch, words) -> int:
     return stop.value.code or 0
 
 
+def take_picture(orthanc, study_uid: str, path: Path) -> None:
+    """Orthanc's own page of the study, as the tutorial shows it."""
+    (found,) = (one for one in orthanc.get("/studies?expand") if study_uid in str(one))
+    address = f"http://{':'.join(ORTHANC_USER)}@127.0.0.1:{orthanc.http_port}"
+    browser = Browser(address, size=(1000, 640))
+    try:
+        browser.open(f"/app/explorer.html#study?uuid={found['ID']}")
+        browser.until(lambda: "Series" in browser.driver.page_source, "the series")
+        time.sleep(2)
+        browser.driver.save_screenshot(str(path))
+    finally:
+        browser.driver.quit()
+
+
 @pytest.mark.slow
 def test_a_film_in_orthanc_gets_its_report(
     orthanc, phantom_index, packaged_bundle, tmp_path, monkeypatch, capsys
@@ -92,6 +108,8 @@ def test_a_film_in_orthanc_gets_its_report(
         assert service.wait(_DEADLINE_SECONDS) in (0, cli.EXIT_STOPPED)
     finally:
         service.kill()
+    if pictures := os.environ.get("MONAI_CXR_PICTURES"):
+        take_picture(orthanc, study, Path(pictures) / "orthanc-results.png")
     capsys.readouterr()
     for words in looks:
         assert typed(monkeypatch, words) == 0
