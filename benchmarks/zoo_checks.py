@@ -3,10 +3,10 @@
     python benchmarks/zoo_checks.py BUNDLE
 
 The checks are those of ``ci/verify_bundle.py`` in github.com/Project-MONAI/model-zoo (read at
-commit 018b313): the same functions of MONAI with the same arguments, on a copy of the bundle. Where the
-zoo's script installs the versions that the metadata name, this one compares them with those that
-are here. Whether a version is still free in the zoo's list of models is not asked. Ends with 1 at
-the first check that fails.
+commit 018b313): the same functions of MONAI with the same arguments, on a copy of the bundle. Where
+the zoo's script installs the versions that the metadata name, this one prints them beside those
+that are here. Whether a version is still free in the zoo's list of models is not asked. Ends with 1
+at the first check that fails.
 """
 
 from __future__ import annotations
