@@ -64,7 +64,9 @@ def navigation() -> list[Any]:
         elif section is not nav:
             for title, target in re.findall(r"\[([^]]+)\]\(([^)]+)\)", line):
                 page = f"{target}index.md" if target.endswith("/") else target
-                name = title if "." in title else title[0].upper() + title[1:]  # a file keeps its name
+                name = (
+                    title if "." in title else title[0].upper() + title[1:]
+                )  # a file keeps its name
                 group.append({name: page})
     for entry in nav:
         for title, pages in entry.items():
