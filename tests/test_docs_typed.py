@@ -155,7 +155,7 @@ def typed_lines(page: Path) -> list[str]:
     return [line for line in ours if place(line) is None]
 
 
-@pytest.mark.parametrize("page", filter(typed_lines, PAGES), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", list(filter(typed_lines, PAGES)), ids=lambda page: page.name)
 def test_what_a_page_says_is_typed(page, typing):
     for line in typed_lines(page):
         typing(line)
