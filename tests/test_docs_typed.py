@@ -92,6 +92,7 @@ BLOCKS = {
     "hf upload": "Publishes.",
     "python benchmarks/install_size.py": "Needs a package index and minutes.",
     "python benchmarks/release.py": "Needs a package index and minutes.",
+    "buildah bud": "Needs a base image, buildah and minutes.",
     "monai_cxr-0.1.0.tar.gz": "What a command printed.",
     "python benchmarks/zoo_checks.py": "tests/bundle/test_publishing.py",
     "python benchmarks/tutorials.py": "Needs a package index and minutes.",
