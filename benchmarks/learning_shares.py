@@ -24,8 +24,8 @@ from monai_cxr.data.cache import CacheSettings, FilmCache
 from monai_cxr.data.cache_build import build_cache
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.tables import columns_array, logit_column, normalise_index, read_table, write_table
-from monai_cxr.training import workflow
 from monai_cxr.training.image_features import film_features
+from monai_cxr.training.run import workflow
 
 SHARES = (0.05, 0.2, 1.0)
 EPOCHS = {0.05: 40, 0.2: 20, 1.0: 8}
