@@ -49,7 +49,8 @@ def test_each_report_is_a_series_and_each_finding_has_an_edge_and_a_label():
             (number,) = [item for item in group.ContentSequence if item.ValueType == "NUM"]
             (edge,) = number.ContentSequence
             assert edge.GraphicType == "POLYLINE"
-            assert edge.GraphicData == pytest.approx([90, 80 * place / 15, 90, 80 * (place + 1) / 15])
+            begin, end = 80 * place / 15, 80 * (place + 1) / 15
+            assert edge.GraphicData == pytest.approx([90, begin, 90, end])
             image = edge.ContentSequence[0].ReferencedSOPSequence[0]
             assert image.ReferencedSOPInstanceUID == uid
     assert len(series) == 2
