@@ -219,9 +219,10 @@ class _Reader:
 def _bounded(word: str) -> str:
     """A pattern that does not begin or end within a word; marks have no such bounds."""
     before = "" if re.match(r":|\\\?|,", word) else r"(?<!\w)"
-    return rf"{before}(?:{_flexible(word)})(?!\w)"
+    after = "" if word.endswith(r"\?") else r"(?!\w)"
+    return rf"{before}(?:{_flexible(word)}){after}"
 
 
 def _flexible(pattern: str) -> str:
     """The pattern with spaces that match any run of white space."""
-    return re.sub(r"(?<!\\) ", r"\\s+", pattern)
+    return re.sub(r"(?<!\\) ([?*]?)", lambda one: r"\s*" if one[1] else r"\s+", pattern)

@@ -21,7 +21,10 @@ PRESENT, ABSENT, UNCERTAIN = 1, 0, -1
 MAX_CHARACTERS = 200_000
 """Longest text that is read as one report; a radiology report has some thousand characters."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!])\s+(?=\S)|\n\s*\n|(?<=\S)\s*\n(?=\s*(?:[-*•]|\d+[.)]))|;\s")
+_SENTENCE_END = re.compile(
+    r"(?:(?<!\d\.\d\.)(?<!\d\.\d\d\.)(?<=[.!])|(?<=\w\?))\s+(?=\S)"
+    r"|\n\s*\n|(?<=\S)\s*\n(?=\s*(?:[-*•]|\d+[.)]))|;\s"
+)
 _ABBREVIATIONS = re.compile(
     r"\b(?:dr|mr|mrs|ms|vs|approx|st|cm|mm|p\.o|i\.e|e\.g|vd?|vd?\.\s?a|z|z\.\s?n|bzw|ggf|evtl)\.$",
     re.I,

@@ -16,6 +16,18 @@ P, A, U = PRESENT, ABSENT, UNCERTAIN
 
 ENGLISH = {
     "Small left pleural effusion.": {"Effusion": P},
+    "Small left pleural efussion.": {"Effusion": P},
+    "Bilateral effs.": {"Effusion": P},
+    "?pneumonia right base.": {"Pneumonia": U},
+    "? pneumonia right base.": {"Pneumonia": U},
+    "Pneumothorax? Small effusion.": {"Pneumothorax": U, "Effusion": P},
+    "Effusion cannot be seen any more.": {"Effusion": A},
+    "The effusion can no longer be identified.": {"Effusion": A},
+    "Pneumothorax not seen.": {"Pneumothorax": A},
+    "Effusion:none": {"Effusion": A},
+    "Pneumonia cannot exclude.": {"Pneumonia": U},
+    "Possible but not definite effusion.": {"Effusion": U},
+    "No effusion and/or pneumothorax.": {"Effusion": A, "Pneumothorax": A},
     "No pneumothorax, effusion or consolidation.": {
         **{"Pneumothorax": A, "Effusion": A, "Consolidation": A}
     },
@@ -88,6 +100,9 @@ SPANISH = {
 }
 # Written for this table, not taken from reports: no measurement of how right German labels are.
 GERMAN = {
+    "V.a. Pneumonie links basal.": {"Pneumonia": U},
+    "Z.n. Pneumonie 2019.": {},
+    "Aufnahme vom 3.4. mit Erguss.": {"Effusion": P},
     "Pneumothorax rechts apikal, 2 cm.": {"Pneumothorax": P},
     "Kein Pneumothorax. Kleiner Pleuraerguss links.": {"Pneumothorax": A, "Effusion": P},
     "Kein Nachweis eines Pneumothorax.": {"Pneumothorax": A},
