@@ -10,13 +10,14 @@ from typing import Any
 from clinical_app.access import Identity
 from clinical_app.service import Service
 from monai_cxr.findings import title_of
+from monai_cxr.picture.flags import flag_words
 from monai_cxr.prediction import Prediction
 from monai_cxr.review.cases import ROUTINE, Case, CaseStatus
 from monai_cxr.review.performance_file import UNKNOWN
 from monai_cxr.review.priors import PRIOR, ComparedStudy, Comparisons
 from monai_cxr.review.reviews import Review, last_review
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, statements, summary_words
-from monai_cxr.review.words import SERIOUS, day, flag_words, percent, reason_words
+from monai_cxr.review.words import SERIOUS, day, percent, reason_words
 from monai_cxr.review.worklist import closing, person, short_name, study_name
 
 HIDDEN = "Say what you see, then Enter: the model's scores come after your own word is stored."

@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from monai_cxr.picture.flags import FLAGS
 from monai_cxr.radiograph import ViewPosition
 from monai_cxr.reading.reader_limits import CRASHED, MEMORY, TIMEOUT
-from monai_cxr.review.words import FLAGS, SERIOUS
+from monai_cxr.review.words import SERIOUS
 from monai_cxr.screening.ledger.arrivals import SAME_UID_REASON
 from monai_cxr.screening.ledger.jobs import POISON_REASON
 from monai_cxr.screening.ledger.quarantine import NOT_RETRIEVED

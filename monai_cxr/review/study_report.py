@@ -13,6 +13,7 @@ from PIL import Image
 from monai_cxr.dicom.display import levels
 from monai_cxr.errors import InputError
 from monai_cxr.findings import title_of
+from monai_cxr.picture.flags import flag_words
 from monai_cxr.prediction import ModelIdentity
 from monai_cxr.reading.film_readers import read_apart
 from monai_cxr.reading.readings import Display
@@ -20,7 +21,7 @@ from monai_cxr.report.rendering import render
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import FindingReview, Mark
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, summary_words
-from monai_cxr.review.words import day, flag_words, percent
+from monai_cxr.review.words import day, percent
 from monai_cxr.review.worklist import person, short_name
 
 _LONGEST_SIDE = 900

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from review_data import point, prediction
 
 from monai_cxr.evaluation.decisions.conformal import ConformalRule
+from monai_cxr.picture.flags import FLAGS, flag_words
 from monai_cxr.prediction import FindingScore, Prediction
 from monai_cxr.review.statements import statements, summary_words
-from monai_cxr.review.words import FLAGS, REASONS, duration, flag_words, percent
+from monai_cxr.review.words import REASONS, duration, percent
 
 
 class TestOrder:

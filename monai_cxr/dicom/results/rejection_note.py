@@ -37,6 +37,9 @@ REJECTIONS = {
 
 SERIES_NUMBER = 903
 
+_DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
+"""Beginnings of the SOP Classes of reports and encapsulated documents."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -134,9 +137,9 @@ def rejection_note(
 
 
 def _content(one: Rejected) -> Dataset:
-    is_report = one.sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.88.")
+    is_document = one.sop_class_uid.startswith(_DOCUMENTS)
     return data_set(
         RelationshipType="CONTAINS",
-        ValueType="COMPOSITE" if is_report else "IMAGE",
+        ValueType="COMPOSITE" if is_document else "IMAGE",
         ReferencedSOPSequence=[sop_reference(one.sop_class_uid, one.sop_uid)],
     )

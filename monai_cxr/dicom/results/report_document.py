@@ -30,6 +30,13 @@ from monai_cxr.prediction import ModelIdentity
 REPORT_CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage)
 """SOP Classes that can hold a report, the best first: it has no 3D coordinates, no references."""
 
+REPORT_CLASS_NAMES = dict(
+    zip(("comprehensive_3d", "comprehensive", "enhanced"), REPORT_CLASSES, strict=True)
+)
+"""Names of these classes in settings."""
+
+BEST_REPORT_CLASS = "comprehensive_3d"
+
 SERIES_DESCRIPTION = "AI chest findings (research use, not for diagnosis)"
 SERIES_NUMBER = 900
 
@@ -78,15 +85,25 @@ def report_document(
     return report
 
 
-def alternatives(instance: DicomInstance) -> Iterator[DicomInstance]:
+def alternatives(
+    instance: DicomInstance, first: str = BEST_REPORT_CLASS
+) -> Iterator[DicomInstance]:
     """An object, and after it what says the same to a receiver that does not take its SOP Class.
 
     Each has a UID of its own, because a SOP Instance is of one SOP Class.
+
+    Args:
+        instance: The object.
+        first: Key of :data:`REPORT_CLASS_NAMES`: the class that a report is tried in first.
     """
-    yield instance
     if instance.sop_class_uid != Comprehensive3DSRStorage:
+        yield instance
         return
-    for class_uid in REPORT_CLASSES[1:]:
+    preferred = REPORT_CLASS_NAMES[first]
+    for class_uid in (preferred, *(uid for uid in REPORT_CLASSES if uid != preferred)):
+        if class_uid == instance.sop_class_uid:
+            yield instance
+            continue
         with quiet():
             report = pydicom.dcmread(io.BytesIO(instance.data))
             report.SOPClassUID = class_uid

@@ -106,7 +106,7 @@ def structured_report(
     with writing():
         headers = [header_of(film.source) for film in reported]
         evidence = [film_evidence(header) for header in headers]
-        model = _one_study_and_model(reported, evidence)
+        model = reported_model(reported, evidence)
         groups = [
             group
             for film, image in zip(reported, evidence, strict=True)
@@ -124,7 +124,18 @@ def structured_report(
     return _with_groups(document, (encoded_group(*group) for group in groups))
 
 
-def _one_study_and_model(films: Sequence[ReportedFilm], evidence: list[Dataset]) -> ModelIdentity:
+def reported_model(films: Sequence[ReportedFilm], evidence: Sequence[Dataset]) -> ModelIdentity:
+    """The one model that films of one study were read by, as results name it.
+
+    Args:
+        films: Films and what was said of each.
+        evidence: Of each film, see :func:`~monai_cxr.dicom.results.evidence.film_evidence`.
+
+    Raises:
+        SettingsError: If there is no film, or they mix studies or models, or a prediction belongs
+            to another film.
+        NotCalibrated: If a film has no probability at all.
+    """
     if not films:
         raise SettingsError("Expected at least one film to report, but got none.")
     if len({image.StudyInstanceUID for image in evidence}) != 1:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder, sync_folder
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.results.instances import DicomInstance, Source, header_of, renamed
-from monai_cxr.dicom.results.report_document import class_of
+from monai_cxr.dicom.results.report_document import BEST_REPORT_CLASS, alternatives, class_of
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import CXRError, DeliveryError, MissingDependency, SettingsError
 from monai_cxr.picture.quiet import quiet
@@ -83,11 +83,13 @@ class Folder:
             and appear whole. A folder that is made here, and its files, are for this user alone;
             in one that is here already, its default ACL may say otherwise.
         file_mode: Mode of its files, ``0o640`` for an interface engine in this user's group.
+        sr_class: The class that reports are written in.
     """
 
     name: str
     path: Path
     file_mode: int = PRIVATE_FILE
+    sr_class: str = BEST_REPORT_CLASS
 
     def send(self, made: Sequence[Made]) -> list[Answer]:
         """Write files durably."""
@@ -95,12 +97,15 @@ class Folder:
 
     def write(self, made: Made) -> Answer:
         """Write one file durably."""
-        target = self.path / made.file_name
+        one: Made = made
+        if isinstance(made, DicomInstance):
+            one = next(alternatives(made, self.sr_class))
+        target = self.path / one.file_name
         part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         try:
             private_folder(self.path, file_mode=self.file_mode)
             with open_private(part, file_mode=self.file_mode) as file:
-                file.write(made.data)
+                file.write(one.data)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
@@ -109,7 +114,7 @@ class Folder:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             return Answer(False, error=os.strerror(error.errno or 0))
-        return Answer(True, status="written")
+        return Answer(True, status="written", object_uid="" if one is made else one.identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +125,19 @@ class Pacs:
         name: Name of the destination.
         peer: Its address.
         calling_ae: Our AE title.
+        sr_class: The class that reports go in, where the PACS takes it.
     """
 
     name: str
     peer: Peer
     calling_ae: str = "MONAI_CXR"
+    sr_class: str = BEST_REPORT_CLASS
 
     def send(self, made: Sequence[Made]) -> list[Answer]:
         """Send in one association."""
-        return storage_scu.store(_instances(made), self.peer, calling_ae=self.calling_ae)
+        return storage_scu.store(
+            _instances(made), self.peer, calling_ae=self.calling_ae, sr_class=self.sr_class
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +147,16 @@ class DicomWeb:
     Attributes:
         name: Name of the destination.
         server: Its address.
+        sr_class: The class that reports are sent in first.
     """
 
     name: str
     server: dicomweb.DicomWebServer
+    sr_class: str = BEST_REPORT_CLASS
 
     def send(self, made: Sequence[Made]) -> list[Answer]:
         """Send one request an object."""
-        return dicomweb.store(_instances(made), self.server)
+        return dicomweb.store(_instances(made), self.server, sr_class=self.sr_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +200,21 @@ def source_of(content: DeliveryContent) -> Source:
 
 
 def report_builder(
-    operating_points: Mapping[str, OperatingPoint], calibration: str | Mapping[str, str] = ""
+    operating_points: Mapping[str, OperatingPoint],
+    calibration: str | Mapping[str, str] = "",
+    write: Callable[..., DicomInstance] = structured_report,
 ) -> Callable[[DeliveryContent], DicomInstance]:
-    """A builder of structured reports, for deliveries of kind ``"sr"``.
+    """A builder of reports of a film, for deliveries of kind ``"sr"`` or ``"pdf"``.
 
     Args:
         operating_points: Of the model, by finding.
         calibration: How its probabilities were calibrated, by finding.
+        write: :func:`~monai_cxr.dicom.results.structured_report.structured_report` or
+            :func:`~monai_cxr.dicom.results.encapsulated_pdf.encapsulated_pdf`.
     """
 
     def build(content: DeliveryContent) -> DicomInstance:
-        return structured_report(
+        return write(
             ReportedFilm(source_of(content), content.result.prediction),
             operating_points=operating_points,
             calibration=calibration,

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pydicom.uid import (
+    EncapsulatedPDFStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -20,7 +21,12 @@ from monai_cxr.screening.ledger.outbox import Delivery
 from monai_cxr.screening.ledger.schema import DELIVERED, arrivals, films, outbox
 from monai_cxr.screening.ledger.schema import TAKES_PLACE as CORRECTIONS
 
-_IMAGES = {"sc": SecondaryCaptureImageStorage, "seg": SegmentationStorage}
+_CLASSES = {
+    "sc": SecondaryCaptureImageStorage,
+    "seg": SegmentationStorage,
+    "pdf": EncapsulatedPDFStorage,
+}
+"""SOP Class of each kind that has one; a report may be of several."""
 
 
 def withdrawal(ledger: Ledger, delivery: Delivery) -> DicomInstance | None:
@@ -34,7 +40,7 @@ def withdrawal(ledger: Ledger, delivery: Delivery) -> DicomInstance | None:
         outbox.c.destination == delivery.destination,
         outbox.c.model_digest == delivery.model_digest,
         outbox.c.state == DELIVERED,
-        outbox.c.kind.in_(("sr", *_IMAGES)),
+        outbox.c.kind.in_(("sr", *_CLASSES)),
         outbox.c.object_uid != "",
     )
     corrections = select(arrivals.c.id).where(
@@ -60,8 +66,8 @@ def _rejected(delivery: Delivery, kind: str, object_uid: str, variant: str) -> R
     series = derived_uid(delivery.sop_uid, delivery.model_digest, f"{kind}-series")
     if variant:
         series = derived_uid(series, variant, "corrected")
-    if kind in _IMAGES:
-        return Rejected(_IMAGES[kind], object_uid, series)
+    if kind in _CLASSES:
+        return Rejected(_CLASSES[kind], object_uid, series)
     report = derived_uid(delivery.sop_uid, delivery.model_digest, "sr")
     if variant:
         report = derived_uid(report, variant, "corrected")

@@ -30,7 +30,7 @@ REASON = "rejected_instance"
 WITHDRAWAL = "ko"
 """Kind of a delivery that takes back what was delivered of a film."""
 
-_TAKEN_BACK = ("sr", "sc", "seg")
+_TAKEN_BACK = ("sr", "sc", "seg", "pdf")
 _MESSAGE = "Its source rejected it ({}). Dismiss it, or release it if that was a mistake."
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pydicom
 
 from monai_cxr.dicom.results.instances import DicomInstance
-from monai_cxr.dicom.results.report_document import alternatives
+from monai_cxr.dicom.results.report_document import BEST_REPORT_CLASS, alternatives
 from monai_cxr.errors import DeliveryError
 from monai_cxr.optional import require
 from monai_cxr.picture.quiet import quiet
@@ -62,12 +62,18 @@ Match = Mapping[str, Any]
 """An answer of QIDO-RS in the DICOM JSON model (PS3.18 F)."""
 
 
-def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[Answer]:
+def store(
+    instances: Sequence[DicomInstance],
+    server: DicomWebServer,
+    *,
+    sr_class: str = BEST_REPORT_CLASS,
+) -> list[Answer]:
     """Send objects by STOW-RS, one request each, so that one refusal stops no other.
 
     Args:
         instances: The objects.
         server: The service.
+        sr_class: The class that reports are sent in first.
 
     Returns:
         One answer an object. Stored means: an answer of 200 whose Referenced SOP Sequence names
@@ -82,7 +88,7 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
         answers: list[Answer] = []
         for instance in instances:
             try:
-                answers.append(_stored(session, server, instance))
+                answers.append(_stored(session, server, instance, sr_class))
             except exchange_errors() as error:
                 if not answers:
                     raise DeliveryError(reason_of(error)) from None
@@ -90,14 +96,14 @@ def store(instances: Sequence[DicomInstance], server: DicomWebServer) -> list[An
         return answers
 
 
-def _stored(session: Any, server: DicomWebServer, instance: DicomInstance) -> Answer:
+def _stored(session: Any, server: DicomWebServer, instance: DicomInstance, sr_class: str) -> Answer:
     """Send an object, in another class where its own is not taken; then ask whether it is there.
 
     Services say in many ways that they have an instance already: 409, a failure reason of their
     own, 200 without a body. Its UID is made by us alone, so where it is, our object is.
     """
     answer = Answer(False)
-    for one in alternatives(instance):
+    for one in alternatives(instance, sr_class):
         answer = _answer(_post(session, server, one.data), one.sop_uid)
         if (
             not answer.stored

@@ -11,7 +11,11 @@ import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monai_cxr.dicom.results.instances import DicomInstance, make_implicit
-from monai_cxr.dicom.results.report_document import REPORT_CLASSES, alternatives
+from monai_cxr.dicom.results.report_document import (
+    BEST_REPORT_CLASS,
+    REPORT_CLASSES,
+    alternatives,
+)
 from monai_cxr.errors import DeliveryError
 from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.picture.quiet import quiet
@@ -41,13 +45,20 @@ class Answer:
     object_uid: str = ""
 
 
-def store(instances: Sequence[DicomInstance], peer: Peer, *, calling_ae: str) -> list[Answer]:
+def store(
+    instances: Sequence[DicomInstance],
+    peer: Peer,
+    *,
+    calling_ae: str,
+    sr_class: str = BEST_REPORT_CLASS,
+) -> list[Answer]:
     """Send objects in one association.
 
     Args:
         instances: The objects.
         peer: The PACS.
         calling_ae: Our AE title.
+        sr_class: The class that reports go in, where the peer takes it.
 
     Returns:
         One answer an object. An object without an answer, because the association broke or the
@@ -61,7 +72,7 @@ def store(instances: Sequence[DicomInstance], peer: Peer, *, calling_ae: str) ->
     for context in _contexts([_of(one) for one in sent]):
         entity.add_requested_context(*context)
     with associated(entity, peer) as association:
-        return [_send(association, instance) for instance in sent]
+        return [_send(association, instance, sr_class) for instance in sent]
 
 
 def negotiate(classes: Sequence[str], peer: Peer, *, calling_ae: str) -> list[str]:
@@ -130,14 +141,15 @@ def _of(instance: DicomInstance) -> tuple[str, str]:
         return str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
 
 
-def _send(association: Any, instance: DicomInstance) -> Answer:
+def _send(association: Any, instance: DicomInstance, sr_class: str) -> Answer:
     if not association.is_established:
         return Answer(False, error="association_lost")
     accepted: dict[str, set[str]] = {}
     for context in association.accepted_contexts:
         syntax = str(context.transfer_syntax[0])
         accepted.setdefault(str(context.abstract_syntax), set()).add(syntax)
-    fitting = (one for one in alternatives(instance) if accepted.get(one.sop_class_uid))
+    offered = alternatives(instance, sr_class)
+    fitting = (one for one in offered if accepted.get(one.sop_class_uid))
     chosen = next(fitting, None)
     if chosen is None:
         return Answer(False, status="0x0122", error="sop_class_not_accepted")

@@ -52,14 +52,14 @@ def destination_of(table: DestinationTable) -> Destination:
         SettingsError: If a folder destination has no path.
     """
     if table.kind == "pacs":
-        return Pacs(table.name, peer_of(table), table.calling_ae)
+        return Pacs(table.name, peer_of(table), table.calling_ae, table.sr_class)
     if table.kind == "dicomweb":
-        return DicomWeb(table.name, dicomweb_of(table))
+        return DicomWeb(table.name, dicomweb_of(table), table.sr_class)
     if table.kind == "mllp":
         return Mllp(table.name, mllp_of(table))
     if table.path is None:
         raise SettingsError(f"A destination of kind folder needs destinations.{table.name}.path.")
-    return Folder(table.name, table.path, int(table.file_mode, 8))
+    return Folder(table.name, table.path, int(table.file_mode, 8), table.sr_class)
 
 
 def listener_of(

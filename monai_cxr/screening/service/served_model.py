@@ -17,6 +17,7 @@ from monai_cxr.bundle.digests import DIGESTS_NAME
 from monai_cxr.bundle.engines.by_name import digests_served
 from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, reporting
 from monai_cxr.dicom.results.instances import DicomInstance
+from monai_cxr.dicom.results.structured_report import structured_report
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.screening.delivering.delivery import Builder, StudyBuilder, report_builder
@@ -111,15 +112,22 @@ def study_report_builder_of(served: ServedModel) -> StudyBuilder:
     return study_report_builder(stated)
 
 
-def report_builder_of(served: ServedModel) -> Callable[[DeliveryContent], DicomInstance]:
-    """A builder of structured reports that states the operating points of each result's model."""
+def report_builder_of(
+    served: ServedModel, write: Callable[..., DicomInstance] = structured_report
+) -> Callable[[DeliveryContent], DicomInstance]:
+    """A builder of reports that states the operating points of each result's model.
+
+    Args:
+        served: Whose results.
+        write: See :func:`~monai_cxr.screening.delivering.delivery.report_builder`.
+    """
     builders: dict[Path, Callable[[DeliveryContent], DicomInstance]] = {}
 
     def build(content: DeliveryContent) -> DicomInstance:
         folder = served.made(content.result.prediction.model.digest)
         if folder not in builders:
             bundle_digest(folder)  # every file is as it was packaged
-            builders[folder] = report_builder(*reporting(folder))
+            builders[folder] = report_builder(*reporting(folder), write)
         return builders[folder](content)
 
     return build

@@ -246,6 +246,7 @@ class ScreeningService:
         served: ServedModel,
         table: DestinationTable,
     ) -> Callable[[], None]:
+        from monai_cxr.dicom.results.encapsulated_pdf import encapsulated_pdf
         from monai_cxr.screening.delivering.delivery import Builder, run_delivery
         from monai_cxr.screening.delivering.study_messages import MESSAGES, message_builder
         from monai_cxr.screening.service.served_model import (
@@ -255,7 +256,10 @@ class ScreeningService:
         )
 
         destination = destination_of(table)
-        builders: dict[str, Builder] = {"sr": report_builder_of(served)}
+        builders: dict[str, Builder] = {
+            "sr": report_builder_of(served),
+            "pdf": report_builder_of(served, encapsulated_pdf),
+        }
         builders |= {kind: message_builder(kind) for kind in MESSAGES if kind in table.objects}
         if {"sc", "seg"} & set(table.objects):
             builders |= heatmap_builders_of(served)

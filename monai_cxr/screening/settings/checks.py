@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from monai_cxr.dicom.results.report_document import REPORT_CLASS_NAMES
 from monai_cxr.errors import SettingsError
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.screening.settings.tables import (
@@ -39,12 +40,15 @@ _DESTINATION_NEEDS = {
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _COMMON_KEYS = ("name", "kind", "objects", "every_seconds", "days", "priority", "modalities")
 _KEYS = {
-    "folder": ("path", "file_mode"),
+    "folder": ("path", "file_mode", "sr_class"),
     "pacs": (
         *("ae_title", "calling_ae", "move_destination", "host", "port", "tls"),
-        *("timeout_seconds", "retrieve_seconds"),
+        *("timeout_seconds", "retrieve_seconds", "sr_class"),
     ),
-    "dicomweb": ("url", "username", "password", "token", "tls", "authorities", "timeout_seconds"),
+    "dicomweb": (
+        *("url", "username", "password", "token", "tls", "authorities", "timeout_seconds"),
+        "sr_class",
+    ),
     "mllp": ("host", "port", "tls", "timeout_seconds"),
 }
 """Keys that each kind of destination and pull uses, beside the common ones."""
@@ -52,7 +56,10 @@ _KEYS = {
 FILE_MODES = ("0600", "0640", "0660")
 """Modes of files in a folder; what holds patients is never readable by everybody."""
 
-_DICOM_OBJECTS, _MESSAGES = ("sr", "study_sr", "sc", "seg"), ("fhir", "hl7")
+SR_CLASSES = tuple(REPORT_CLASS_NAMES)
+"""Classes that a structured report may be sent in first."""
+
+_DICOM_OBJECTS, _MESSAGES = ("sr", "study_sr", "sc", "seg", "pdf"), ("fhir", "hl7")
 _TAKEN_BY = {
     "folder": (*_DICOM_OBJECTS, *_MESSAGES),
     "pacs": _DICOM_OBJECTS,
@@ -201,6 +208,7 @@ def _check_destination(destination: DestinationTable) -> None:
                 "kind mllp."
             )
     _one_of(f"{where}.file_mode", destination.file_mode, FILE_MODES)
+    _one_of(f"{where}.sr_class", destination.sr_class, SR_CLASSES)
     for need in _DESTINATION_NEEDS[destination.kind]:
         if not getattr(destination, need):
             raise SettingsError(f"A destination of kind {destination.kind} needs {where}.{need}.")

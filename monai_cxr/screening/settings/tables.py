@@ -94,9 +94,12 @@ class DestinationTable:
             messages to an interface engine).
         objects: What is sent: ``"sr"`` (structured report of a film), ``"study_sr"`` (of all films
             of a study, when it closes, in place of the one before), ``"sc"`` and ``"seg"`` (heat
-            map of the most probable positive finding, as a picture and as a segmentation); to a
-            folder also ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which is all that goes
-            by MLLP.
+            map of the most probable positive finding, as a picture and as a segmentation),
+            ``"pdf"`` (report of a film as a page, encapsulated in DICOM); to a folder also
+            ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which is all that goes by MLLP.
+        sr_class: SOP Class that structured reports are sent in: ``"comprehensive_3d"``,
+            ``"comprehensive"`` or ``"enhanced"``. A folder takes it as it is; a receiver that does
+            not take it is offered the others.
         path: Path of a folder.
         file_mode: Mode of the files in a folder: ``"0600"`` for our user alone, ``"0640"`` to let
             our group read them and ``"0660"`` to let it move them too. Nobody else may read them.
@@ -117,6 +120,7 @@ class DestinationTable:
     name: str
     kind: str
     objects: tuple[str, ...] = ("sr",)
+    sr_class: str = "comprehensive_3d"
     path: Path | None = None
     file_mode: str = "0600"
     ae_title: str = ""

@@ -134,3 +134,16 @@ _NAMES = st.sampled_from(["ledger", "spool", "model", "watch", "listener", "dest
 def test_nothing_else_is_raised(tmp_path_factory, content):
     with contextlib.suppress(SettingsError):
         settings_of(_LEAST | content, folder=tmp_path_factory.getbasetemp(), environment={})
+
+
+def test_the_class_of_reports_is_one_that_reports_have(tmp_path):
+    def destination(**values: object) -> object:
+        tables = [{"name": "d", "kind": "folder", "path": "out", **values}]
+        return settings_of({**_LEAST, "destinations": tables}, folder=tmp_path).destinations[0]
+
+    assert destination().sr_class == "comprehensive_3d"
+    assert destination(sr_class="comprehensive", objects=["pdf"]).objects == ("pdf",)
+    with pytest.raises(SettingsError, match="comprehensive_3d, comprehensive, enhanced, but got"):
+        destination(sr_class="Comprehensive")
+    with pytest.raises(SettingsError, match="sr_class"):
+        destination(kind="mllp", path="", host="engine", objects=["hl7"], sr_class="enhanced")
