@@ -88,8 +88,8 @@ def test_a_whole_file(tmp_path, monkeypatch):
         ({"destinations": [{"name": "a", "kind": "folder"}]}, "needs destinations.a.path"),
         ({"destinations": [{"name": "a", "kind": "folder", "path": "x"}] * 2}, "different names"),
         (
-            {"destinations": [{"name": "a", "kind": "folder", "path": "x", "objects": ["pdf"]}]},
-            "sr, sc, seg, fhir, hl7",
+            {"destinations": [{"name": "a", "kind": "folder", "path": "x", "objects": ["rtf"]}]},
+            "sr, sc, seg, pdf, fhir, hl7",
         ),
         (
             {"destinations": [{"name": "a", "kind": "dicomweb", "url": "u", "objects": ["hl7"]}]},
@@ -145,5 +145,6 @@ def test_the_class_of_reports_is_one_that_reports_have(tmp_path):
     assert destination(sr_class="comprehensive", objects=["pdf"]).objects == ("pdf",)
     with pytest.raises(SettingsError, match="comprehensive_3d, comprehensive, enhanced, but got"):
         destination(sr_class="Comprehensive")
+    engine = {"name": "d", "kind": "mllp", "host": "h", "objects": ["hl7"], "sr_class": "enhanced"}
     with pytest.raises(SettingsError, match="sr_class"):
-        destination(kind="mllp", path="", host="engine", objects=["hl7"], sr_class="enhanced")
+        settings_of({**_LEAST, "destinations": [engine]}, folder=tmp_path)
