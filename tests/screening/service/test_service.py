@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pdf_text import pdf_text
 from planted_faults import HOOK, plant
+from pydicom.uid import ComprehensiveSRStorage, EncapsulatedPDFStorage
 from running_service import Running
 from typer.testing import CliRunner
 
@@ -69,8 +71,12 @@ def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path
     """Kills and outages are the soak's: see test_soak.py."""
     for film in films:
         shutil.copy(film, tmp_path / "in")
+    objects = 'path = "out"\nobjects = ["sr", "pdf"]\nsr_class = "comprehensive"'
+    settings = service.settings.read_text()
+    service.settings.write_text(settings.replace('path = "out"', objects))
     service.start()
-    service.wait_for(lambda n: n.deliveries.get(("sr", "folder", "delivered"), 0) == 6)
+    for kind in ("sr", "pdf"):
+        service.wait_for(lambda n, k=kind: n.deliveries.get((k, "folder", "delivered"), 0) == 6)
     service.wait_for(lambda n: n.films["quarantined"] == 1)
 
     assert service.get("/healthz") == (200, "ok\n")
@@ -81,10 +87,15 @@ def test_films_in_reports_out_and_no_patient_in_any_log(service, films, tmp_path
     assert service.get("/other")[0] == 404
     assert service.stop(signal.SIGTERM) == 0
 
-    reports = [pydicom.dcmread(path) for path in (tmp_path / "out").glob("*.dcm")]
-    assert sorted(str(report.PatientID) for report in reports) == [
-        f"SECRET-{number}" for number in range(6)
-    ]
+    sent = [pydicom.dcmread(path) for path in (tmp_path / "out").glob("*.dcm")]
+    for class_uid in (ComprehensiveSRStorage, EncapsulatedPDFStorage):
+        of_class = [str(one.PatientID) for one in sent if one.SOPClassUID == class_uid]
+        assert sorted(of_class) == [f"SECRET-{number}" for number in range(6)]
+    for one in sent:
+        if one.SOPClassUID == EncapsulatedPDFStorage:
+            said = pdf_text(one.EncapsulatedDocument[: one.EncapsulatedDocumentLength])
+            assert "Cardiomegaly" in said
+            assert "SECRET" not in "".join(said)
     with open_ledger(service.ledger) as ledger:
         numbers = counts.count(ledger)
         assert (numbers.n_results, numbers.films["completed"]) == (6, 6)
