@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from monai_cxr.moved import find_moved
+
 if TYPE_CHECKING:
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.errors import (
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from monai_cxr.reading.files import read_for_model, read_radiograph
 
 __version__ = "0.1.0"
+
+find_moved()
 
 _HOMES = {
     "BundleModel": "bundle.model",
