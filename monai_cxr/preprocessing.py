@@ -12,12 +12,13 @@ from scipy.sparse import csr_array
 from monai_cxr.errors import SettingsError
 from monai_cxr.radiograph import Radiograph
 
-ResizePolicy = Literal["stretch", "pad", "center_crop", "center_crop_0.875"]
+ResizePolicy = Literal["stretch", "pad", "center_crop", "center_crop_0.875", "center_crop_bicubic"]
 RESIZE_POLICIES: tuple[str, ...] = get_args(ResizePolicy)
 """``stretch``: both sides to the size, as NIH's own PNGs were made. ``pad``: keep the aspect ratio
 and fill with black. ``center_crop``: keep the aspect ratio and cut the longer side.
 ``center_crop_0.875``: of that square, the middle 0.875 of each side, as ImageNet's evaluation
-resizes the shorter side to 256 and cuts 224 (timm's ``crop_pct``)."""
+resizes the shorter side to 256 and cuts 224 (timm's ``crop_pct``). ``center_crop_bicubic``: as
+``center_crop``, by Pillow's bicubic filter instead of a triangle."""
 
 MEAN = 0.5
 """Subtracted from pixels in [0, 1] before they enter the network."""
@@ -55,11 +56,11 @@ def prepare(
     else:
         pixels, (rows, columns), step = film, film.shape, 1
     if resize.startswith("center_crop"):
-        side = cropped_side((rows, columns), resize)
+        side, cubic = cropped_side((rows, columns), resize), resize.endswith("_bicubic")
         return _resize(
             pixels,
-            _Axis(size, (rows - side) // 2, side, step),
-            _Axis(size, (columns - side) // 2, side, step),
+            _Axis(size, (rows - side) // 2, side, step, cubic),
+            _Axis(size, (columns - side) // 2, side, step, cubic),
         )
     if resize == "pad":
         scale = size / max(rows, columns)
@@ -99,12 +100,14 @@ class _Axis(NamedTuple):
         start: First pixel that is shown.
         extent: How many are shown.
         step: From one sample to the next.
+        cubic: Bicubic instead of bilinear.
     """
 
     size: int
     start: int
     extent: int
     step: int
+    cubic: bool = False
 
     @property
     def samples(self) -> slice:
@@ -113,15 +116,15 @@ class _Axis(NamedTuple):
 
 
 def _resize(pixels: NDArray[np.float32], rows: _Axis, columns: _Axis) -> NDArray[np.float32]:
-    """Bilinear with antialiasing: a triangle filter as wide as the reduction, as Pillow has it.
+    """Resize with antialiasing, by a filter as wide as the reduction, as Pillow has it.
 
     Rows first: each row of the film is then read about twice, and the columns are few.
     """
     shown = np.ascontiguousarray(pixels[rows.samples, columns.samples], dtype=np.float32)
     if shown.shape == (rows.size, columns.size) and rows.step == 1:
         return np.array(shown)
-    fewer_rows = _triangles(rows) @ shown
-    resized = (_triangles(columns) @ _transposed(fewer_rows)).T
+    fewer_rows = _filter(rows) @ shown
+    resized = (_filter(columns) @ _transposed(fewer_rows)).T
     return np.ascontiguousarray(np.clip(resized, 0.0, 1.0), dtype=np.float32)
 
 
@@ -138,7 +141,7 @@ def _transposed(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=64)
-def _triangles(axis: _Axis) -> csr_array:
+def _filter(axis: _Axis) -> csr_array:
     """Weights of the samples in each output pixel, sparse float32 of shape (size, samples)."""
     samples = axis.samples
     length = samples.stop - samples.start
@@ -146,11 +149,20 @@ def _triangles(axis: _Axis) -> csr_array:
     reach = max(scale / axis.step, 1.0)
     centre = (np.arange(axis.size) + 0.5) * scale - 0.5
     centre = (centre + axis.start) / axis.step - samples.start
-    first = np.floor(centre - reach).astype(np.intp) + 1
-    taps = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 1)
-    weights = np.maximum(1.0 - np.abs(taps - centre[:, None]) / reach, 0.0)
+    half = 2 * reach if axis.cubic else reach
+    first = np.floor(centre - half).astype(np.intp) + 1
+    taps = first[:, None] + np.arange(int(np.ceil(2 * half)) + 1)
+    distance = np.abs(taps - centre[:, None]) / reach
+    weights = _cubic(distance) if axis.cubic else np.maximum(1.0 - distance, 0.0)
     weights[(taps < 0) | (taps >= length)] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
     row, tap = np.nonzero(weights)
     values = weights[row, tap].astype(np.float32)
     return csr_array((values, (row, taps[row, tap])), shape=(axis.size, length))
+
+
+def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' cubic convolution with a = -0.5, of distances of at least 0; zero from 2 on."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1.0
+    far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+    return np.where(distance < 1.0, near, np.where(distance < 2.0, far, 0.0))

@@ -31,6 +31,15 @@ def described(metadata: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str
         rest = str(metadata["description"]).partition(" that learns ")[2]
         return {**metadata, "description": f"{_network(train)} that learns {rest}"}
     findings: Sequence[str] = train["findings"]
+    if not findings:
+        return {
+            **metadata,
+            "task": "Embedding of frontal chest radiographs",
+            "description": f"{_network(train)} that gives an embedding of a frontal chest "
+            "radiograph, and no finding.",
+            "label_classes": "none",
+            "pred_classes": "none",
+        }
     exclusive = train.get("task") == "multi_class"
     number, what = len(findings), _counted(findings, exclusive)
     return {

@@ -105,6 +105,7 @@ def load_predictor(
     runtime: str = "auto",
     tta: str | None = None,
     decoding: str = "exact",
+    encoder: bool = False,
 ) -> Predictor:
     """Load one bundle, or several as an ensemble.
 
@@ -115,6 +116,7 @@ def load_predictor(
         runtime: The same; for every bundle.
         tta: Test-time augmentation; None for that of the file, or else none.
         decoding: How JPEG 2000 films are decoded.
+        encoder: Whether one bundle without findings will do.
 
     Raises:
         InvalidBundle: If a bundle is.
@@ -124,7 +126,14 @@ def load_predictor(
         paths, stated = _read(Path(paths[0]))
         tta = tta or stated
     members = [
-        BundleModel.load(path, device=device, runtime=runtime, tta=tta or "none", decoding=decoding)
+        BundleModel.load(
+            path,
+            device=device,
+            runtime=runtime,
+            tta=tta or "none",
+            decoding=decoding,
+            encoder=encoder and len(paths) == 1,
+        )
         for path in paths
     ]
     return members[0] if len(members) == 1 else Ensemble(members)

@@ -148,7 +148,7 @@ def add_finding(
     learned = labelled[labelled["split"] == "train"] if "train" in splits else labelled
     judged = labelled[labelled["split"] == "val"] if "train" in splits else labelled.head(0)
     prevalence = _prevalence(learned, finding)
-    model = BundleModel.load(source, runtime="torch")
+    model = BundleModel.load(source, runtime="torch", encoder=True)
     rows = embedded(model, few_shots(learned, finding, shots, seed), workers)
     _check_patients(rows, finding)
     head = fit_head(features_of(rows), rows[finding].to_numpy(np.float64), rows["patient_id"])

@@ -19,7 +19,12 @@ from monai_cxr.bundle.engines.torch_engine import (
 )
 from monai_cxr.bundle.ensemble import require_different, require_same_findings
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel
+from monai_cxr.bundle.model import (
+    CALIBRATION_NAME,
+    OPERATING_POINTS_NAME,
+    BundleModel,
+    require_findings,
+)
 from monai_cxr.bundle.packaging import (
     DEFAULT_ALPHA,
     DEFAULT_CRITERION,
@@ -77,6 +82,7 @@ def join(
     require_different(digests)
     configs = [read_config(folder, "inference") for folder in folders]
     findings = list(configs[0]["findings"])
+    require_findings(folders[0].name, findings)
     _check_alike(folders, configs)
     rows = rows_of_split(normalise_index(read_table(index), findings), "val")
     definition, state = _joined(folders, configs, findings)

@@ -116,6 +116,7 @@ class BundleModel:
         runtime: str = "auto",
         tta: str = "none",
         decoding: str = "exact",
+        encoder: bool = False,
     ) -> BundleModel:
         """Load a packaged bundle, or the best epoch of a training run.
 
@@ -132,10 +133,11 @@ class BundleModel:
                 :mod:`monai_cxr.bundle.tta`.
             decoding: ``"exact"``, or ``"reduced"``: JPEG 2000 at reduced resolution where the
                 network's input has less than half of it, within the tolerance that the docs state.
+            encoder: Whether a bundle without findings will do, which gives embeddings alone.
 
         Raises:
-            InvalidBundle: If a file is absent or changed, a config names a forbidden class, or
-                there is no export for the runtime.
+            InvalidBundle: If a file is absent or changed, a config names a forbidden class,
+                there is no export for the runtime, or the bundle has no finding.
             MissingDependency: If the runtime is not installed.
             SettingsError: If an option is unknown.
         """
@@ -148,6 +150,8 @@ class BundleModel:
         digest = bundle_digest(bundle)
         config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
         findings = _field(config, "findings", list)
+        if not encoder:
+            require_findings(bundle.name, findings)
         image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
         calibration = bundle / CALIBRATION_NAME
         calibrator = (
@@ -298,6 +302,19 @@ def bundle_digest(bundle: Path) -> str:
         weights = bundle / WEIGHTS_NAME
         return file_digest(weights) if weights.is_file() else ""
     return model_digest(check_digests(bundle))
+
+
+def require_findings(name: str, findings: Sequence[str]) -> None:
+    """Refuse an encoder where scores are wanted.
+
+    Raises:
+        InvalidBundle: If the bundle of that name has no finding.
+    """
+    if not findings:
+        raise InvalidBundle(
+            f"The bundle '{name}' is an encoder and has no finding. Add one with: monai-cxr "
+            f"few-shot {name} --finding NAME --index INDEX --out BUNDLE."
+        )
 
 
 def reporting(bundle: Path) -> tuple[dict[str, OperatingPoint], dict[str, str]]:

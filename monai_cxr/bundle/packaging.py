@@ -311,7 +311,8 @@ def verify(bundle: Path) -> Verified:
     for name in CONFIG_NAMES:
         if whole and f"configs/{name}.json" in digests:
             check_targets(read_config(bundle, name), f"configs/{name}.json")
-    model = BundleModel.load(bundle, device="cpu", runtime="torch" if whole else "auto")
+    runtime = "torch" if whole else "auto"
+    model = BundleModel.load(bundle, device="cpu", runtime=runtime, encoder=True)
     if model.calibrator is None:
         raise InvalidBundle(f"The bundle '{bundle.name}' has no {CALIBRATION_NAME}.")
     metadata = read_config(bundle, "metadata")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import tempfile
 import urllib.error
@@ -46,6 +47,9 @@ OUTPUTS = (
 
 PICKLED = (argparse.Namespace,)
 """Classes that a published pickle may hold besides tensors: the settings of its training."""
+
+PROCESSOR_NAME = "preprocessor_config.json"
+"""What Hugging Face's libraries call the file that says how films are prepared."""
 
 _OWN_BUNDLE, _XRV_BUNDLE = "chest_xray_classification", "chest_xray_xrv"
 _XRV = "torchxrayvision"
@@ -93,11 +97,12 @@ def package_pretrained(entry: PretrainedWeights, out: Path, file: Path | None = 
         What verifying it says.
 
     Raises:
-        SettingsError: If the weights cannot be downloaded, or are of an encoder alone.
-        InvalidBundle: If the file is not those weights; nothing in it is run.
+        SettingsError: If the weights cannot be downloaded.
+        InvalidBundle: If the file is not those weights, or what lies beside it says another
+            preprocessing; nothing in it is run.
     """
-    if not entry.network:
-        raise SettingsError(f"No bundle can be made of '{entry.name}'. {entry.note}")
+    if file is not None:
+        _check_processor(entry, file.parent / PROCESSOR_NAME)
     with tempfile.TemporaryDirectory() as folder:
         state, names, sha256 = _read(entry, file, Path(folder))
     findings = [name for name in FINDING_NAMES if name in names]
@@ -141,10 +146,30 @@ def _read(
     return read_weights(path, PICKLED), _outputs(entry), sha256
 
 
+def _check_processor(entry: PretrainedWeights, path: Path) -> None:
+    """Compare the origin's own preprocessing with the register's, where it lies beside the file."""
+    if not (entry.processor and path.is_file()):
+        return
+    try:
+        stated = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidBundle(
+            f"'{path.name}' beside the weights is no JSON object ({type(error).__name__}). Fetch "
+            "it again, or move it away."
+        ) from error
+    for name, expected in entry.processor.items():
+        if name in stated and stated[name] != expected:
+            raise InvalidBundle(
+                f"'{path.name}' beside the weights says {name} {stated[name]}, but the register "
+                f"prepares films for '{entry.name}' with {expected}. Its embeddings would not be "
+                "the origin's: report the difference, or move the file away."
+            )
+
+
 def _outputs(entry: PretrainedWeights) -> Sequence[str]:
     """What the outputs are: torchxrayvision's own list, or NIH's order (CheXNet's lists)."""
     if entry.publisher != _XRV:
-        return FINDING_NAMES
+        return () if entry.encoder else FINDING_NAMES
     import torchxrayvision as xrv
 
     return tuple(xrv.models.model_urls[entry.name]["labels"])
@@ -167,7 +192,8 @@ def _facts(entry: PretrainedWeights, sha256: str) -> dict[str, Any]:
     """What the metadata say of the origin."""
     trained_on = ", ".join(f"{part['data']} ({part['split']})" for part in entry.trained_on)
     return {
-        "name": f"Chest X-ray classification with {entry.name} of {entry.publisher}",
+        "name": f"Chest X-ray {'encoder' if entry.encoder else 'classification with'} "
+        f"{entry.name} of {entry.publisher}",
         "description": f"The {entry.architecture} that {entry.publisher} publishes as "
         f"{entry.name}, with the preprocessing of its origin. Published AUROC: {entry.auroc}. "
         f"{entry.terms} {entry.note}".strip(),
@@ -217,21 +243,31 @@ def _package(
     return replace(verified, name=out.name)
 
 
+_UNCALIBRATED = (
+    "The probabilities are the sigmoid of the network's outputs: they are **not calibrated**. "
+    "Calibrate them on your own films with `monai-cxr calibrate`."
+)
+_ENCODER = (
+    "It is an encoder: `monai-cxr predict --embeddings` gives its embeddings and no score, "
+    "`monai-cxr probe` says what they know, and `monai-cxr few-shot` adds a finding."
+)
+
+
 def _tell_origin(bundle: Path, facts: Mapping[str, Any]) -> None:
     """Let metadata and README say whose weights these are."""
     if not facts:
         return
     metadata = {**read_config(bundle, "metadata"), **facts}
-    metadata["pred_classes"] = (
-        f"{len(read_config(bundle, 'inference')['findings'])} probabilities, not exclusive; "
-        "uncalibrated as fetched"
-    )
+    n = len(read_config(bundle, "inference")["findings"])
+    said = _ENCODER
+    if n:
+        metadata["pred_classes"] = f"{n} probabilities, not exclusive; uncalibrated as fetched"
+        said = _UNCALIBRATED
     write_config(bundle, "metadata", metadata)
     source = metadata["weights_source"]
     lines = [
         *("# Description", "", f"{facts['description']}", "", "# Model Overview", ""),
-        "The probabilities are the sigmoid of the network's outputs: they are **not calibrated**. "
-        "Calibrate them on your own films with `monai-cxr calibrate`.",
+        said,
         *("", "## Weights", "", f"- Source: {source['url']}, revision {source['revision']}"),
         *(f"- SHA-256: {source['sha256']}", f"- Licence: {source['licence']}"),
         *(

@@ -41,7 +41,9 @@ class PretrainedWeights:
         revision: Revision of the source, where it is pinned.
         file: Name of the file at the source; ``""`` where torchxrayvision downloads it.
         sha256: SHA-256 of the file, hexadecimal; ``""`` where it is not recorded.
-        network: Arguments of :func:`monai_cxr.networks.build`; empty for an encoder alone.
+        network: Arguments of :func:`monai_cxr.networks.build`.
+        encoder: Whether it has no findings; what it gives is its embedding.
+        processor: What a ``preprocessor_config.json`` beside the file must say.
         note: What a reader must know.
     """
 
@@ -60,6 +62,8 @@ class PretrainedWeights:
     file: str = ""
     sha256: str = ""
     network: Mapping[str, Any] = field(default_factory=dict)
+    encoder: bool = False
+    processor: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
     @property

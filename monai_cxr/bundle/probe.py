@@ -81,7 +81,7 @@ def probe(
                 reason="no_split",
             )
     used = table[table["split"].isin(["train", held])].reset_index(drop=True)
-    rows = embedded(BundleModel.load(bundle, runtime="torch"), used, workers)
+    rows = embedded(BundleModel.load(bundle, runtime="torch", encoder=True), used, workers)
     features, targets = features_of(rows), _targets(rows)
     training = (rows["split"] == "train").to_numpy()
     patients = rows["patient_id"].to_numpy()

@@ -164,7 +164,8 @@ def cache(
     resize: Annotated[
         str,
         typer.Option(
-            help="stretch, pad, center_crop or center_crop_0.875, as the bundle's `resize`."
+            help="stretch, pad, center_crop, center_crop_0.875 or center_crop_bicubic, as the "
+            "bundle's `resize`."
         ),
     ] = "stretch",
     policy: Annotated[

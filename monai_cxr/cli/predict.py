@@ -106,7 +106,9 @@ def predict(
     if workers != 0:
         start_template()  # readers get ready while the model is loaded
     paths = [bundle, *(ensemble_with or ())]
-    model = load_predictor(paths, device=device, runtime=runtime, tta=tta, decoding=decoding)
+    model = load_predictor(
+        paths, device=device, runtime=runtime, tta=tta, decoding=decoding, encoder=True
+    )
     table = input_table(inputs, model.findings)
     if split is not None:
         table = table[table["split"] == split] if "split" in table else table.head(0)

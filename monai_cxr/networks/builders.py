@@ -10,6 +10,7 @@ from torch import nn
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.networks.class_attention import ClassAttention
+from monai_cxr.networks.grown import head_of
 from monai_cxr.networks.small import LeNet, SmallResNet
 from monai_cxr.networks.wrappers import INPUT_RANGES, InputRange, OneVersusRest
 from monai_cxr.optional import require
@@ -147,7 +148,8 @@ def build(
     Args:
         name: One of :data:`NETWORKS`, or ``timm:NAME``.
         in_channels: Channels of the input; with ``input_range`` other than ``package``, 1.
-        out_channels: One output a finding or class.
+        out_channels: One output a finding or class; 0 for an encoder, whose last linear layer has
+            no outputs until a finding is added.
         image_size: Side of the input in pixels; some architectures depend on it.
         input_range: One of :data:`monai_cxr.networks.wrappers.INPUT_RANGES`.
         exclusive: Whether the outputs are exclusive classes (softmax) instead of findings.
@@ -166,6 +168,8 @@ def build(
     _check_size(name, architecture, image_size)
     if exclusive and out_channels < 2:
         raise SettingsError(f"Exclusive classes are two or more, but findings has {out_channels}.")
+    if out_channels == 0 and head != "linear":
+        raise SettingsError(f"An encoder has no outputs, so head is linear, but got '{head}'.")
     inner = in_channels
     if input_range != "package":
         if in_channels != 1 or input_range not in INPUT_RANGES:
@@ -175,13 +179,21 @@ def build(
             )
         inner = max(len(INPUT_RANGES[input_range][0]), 1)
     try:
-        network = architecture.build(inner, out_channels, image_size, **dict(options or {}))
+        network = architecture.build(inner, out_channels or 1, image_size, **dict(options or {}))
     except TypeError as error:
         raise SettingsError(f"The network '{name}' cannot be built: {error}.") from error
+    if out_channels == 0:
+        _without_outputs(network)
     if input_range != "package":
         network = InputRange(network, input_range)
     network = _with_head(network, head, image_size, dict(head_options or {}))
     return OneVersusRest(network) if exclusive else network
+
+
+def _without_outputs(network: nn.Module) -> None:
+    _, head = head_of(network)
+    head.weight, head.bias = (nn.Parameter(part.detach()[:0]) for part in (head.weight, head.bias))
+    head.out_features = 0
 
 
 def _with_head(network: nn.Module, head: str, size: int, options: dict[str, Any]) -> nn.Module:

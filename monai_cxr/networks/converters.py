@@ -1,4 +1,4 @@
-"""Converters: DenseNet weights between three layouts, EVA-02 weights to timm's.
+"""Converters: DenseNet weights between three layouts; EVA-02 and DINOv2 weights to timm's.
 
 The three libraries hold the same network under other names: torchvision and torchxrayvision write
 ``denselayer1.norm1`` and ``classifier``, MONAI ``denselayer1.layers.norm1`` and
@@ -70,6 +70,51 @@ def convert_eva(state: State) -> dict[str, torch.Tensor]:
             for old, new in _EVA:
                 name = name.replace(old, new)
             result[name] = value
+    return result
+
+
+_DINO = (
+    *(("embeddings.cls_token", "cls_token"), ("embeddings.position_embeddings", "pos_embed")),
+    *(("embeddings.patch_embeddings.projection.", "patch_embed.proj."), ("layernorm.", "norm.")),
+    *(("encoder.layer.", "blocks."), (".attention.attention.", ".attention.")),
+    *((".attention.output.dense.", ".attn.proj."), (".attention.o_proj.", ".attn.proj.")),
+    *((".attention.q_proj.", ".attention.query."), (".attention.k_proj.", ".attention.key.")),
+    *((".attention.v_proj.", ".attention.value."), (".layer_scale1.lambda1", ".ls1.gamma")),
+    (".layer_scale2.lambda1", ".ls2.gamma"),
+)
+_PARTS = ("query", "key", "value")
+
+
+def convert_dinov2(state: State) -> dict[str, torch.Tensor]:
+    """Bring the weights of transformers' ``Dinov2Model`` to timm's layout.
+
+    Args:
+        state: As that library writes it, before its version 5 or since. What is in timm's layout
+            already stays.
+
+    Returns:
+        A new state dictionary: query, key and value of a layer are one matrix, and the token that
+        masks patches in pretraining is left out.
+    """
+    named: dict[str, torch.Tensor] = {}
+    for name, value in state.items():
+        if name != "embeddings.mask_token":
+            for old, new in _DINO:
+                name = name.replace(old, new)
+            named[name] = value
+    result: dict[str, torch.Tensor] = {}
+    for name, value in named.items():
+        found = re.fullmatch(r"(.*)\.attention\.(query|key|value)\.(weight|bias)", name)
+        if found is None:
+            result[name] = value
+            continue
+        block, part, kind = found.groups()
+        parts = [named.get(f"{block}.attention.{one}.{kind}") for one in _PARTS]
+        whole = [one for one in parts if one is not None]
+        if len(whole) < len(_PARTS):
+            result[name] = value  # so that its name says what is missing
+        elif part == _PARTS[0]:
+            result[f"{block}.attn.qkv.{kind}"] = torch.cat(whole)
     return result
 
 

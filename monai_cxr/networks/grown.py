@@ -50,7 +50,8 @@ def grow(network: nn.Module, n_added: int = 1) -> nn.Module:
     """
     path, head = head_of(network)
     parts = head.parts if isinstance(head, GrownLinear) else (head.out_features,)
-    grown = GrownLinear(head.in_features, (*parts, n_added))
+    parts = tuple(part for part in (*parts, n_added) if part)  # an encoder had no outputs
+    grown = GrownLinear(head.in_features, parts)
     with torch.no_grad():
         grown.weight[: head.out_features] = head.weight
         grown.bias[: head.out_features] = head.bias

@@ -9,7 +9,12 @@ from torch import nn
 
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.findings import FINDINGS
-from monai_cxr.networks.converters import adapt_channels, convert_densenet, convert_eva
+from monai_cxr.networks.converters import (
+    adapt_channels,
+    convert_densenet,
+    convert_dinov2,
+    convert_eva,
+)
 
 State = Mapping[str, torch.Tensor]
 
@@ -84,6 +89,8 @@ def _renamed(given: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tens
         given = convert_densenet(bare, layout)
     if any(key.endswith("attn.q_bias") for key in own):
         given = convert_eva(given)
+    if "embeddings.cls_token" in given:
+        given = convert_dinov2(given)
     given.pop("op_threshs", None)  # torchxrayvision's thresholds are no weights
     if prefix and not any(key.startswith(prefix) for key in given):
         given = {prefix + key.removeprefix("network."): value for key, value in given.items()}

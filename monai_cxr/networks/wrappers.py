@@ -14,14 +14,16 @@ INPUT_RANGES = {
     "torchxrayvision": ((0.5,), (1 / 2048,)),
     "medical_mae": ((0.5056,) * 3, (0.252,) * 3),
     "eva_x": ((0.49185243,) * 3, (0.28509309,) * 3),
+    "rad_dino": ((0.5307,) * 3, (0.2583,) * 3),
     "per_image": ((), ()),
 }
 """Mean and standard deviation, by channel, that a backbone expects of gray in [0, 1].
 
 ``package`` is what preprocessing gives; ``imagenet`` repeats the film to three channels;
 ``torchxrayvision`` is [-1024, 1024]; ``medical_mae`` and ``eva_x`` are what those networks were
-trained with (``build_transform`` of github.com/hustvl/EVA-X); ``per_image`` gives each film zero
-mean and unit variance, so that exposure and contrast are no information.
+trained with (``build_transform`` of github.com/hustvl/EVA-X); ``rad_dino`` is that of its
+``preprocessor_config.json``; ``per_image`` gives each film zero mean and unit variance, so that
+exposure and contrast are no information.
 """
 
 

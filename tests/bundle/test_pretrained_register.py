@@ -229,10 +229,6 @@ class TestRefused:
         with pytest.raises(SettingsError, match="Did you mean eva-x-tiny-cxr14"):
             weights_named("eva-x-tiny")
 
-    def test_an_encoder_alone(self, tmp_path):
-        with pytest.raises(SettingsError, match="No bundle can be made of 'rad-dino'"):
-            package_pretrained(weights_named("rad-dino"), tmp_path / "bundle")
-
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     def test_offline_it_says_what_to_fetch_and_where_to_put_it(self, tmp_path, monkeypatch):
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

@@ -107,8 +107,10 @@ class Calibrator:
             raise InvalidTable(
                 f"Expected logits of shape (N, {len(self.findings)}), but got {z.shape}."
             )
-        columns = [self.findings[i].apply(z[:, i]) for i in range(len(self.findings))]
-        return np.column_stack(columns)
+        result = np.empty(z.shape)  # without a column, of an encoder
+        for i, calibration in enumerate(self.findings):
+            result[:, i] = calibration.apply(z[:, i])
+        return result
 
     def apply_to(self, predictions: PredictionSet) -> PredictionSet:
         """Replace the probabilities of a prediction set, finding by finding.
