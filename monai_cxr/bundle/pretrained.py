@@ -192,7 +192,7 @@ def _facts(entry: PretrainedWeights, sha256: str) -> dict[str, Any]:
     """What the metadata say of the origin."""
     trained_on = ", ".join(f"{part['data']} ({part['split']})" for part in entry.trained_on)
     return {
-        "name": f"Chest X-ray {'encoder' if entry.encoder else 'classification with'} "
+        "name": f"Chest X-ray {'network' if entry.encoder else 'classification with'} "
         f"{entry.name} of {entry.publisher}",
         "description": f"The {entry.architecture} that {entry.publisher} publishes as "
         f"{entry.name}, with the preprocessing of its origin. Published AUROC: {entry.auroc}. "

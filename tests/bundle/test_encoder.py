@@ -27,6 +27,7 @@ from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.networks.builders import NETWORKS, build
 from monai_cxr.networks.converters import convert_dinov2
 from monai_cxr.preprocessing import prepare
+from monai_cxr.screening.service.served_model import ServedModel
 from monai_cxr.tables import read_table, write_table
 
 timm = pytest.importorskip("timm", reason="pip install 'monai-cxr[timm]'")
@@ -233,13 +234,15 @@ class TestEncoder:
         assert table["reason"].iloc[0] == ""
         assert table["reason"].iloc[-1] != ""
         assert not [name for name in table if name.startswith(("logit_", "probability_"))]
-        done = run("evaluate", out, "--labels", phantom_index.path, "--out", tmp_path / "report")
-        assert done.exception is not None
+        for verb in ("evaluate", "calibrate"):
+            done = run(verb, out, "--labels", phantom_index.path, "--out", tmp_path / verb)
+            assert "add a finding to it with monai-cxr few-shot" in str(done.exception)
 
     @pytest.mark.parametrize(
         "arguments",
         [
             ("export", "ENCODER", "--to", "onnx"),
+            ("view", "ENCODER"),
             ("explain", "FILM", "--bundle", "ENCODER", "--out", "OUT"),
             ("predict", "ENCODER", "FILM", "--with", "OTHER", "--out", "OUT.csv"),
         ],
@@ -252,6 +255,10 @@ class TestEncoder:
         assert isinstance(done.exception, InvalidBundle), done.output
         assert "is an encoder and has no finding" in str(done.exception)
         assert "few-shot" in str(done.exception)
+
+    def test_screening_refuses_it_at_the_start(self, encoder):
+        with pytest.raises(InvalidBundle, match="is an encoder and has no finding"):
+            ServedModel(encoder).require_calibrated()
 
     def test_an_ensemble_refuses_it(self, encoder, packaged_bundle, phantom_index, tmp_path):
         with pytest.raises(InvalidBundle, match="is an encoder and has no finding"):

@@ -50,7 +50,8 @@ def scored_findings(
     if not names:
         raise InvalidTable(
             "The predictions have no scores. Expected columns named probability_<finding>, "
-            f"prob_<finding> or logit_<finding>, but got {', '.join(map(str, table.columns[:8]))}.",
+            f"prob_<finding> or logit_<finding>, but got {', '.join(map(str, table.columns[:8]))}. "
+            "Those of an encoder have none: add a finding to it with monai-cxr few-shot.",
             reason="no_probabilities",
         )
     return {name: (probabilities.get(name), logits.get(name)) for name in names}

@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_cxr.bundle.config import find_bundle
+from monai_cxr.bundle.config import find_bundle, read_config
 from monai_cxr.bundle.digests import DIGESTS_NAME
 from monai_cxr.bundle.engines.by_name import digests_served
-from monai_cxr.bundle.model import CALIBRATION_NAME, bundle_digest, reporting
+from monai_cxr.bundle.model import (
+    CALIBRATION_NAME,
+    bundle_digest,
+    reporting,
+    require_findings,
+)
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.structured_report import structured_report
 from monai_cxr.errors import SettingsError
@@ -68,13 +73,15 @@ class ServedModel:
             return False
 
     def require_calibrated(self) -> None:
-        """Miss a calibration at the start, not at the first report.
+        """Miss a calibration or a finding at the start, not at the first report.
 
         Raises:
-            InvalidBundle: If a file is not as it was packaged.
+            InvalidBundle: If a file is not as it was packaged, or the bundle has no finding.
             SettingsError: If there is no calibration.
         """
         bundle_digest(self.bundle)
+        findings = read_config(self.bundle, "inference").get("findings", ())
+        require_findings(self.bundle.name, findings)
         if not (self.bundle / CALIBRATION_NAME).is_file():
             raise SettingsError("The bundle is not calibrated, so its results cannot be reported.")
 
