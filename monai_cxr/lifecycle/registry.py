@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr.atomic import held, write_json
+from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.digests import DIGESTS_NAME, check_digests, file_digest, model_digest
+from monai_cxr.bundle.model import require_findings
 from monai_cxr.errors import InvalidBundle, SettingsError
 
 REGISTRY_NAME = "registry.json"
@@ -176,9 +178,10 @@ def add_version(
         The registry, and the version's digest.
 
     Raises:
-        InvalidBundle: If the bundle is not as it was packaged.
+        InvalidBundle: If the bundle is not as it was packaged, or has no finding.
     """
     version = model_digest(check_digests(bundle))
+    require_findings(bundle.name, read_config(bundle, "inference").get("findings", ()))
     if version in registry.versions:
         check_version(registry, version)
         return registry, version

@@ -243,6 +243,7 @@ class TestEncoder:
         [
             ("export", "ENCODER", "--to", "onnx"),
             ("view", "ENCODER"),
+            ("registry", "add", "ENCODER", "--registry", "OUT", "--signer", "A", "--reason", "B"),
             ("explain", "FILM", "--bundle", "ENCODER", "--out", "OUT"),
             ("predict", "ENCODER", "FILM", "--with", "OTHER", "--out", "OUT.csv"),
         ],

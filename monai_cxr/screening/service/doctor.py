@@ -170,9 +170,11 @@ def _readable(folder: Path) -> str:
 
 
 def _bundle(folder: Path) -> str:
+    from monai_cxr.bundle.model import require_findings
     from monai_cxr.bundle.packaging import verify
 
     verified = verify(folder)
+    require_findings(folder.name, verified.findings)
     return f"{verified.name} {verified.version}, digest {verified.digest[:12]}, verified."
 
 
