@@ -16,7 +16,7 @@ import pandas as pd
 
 from monai_cxr.atomic import write_text
 from monai_cxr.bundle.explaining import inspection
-from monai_cxr.bundle.inference import predict_table
+from monai_cxr.bundle.inference import embeds, predict_table
 from monai_cxr.bundle.model import BundleModel, rules_of
 from monai_cxr.bundle.packaging import package
 from monai_cxr.data.folder import index_folder
@@ -255,7 +255,9 @@ def _predict(
 ) -> pd.DataFrame:
     rows = index[index["split"] == split].reset_index(drop=True)
     with progress(split) as report:
-        table = predict_table(model, rows, batch_size=32, progress=report)
+        table = predict_table(
+            model, rows, batch_size=32, embeddings=split == "val" and embeds(model), progress=report
+        )
     write_table(table, out / f"predictions_{split}.parquet")
     return table
 

@@ -24,8 +24,8 @@ class Ensemble:
 
     A mean of calibrated probabilities tends to be too cautious, and there are no operating points,
     since each member chose its own for itself: :func:`monai_cxr.bundle.joining.join` makes a bundle
-    that has a calibration and operating points of its own. Embeddings and maps are those of the
-    first member.
+    that has a calibration and operating points of its own. Embeddings, maps and marks are those of
+    the first member.
 
     Args:
         members: Two or more bundles of the same findings.
@@ -43,6 +43,7 @@ class Ensemble:
         self.specs: tuple[InputSpec, ...] = tuple(
             dict.fromkeys(spec for member in members for spec in member.specs)
         )
+        self.familiarity = members[0].familiarity
         self.calibrated = all(member.calibrated for member in members)
         self.batch_size = max(member.batch_size for member in members)
         self.batches_at_once = min(member.batches_at_once for member in members)

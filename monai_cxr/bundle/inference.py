@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -198,11 +199,18 @@ def _rows(
     """A row a film; those that were read go through the model together."""
     prepared = [film for film in films if isinstance(film, PreparedFilm)]
     scored: Iterator[dict[str, object]] = iter(())
+    marks: Iterator[tuple[str, ...]] = iter(())
     if prepared:
         inputs = [np.stack([film.inputs[i] for film in prepared]) for i in range(len(model.specs))]
-        scored = _scores(model, model.score(inputs), extras)
+        scores = model.score(inputs)
+        scored = _scores(model, scores, extras)
+        marks = iter(model.familiarity.film_marks(scores.embeddings, len(prepared)))
     return [
-        {**fact_values(film.facts), "reason": "", "message": "", **next(scored)}
+        {
+            **fact_values(replace(film.facts, flags=film.facts.flags + next(marks))),
+            **{"reason": "", "message": ""},
+            **next(scored),
+        }
         if isinstance(film, PreparedFilm)
         else {"reason": film.reason, "message": film.message}
         for film in films
@@ -257,6 +265,8 @@ def _assemble(
         )
     for name in ("reason", "message", "flags"):
         columns[name] = found[name].fillna("").astype(str) if name in found else ""
+    if "flags" in found:
+        columns["flags"] = _with_age_marks(model, columns)
     for name in QUALITY_COLUMNS:
         columns[name] = found.get(name, np.nan)
     kinds = [logit_column] + ([probability_column] if model.calibrated else [])
@@ -279,3 +289,18 @@ def _assemble(
     columns["model_digest"] = model.identity.digest
     columns["runtime"] = model.identity.runtime
     return pd.DataFrame(columns, index=inputs.index)
+
+
+def _with_age_marks(model: Predictor, columns: Mapping[str, object]) -> list[str]:
+    """Flags, with that of an age (an index's goes first) that is unlike the training patients'."""
+    rows = zip(*(pd.Series(columns[name]) for name in ("flags", "age", "reason")), strict=True)
+    return [
+        ";".join((*filter(None, [flags]), *(() if reason else model.familiarity.age_marks(age))))
+        for flags, age, reason in rows
+    ]
+
+
+def embeds(model: Predictor) -> bool:
+    """Whether a model gives embeddings: its network ends in one linear layer on pooled features."""
+    empty = [np.zeros((1, 1, spec.size, spec.size), np.float32) for spec in model.specs]
+    return model.score(empty).embeddings is not None

@@ -18,17 +18,17 @@ from monai_cxr.bundle.engines.torch_engine import (
     write_weights,
 )
 from monai_cxr.bundle.ensemble import require_different, require_same_findings
-from monai_cxr.bundle.inference import predict_table
+from monai_cxr.bundle.inference import embeds, predict_table
 from monai_cxr.bundle.model import (
     CALIBRATION_NAME,
     OPERATING_POINTS_NAME,
+    REFERENCE_NAME,
     BundleModel,
     require_findings,
 )
 from monai_cxr.bundle.packaging import (
     DEFAULT_ALPHA,
     DEFAULT_CRITERION,
-    REFERENCE_NAME,
     Verified,
     check_calibrated,
     describe,
@@ -36,13 +36,14 @@ from monai_cxr.bundle.packaging import (
     staged_bundle,
     training_manifest,
     verify,
+    write_reference,
 )
 from monai_cxr.data.splits import rows_of_split
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator
 from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
-from monai_cxr.monitoring.drift import references_of, write_references
+from monai_cxr.monitoring.familiarity import read_familiarity
 from monai_cxr.networks.joined import Joined
 from monai_cxr.tables import normalise_index, read_table
 
@@ -85,6 +86,7 @@ def join(
     require_findings(folders[0].name, findings)
     _check_alike(folders, configs)
     rows = rows_of_split(normalise_index(read_table(index), findings), "val")
+    ages = read_familiarity(folders[0] / REFERENCE_NAME).ages
     definition, state = _joined(folders, configs, findings)
     with staged_bundle(out) as staging:
         copy_bundle(folders[0], staging, {"network_def": definition, "initial_weights": ""})
@@ -92,14 +94,15 @@ def join(
         describe(staging)
         manifest = _manifest(folders, digests)
         finish_package(staging, manifest)  # whole enough to predict with
-        table = predict_table(BundleModel.load(staging, runtime="torch"), rows, workers=workers)
+        joined = BundleModel.load(staging, runtime="torch")
+        table = predict_table(joined, rows, workers=workers, embeddings=embeds(joined))
         scored = load_predictions(table)
         calibrator = fit_calibrator(scored, split="val")
         check_calibrated(calibrator, findings)
         rules = choose_rules(calibrator.apply_to(scored), criterion, alpha=alpha)
         write_calibrator(calibrator, staging / CALIBRATION_NAME)
         write_rules(rules, staging / OPERATING_POINTS_NAME)
-        write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)
+        write_reference(staging, table, scored.findings, ages)
         finish_package(staging, manifest)
         verified = verify(staging)
     return replace(verified, name=out.name)

@@ -29,6 +29,7 @@ from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import Calibrator, read_calibrator
 from monai_cxr.evaluation.decisions.decision_rules import DecisionRules, read_rules
 from monai_cxr.evaluation.statistics.logits import sigmoid
+from monai_cxr.monitoring.familiarity import NOTHING_KNOWN, Familiarity, read_familiarity
 from monai_cxr.prediction import ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
 from monai_cxr.reading.files import Source
@@ -37,6 +38,8 @@ from monai_cxr.reading.film_input import DECODINGS, SCOPES, InputSpec, network_i
 CALIBRATION_NAME = "models/calibration.json"
 OPERATING_POINTS_NAME = "models/operating_points.json"
 RUN_NAME = "run.json"
+REFERENCE_NAME = "docs/reference.json"
+"""How the films of the val split were, for drift and for marks; it decides no score."""
 
 
 def rules_of(bundle: Path) -> DecisionRules:
@@ -69,6 +72,7 @@ class BundleModel:
         tta: Test-time augmentation.
         decoding: One of :data:`monai_cxr.reading.film_input.DECODINGS`.
         change: How far the engine's numbers are from those in fp32, where that is known.
+        familiarity: What marks films and ages that are unlike those it was made with.
 
     Example:
         >>> from monai_cxr import read_for_model
@@ -92,6 +96,7 @@ class BundleModel:
         tta: str = "none",
         decoding: str = "exact",
         change: Parity | None = None,
+        familiarity: Familiarity = NOTHING_KNOWN,
     ) -> None:
         self.runtime = runtime
         self.identity = identity
@@ -105,6 +110,7 @@ class BundleModel:
         self.scope = scope
         self.specs = (InputSpec(image_size, resize, scope, decoding),)  # type: ignore[arg-type]
         self.change = change
+        self.familiarity = familiarity
         self._views = views_named(tta)
 
     @classmethod
@@ -185,6 +191,7 @@ class BundleModel:
             tta=tta,
             decoding=decoding,
             change=opened.change,
+            familiarity=read_familiarity(bundle / REFERENCE_NAME),
         )
 
     def read(self, source: Source) -> Radiograph:
@@ -264,18 +271,22 @@ class BundleModel:
         return predict_films(self, radiographs, batch_size or self.batch_size)
 
     def predict_prepared(
-        self, films: Sequence[tuple[InstanceKey, tuple[str, ...]]], inputs: NDArray[np.float32]
+        self,
+        films: Sequence[tuple[InstanceKey, tuple[str, ...]]],
+        inputs: NDArray[np.float32],
+        ages: Sequence[float | None] = (),
     ) -> list[Prediction]:
         """Predict films that :meth:`prepare` has made ready elsewhere.
 
         Args:
             films: Identity and flags of each.
             inputs: float32, shape (B, 1, size, size).
+            ages: Of the patient of each film, in years or None; empty where no age is known.
 
         Returns:
             One prediction a film, in order.
         """
-        return predictions(self, films, [inputs])
+        return predictions(self, films, [inputs], ages)
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities, shape (B, F); NaN without a calibration."""

@@ -32,8 +32,14 @@ from monai_cxr.bundle.digests import (
     write_digests,
 )
 from monai_cxr.bundle.engines.by_name import installed
-from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, RUN_NAME, BundleModel
+from monai_cxr.bundle.inference import embeds, predict_table
+from monai_cxr.bundle.model import (
+    CALIBRATION_NAME,
+    OPERATING_POINTS_NAME,
+    REFERENCE_NAME,
+    RUN_NAME,
+    BundleModel,
+)
 from monai_cxr.bundle.presets import without_teacher
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
@@ -51,14 +57,13 @@ from monai_cxr.evaluation.decisions.decision_rules import (
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.monitoring.drift import references_of, write_references
+from monai_cxr.monitoring.familiarity import Familiarity, KnownAges, known_ages, known_films
 from monai_cxr.report.model_card import with_performance
-from monai_cxr.tables import read_table
+from monai_cxr.tables import EMBEDDING_COLUMN, read_table
 
 DEFAULT_CRITERION = "sensitivity>=0.90"
 DEFAULT_ALPHA = 0.1
 TRAINING_NAME = "models/training.json"
-REFERENCE_NAME = "docs/reference.json"
-"""How scores and pictures of the val split were distributed, for drift; it decides no score."""
 
 _PLACES = {"bundle_root": ".", "initial_weights": ""}
 _NAMED_PLACES = {"initial_weights", "teacher"}
@@ -127,7 +132,9 @@ def package(
     manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
     for key in _NAMED_PLACES & manifest["settings"].keys():
         manifest["settings"][key] = Path(str(manifest["settings"][key])).name
-    table = _validation(run, predictions, manifest.pop("index", "index.parquet"))
+    index = run / manifest.pop("index", "index.parquet")
+    table = _validation(run, predictions, index)
+    ages = known_ages(read_table(index)) if index.is_file() else None
     scored = load_predictions(table)
     config = read_config(run, "train")
     calibrator = (
@@ -153,7 +160,7 @@ def package(
     with staged_bundle(out) as staging:
         _fill(staging, run, calibrator, decided)
         describe(staging)
-        write_references(references_of(table, scored.findings), staging / REFERENCE_NAME)
+        write_reference(staging, table, scored.findings, ages)
         finish_package(staging, manifest)
         verified = verify(staging)
     return replace(verified, name=out.name)
@@ -192,6 +199,26 @@ def finish_package(bundle: Path, manifest: Mapping[str, Any]) -> None:
     write_text(bundle / TRAINING_NAME, text)
     _describe(bundle, manifest)
     write_digests(bundle)
+
+
+def write_reference(
+    bundle: Path, table: pd.DataFrame, findings: Sequence[str], ages: KnownAges | None
+) -> None:
+    """Write how the val films were: for drift, and for marks of films and ages that are unlike.
+
+    Args:
+        bundle: Folder of the bundle.
+        table: Predictions of split val; films are known by their embeddings, if it has them.
+        findings: Names.
+        ages: Of the training patients, where known.
+    """
+    films = (
+        known_films(table[EMBEDDING_COLUMN].to_list(), table["patient_id"].to_list())
+        if EMBEDDING_COLUMN in table
+        else None
+    )
+    known = Familiarity(films, ages).content
+    write_references(references_of(table, findings), bundle / REFERENCE_NAME, known)
 
 
 def training_manifest(bundle: Path) -> dict[str, Any]:
@@ -239,13 +266,14 @@ def _fill(staging: Path, run: Path, calibrator: Calibrator, rules: DecisionRules
     write_rules(rules, staging / OPERATING_POINTS_NAME)
 
 
-def _validation(run: Path, predictions: Path | None, index_name: str) -> pd.DataFrame:
+def _validation(run: Path, predictions: Path | None, index_path: Path) -> pd.DataFrame:
     if predictions is not None:
         table = read_table(predictions)
     else:
-        index = read_table(run / index_name)
+        index = read_table(index_path)
         rows = index[index["split"] == "val"].reset_index(drop=True)
-        table = predict_table(BundleModel.load(run), rows)
+        model = BundleModel.load(run)
+        table = predict_table(model, rows, embeddings=embeds(model))
     if "split" in table:
         table = table[table["split"].isin(["val", ""])]
     return table

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_cxr.bundle.engines.runtime import FilmBatch
+from monai_cxr.monitoring.familiarity import Familiarity
 from monai_cxr.prediction import FindingScore, ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, Radiograph
 from monai_cxr.reading.film_input import InputSpec, network_input
@@ -65,6 +66,10 @@ class Predictor(Protocol):
         """Number of batches that it can take at once, each in its own thread."""
 
     @property
+    def familiarity(self) -> Familiarity:
+        """What it knows of the films and the patients that it was made with."""
+
+    @property
     def operating_points(self) -> Mapping[str, OperatingPoint]:
         """Thresholds by finding."""
 
@@ -80,7 +85,8 @@ def predict_films(
     for start in range(0, len(radiographs), batch_size):
         films = radiographs[start : start + batch_size]
         inputs = [np.stack([network_input(film, spec) for film in films]) for spec in model.specs]
-        scored = predictions(model, [(film.key, film.flags) for film in films], inputs)
+        ages = [film.patient_age_years for film in films]
+        scored = predictions(model, [(film.key, film.flags) for film in films], inputs, ages)
         result += [replace(p, quality=f.quality) for p, f in zip(scored, films, strict=True)]
     return result
 
@@ -89,6 +95,7 @@ def predictions(
     model: Predictor,
     films: Sequence[tuple[InstanceKey, tuple[str, ...]]],
     inputs: Sequence[FilmBatch],
+    ages: Sequence[float | None] = (),
 ) -> list[Prediction]:
     """Predict films that are ready.
 
@@ -96,15 +103,21 @@ def predictions(
         model: The model.
         films: Identity and flags of each.
         inputs: As for :meth:`Predictor.score`.
+        ages: Of the patient of each film, in years or None; empty where no age is known.
 
     Returns:
-        One prediction a film, in order, without measures of the pictures.
+        One prediction a film, in order, without measures of the pictures. Its flags are those of
+        the film, and the marks of :mod:`monai_cxr.monitoring.familiarity`.
     """
     scores = model.score(inputs)
-    rows = zip(films, scores.logits, scores.probabilities, strict=True)
+    marks = model.familiarity.film_marks(scores.embeddings, len(films))
+    known = [model.familiarity.age_marks(age) for age in ages or [None] * len(films)]
+    rows = zip(films, scores.logits, scores.probabilities, marks, known, strict=True)
     return [
-        Prediction(key, model.identity, _finding_scores(model, logits, probabilities), flags)
-        for (key, flags), logits, probabilities in rows
+        Prediction(
+            key, model.identity, _finding_scores(model, logits, probabilities), flags + film + age
+        )
+        for (key, flags), logits, probabilities, film, age in rows
     ]
 
 

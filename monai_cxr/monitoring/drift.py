@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -180,8 +181,16 @@ def _distance_by_chance(reference: Reference, n: int) -> float:
     return float(kolmogi(1.0 - _CHANCE)) * math.sqrt(1.0 / n + 1.0 / reference.n) + 0.01
 
 
-def write_references(references: Sequence[Reference], path: Path) -> None:
-    """Write references as JSON."""
+def write_references(
+    references: Sequence[Reference], path: Path, more: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Write references as JSON.
+
+    Args:
+        references: Of scores and picture measures.
+        path: The file.
+        more: What else the file keeps, by key.
+    """
     measures = {
         one.name: {
             "n": one.n,
@@ -191,7 +200,7 @@ def write_references(references: Sequence[Reference], path: Path) -> None:
         }
         for one in references
     }
-    text = json.dumps({"format": _FORMAT, "measures": measures}, indent=1) + "\n"
+    text = json.dumps({"format": _FORMAT, "measures": measures, **more}, indent=1) + "\n"
     write_text(path, text)
 
 

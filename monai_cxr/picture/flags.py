@@ -8,6 +8,8 @@ from types import MappingProxyType
 FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "age_unknown": "The age is not in the header; the model learned from adults.",
+        "age_outside_training": "Hardly any patient that the model learned from was so young or so "
+        "old.",
         "anisotropic_pixels": "Pixels are not square.",
         "body_part_near_chest": "The header names a body part near the chest.",
         "body_part_unknown": "The header names no body part; the picture looks like a chest.",
@@ -41,6 +43,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "projection_unknown": "Neither PA nor AP is stated.",
         "reduced_resolution": "The film was decoded at reduced resolution.",
         "secondary_capture": "A secondary capture, not the original image.",
+        "unlike_training": "The film is unlike 99 in 100 films that the model was checked on.",
         "window_fallback": "The header's window shows nothing; the film's own range is used.",
     }
 )

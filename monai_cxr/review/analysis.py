@@ -31,14 +31,16 @@ def analysed(image: CaseImage, source: Path | bytes, model: BundleModel | None) 
         return refused(image, film)
     facts = film.facts
     try:
-        (prediction,) = model.predict_prepared([(facts.key, facts.flags)], np.stack(film.inputs))
+        (prediction,) = model.predict_prepared(
+            [(facts.key, facts.flags)], np.stack(film.inputs), [facts.patient_age_years]
+        )
     except BundleError as error:
         return refused(image, RefusedFilm("model_failed", str(error)))
     return replace(
         image,
         view=facts.view,
         prediction=replace(prediction, quality=facts.quality),
-        flags=facts.flags,
+        flags=prediction.flags,
         predicted_at=time.time(),
     )
 

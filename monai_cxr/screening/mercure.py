@@ -88,7 +88,9 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
         try:
             film = read_apart(NetworkInputs(model.specs), path)
             (prediction,) = model.predict_prepared(
-                [(film.facts.key, film.facts.flags)], np.stack(film.inputs)
+                [(film.facts.key, film.facts.flags)],
+                np.stack(film.inputs),
+                [film.facts.patient_age_years],
             )
             data, _ = read_bytes(path)
             report = structured_report(

@@ -35,8 +35,9 @@ class ScreeningModel(Protocol):
         self,
         films: Sequence[tuple[InstanceKey, tuple[str, ...]]],
         inputs: NDArray[np.float32],
+        ages: Sequence[float | None] = (),
     ) -> list[Prediction]:
-        """Predictions of films that are ready, inputs of shape (B, 1, size, size)."""
+        """Predictions of films that are ready, shape (B, 1, size, size); ages are in years."""
 
 
 def prepare_film(
@@ -103,6 +104,7 @@ def _predicted(
         predictions = model.predict_prepared(
             [(film.facts.key, film.facts.flags) for film in films],
             np.stack([film.inputs[0] for film in films]),
+            [film.facts.patient_age_years for film in films],
         )
     except (BundleError, MissingDependency):
         raise

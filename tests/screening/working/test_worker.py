@@ -30,7 +30,7 @@ class Means:
 
     specs = (InputSpec(16, "stretch"),)
 
-    def predict_prepared(self, films, inputs):
+    def predict_prepared(self, films, inputs, ages=()):
         self.batches.append(len(films))
         for key, _ in films:
             if key.sop_uid in self.fails_for:
@@ -158,10 +158,10 @@ def test_a_lease_that_was_lost_stores_nothing_twice(ledger_url, films, clock):
         quick = Means()
 
         class Slow(Means):
-            def predict_prepared(self, films, inputs):
+            def predict_prepared(self, films, inputs, ages=()):
                 clock.advance(1_000)  # longer than its lease; meanwhile another worker comes
                 assert _run(ledger, quick, WorkerOptions("quick")) == 1
-                return super().predict_prepared(films, inputs)
+                return super().predict_prepared(films, inputs, ages)
 
         assert _run(ledger, Slow(), WorkerOptions("slow", lease_seconds=10)) == 0
         assert counts.count(ledger).n_results == 1
@@ -208,9 +208,9 @@ def test_a_worker_that_is_stuck_says_so_by_silence(ledger, model, uids):
     told = []
 
     class Watched(Means):
-        def predict_prepared(self, films, inputs):
+        def predict_prepared(self, films, inputs, ages=()):
             told.append("predicting")
-            return super().predict_prepared(films, inputs)
+            return super().predict_prepared(films, inputs, ages)
 
     run_worker(
         ledger,
