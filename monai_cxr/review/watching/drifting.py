@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from monai_cxr.bundle.model import REFERENCE_NAME
 from monai_cxr.errors import InvalidTable
 from monai_cxr.findings import title_of
 from monai_cxr.monitoring.drift import Drift, Reference, drift, read_references
@@ -15,13 +16,12 @@ from monai_cxr.review.cases import Case, urgency_of
 from monai_cxr.review.words import MEASURES
 
 _SCORE, _PICTURE = "logit_", "quality_"
-_PLACE = Path("docs") / "reference.json"
 
 
 def find_references(bundle: Path) -> tuple[Reference, ...]:
     """The reference of a bundle; empty where it has none that can be read."""
     try:
-        return read_references(bundle / _PLACE)
+        return read_references(bundle / REFERENCE_NAME)
     except InvalidTable:
         return ()
 
