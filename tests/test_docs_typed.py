@@ -53,6 +53,7 @@ ELSEWHERE = {
     r"monai-cxr train .*--out run1": "tests/test_tutorials.py",
     r"monai-cxr .* site/": "tests/lifecycle/test_story.py",
     r"monai-cxr fetch densenet|monai-cxr (predict|train --from) medmae": "tests/bundle",
+    r"monai-cxr (fetch|predict) rad-dino": "tests/bundle/test_encoder.py",
     r"monai-cxr (pretrain|train .*=pretrained)": "tests/monai_zoo/test_pretraining.py",
     r"monai-cxr (few-shot|probe|labels budget)": "tests/bundle/test_learning_from_little.py",
     r"monai-cxr (ensemble|predict together)": "tests/bundle/test_ensemble.py",

@@ -7,6 +7,7 @@ states a finding that the model flags.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -130,7 +131,11 @@ def _one(
 
 
 def second_look_queue(
-    table: pd.DataFrame, looked: pd.DataFrame, *, limit: int = 50
+    table: pd.DataFrame,
+    looked: pd.DataFrame,
+    *,
+    limit: int = 50,
+    counts: Mapping[tuple[str, str], int] | None = None,
 ) -> pd.DataFrame:
     """Studies that the model flags and whose report does not state the finding, best first.
 
@@ -141,6 +146,8 @@ def second_look_queue(
         table: As for :func:`concordance`.
         looked: Looks so far: ``study_uid``, ``finding``, ``outcome``; these are not asked again.
         limit: Rows at most.
+        counts: Number of all looks by finding and outcome, where ``looked`` is a part of them and
+            may lack ``outcome``.
 
     Returns:
         The rows with ``rank_score``; uncertain reports are not asked for.
@@ -150,11 +157,16 @@ def second_look_queue(
     done = set(zip(looked.get("study_uid", ()), looked.get("finding", ()), strict=True))
     keys = zip(queue["study_uid"], queue["finding"], strict=True)
     queue = queue[np.array([key not in done for key in keys], dtype=bool)].copy()
-    hits = pd.Series(dtype=float)
-    if len(looked):
-        confirmed = (looked["outcome"] == CONFIRMED).groupby(looked["finding"])
-        hits = (confirmed.sum() + _PRIOR_HITS) / (confirmed.size() + _PRIOR_LOOKS)
-    rate = queue["finding"].map(hits).astype(float).fillna(_PRIOR_HITS / _PRIOR_LOOKS)
+    if counts is None:
+        counts = Counter(zip(looked.get("finding", ()), looked.get("outcome", ()), strict=True))
+    n_looks: Counter[str] = Counter()
+    for (finding, _), n in counts.items():
+        n_looks[finding] += n
+    rates = {
+        finding: (counts.get((finding, CONFIRMED), 0) + _PRIOR_HITS) / (n + _PRIOR_LOOKS)
+        for finding, n in n_looks.items()
+    }
+    rate = queue["finding"].map(rates).astype(float).fillna(_PRIOR_HITS / _PRIOR_LOOKS)
     queue["rank_score"] = queue["probability"].astype(float) * rate
     ordered = queue.sort_values(["rank_score", "study_uid"], ascending=[False, True])
     return ordered.head(limit).reset_index(drop=True)

@@ -11,14 +11,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from monai_cxr.errors import InvalidTable
 from monai_cxr.monitoring.two_sample import projected
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNLIKE = "unlike_training"
 """Flag of a film whose embedding is farther away than 99 in 100 of the validation films."""
@@ -144,7 +146,7 @@ def known_films(embeddings: Sequence[ArrayLike], patients: Sequence[object]) -> 
         return None
     values = np.stack([np.asarray(embeddings[i], dtype=np.float64) for i in kept])
     points = projected(values, min(_N_COMPONENTS, values.shape[1]))
-    codes, _ = pd.factorize(pd.Series([patients[i] for i in kept], dtype=object).astype(str))
+    _, codes = np.unique([str(patients[i]) for i in kept], return_inverse=True)
     folds = np.random.default_rng(0).permutation(codes.max() + 1)[codes] % _N_FOLDS
     held_out = np.concatenate(
         [
@@ -169,6 +171,8 @@ def known_ages(index: pd.DataFrame) -> KnownAges | None:
     Returns:
         None with fewer than :data:`FEWEST_PATIENTS` patients whose age is known.
     """
+    import pandas as pd
+
     if not {"patient_id", "age", "split"} <= set(index.columns):
         return None
     rows = index[index["split"] == "train"]

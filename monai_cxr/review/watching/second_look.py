@@ -95,8 +95,11 @@ def to_look_at(ledger: Ledger, limit: int) -> list[Look]:
 
 def outcomes(ledger: Ledger) -> dict[str, int]:
     """How many looks came to what."""
+    found: Counter[str] = Counter()
     with answering():
-        return dict(Counter(str(one["outcome"]) for one in second_looks.all_of(ledger)))
+        for (_, outcome), n in second_looks.counts(ledger).items():
+            found[outcome] += n
+    return dict(found)
 
 
 def outcome_words(counts: dict[str, int]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.concordance import OUTCOMES
 from monai_cxr.screening.ledger import audit
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.schema import second_looks
+
+_PAGE = 500
 
 
 def add(
@@ -41,3 +43,22 @@ def all_of(ledger: Ledger) -> list[Mapping[str, Any]]:
     with ledger.read() as connection:
         rows = connection.execute(select(second_looks).order_by(second_looks.c.id))
         return [row._asdict() for row in rows]
+
+
+def of_studies(ledger: Ledger, studies: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The looks at these studies, by lookups: study_uid and finding."""
+    columns = (second_looks.c.study_uid, second_looks.c.finding)
+    found: list[Mapping[str, Any]] = []
+    with ledger.read() as connection:
+        for start in range(0, len(studies), _PAGE):
+            page = second_looks.c.study_uid.in_(studies[start : start + _PAGE])
+            found += [row._asdict() for row in connection.execute(select(*columns).where(page))]
+    return found
+
+
+def counts(ledger: Ledger) -> dict[tuple[str, str], int]:
+    """How many looks there were, by finding and outcome."""
+    columns = (second_looks.c.finding, second_looks.c.outcome)
+    with ledger.read() as connection:
+        rows = connection.execute(select(*columns, func.count()).group_by(*columns))
+        return {(str(finding), str(outcome)): int(n) for finding, outcome, n in rows}

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
 from monai_cxr.labels.report_sources import Report
 from monai_cxr.labels.report_text import LabelledReport
@@ -108,7 +108,8 @@ def add(
         for report, problem, labelled in items:
             named = replace(report, patient_id=patients.current(connection, report.patient_id))
             values = _row(named, problem, labelled, now)
-            if _fit(connection, _report(values | {"id": 0}))[0] == OTHER_PATIENT:
+            one = _report(values | {"id": 0})
+            if _fit(one, _studies_of(connection, [one]))[0] == OTHER_PATIENT:
                 counts[REFUSED] += 1
                 continue
             is_new = insert_new(connection, reports, [values], ["digest"])
@@ -140,12 +141,13 @@ def match_pages(
             )
             rows = connection.execute(query.order_by(reports.c.accession_number, reports.c.id))
             found = [_report(row._asdict()) for row in rows]
-            made = [
-                Match(one, *_fit(connection, one, until))
+            current = [
+                one
                 for _, group in groupby(found, key=lambda report: report.accession_number)
                 if (one := standing(list(group))) is not None
             ]
-        yield made
+            known = _studies_of(connection, current, until)
+        yield [Match(one, *_fit(one, known)) for one in current]
 
 
 def _numbers(ledger: Ledger, until: float, newest: int | None) -> Iterator[list[str]]:
@@ -191,16 +193,23 @@ def standing(versions: Sequence[SignedReport]) -> SignedReport | None:
     return current
 
 
-def _fit(
-    connection: Connection, report: SignedReport, until: float = math.inf
-) -> tuple[str, str, str]:
-    columns = (studies.c.study_uid, studies.c.patient_id)
-    known = studies.c.accession_number == report.accession_number
-    if report.study_uid:
-        known = or_(known, studies.c.study_uid == report.study_uid)
-    query = select(*columns).where(known, studies.c.first_received_at < until)
-    found = list(connection.execute(query))
-    found = [row for row in found if row.study_uid == report.study_uid] or found
+def _studies_of(
+    connection: Connection, found: Sequence[SignedReport], until: float = math.inf
+) -> dict[str, list[Any]]:
+    """The studies that reports may be of, by Accession Number and by Study Instance UID."""
+    known: dict[str, list[Any]] = {}
+    for column in (studies.c.accession_number, studies.c.study_uid):
+        names = {getattr(one, column.name) for one in found} - {""}
+        query = select(studies.c.accession_number, studies.c.study_uid, studies.c.patient_id)
+        query = query.where(column.in_(names), studies.c.first_received_at < until)
+        for row in connection.execute(query):
+            known.setdefault(getattr(row, column.name), []).append(row)
+    return known
+
+
+def _fit(report: SignedReport, known: Mapping[str, Sequence[Any]]) -> tuple[str, str, str]:
+    named = known.get(report.study_uid, ()) if report.study_uid else ()
+    found = list(named or known.get(report.accession_number, ()))
     if not report.accession_number or not found:
         return NO_FILM, "", ""
     stated = report.patient_id.strip()

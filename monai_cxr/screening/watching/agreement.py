@@ -80,8 +80,8 @@ def side_by_side(
 def queue(ledger: Ledger, *, limit: int = 50, newest: int | None = None) -> pd.DataFrame:
     """Studies to look at again, best first; see :func:`side_by_side`."""
     table, _ = side_by_side(ledger, newest=newest)
-    looked = pd.DataFrame(second_looks.all_of(ledger))
-    return second_look_queue(table, looked, limit=limit)
+    looked = pd.DataFrame(second_looks.of_studies(ledger, list(table["study_uid"].unique())))
+    return second_look_queue(table, looked, limit=limit, counts=second_looks.counts(ledger))
 
 
 def _rows(

@@ -137,6 +137,20 @@ def test_no_text_stays(ledger, take):
     assert "Large" not in str(rows)
 
 
+def test_looks_at_studies_that_are_not_asked_about_teach_the_rank(ledger, take):
+    films(ledger, 1, 2)
+    take(oru("A1", NO, patient="P1"))
+    take(oru("A2", NO, patient="P2"))
+    before = agreement.queue(ledger)
+    assert len(before) == 2
+    second_looks.add(ledger, "1.9.9", "Pneumothorax", "confirmed", actor="Weber")
+    second_looks.add(ledger, before["study_uid"][0], "Pneumothorax", "confirmed", actor="Weber")
+    (after,) = agreement.queue(ledger).to_dict("records")
+    assert after["study_uid"] == before["study_uid"][1]
+    assert after["rank_score"] == pytest.approx(after["probability"] * 3 / 12)
+    assert second_looks.counts(ledger) == {("Pneumothorax", "confirmed"): 2}
+
+
 class TestVerbs:
     def call(self, *arguments):
         done = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "220"})
