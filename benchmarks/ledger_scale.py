@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -154,22 +154,29 @@ def plans_of(ledger: Ledger, into: list[str]) -> Iterator[None]:
 
 def measured(url: str, n: int, folder: Path, *, repeats: int) -> tuple[dict[str, float], dict]:
     """Milliseconds of each question (median), and its plans."""
-    times: dict[str, float] = {}
-    plans: dict[str, list[str]] = {}
     with open_ledger(url, clock=lambda: NOW) as ledger:
         started = time.perf_counter()
         fill(ledger, n)
         print(f"{n:>9,} films written in {time.perf_counter() - started:.0f} s", flush=True)
-        for name, ask in questions(ledger, url, folder).items():
+        return asked(ledger, questions(ledger, url, folder), repeats)
+
+
+def asked(
+    ledger: Ledger, to_ask: Mapping[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """Milliseconds of each question (median), and its plans."""
+    times: dict[str, float] = {}
+    plans: dict[str, list[str]] = {}
+    for name, ask in to_ask.items():
+        ask()
+        spans = []
+        for _ in range(repeats):
+            began = time.perf_counter()
             ask()
-            spans = []
-            for _ in range(repeats):
-                began = time.perf_counter()
-                ask()
-                spans.append(1_000 * (time.perf_counter() - began))
-            times[name] = statistics.median(spans)
-            with plans_of(ledger, plans.setdefault(name, [])):
-                ask()
+            spans.append(1_000 * (time.perf_counter() - began))
+        times[name] = statistics.median(spans)
+        with plans_of(ledger, plans.setdefault(name, [])):
+            ask()
     return times, plans
 
 

@@ -10,13 +10,11 @@ statements is printed.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger_scale import DAY, NOW, NUMBERS, SECONDS_BETWEEN, fill, plans_of
+from ledger_scale import DAY, NOW, NUMBERS, SECONDS_BETWEEN, asked, fill
 
 from monai_cxr.monitoring.charts import DaySums
 from monai_cxr.review.watching import second_look, watched
@@ -95,21 +93,10 @@ def questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
 
 def measured(n: int, folder: Path, repeats: int) -> tuple[dict[str, float], dict[str, list[str]]]:
     """Milliseconds of each question (median), and the plans of its statements."""
-    times, plans = {}, {}
     with open_ledger(f"sqlite:///{folder / f'{n}.sqlite'}", clock=lambda: NOW) as ledger:
         fill(ledger, n)
         add_monitoring(ledger, n)
-        for name, ask in questions(ledger).items():
-            ask()
-            spans = []
-            for _ in range(repeats):
-                began = time.perf_counter()
-                ask()
-                spans.append(1_000 * (time.perf_counter() - began))
-            times[name] = statistics.median(spans)
-            with plans_of(ledger, plans.setdefault(name, [])):
-                ask()
-    return times, plans
+        return asked(ledger, questions(ledger), repeats)
 
 
 def main() -> None:
