@@ -116,7 +116,8 @@ return {
 
 def look(desk: Desk) -> dict:
     """Header, canvas and words of the desk at one moment."""
-    return desk.tab.run(f"if (!found) return null; {LOOK}", ".desk") or {}
+    ready = "if (!found || !found.querySelector('.pane canvas.early')) return null;"
+    return desk.tab.run(f"{ready} {LOOK}", ".desk") or {}  # nothing while the page is being built
 
 
 def open_first(desk: Desk, bytes_a_second: float = 100 * MBIT) -> None:
