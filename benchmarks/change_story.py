@@ -26,9 +26,11 @@ from sqlalchemy import select
 from monai_cxr.data.folder import index_folder
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.reading.files import read_radiograph
-from monai_cxr.screening.ledger import alarms, chart_sums, open_ledger, reviews, schema
+from monai_cxr.screening.ledger import open_ledger, schema
 from monai_cxr.screening.ledger.database import Ledger
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger.people import reviews
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import service_charts
 from monai_cxr.tables import read_table, write_table
 

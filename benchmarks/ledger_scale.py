@@ -31,17 +31,9 @@ from postgres_peer import is_installed, running_postgres
 from monai_cxr.screening.archive.results_table import export_results
 from monai_cxr.screening.arriving import retention
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.ledger import (
-    Ledger,
-    arrivals,
-    audit,
-    counts,
-    jobs,
-    open_ledger,
-    outbox,
-    studies,
-    worklist,
-)
+from monai_cxr.screening.ledger import Ledger, arrivals, audit, jobs, open_ledger, outbox, studies
+from monai_cxr.screening.ledger.people import worklist
+from monai_cxr.screening.ledger.watching import counts
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0

@@ -18,14 +18,10 @@ from ledger_scale import DAY, NOW, NUMBERS, SECONDS_BETWEEN, asked, fill
 
 from monai_cxr.monitoring.charts import DaySums
 from monai_cxr.review.watching import second_look, watched
-from monai_cxr.screening.ledger import (
-    Ledger,
-    chart_sums,
-    label_answers,
-    open_ledger,
-    second_looks,
-)
-from monai_cxr.screening.ledger.label_answers import LabelAnswer
+from monai_cxr.screening.ledger import Ledger, open_ledger
+from monai_cxr.screening.ledger.people import label_answers, second_looks
+from monai_cxr.screening.ledger.people.label_answers import LabelAnswer
+from monai_cxr.screening.ledger.watching import chart_sums
 from monai_cxr.screening.watching import recent_results
 
 CHARTS, FINDINGS = 60, 14

@@ -37,7 +37,8 @@ from monai_cxr.reading.film_input import InputSpec, PreparedFilm
 from monai_cxr.reading.film_readers import FilmReaders
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.delivering.delivery import Folder, report_builder, run_delivery
-from monai_cxr.screening.ledger import Ledger, arrivals, counts, open_ledger, outbox
+from monai_cxr.screening.ledger import Ledger, arrivals, open_ledger, outbox
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.working.outcomes import prepare_film
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 

@@ -56,8 +56,9 @@ from postgres_peer import is_installed, running_postgres
 from soak_faults import disturb, misbehave, small_disk, wait_until
 from soak_service import OBJECTS, PARTS, SECRET, Soak, draw, send_all, settings_file
 
-from monai_cxr.screening.ledger import Ledger, audit, counts, open_ledger, quarantine
+from monai_cxr.screening.ledger import Ledger, audit, open_ledger, quarantine
 from monai_cxr.screening.ledger.schema import audit as audit_table
+from monai_cxr.screening.ledger.watching import counts
 
 SENDERS = 3
 

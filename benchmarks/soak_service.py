@@ -19,7 +19,8 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, evt
 
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-from monai_cxr.screening.ledger import Ledger, counts
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.dicom_network import send_at_once
 
 SEED_FILMS = 24

@@ -29,7 +29,8 @@ from ledger_data import finish_all, received  # noqa: E402
 from streamlit_tab import Tab  # noqa: E402
 
 from monai_cxr.review.ledger_store import LedgerStore  # noqa: E402
-from monai_cxr.screening.ledger import arrivals, open_ledger, reviews  # noqa: E402
+from monai_cxr.screening.ledger import arrivals, open_ledger  # noqa: E402
+from monai_cxr.screening.ledger.people import reviews  # noqa: E402
 
 SECRET = "0123456789abcdef"
 FINDINGS = ("Effusion", "Mass")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service
 from monai_cxr.findings import title_of
 from monai_cxr.picture.flags import flag_words

@@ -1,7 +1,7 @@
 """Label questions: one film of a label audit as the data that the page of questions draws.
 
 Nothing here holds a given label or a score, and nothing depends on one: see
-:mod:`monai_cxr.review.label_audit`.
+:mod:`monai_cxr.review.labelling.label_audit`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from clinical_app.access import Identity
-from clinical_app.grants import Grant
+from clinical_app.admission.access import Identity
+from clinical_app.admission.grants import Grant
 from clinical_app.service import Service
 from monai_cxr.errors import InputError
 from monai_cxr.findings import title_of
 from monai_cxr.labels.audit_folder import question_of
-from monai_cxr.review.label_audit import AuditItem, AuditQuestions, Standing
-from monai_cxr.review.label_progress import progress_of
-from monai_cxr.screening.ledger.label_answers import ADJUDICATION, READER
+from monai_cxr.review.labelling.label_audit import AuditItem, AuditQuestions, Standing
+from monai_cxr.review.labelling.label_progress import progress_of
+from monai_cxr.screening.ledger.people.label_answers import ADJUDICATION, READER
 
 _LONGEST_SECONDS = 3600.0
 

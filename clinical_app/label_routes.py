@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from clinical_app import label_questions
-from clinical_app.granted import csv_file, granted, pixels, posted
-from clinical_app.grants import Grant
+from clinical_app.admission.granted import csv_file, granted, pixels, posted
+from clinical_app.admission.grants import Grant
 from clinical_app.service import Service
 from monai_cxr.errors import InputError
-from monai_cxr.review.label_progress import answers_csv, overlay_csv
+from monai_cxr.review.labelling.label_progress import answers_csv, overlay_csv
 
 _KIND = "label_audit"
 

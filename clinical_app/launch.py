@@ -21,7 +21,7 @@ from monai_cxr.reading.film_readers import bound_shared_readers
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.review.cases import Case, CaseImage, CaseSource, QueueLine, Stray
 from monai_cxr.review.folder import FolderCases
-from monai_cxr.review.label_audit import AuditQuestions
+from monai_cxr.review.labelling.label_audit import AuditQuestions
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
 from monai_cxr.review.reviews import ReviewStore

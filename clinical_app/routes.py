@@ -19,8 +19,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from clinical_app import service as services
-from clinical_app.desk import case_statements, others_in_words, review_data
-from clinical_app.granted import (
+from clinical_app.admission.granted import (
     allowed,
     answered,
     csv_file,
@@ -30,9 +29,10 @@ from clinical_app.granted import (
     posted,
     refused,
 )
-from clinical_app.grants import Grant
+from clinical_app.admission.grants import Grant
+from clinical_app.admission.security import SESSION_COOKIE
+from clinical_app.desk import case_statements, others_in_words, review_data
 from clinical_app.label_routes import label_routes
-from clinical_app.security import SESSION_COOKIE
 from clinical_app.service import Service
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.errors import InputError

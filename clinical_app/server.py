@@ -13,8 +13,8 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 
+from clinical_app.admission.security import Guard
 from clinical_app.routes import routes
-from clinical_app.security import Guard
 from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings
 from clinical_app.theme import theme_options

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from clinical_app.access import Identity
-from clinical_app.grants import Grants
+from clinical_app.admission.access import Identity
+from clinical_app.admission.grants import Grants
 from clinical_app.presence import Presence
 from clinical_app.settings import ViewerSettings
 from monai_cxr.bundle.digests import fingerprint
@@ -22,7 +22,7 @@ from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.monitoring.drift import Reference
 from monai_cxr.review.cases import Case, CaseSource
 from monai_cxr.review.film_packing import gzipped
-from monai_cxr.review.label_audit import AuditedFilm, AuditQuestions
+from monai_cxr.review.labelling.label_audit import AuditedFilm, AuditQuestions
 from monai_cxr.review.payload import film_payload, heat_payload, thumbnail
 from monai_cxr.review.performance_file import (
     Localized,

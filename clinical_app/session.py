@@ -7,8 +7,8 @@ import secrets
 
 import streamlit as st
 
-from clinical_app.access import Identity, identify, local_identity, proxy_user
-from clinical_app.security import SESSION_COOKIE
+from clinical_app.admission.access import Identity, identify, local_identity, proxy_user
+from clinical_app.admission.security import SESSION_COOKIE
 from clinical_app.service import Service, current
 from monai_cxr.review.uploads import Owner
 

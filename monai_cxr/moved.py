@@ -46,6 +46,8 @@ _ROOMS = {
         "intake pull query_retrieve retention spool storage_commitment storage_scp watch_folder"
     ),
     ("screening", "screening.delivering"): "delivery",
+    ("screening.ledger", "screening.ledger.people"): "reviews worklist",
+    ("screening.ledger", "screening.ledger.watching"): "counts",
     ("screening", "screening.network"): "dicom_network dicomweb storage_scu",
     ("screening", "screening.service"): "backup doctor health supervision",
     ("screening", "screening.working"): "heatmaps worker",

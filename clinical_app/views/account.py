@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from clinical_app import session
-from clinical_app.access import DUTIES
+from clinical_app.admission.access import DUTIES
 from clinical_app.tables import as_written
 
 

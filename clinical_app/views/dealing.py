@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from clinical_app import session, tables
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service
 from monai_cxr.errors import SettingsError
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.watching import second_look, watched
 from monai_cxr.review.watching.watched import InOneSentence, Watched
-from monai_cxr.screening.ledger import alarms
-from monai_cxr.screening.ledger.alarms import KeptAlarm
+from monai_cxr.screening.ledger.watching import alarms
+from monai_cxr.screening.ledger.watching.alarms import KeptAlarm
 
 
 def close(service: Service, who: Identity, one: KeptAlarm) -> None:

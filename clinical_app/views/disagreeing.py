@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from clinical_app import charts, session, tables
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError, SettingsError
 from monai_cxr.findings import title_of
@@ -18,7 +18,7 @@ from monai_cxr.review.watching import monitoring, second_look
 from monai_cxr.review.watching.anchoring import Anchoring, anchoring
 from monai_cxr.review.watching.second_look import OUTCOME_WORDS, Look
 from monai_cxr.review.words import percent
-from monai_cxr.screening.ledger import second_looks
+from monai_cxr.screening.ledger.people import second_looks
 
 _LOOKS = 8
 

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from clinical_app import charts, session, tables
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service
 from clinical_app.views import dealing, disagreeing
 from monai_cxr.errors import DeliveryError

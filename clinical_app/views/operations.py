@@ -9,7 +9,7 @@ from html import escape
 import streamlit as st
 
 from clinical_app import session, tables
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service
 from monai_cxr.review.cases import Case, CaseStatus
 from monai_cxr.review.words import duration, reason_words

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from clinical_app import components, desk, session
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError
 from monai_cxr.review.cases import Case

@@ -12,11 +12,9 @@ import typer
 
 from monai_cxr.cli import (
     accept,
-    baseline,
     budget,
     calibrate,
     change,
-    concordance,
     data,
     deidentify,
     demo,
@@ -26,14 +24,13 @@ from monai_cxr.cli import (
     index,
     labels,
     learn,
-    monitor,
     predict,
     screen,
     speed,
-    surveillance,
     train,
     view,
 )
+from monai_cxr.cli.monitoring import baseline, concordance, monitor, surveillance
 from monai_cxr.errors import CXRError, InputError, MissingDependency
 
 # Threads wait briefly, then sleep: fast alone, and not many times slower on a shared machine.

@@ -15,7 +15,7 @@ from monai_cxr.cli.arguments import (
     UncertainOption,
     scored,
 )
-from monai_cxr.cli.monitor import monitor_app, shown
+from monai_cxr.cli.monitoring.monitor import monitor_app, shown
 from monai_cxr.cli.output import JsonOption, emit, note, say, show
 
 if TYPE_CHECKING:

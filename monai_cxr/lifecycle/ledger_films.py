@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, select
 
-from monai_cxr.screening.ledger import Ledger, reviews, signed_reports
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.people import reviews, signed_reports
 from monai_cxr.screening.ledger.schema import COMPLETED, films, results
 from monai_cxr.screening.watching.named_ledger import open_named
 

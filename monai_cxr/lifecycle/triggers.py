@@ -12,7 +12,7 @@ from monai_cxr.bundle.config import read_config
 from monai_cxr.lifecycle.ledger_films import ledger_films
 from monai_cxr.lifecycle.plan import ChangePlan
 from monai_cxr.lifecycle.registry import CHAMPION, Registry, champion_since, resolve
-from monai_cxr.screening.ledger import alarms
+from monai_cxr.screening.ledger.watching import alarms
 from monai_cxr.screening.watching.named_ledger import open_named
 
 _DAY_SECONDS = 86_400.0

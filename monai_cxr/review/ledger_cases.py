@@ -18,7 +18,8 @@ from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus, QueueLine, Stray, opaque
 from monai_cxr.review.persons import Person, birth_year, by_person, named
 from monai_cxr.review.words import SCOPE_REASONS
-from monai_cxr.screening.ledger import Ledger, counts, jobs, quarantine, worklist
+from monai_cxr.screening.ledger import Ledger, jobs, quarantine
+from monai_cxr.screening.ledger.people import worklist
 from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
 from monai_cxr.screening.ledger.schema import (
     DELIVERED,
@@ -30,6 +31,7 @@ from monai_cxr.screening.ledger.schema import (
     results,
 )
 from monai_cxr.screening.ledger.studies import Study
+from monai_cxr.screening.ledger.watching import counts
 
 _MOST_STUDIES = 20_000
 _MOST_ENTRIES = 2_000

@@ -24,9 +24,10 @@ from monai_cxr.review.reviews import (
     merged,
     says_something,
 )
-from monai_cxr.screening.ledger import Ledger, audit, label_answers, reviews
-from monai_cxr.screening.ledger.label_answers import LabelAnswer
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger import Ledger, audit
+from monai_cxr.screening.ledger.people import label_answers, reviews
+from monai_cxr.screening.ledger.people.label_answers import LabelAnswer
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
 
 _OPINION = {True: "agree", False: "disagree", None: ""}
 _AGREES = {"agree": True, "disagree": False, "": None}

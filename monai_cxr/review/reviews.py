@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from monai_cxr.screening.ledger.label_answers import LabelAnswer
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger.people.label_answers import LabelAnswer
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
 from monai_cxr.tables import without_formula
 
 _COLUMNS = (

@@ -23,10 +23,12 @@ from monai_cxr.lifecycle.triggers import reasons_for
 from monai_cxr.monitoring.charts import Alarm
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.ledger import alarms, open_ledger, reviews
-from monai_cxr.screening.ledger.chart_sums import day_of
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger import open_ledger
+from monai_cxr.screening.ledger.people import reviews
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
 from monai_cxr.screening.ledger.schema import outbox, results
+from monai_cxr.screening.ledger.watching import alarms
+from monai_cxr.screening.ledger.watching.chart_sums import day_of
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 from monai_cxr.tables import read_table
 

@@ -12,7 +12,8 @@ from dicom_peers import ORTHANC_USER, free_port, program, running_orthanc
 from pacs_films import film_bytes
 
 from monai_cxr.screening.arriving.storage_scp import COMPANION_CLASSES, COMPANION_REASON
-from monai_cxr.screening.ledger import counts, jobs, quarantine
+from monai_cxr.screening.ledger import jobs, quarantine
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.dicom_network import AllowedSender
 
 RDSR, GSPS, KEY_OBJECT = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("88.67", "11.1", "88.59"))

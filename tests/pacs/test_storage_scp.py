@@ -28,7 +28,8 @@ from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.radiograph import InstanceKey
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.storage_scp import StorageScp
-from monai_cxr.screening.ledger import counts, jobs, quarantine
+from monai_cxr.screening.ledger import jobs, quarantine
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.dicom_network import AllowedSender
 from monai_cxr.screening.settings.listener import ListenerSettings
 

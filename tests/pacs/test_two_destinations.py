@@ -18,8 +18,10 @@ import pytest
 from dicom_peers import ORTHANC_USER, free_port, running_orthanc
 from sqlalchemy import func, select
 
-from monai_cxr.screening.ledger import counts, jobs, open_ledger, outbox, signed_reports
+from monai_cxr.screening.ledger import jobs, open_ledger, outbox
+from monai_cxr.screening.ledger.people import signed_reports
 from monai_cxr.screening.ledger.schema import audit
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.mllp import FrameReader, framed
 
 N_FILMS = 6

@@ -24,7 +24,7 @@ from monai_cxr.review.statements import statements
 from monai_cxr.review.study_report import report_page
 from monai_cxr.screening.archive.summary import ArchiveSummary, summary_page
 from monai_cxr.screening.ledger.audit import Verification
-from monai_cxr.screening.ledger.counts import Counts
+from monai_cxr.screening.ledger.watching.counts import Counts
 
 FOLDER = Path(__file__).parents[1] / "report" / "golden"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from viewer_service import Browser, make_client
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.launch import NoCases
 from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.labels.audit_folder import QUEUE, read_audit, with_digests, write_record
-from monai_cxr.review.label_audit import AuditQuestions
+from monai_cxr.review.labelling.label_audit import AuditQuestions
 from monai_cxr.review.local_store import LocalStore
 from monai_cxr.tables import write_table
 

@@ -10,7 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from monai_cxr.screening.ledger import counts, open_ledger
+from monai_cxr.screening.ledger import open_ledger
+from monai_cxr.screening.ledger.watching import counts
 
 DEADLINE_SECONDS = 900.0
 

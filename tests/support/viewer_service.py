@@ -7,9 +7,9 @@ import httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
+from clinical_app.admission.security import SESSION_COOKIE, Guard
 from clinical_app.routes import routes
-from clinical_app.security import SESSION_COOKIE, Guard
 from clinical_app.service import Service
 from monai_cxr.review.uploads import Owner
 

@@ -13,7 +13,7 @@ pytest.importorskip("streamlit", reason="The viewer needs the extra 'viewer'.")
 
 from viewer_service import READER, analysed, make_client
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings
 from monai_cxr.bundle.model import BundleModel

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from clinical_app.access import PERMISSIONS, identify, local_identity, proxy_user
-from clinical_app.grants import Grants
+from clinical_app.admission.access import PERMISSIONS, identify, local_identity, proxy_user
+from clinical_app.admission.grants import Grants
 from clinical_app.server import free_port, options
 from clinical_app.settings import (
     ViewerSettings,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from viewer_service import READER, analysed, make_client
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.desk import study, with_priors
 from clinical_app.session import reader_id
 from monai_cxr.review.priors import PRIOR, ComparedStudy, Comparisons

@@ -9,12 +9,13 @@ import pytest
 from ledger_data import finish_all, received
 from viewer_service import make_client
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings
 from monai_cxr.review.ledger_cases import LedgerCases
 from monai_cxr.review.ledger_store import LedgerStore
-from monai_cxr.screening.ledger import arrivals, open_ledger, reviews
+from monai_cxr.screening.ledger import arrivals, open_ledger
+from monai_cxr.screening.ledger.people import reviews
 
 READERS, STUDIES = 50, 1
 FINDINGS = ("Effusion", "Mass")

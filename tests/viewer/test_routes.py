@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from viewer_service import OWNER, READER, analysed, make_client
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
+from clinical_app.admission.security import HEADERS
 from clinical_app.desk import study
-from clinical_app.security import HEADERS
 from monai_cxr.bundle.explaining.explanation import heat_share
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.dicom.display import levels

@@ -9,7 +9,8 @@ import pytest
 from browser import Browser, Viewer, require_chromium
 from ledger_data import many_results
 
-from monai_cxr.screening.ledger import alarms, chart_sums, open_ledger
+from monai_cxr.screening.ledger import open_ledger
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 
 DAY = 86_400.0
 QUESTIONS = [

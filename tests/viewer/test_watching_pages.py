@@ -18,7 +18,9 @@ from monai_cxr.lifecycle.registry import REGISTRY_NAME, open_registry
 from monai_cxr.review.ledger_cases import LedgerCases
 from monai_cxr.review.ledger_store import LedgerStore
 from monai_cxr.review.watching.model_history import history_rows, in_use, registry_of
-from monai_cxr.screening.ledger import alarms, arrivals, chart_sums, open_ledger, second_looks
+from monai_cxr.screening.ledger import arrivals, open_ledger
+from monai_cxr.screening.ledger.people import second_looks
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import agreement
 
 DAY = 86_400.0

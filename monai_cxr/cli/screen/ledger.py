@@ -61,7 +61,8 @@ def status(
 
     Example: monai-cxr screen status --settings screening.toml
     """
-    from monai_cxr.screening.ledger import audit, counts, outbox
+    from monai_cxr.screening.ledger import audit, outbox
+    from monai_cxr.screening.ledger.watching import counts
 
     with opened_ledger(settings, ledger) as opened:
         numbers, trail = counts.count(opened), audit.verify(opened, from_checkpoint=True)

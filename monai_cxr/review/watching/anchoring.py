@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from monai_cxr.evaluation.statistics.shares import wilson
 from monai_cxr.prediction import Interval
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
 
 _Key = tuple[str, str, str, str]
 

@@ -13,7 +13,8 @@ from monai_cxr.monitoring.concordance import ALL, OUTCOMES, concordance
 from monai_cxr.prediction import Interval
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.words import percent
-from monai_cxr.screening.ledger import Ledger, second_looks
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.people import second_looks
 from monai_cxr.screening.ledger.schema import reports
 from monai_cxr.screening.watching import agreement
 

@@ -19,8 +19,9 @@ from monai_cxr.monitoring.charts import (
 from monai_cxr.monitoring.charts import alarms as alarms_of
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.words import MEASURES, reason_words
-from monai_cxr.screening.ledger import Ledger, alarms, chart_sums
-from monai_cxr.screening.ledger.alarms import KeptAlarm
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
+from monai_cxr.screening.ledger.watching.alarms import KeptAlarm
 from monai_cxr.screening.watching import service_charts
 from monai_cxr.screening.watching.model_spans import ModelSpan, model_spans
 

@@ -34,7 +34,8 @@ from monai_cxr.screening.archive.results_table import write_results
 from monai_cxr.screening.archive.summary import ArchiveSummary, write_summary
 from monai_cxr.screening.archive.worker import LISTED_CURSOR, ArchiveWork
 from monai_cxr.screening.arriving.pull import days_left
-from monai_cxr.screening.ledger import Ledger, counts, cursors, jobs, open_ledger, outbox
+from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox
+from monai_cxr.screening.ledger.watching import counts
 
 LEDGER_NAME, TABLE_NAME, PAGE_NAME, REPORTS_NAME = (
     "ledger.sqlite",

@@ -17,8 +17,9 @@ from monai_cxr.errors import DeliveryError, InputError, SettingsError
 from monai_cxr.screening.arriving import intake, retention
 from monai_cxr.screening.arriving.pull import IncompletePull, Pulled, Source, pulled_batches
 from monai_cxr.screening.arriving.spool import GIB, Spool
-from monai_cxr.screening.ledger import Ledger, counts
+from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.schema import COMPLETED, films, results
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.dicom_network import AllowedSender
 from monai_cxr.screening.service.parts import listener_of, pull_source_of
 from monai_cxr.screening.settings.checks import read_settings, refuse_userinfo

@@ -14,7 +14,7 @@ from monai_cxr.atomic import write_text
 from monai_cxr.report.rendering import render
 from monai_cxr.screening.archive.results_table import positive_column
 from monai_cxr.screening.ledger import Ledger, audit
-from monai_cxr.screening.ledger.counts import Counts
+from monai_cxr.screening.ledger.watching.counts import Counts
 
 
 @dataclass(frozen=True, slots=True)

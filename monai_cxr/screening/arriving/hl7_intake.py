@@ -21,8 +21,9 @@ from monai_cxr.labels.lexicon import Lexicon
 from monai_cxr.labels.report_labels import read_report
 from monai_cxr.labels.report_sources import decoded, hl7_reports
 from monai_cxr.picture.bounds import MALFORMED
-from monai_cxr.screening.ledger import Ledger, patients, signed_reports
+from monai_cxr.screening.ledger import Ledger, patients
 from monai_cxr.screening.ledger.database import reason_of
+from monai_cxr.screening.ledger.people import signed_reports
 from monai_cxr.screening.network.mllp import MllpFrame
 
 SOURCE = "mllp"

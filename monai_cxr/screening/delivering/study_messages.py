@@ -20,8 +20,9 @@ from monai_cxr.screening.delivering.delivery import Builder, Folder
 from monai_cxr.screening.delivering.fhir import fhir_bundle
 from monai_cxr.screening.delivering.hl7v2 import oru_message
 from monai_cxr.screening.delivering.study_message import Message, StudyReport
-from monai_cxr.screening.ledger import Ledger, presentation, worklist
+from monai_cxr.screening.ledger import Ledger, presentation
 from monai_cxr.screening.ledger.outbox import DeliveryContent
+from monai_cxr.screening.ledger.people import worklist
 from monai_cxr.screening.ledger.records import Film, Result
 from monai_cxr.screening.ledger.schema import results
 

@@ -24,8 +24,8 @@ from sqlalchemy.pool import NullPool
 from monai_cxr.atomic import PRIVATE_FILE, held, private_folder
 from monai_cxr.errors import SettingsError
 from monai_cxr.optional import require
-from monai_cxr.screening.ledger import chart_sums, tallies
 from monai_cxr.screening.ledger.migrations import SCHEMA_VERSION, migrate, version_of
+from monai_cxr.screening.ledger.watching import chart_sums, tallies
 
 BUSY_SECONDS = 60.0
 _CHECKPOINT_EVERY, _COMPACT_EVERY = 256, 64

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from monai_cxr.screening.ledger import chart_sums
 from monai_cxr.screening.ledger.database import insert_new
 from monai_cxr.screening.ledger.records import Outcome, result_row
 from monai_cxr.screening.ledger.schema import COMPLETED, PENDING, UNLEASED, films, outbox, results
+from monai_cxr.screening.ledger.watching import chart_sums
 
 
 def store(

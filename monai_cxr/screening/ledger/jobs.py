@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, exists, or_, select, update
 
-from monai_cxr.screening.ledger import audit, finished, quarantine, studies, tallies
+from monai_cxr.screening.ledger import audit, finished, quarantine, studies
 from monai_cxr.screening.ledger.database import Ledger, changed
 from monai_cxr.screening.ledger.records import Film, Outcome, film_of
 from monai_cxr.screening.ledger.schema import (
@@ -23,6 +23,7 @@ from monai_cxr.screening.ledger.schema import (
     films,
     results,
 )
+from monai_cxr.screening.ledger.watching import tallies
 
 POISON_REASON = "too_many_attempts"
 MAX_ATTEMPTS = 5

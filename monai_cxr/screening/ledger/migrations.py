@@ -7,8 +7,8 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Double, func, inspect, select, text
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import tallies
 from monai_cxr.screening.ledger.schema import metadata, schema_version
+from monai_cxr.screening.ledger.watching import tallies
 
 Migration = Callable[[Connection], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
 
-from monai_cxr.screening.ledger import audit, chart_sums, studies
+from monai_cxr.screening.ledger import audit, studies
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.records import ReceivedFilm
 from monai_cxr.screening.ledger.schema import (
@@ -20,6 +20,7 @@ from monai_cxr.screening.ledger.schema import (
     quarantine,
     values_of,
 )
+from monai_cxr.screening.ledger.watching import chart_sums
 
 RELEASED, DISMISSED, ARRIVED = "released", "dismissed", "arrived"
 """How an entry ends: a person's word, or the arrival of what could not be retrieved before; or the

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.ledger import Ledger, alarms, counts
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.watching import alarms, counts
 
 
 class StoreResponses:

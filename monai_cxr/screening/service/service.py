@@ -26,17 +26,10 @@ from monai_cxr.screening.arriving.pull import IncompletePull, pull
 from monai_cxr.screening.arriving.spool import GIB, Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.arriving.watch_folder import WatchFolder
-from monai_cxr.screening.ledger import (
-    Ledger,
-    audit,
-    chart_sums,
-    jobs,
-    open_ledger,
-    outbox,
-    studies,
-)
+from monai_cxr.screening.ledger import Ledger, audit, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name, release_dead
 from monai_cxr.screening.ledger.study_versions import STUDY_REPORT
+from monai_cxr.screening.ledger.watching import chart_sums
 from monai_cxr.screening.network.mllp import MllpServer
 from monai_cxr.screening.service.health import HealthServer, StoreResponses
 from monai_cxr.screening.service.parts import (

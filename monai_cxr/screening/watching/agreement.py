@@ -15,9 +15,10 @@ from monai_cxr.labels.lexicon import Lexicon
 from monai_cxr.labels.report_labels import read_report
 from monai_cxr.labels.report_sources import read_reports
 from monai_cxr.monitoring.concordance import COLUMNS, second_look_queue
-from monai_cxr.screening.ledger import Ledger, second_looks, signed_reports
-from monai_cxr.screening.ledger.chart_sums import day_of
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.people import second_looks, signed_reports
 from monai_cxr.screening.ledger.schema import films, results
+from monai_cxr.screening.ledger.watching.chart_sums import day_of
 
 GROUPS = ("month", "manufacturer", "view")
 """What concordance is grouped by."""

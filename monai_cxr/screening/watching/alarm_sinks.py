@@ -17,8 +17,9 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from functools import partial
 
-from monai_cxr.screening.ledger import Ledger, alarms, cursors
-from monai_cxr.screening.ledger.alarms import KeptAlarm
+from monai_cxr.screening.ledger import Ledger, cursors
+from monai_cxr.screening.ledger.watching import alarms
+from monai_cxr.screening.ledger.watching.alarms import KeptAlarm
 from monai_cxr.screening.settings.tables import AlarmsTable
 
 _SUBJECT = "monai_cxr: alarm {number} of the charts since {day}"

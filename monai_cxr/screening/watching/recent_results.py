@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from monai_cxr.monitoring.dated_predictions import DAY
 from monai_cxr.screening.ledger import Ledger
-from monai_cxr.screening.ledger.chart_sums import day_of
 from monai_cxr.screening.ledger.schema import films, results
+from monai_cxr.screening.ledger.watching.chart_sums import day_of
 from monai_cxr.tables import logit_column, probability_column, quality_column
 
 MOST_RESULTS = 20_000

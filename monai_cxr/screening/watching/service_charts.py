@@ -11,7 +11,8 @@ from monai_cxr.monitoring.charts import (
     charts,
 )
 from monai_cxr.monitoring.charts import alarms as alarms_of
-from monai_cxr.screening.ledger import Ledger, alarms, chart_sums
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 
 BASELINE_DAYS = 60
 """Days with films that a baseline is learnt from."""

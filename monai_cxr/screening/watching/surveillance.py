@@ -24,8 +24,10 @@ from monai_cxr.monitoring.charts import Chart
 from monai_cxr.monitoring.concordance import concordance
 from monai_cxr.monitoring.labeller_error import shipped
 from monai_cxr.report.rendering import render
-from monai_cxr.screening.ledger import Ledger, alarms, chart_sums, second_looks
+from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.people import second_looks
 from monai_cxr.screening.ledger.schema import audit, results
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import agreement, service_charts
 
 NOT_MONITORED = (

@@ -10,9 +10,10 @@ from ledger_data import facts, finish_all, prediction, received
 
 from monai_cxr.review.watching import watched
 from monai_cxr.review.watching.anchoring import anchoring
-from monai_cxr.screening.ledger import alarms, arrivals, chart_sums, jobs, open_ledger
+from monai_cxr.screening.ledger import arrivals, jobs, open_ledger
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
 from monai_cxr.screening.ledger.records import Outcome
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching.model_spans import model_spans
 
 DAY = 86_400.0

@@ -32,8 +32,9 @@ from monai_cxr.reading.listing import archive_files
 from monai_cxr.screening.archive.archive import ArchiveOptions, screen_archive
 from monai_cxr.screening.archive.pacs import refuse_discarded
 from monai_cxr.screening.archive.ray import screen_archive_on_ray
-from monai_cxr.screening.ledger import audit, counts, open_ledger
-from monai_cxr.screening.ledger.counts import Counts
+from monai_cxr.screening.ledger import audit, open_ledger
+from monai_cxr.screening.ledger.watching import counts
+from monai_cxr.screening.ledger.watching.counts import Counts
 
 _DEADLINE_SECONDS = 900.0
 

@@ -16,15 +16,8 @@ from monai_cxr.phantom.synthetic import synthetic_dicom
 from monai_cxr.screening.arriving import intake, retention
 from monai_cxr.screening.arriving.spool import Spool, SpoolFull
 from monai_cxr.screening.arriving.watch_folder import WatchFolder
-from monai_cxr.screening.ledger import (
-    arrivals,
-    audit,
-    counts,
-    jobs,
-    open_ledger,
-    outbox,
-    quarantine,
-)
+from monai_cxr.screening.ledger import arrivals, audit, jobs, open_ledger, outbox, quarantine
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.service.backup import back_up, restore
 
 

@@ -23,15 +23,8 @@ from monai_cxr.screening.arriving.hl7_intake import Hl7Intake
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.delivering.delivery import Mllp, deliver_batch, report_builder
 from monai_cxr.screening.delivering.study_messages import message_builder
-from monai_cxr.screening.ledger import (
-    arrivals,
-    audit,
-    jobs,
-    outbox,
-    patients,
-    signed_reports,
-    studies,
-)
+from monai_cxr.screening.ledger import arrivals, audit, jobs, outbox, patients, studies
+from monai_cxr.screening.ledger.people import signed_reports
 from monai_cxr.screening.network.mllp import FrameReader, MllpFrame, MllpLimits, MllpServer, framed
 from monai_cxr.screening.network.mllp_client import MllpPeer
 

@@ -14,7 +14,8 @@ from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.release import release
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.watch_folder import WatchFolder
-from monai_cxr.screening.ledger import audit, jobs, outbox, quarantine, studies, worklist
+from monai_cxr.screening.ledger import audit, jobs, outbox, quarantine, studies
+from monai_cxr.screening.ledger.people import worklist
 from monai_cxr.screening.ledger.records import Outcome
 
 ROOT = "1.2.826.0.1.3680043.10.1479.77"

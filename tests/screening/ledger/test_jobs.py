@@ -16,15 +16,15 @@ from monai_cxr.prediction import ModelIdentity
 from monai_cxr.screening.ledger import (
     arrivals,
     audit,
-    counts,
     cursors,
     jobs,
     open_ledger,
     outbox,
     quarantine,
-    worklist,
 )
+from monai_cxr.screening.ledger.people import worklist
 from monai_cxr.screening.ledger.records import Outcome
+from monai_cxr.screening.ledger.watching import counts
 
 
 class TestEnqueue:

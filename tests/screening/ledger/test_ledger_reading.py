@@ -7,18 +7,10 @@ from ledger_data import MODEL, finish_all, outcome, received
 from sqlalchemy import update
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import (
-    arrivals,
-    audit,
-    counts,
-    jobs,
-    outbox,
-    reviews,
-    schema,
-    studies,
-    worklist,
-)
-from monai_cxr.screening.ledger.reviews import ReviewRow
+from monai_cxr.screening.ledger import arrivals, audit, jobs, outbox, schema, studies
+from monai_cxr.screening.ledger.people import reviews, worklist
+from monai_cxr.screening.ledger.people.reviews import ReviewRow
+from monai_cxr.screening.ledger.watching import counts
 
 
 class TestOutbox:

@@ -16,13 +16,11 @@ from monai_cxr.screening.ledger import (
     Ledger,
     arrivals,
     audit,
-    counts,
     jobs,
     open_ledger,
     outbox,
     quarantine,
     studies,
-    tallies,
 )
 from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.ledger.schema import arrivals as arrivals_table
@@ -31,6 +29,7 @@ from monai_cxr.screening.ledger.schema import films, metadata, results
 from monai_cxr.screening.ledger.schema import outbox as outbox_table
 from monai_cxr.screening.ledger.schema import quarantine as quarantine_table
 from monai_cxr.screening.ledger.schema import studies as studies_table
+from monai_cxr.screening.ledger.watching import counts, tallies
 
 
 def counted(ledger: Ledger) -> dict[str, dict]:

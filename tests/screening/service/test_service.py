@@ -21,7 +21,8 @@ from running_service import Running
 from typer.testing import CliRunner
 
 from monai_cxr.cli import app
-from monai_cxr.screening.ledger import audit, counts, open_ledger, quarantine
+from monai_cxr.screening.ledger import audit, open_ledger, quarantine
+from monai_cxr.screening.ledger.watching import counts
 
 _DEADLINE_SECONDS = 900.0
 

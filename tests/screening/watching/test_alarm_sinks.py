@@ -15,7 +15,8 @@ import pytest
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.charts import Alarm
-from monai_cxr.screening.ledger import alarms, cursors, open_ledger
+from monai_cxr.screening.ledger import cursors, open_ledger
+from monai_cxr.screening.ledger.watching import alarms
 from monai_cxr.screening.settings.checks import settings_of
 from monai_cxr.screening.settings.tables import AlarmsTable
 from monai_cxr.screening.watching.alarm_sinks import tell

@@ -12,7 +12,8 @@ from ledger_data import finish_all, received
 from typer.testing import CliRunner
 
 from monai_cxr.cli import app
-from monai_cxr.screening.ledger import arrivals, chart_sums, open_ledger
+from monai_cxr.screening.ledger import arrivals, open_ledger
+from monai_cxr.screening.ledger.watching import chart_sums
 
 DAY = 86_400.0
 

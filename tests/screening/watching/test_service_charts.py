@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import alarms, audit, chart_sums, open_ledger
+from monai_cxr.screening.ledger import audit, open_ledger
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import service_charts
 
 DAY = 86_400.0

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from monai_cxr.cli import app
 from monai_cxr.labels.lexicon import read_lexicon
-from monai_cxr.screening.ledger import arrivals, open_ledger, second_looks, signed_reports
+from monai_cxr.screening.ledger import arrivals, open_ledger
+from monai_cxr.screening.ledger.people import second_looks, signed_reports
 from monai_cxr.screening.watching import agreement
 
 NO = "IMPRESSION: No pneumothorax. No pleural effusion."

@@ -11,7 +11,8 @@ from ledger_data import finish_all, received
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.labels.lexicon import read_lexicon
-from monai_cxr.screening.ledger import alarms, arrivals, chart_sums, open_ledger
+from monai_cxr.screening.ledger import arrivals, open_ledger
+from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import agreement, service_charts
 from monai_cxr.screening.watching.surveillance import write_surveillance
 

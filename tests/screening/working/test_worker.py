@@ -15,7 +15,8 @@ from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.reading.film_input import InputSpec
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS
 from monai_cxr.screening.arriving import intake
-from monai_cxr.screening.ledger import arrivals, counts, jobs, open_ledger, outbox, quarantine
+from monai_cxr.screening.ledger import arrivals, jobs, open_ledger, outbox, quarantine
+from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 OPTIONS = WorkerOptions("w", batch_size=2, deliveries=(("sr", "out"),))

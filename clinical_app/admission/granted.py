@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from clinical_app import service as services
-from clinical_app.access import identify, proxy_user
-from clinical_app.grants import Grant
-from clinical_app.security import SESSION_COOKIE
+from clinical_app.admission.access import identify, proxy_user
+from clinical_app.admission.grants import Grant
+from clinical_app.admission.security import SESSION_COOKIE
 from clinical_app.service import Service
 from monai_cxr.errors import BundleError, DeliveryError, InputError, MissingDependency
 from monai_cxr.review.film_packing import unzipped, unzipped_size

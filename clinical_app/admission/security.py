@@ -10,12 +10,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clinical_app.access import identify, proxy_user
-from clinical_app.grants import Grants
+from clinical_app.admission.access import identify, proxy_user
+from clinical_app.admission.grants import Grants
+from clinical_app.admission.origins import hostname, is_known_host, is_own_origin
+from clinical_app.admission.upload_limits import UploadLimits, held_by_streamlit
 from clinical_app.neighbours import is_neighbour
-from clinical_app.origins import hostname, is_known_host, is_own_origin
 from clinical_app.settings import ViewerSettings
-from clinical_app.upload_limits import UploadLimits, held_by_streamlit
 
 SESSION_COOKIE = "cxr_session"
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.monitor import LedgerArgument, monitor_app, opened, shown
+from monai_cxr.cli.monitoring.monitor import LedgerArgument, monitor_app, opened, shown
 from monai_cxr.cli.output import JsonOption, emit, say, show
 
 
@@ -119,7 +119,7 @@ def looked(
 
     Example: monai-cxr monitor looked screening.toml 1.2.3 Nodule --outcome confirmed --by Weber
     """
-    from monai_cxr.screening.ledger import second_looks
+    from monai_cxr.screening.ledger.people import second_looks
 
     with opened(ledger) as open_:
         second_looks.add(open_, study_uid, finding, outcome, actor=by, note=note)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monai_cxr.cli.monitor import LedgerArgument, opened
+from monai_cxr.cli.monitoring.monitor import LedgerArgument, opened
 from monai_cxr.cli.output import JsonOption, emit, say
 
 _DAY = ["%Y-%m-%d"]

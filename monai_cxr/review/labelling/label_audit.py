@@ -18,7 +18,7 @@ from monai_cxr.labels.answers import ANSWERS
 from monai_cxr.labels.audit_folder import AuditFolder
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.review.cases import opaque
-from monai_cxr.screening.ledger.label_answers import ADJUDICATION, READER, LabelAnswer
+from monai_cxr.screening.ledger.people.label_answers import ADJUDICATION, READER, LabelAnswer
 
 UNREADABLE = "unreadable"
 """The one answer to a film that cannot be shown."""

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, func, select, update
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.charts import Alarm
 from monai_cxr.screening.ledger import audit
-from monai_cxr.screening.ledger.chart_sums import day_of
 from monai_cxr.screening.ledger.database import Ledger, lock
 from monai_cxr.screening.ledger.schema import alarms, values_of
+from monai_cxr.screening.ledger.watching.chart_sums import day_of
 
 _ALARM_LOCK = 0x63787204
 """Two processes that look at the same time raise one alarm."""

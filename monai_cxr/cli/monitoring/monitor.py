@@ -125,7 +125,7 @@ def acknowledge(
 
     Example: monai-cxr monitor acknowledge screening.toml 3 --by "Dr. Weber" --action "grid changed"
     """
-    from monai_cxr.screening.ledger import alarms
+    from monai_cxr.screening.ledger.watching import alarms
 
     with opened(ledger) as open_:
         closed = alarms.acknowledge(
@@ -152,7 +152,7 @@ def _of_ledger(
     source: str, since: date | None, options: dict[str, Any], references: Any
 ) -> dict[str, Any]:
     from monai_cxr.monitoring.charts import alarms as alarms_of
-    from monai_cxr.screening.ledger import alarms
+    from monai_cxr.screening.ledger.watching import alarms
     from monai_cxr.screening.watching import recent_results, service_charts
 
     with opened(source) as ledger:

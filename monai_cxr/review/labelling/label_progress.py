@@ -10,8 +10,8 @@ import pandas as pd
 
 from monai_cxr.findings import title_of
 from monai_cxr.labels import answers as said
-from monai_cxr.review.label_audit import AuditQuestions, Standing
-from monai_cxr.screening.ledger.label_answers import ADJUDICATION, LabelAnswer
+from monai_cxr.review.labelling.label_audit import AuditQuestions, Standing
+from monai_cxr.screening.ledger.people.label_answers import ADJUDICATION, LabelAnswer
 from monai_cxr.tables import without_formula
 
 _COLUMNS = ("sop_uid", "finding", "reader", "answer", "at", "role", "seconds")

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, func, select
 
-from monai_cxr.screening.ledger import tallies
 from monai_cxr.screening.ledger.database import Ledger
 from monai_cxr.screening.ledger.schema import (
     FILM_STATES,
@@ -18,6 +17,7 @@ from monai_cxr.screening.ledger.schema import (
     films,
     outbox,
 )
+from monai_cxr.screening.ledger.watching import tallies
 
 _MOST_RANKED = 100_000
 """More films than that are not put in order only to say how old the median is."""

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clinical_app.access import Identity
+from clinical_app.admission.access import Identity
 from monai_cxr.review.uploads import Owner
 
 _MOST = 20_000

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import label_answers
-from monai_cxr.screening.ledger.label_answers import ADJUDICATION, READER, LabelAnswer
+from monai_cxr.screening.ledger.people import label_answers
+from monai_cxr.screening.ledger.people.label_answers import ADJUDICATION, READER, LabelAnswer
 
 SAID = LabelAnswer("a" * 16, "1.2", "Mass", "anna", 1, READER, "present", "d" * 64, 3.0, 100.0)
 

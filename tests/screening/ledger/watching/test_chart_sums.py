@@ -10,9 +10,10 @@ from ledger_data import finish_all, outcome, received
 from sqlalchemy import func, select
 
 from monai_cxr.prediction import ModelIdentity
-from monai_cxr.screening.ledger import arrivals, chart_sums, jobs, open_ledger, quarantine
+from monai_cxr.screening.ledger import arrivals, jobs, open_ledger, quarantine
 from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.ledger.schema import chart_sums as lines
+from monai_cxr.screening.ledger.watching import chart_sums
 
 
 def sums(ledger):

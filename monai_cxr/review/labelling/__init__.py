@@ -1,0 +1,1 @@
+"""Labels that readers audit: the questions, the answers, how far they are."""

@@ -1,0 +1,1 @@
+"""What people wrote: reviews, answers to labels, second looks, signed reports, worklist."""

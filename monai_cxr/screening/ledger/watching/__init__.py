@@ -1,0 +1,1 @@
+"""What is counted as films finish: tallies, sums of charts, alarms."""
