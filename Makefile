@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	$(BIN)/monai-cxr demo --out $(DEMO)
 
 test: $(VENV)/installed-dev $(VENV)/peers lint
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
