@@ -33,8 +33,8 @@ _REACH = {"history": 30, "absent_after": 60, "uncertain_after": 60, "alternative
 _FAR = 120
 """Characters that a cue reaches without a stop; about twenty words, fewer for some."""
 
-_BEFORE = ("absent_before", "uncertain_before", "history", "alternative")
-"""Cues that a harmless look-alike ("no change in") takes back."""
+_TAKEN_BACK = ("absent_before", "absent_after", "uncertain_before", "history", "alternative")
+"""Cues that a harmless look-alike ("no change in", "has not resolved") takes back."""
 
 _NOT_OF_THE_FILM = ("other", "comparison")
 _ENDS = {"other": re.compile(r"\n\s*\n"), "comparison": re.compile(r"(?<=[.!])\s+(?=\S)|\n")}
@@ -152,6 +152,8 @@ def _sections(text: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
         following = marks[index + 1][0] if index + 1 < len(marks) else len(text)
         if start > following:
             continue
+        if role == "organs":  # "Heart: enlarged" says it of the heart
+            role, end = "findings", start
         if index + 1 == len(marks) and role in _ENDS:
             over = _ENDS[role].search(text, end)
             following = over.end() if over else following
@@ -221,13 +223,13 @@ class _Cues:
         self._found: dict[str, list[_Cue]] = {}
 
     def _cues(self, kind: str) -> list[_Cue]:
-        """Cues of one kind, without those before a mention that only look like a negation."""
+        """Cues of one kind, without those that only look like a negation."""
         if kind not in self._found:
             found = [
                 _Cue(kind, match.start(), match.end(), " ".join(match[0].split()).casefold())
                 for match in self._lexicon.cues[kind].finditer(self.sentence, self.folded)
             ]
-            if found and kind in _BEFORE:
+            if found and kind in _TAKEN_BACK:
                 harmless = self._cues("not_negation")
                 found = [
                     cue
