@@ -163,7 +163,9 @@ def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
     """A phantom film a second through listener, worker and delivery to a PACS in this process."""
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.phantom import PhantomSettings, write_dicom_archive
-    from monai_cxr.screening.delivering.delivery import Pacs, report_builder, run_delivery
+    from monai_cxr.screening.delivering.builders import report_builder
+    from monai_cxr.screening.delivering.delivery import run_delivery
+    from monai_cxr.screening.delivering.receivers.pacs import Pacs
     from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
     phantoms = PhantomSettings(n_patients=films, seed=1, size=side, mean_films_per_patient=1.0)

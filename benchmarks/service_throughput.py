@@ -36,7 +36,9 @@ from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.reading.film_input import InputSpec, PreparedFilm
 from monai_cxr.reading.film_readers import FilmReaders
 from monai_cxr.screening.arriving import intake
-from monai_cxr.screening.delivering.delivery import Folder, report_builder, run_delivery
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import run_delivery
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.ledger import Ledger, arrivals, open_ledger, outbox
 from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.working.outcomes import prepare_film

@@ -23,13 +23,11 @@ from monai_cxr.errors import DeliveryError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.prediction import FindingScore, ModelIdentity, Prediction
 from monai_cxr.screening.arriving import intake
-from monai_cxr.screening.delivering.delivery import (
-    DicomWeb,
-    Folder,
-    Pacs,
-    deliver_batch,
-    report_builder,
-)
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb
+from monai_cxr.screening.delivering.receivers.folder import Folder
+from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.network import dicomweb, storage_scu

@@ -17,13 +17,11 @@ from monai_cxr.dicom.results.encapsulated_pdf import encapsulated_pdf
 from monai_cxr.dicom.results.rejection_note import rejection_of
 from monai_cxr.findings import finding_of
 from monai_cxr.screening.arriving import intake
-from monai_cxr.screening.delivering.delivery import (
-    DicomWeb,
-    Folder,
-    Pacs,
-    deliver_batch,
-    report_builder,
-)
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb
+from monai_cxr.screening.delivering.receivers.folder import Folder
+from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.ledger import outbox, rejections
 from monai_cxr.screening.network import dicomweb
 from monai_cxr.screening.network.dicom_network import Peer

@@ -13,7 +13,10 @@ from pacs_films import film_bytes
 
 from monai_cxr.dicom.results.rejection_note import rejection_of
 from monai_cxr.screening.arriving import intake, retention
-from monai_cxr.screening.delivering.delivery import DicomWeb, Folder, Pacs, deliver_batch
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb
+from monai_cxr.screening.delivering.receivers.folder import Folder
+from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.delivering.study_reports import study_report_builder
 from monai_cxr.screening.ledger import jobs, outbox, rejections, studies
 from monai_cxr.screening.ledger.records import Outcome

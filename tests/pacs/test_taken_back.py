@@ -22,7 +22,10 @@ from monai_cxr.dicom.results.rejection_note import (
     rejection_of,
 )
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.delivering.delivery import Folder, Pacs, deliver_batch, report_builder
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.folder import Folder
+from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.ledger import arrivals, jobs, outbox, quarantine, studies
 from monai_cxr.screening.ledger.schema import arrivals as arrivals_table
 from monai_cxr.screening.ledger.schema import results

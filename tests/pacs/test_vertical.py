@@ -12,7 +12,10 @@ from dicom_peers import ORTHANC_USER, errors_of_dciodvfy, program
 
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.results.instances import DicomInstance
-from monai_cxr.screening.delivering.delivery import DicomWeb, Pacs, deliver_batch, report_builder
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb
+from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.ledger import jobs, outbox, quarantine
 from monai_cxr.screening.network import dicomweb, storage_scu
 from monai_cxr.screening.network.dicom_network import Peer

@@ -45,7 +45,9 @@ from monai_cxr.screening.archive.listing import SOURCE
 from monai_cxr.screening.archive.pacs import PacsArchive
 from monai_cxr.screening.archive.summary import ArchiveSummary
 from monai_cxr.screening.archive.worker import DESTINATION, KEEP_TRYING_SECONDS, KIND, is_settled
-from monai_cxr.screening.delivering.delivery import Folder, deliver_batch, report_builder
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 from monai_cxr.screening.ledger.records import Film, Outcome

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from monai_cxr.errors import CXRError
 from monai_cxr.reading.reader_limits import ReaderLimits
-from monai_cxr.screening.delivering.delivery import Folder, deliver_batch, report_builder
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox, studies
 from monai_cxr.screening.ledger.studies import Study
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker

@@ -16,9 +16,10 @@ from monai_cxr.dicom.results.instances import header_of, zone_of
 from monai_cxr.errors import DeliveryError, InputError
 from monai_cxr.picture.quiet import quiet
 from monai_cxr.reading.files import read_bytes
-from monai_cxr.screening.delivering.delivery import Builder, Folder
+from monai_cxr.screening.delivering.builders import Builder
 from monai_cxr.screening.delivering.fhir import fhir_bundle
 from monai_cxr.screening.delivering.hl7v2 import oru_message
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.study_message import Message, StudyReport
 from monai_cxr.screening.ledger import Ledger, presentation
 from monai_cxr.screening.ledger.outbox import DeliveryContent

@@ -17,7 +17,7 @@ from monai_cxr.dicom.results.report_document import REPORT_CLASSES
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.prediction import OperatingPoint
 from monai_cxr.reading.files import read_bytes
-from monai_cxr.screening.delivering.delivery import StudyBuilder, source_of
+from monai_cxr.screening.delivering.builders import StudyBuilder, source_of
 from monai_cxr.screening.ledger import Ledger, outbox, presentation, rejections, study_versions
 from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
 from monai_cxr.screening.ledger.study_versions import DeliveredObject

@@ -12,7 +12,11 @@ from monai_cxr.screening.arriving.pull import DicomWebSource, Source
 from monai_cxr.screening.arriving.query_retrieve import QueryRetrieve
 from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.storage_scp import StorageScp
-from monai_cxr.screening.delivering.delivery import Destination, DicomWeb, Folder, Mllp, Pacs
+from monai_cxr.screening.delivering.receivers.destination import Destination
+from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb
+from monai_cxr.screening.delivering.receivers.folder import Folder
+from monai_cxr.screening.delivering.receivers.mllp import Mllp
+from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.network.dicom_network import Peer
 from monai_cxr.screening.network.dicomweb import DicomWebServer

@@ -25,7 +25,7 @@ from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.structured_report import structured_report
 from monai_cxr.errors import SettingsError
 from monai_cxr.prediction import OperatingPoint
-from monai_cxr.screening.delivering.delivery import Builder, StudyBuilder, report_builder
+from monai_cxr.screening.delivering.builders import Builder, StudyBuilder, report_builder
 from monai_cxr.screening.delivering.study_reports import study_report_builder
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 
@@ -126,7 +126,7 @@ def report_builder_of(
 
     Args:
         served: Whose results.
-        write: See :func:`~monai_cxr.screening.delivering.delivery.report_builder`.
+        write: See :func:`~monai_cxr.screening.delivering.builders.report_builder`.
     """
     builders: dict[Path, Callable[[DeliveryContent], DicomInstance]] = {}
 

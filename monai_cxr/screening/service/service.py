@@ -240,7 +240,8 @@ class ScreeningService:
         table: DestinationTable,
     ) -> Callable[[], None]:
         from monai_cxr.dicom.results.encapsulated_pdf import encapsulated_pdf
-        from monai_cxr.screening.delivering.delivery import Builder, run_delivery
+        from monai_cxr.screening.delivering.builders import Builder
+        from monai_cxr.screening.delivering.delivery import run_delivery
         from monai_cxr.screening.delivering.study_messages import MESSAGES, message_builder
         from monai_cxr.screening.service.served_model import (
             heatmap_builders_of,

@@ -21,7 +21,7 @@ from monai_cxr.radiograph import Radiograph
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.reading.film_readers import read_apart
 from monai_cxr.reading.readings import WholeFilm
-from monai_cxr.screening.delivering.delivery import Builder, source_of
+from monai_cxr.screening.delivering.builders import Builder, source_of
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 
 

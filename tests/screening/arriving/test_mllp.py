@@ -21,7 +21,9 @@ from monai_cxr.labels.lexicon import read_lexicon
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.hl7_intake import Hl7Intake
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.delivering.delivery import Mllp, deliver_batch, report_builder
+from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.mllp import Mllp
 from monai_cxr.screening.delivering.study_messages import message_builder
 from monai_cxr.screening.ledger import arrivals, audit, jobs, outbox, patients, studies
 from monai_cxr.screening.ledger.people import signed_reports

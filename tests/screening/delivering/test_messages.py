@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from monai_cxr.cli import app
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.delivering.delivery import Folder, deliver_batch
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.study_messages import message_builder
 from monai_cxr.screening.ledger import open_ledger
 

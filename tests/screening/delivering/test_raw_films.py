@@ -8,7 +8,8 @@ import pytest
 from ledger_data import facts, prediction, received
 
 from monai_cxr.radiograph import ViewPosition
-from monai_cxr.screening.delivering.delivery import Folder, deliver_batch
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.study_message import Message
 from monai_cxr.screening.delivering.study_messages import export_messages
 from monai_cxr.screening.ledger import arrivals, jobs, outbox, studies

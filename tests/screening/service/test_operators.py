@@ -24,7 +24,8 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.screening import logs
 from monai_cxr.screening.arriving import retention
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.delivering.delivery import Folder, deliver_batch
+from monai_cxr.screening.delivering.delivery import deliver_batch
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.study_message import Message
 from monai_cxr.screening.ledger import arrivals, jobs, open_ledger, outbox, quarantine
 from monai_cxr.screening.ledger.database import reason_of
@@ -195,7 +196,7 @@ sys.path[:0] = sys.argv[2:]
 root = Path(sys.argv[1])
 from ledger_data import finish_all, outcome, received
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.delivering.delivery import Folder
+from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.study_message import Message
 from monai_cxr.screening.ledger import arrivals, open_ledger
 from monai_cxr.screening.archive.results_table import export_results

@@ -12,7 +12,7 @@ import sr_walker as walker
 from monai_cxr.bundle.model import BundleModel, reporting
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.delivering.delivery import report_builder
+from monai_cxr.screening.delivering.builders import report_builder
 from monai_cxr.screening.ledger import jobs, open_ledger, outbox
 from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
