@@ -12,7 +12,7 @@ import pytest
 
 from monai_cxr.bundle.explaining import inspection
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import verify
+from monai_cxr.bundle.verification import verify
 from monai_cxr.demo import NETWORK, DemoSettings, run_demo
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.predictions.prediction_columns import UNCALIBRATED

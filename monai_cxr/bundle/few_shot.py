@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,10 @@ from monai_cxr.bundle.engines.torch_engine import (
     with_outputs,
     write_weights,
 )
-from monai_cxr.bundle.linear_head import Floats, LinearHead, embedded, features_of, fit_head
+from monai_cxr.bundle.linear_head import LinearHead, embedded, features_of, fit_head
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel, rules_of
-from monai_cxr.bundle.packaging import (
-    Verified,
-    describe,
-    finish_package,
-    staged_bundle,
-    training_manifest,
-    verify,
-)
+from monai_cxr.bundle.packaging import describe, finish_package, staged_bundle, training_manifest
+from monai_cxr.bundle.verification import Verified, verify
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     Calibrator,
@@ -126,6 +121,32 @@ def add_finding(
     source = find_bundle(bundle)
     check_digests(source)
     config = read_config(source, "inference")
+    _require_room(config, finding, beside)
+    table = read_table(index)
+    if beside is not None and finding not in table and beside in table:
+        table[finding] = table[beside]
+    require_columns(table, (finding, "patient_id"), what="index")
+    table = normalise_index(table, [*config["findings"], finding])
+    labelled = table[table[finding].isin([0, 1])]
+    has_splits = (labelled["split"] == "train").any()
+    learned = labelled[labelled["split"] == "train"] if has_splits else labelled
+    judged = labelled[labelled["split"] == "val"] if has_splits else labelled.head(0)
+    prevalence = _prevalence(learned, finding)
+    model = BundleModel.load(source, runtime="torch", encoder=True)
+    head = _learned(embedded(model, few_shots(learned, finding, shots, seed), workers), finding)
+    one_film = judged.drop_duplicates("patient_id").reset_index(drop=True)
+    auroc, known = Interval(math.nan), None
+    if one_film[finding].nunique() == 2:
+        kept = () if beside is None else (logit_column(beside),)
+        seen = embedded(model, one_film, workers, keep=kept)
+        auroc, known = _judged(head, seen, finding, beside)
+    verified = _package(source, out, finding, head, prevalence)
+    facts = (head.n, head.n_positive, head.variance, prevalence)
+    return FewShot(finding, *facts, auroc, len(one_film), known, verified)
+
+
+def _require_room(config: Mapping[str, Any], finding: str, beside: str | None) -> None:
+    """Refuse a finding that this inference config cannot be given."""
     if finding in config["findings"]:
         raise SettingsError(
             f"The bundle has the finding '{finding}' already. For a site's own head beside it, "
@@ -138,45 +159,24 @@ def add_finding(
         )
     if config["network_def"].get("exclusive"):
         raise InvalidBundle("The bundle's classes are exclusive, so no finding can be added.")
-    table = read_table(index)
-    if beside is not None and finding not in table and beside in table:
-        table[finding] = table[beside]
-    require_columns(table, (finding, "patient_id"), what="index")
-    table = normalise_index(table, [*config["findings"], finding])
-    labelled = table[table[finding].isin([0, 1])]
-    splits = set(labelled["split"])
-    learned = labelled[labelled["split"] == "train"] if "train" in splits else labelled
-    judged = labelled[labelled["split"] == "val"] if "train" in splits else labelled.head(0)
-    prevalence = _prevalence(learned, finding)
-    model = BundleModel.load(source, runtime="torch", encoder=True)
-    rows = embedded(model, few_shots(learned, finding, shots, seed), workers)
+
+
+def _learned(rows: pd.DataFrame, finding: str) -> LinearHead:
     _check_patients(rows, finding)
-    head = fit_head(features_of(rows), rows[finding].to_numpy(np.float64), rows["patient_id"])
-    one_film = judged.drop_duplicates("patient_id").reset_index(drop=True)
-    auroc, known = Interval(math.nan), None
-    if one_film[finding].nunique() == 2:
-        kept = () if beside is None else (logit_column(beside),)
-        seen = embedded(model, one_film, workers, keep=kept)
-        scores, labels = head.logits(features_of(seen)), seen[finding].to_numpy(np.float64)
-        auroc = delong(scores, labels)
-        if beside is not None:
-            known = _beside(beside, seen[logit_column(beside)].to_numpy(np.float64), scores, labels)
-    verified = _package(source, out, finding, head, prevalence)
-    return FewShot(
-        finding=finding,
-        n=head.n,
-        n_positive=head.n_positive,
-        variance=head.variance,
-        prevalence=prevalence,
-        auroc=auroc,
-        n_judged=len(one_film),
-        beside=known,
-        verified=verified,
-    )
+    return fit_head(features_of(rows), rows[finding].to_numpy(np.float64), rows["patient_id"])
 
 
-def _beside(name: str, known: Floats, scores: Floats, labels: Floats) -> Beside:
-    return Beside(name, delong(known, labels), delong_difference(scores, known, labels))
+def _judged(
+    head: LinearHead, films: pd.DataFrame, finding: str, beside: str | None
+) -> tuple[Interval, Beside | None]:
+    """AUROC of the new head, and of the one beside it on the same films."""
+    scores, labels = head.logits(features_of(films)), films[finding].to_numpy(np.float64)
+    auroc = delong(scores, labels)
+    if beside is None:
+        return auroc, None
+    known = films[logit_column(beside)].to_numpy(np.float64)
+    gain = delong_difference(scores, known, labels)
+    return auroc, Beside(beside, delong(known, labels), gain)
 
 
 def _prevalence(rows: pd.DataFrame, finding: str) -> float:

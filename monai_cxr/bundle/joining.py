@@ -29,15 +29,14 @@ from monai_cxr.bundle.model import (
 from monai_cxr.bundle.packaging import (
     DEFAULT_ALPHA,
     DEFAULT_CRITERION,
-    Verified,
     check_calibrated,
     describe,
     finish_package,
     staged_bundle,
     training_manifest,
-    verify,
     write_reference,
 )
+from monai_cxr.bundle.verification import Verified, verify
 from monai_cxr.data.splits import rows_of_split
 from monai_cxr.errors import InvalidBundle
 from monai_cxr.evaluation.calibration.calibrator import fit_calibrator, write_calibrator

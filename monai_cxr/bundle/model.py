@@ -20,7 +20,7 @@ from monai_cxr.bundle.digests import (
     model_digest,
     variant,
 )
-from monai_cxr.bundle.engines.choice import open_runtime
+from monai_cxr.bundle.engines.choice import Opened, open_runtime
 from monai_cxr.bundle.engines.runtime import NetworkOutput, Runtime
 from monai_cxr.bundle.exports import Parity
 from monai_cxr.bundle.predictor import BatchScores, predict_films, predictions
@@ -148,40 +148,20 @@ class BundleModel:
             SettingsError: If an option is unknown.
         """
         bundle = find_bundle(path)
-        views_named(tta)
-        if decoding not in DECODINGS:
-            raise SettingsError(
-                f"Expected decoding as one of {', '.join(DECODINGS)}, but got '{decoding}'."
-            )
-        digest = bundle_digest(bundle)
-        config, metadata = read_config(bundle, "inference"), read_config(bundle, "metadata")
+        served = _served(tta, decoding)
+        digest, config = bundle_digest(bundle), read_config(bundle, "inference")
         findings = _field(config, "findings", list)
         if not encoder:
             require_findings(bundle.name, findings)
         image_size, resize = _field(config, "image_size", int), _field(config, "resize", str)
-        calibration = bundle / CALIBRATION_NAME
-        calibrator = (
-            read_calibrator(calibration).for_findings(findings) if calibration.is_file() else None
-        )
+        calibrator = _calibrator(bundle, findings)
+        probabilities = sigmoid if calibrator is None else calibrator.apply
         opened = open_runtime(
-            bundle,
-            config,
-            digest,
-            runtime=runtime,
-            device=device,
-            probabilities=sigmoid if calibrator is None else calibrator.apply,
-        )
-        served = ("" if tta == "none" else f"+tta-{tta}") + (
-            "" if decoding == "exact" else f"+{decoding}-decoding"
+            bundle, config, digest, runtime=runtime, device=device, probabilities=probabilities
         )
         return cls(
             opened.runtime,
-            ModelIdentity(
-                str(metadata.get("name") or bundle.name),
-                str(metadata.get("version", "")),
-                variant(opened.digest, served) if served else opened.digest,
-                runtime=opened.runtime.name + served,
-            ),
+            _identity(bundle, opened, served),
             findings=findings,
             image_size=image_size,
             resize=resize,
@@ -335,6 +315,36 @@ def reporting(bundle: Path) -> tuple[dict[str, OperatingPoint], dict[str, str]]:
         Operating points and calibration methods, by finding.
     """
     return rules_of(bundle).by_finding, read_calibrator(bundle / CALIBRATION_NAME).methods
+
+
+def _served(tta: str, decoding: str) -> str:
+    """What the way of serving adds to the name of a runtime.
+
+    Raises:
+        SettingsError: If it is unknown.
+    """
+    views_named(tta)
+    if decoding not in DECODINGS:
+        raise SettingsError(
+            f"Expected decoding as one of {', '.join(DECODINGS)}, but got '{decoding}'."
+        )
+    views = "" if tta == "none" else f"+tta-{tta}"
+    return views + ("" if decoding == "exact" else f"+{decoding}-decoding")
+
+
+def _calibrator(bundle: Path, findings: Sequence[str]) -> Calibrator | None:
+    path = bundle / CALIBRATION_NAME
+    return read_calibrator(path).for_findings(findings) if path.is_file() else None
+
+
+def _identity(bundle: Path, opened: Opened, served: str) -> ModelIdentity:
+    metadata = read_config(bundle, "metadata")
+    return ModelIdentity(
+        str(metadata.get("name") or bundle.name),
+        str(metadata.get("version", "")),
+        variant(opened.digest, served) if served else opened.digest,
+        runtime=opened.runtime.name + served,
+    )
 
 
 def _field(config: dict[str, Any], name: str, kind: type) -> Any:

@@ -6,32 +6,16 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from monai_cxr.atomic import write_text
-from monai_cxr.bundle.config import (
-    CONFIG_NAMES,
-    check_targets,
-    copy_bundle,
-    find_bundle,
-    read_config,
-    write_config,
-)
+from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config, write_config
 from monai_cxr.bundle.description import described, installed_versions, with_description
-from monai_cxr.bundle.digests import (
-    DIGESTS_NAME,
-    WEIGHTS_NAME,
-    added_exports,
-    check_digests,
-    model_digest,
-    write_digests,
-)
-from monai_cxr.bundle.engines.by_name import installed
+from monai_cxr.bundle.digests import DIGESTS_NAME, WEIGHTS_NAME, check_digests, write_digests
 from monai_cxr.bundle.inference import embeds, predict_table
 from monai_cxr.bundle.model import (
     CALIBRATION_NAME,
@@ -41,6 +25,7 @@ from monai_cxr.bundle.model import (
     BundleModel,
 )
 from monai_cxr.bundle.presets import without_teacher
+from monai_cxr.bundle.verification import Verified, verify
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     Calibrator,
@@ -54,7 +39,7 @@ from monai_cxr.evaluation.decisions.decision_rules import (
     read_rules,
     write_rules,
 )
-from monai_cxr.evaluation.predictions.prediction_set import load_predictions
+from monai_cxr.evaluation.predictions.prediction_set import PredictionSet, load_predictions
 from monai_cxr.evaluation.results import Performance
 from monai_cxr.monitoring.drift import references_of, write_references
 from monai_cxr.monitoring.familiarity import Familiarity, KnownAges, known_ages, known_films
@@ -67,29 +52,6 @@ TRAINING_NAME = "models/training.json"
 
 _PLACES = {"bundle_root": ".", "initial_weights": ""}
 _NAMED_PLACES = {"initial_weights", "teacher"}
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What a verified bundle says of itself.
-
-    Attributes:
-        name: Folder name.
-        version: Of its metadata.
-        digest: SHA-256 of weights, calibration and inference configs.
-        n_files: Files compared with their digests.
-        findings: Outputs in order.
-        methods: Calibration method by finding.
-        not_packaged: Exported networks that were added since; they decide nothing.
-    """
-
-    name: str
-    version: str
-    digest: str
-    n_files: int
-    findings: tuple[str, ...]
-    methods: Mapping[str, str]
-    not_packaged: tuple[str, ...] = ()
 
 
 def package(
@@ -124,36 +86,19 @@ def package(
             after any other error. Or if ``rules`` is no file of rules.
     """
     run = run.resolve()
-    if not ((run / RUN_NAME).is_file() and (run / WEIGHTS_NAME).is_file()):
-        raise InvalidBundle(
-            f"'{run.name}' is not a trained run: expected {RUN_NAME} and {WEIGHTS_NAME}. Make one "
-            "with monai-cxr train, or with MONAI's plain command in a bundle's own folder."
-        )
-    manifest = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
-    for key in _NAMED_PLACES & manifest["settings"].keys():
-        manifest["settings"][key] = Path(str(manifest["settings"][key])).name
+    manifest = _manifest(run)
     index = run / manifest.pop("index", "index.parquet")
     table = _validation(run, predictions, index)
     ages = known_ages(read_table(index)) if index.is_file() else None
     scored = load_predictions(table)
     config = read_config(run, "train")
     calibrator = (
-        fit_calibrator(
-            scored,
-            split="val",
-            training_priors=_priors(manifest),
-            positive_weights=manifest.get("loss", {}).get("positive_weights"),
-        ).at_prevalence(config.get("prevalence", {}))
-        if calibration is None
-        else read_calibrator(calibration)
+        _fitted(scored, manifest, config) if calibration is None else read_calibrator(calibration)
     )
     check_calibrated(calibrator, config["findings"])
+    chosen_by = criterion or config.get("criterion", DEFAULT_CRITERION)
     decided = (
-        choose_rules(
-            calibrator.apply_to(scored),
-            criterion or config.get("criterion", DEFAULT_CRITERION),
-            alpha=alpha,
-        )
+        choose_rules(calibrator.apply_to(scored), chosen_by, alpha=alpha)
         if rules is None
         else read_rules(rules)
     )
@@ -195,8 +140,7 @@ def staged_bundle(out: Path) -> Iterator[Path]:
 
 def finish_package(bundle: Path, manifest: Mapping[str, Any]) -> None:
     """Write what a filled bundle says of itself: how it was trained, its metadata, its digests."""
-    text = json.dumps(manifest, indent=2) + "\n"
-    write_text(bundle / TRAINING_NAME, text)
+    write_text(bundle / TRAINING_NAME, json.dumps(manifest, indent=2) + "\n")
     _describe(bundle, manifest)
     write_digests(bundle)
 
@@ -251,6 +195,19 @@ def write_card(bundle: Path | str, performance: Performance) -> Path:
     return readme
 
 
+def _manifest(run: Path) -> dict[str, Any]:
+    """How a run was trained, without the places of this machine."""
+    if not ((run / RUN_NAME).is_file() and (run / WEIGHTS_NAME).is_file()):
+        raise InvalidBundle(
+            f"'{run.name}' is not a trained run: expected {RUN_NAME} and {WEIGHTS_NAME}. Make one "
+            "with monai-cxr train, or with MONAI's plain command in a bundle's own folder."
+        )
+    manifest: dict[str, Any] = json.loads((run / RUN_NAME).read_text(encoding="utf-8"))
+    for key in _NAMED_PLACES & manifest["settings"].keys():
+        manifest["settings"][key] = Path(str(manifest["settings"][key])).name
+    return manifest
+
+
 def _replaceable(out: Path) -> bool:
     return out.is_dir() and ((out / DIGESTS_NAME).is_file() or not any(out.iterdir()))
 
@@ -279,8 +236,16 @@ def _validation(run: Path, predictions: Path | None, index_path: Path) -> pd.Dat
     return table
 
 
-def _priors(manifest: Mapping[str, Any]) -> dict[str, float]:
-    return {name: p for name, p in manifest["training_priors"].items() if p is not None}
+def _fitted(
+    scored: PredictionSet, manifest: Mapping[str, Any], config: Mapping[str, Any]
+) -> Calibrator:
+    """A calibration on the val split, which knows how the run was trained."""
+    priors = {name: p for name, p in manifest["training_priors"].items() if p is not None}
+    weights = manifest.get("loss", {}).get("positive_weights")
+    calibrator = fit_calibrator(
+        scored, split="val", training_priors=priors, positive_weights=weights
+    )
+    return calibrator.at_prevalence(config.get("prevalence", {}))
 
 
 def check_calibrated(calibrator: Calibrator, findings: Sequence[str]) -> None:
@@ -321,51 +286,3 @@ def _describe(bundle: Path, manifest: Mapping[str, Any]) -> None:
     }
     metadata["training_data"] = manifest["data"]
     write_config(bundle, "metadata", metadata)
-
-
-def verify(bundle: Path) -> Verified:
-    """Check a packaged bundle: digests, configs, classes, weights, calibration, one forward pass.
-
-    Where torch is not installed, the bundle's export gives the forward pass, and the classes of
-    configs that nothing here can run are not looked up.
-
-    Raises:
-        InvalidBundle: Naming what is wrong.
-        NotCalibrated: If the calibration does not fit the findings.
-    """
-    bundle = bundle.resolve()
-    digests = check_digests(bundle)
-    whole = installed("torch")
-    for name in CONFIG_NAMES:
-        if whole and f"configs/{name}.json" in digests:
-            check_targets(read_config(bundle, name), f"configs/{name}.json")
-    runtime = "torch" if whole else "auto"
-    model = BundleModel.load(bundle, device="cpu", runtime=runtime, encoder=True)
-    if model.calibrator is None:
-        raise InvalidBundle(f"The bundle '{bundle.name}' has no {CALIBRATION_NAME}.")
-    metadata = read_config(bundle, "metadata")
-    try:
-        shape = metadata["network_data_format"]["inputs"]["image"]["spatial_shape"]
-    except (KeyError, TypeError):
-        shape = None
-    if shape != [model.image_size] * 2:
-        raise InvalidBundle(
-            f"metadata.json says an input of {shape}, inference.json of "
-            f"{model.image_size} px. Package the run again."
-        )
-    batch = np.zeros((1, 1, model.image_size, model.image_size), dtype=np.float32)
-    logits = model.logits(batch)
-    if logits.shape != (1, len(model.findings)) or not np.isfinite(logits).all():
-        raise InvalidBundle(
-            f"The network gives {logits.shape} with findings {len(model.findings)}; expected one "
-            "finite logit a finding."
-        )
-    return Verified(
-        name=bundle.name,
-        version=model.identity.version,
-        digest=model_digest(digests),
-        n_files=len(digests),
-        findings=model.findings,
-        methods={part.finding: part.method for part in model.calibrator.findings},
-        not_packaged=added_exports(bundle, digests),
-    )

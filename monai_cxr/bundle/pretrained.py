@@ -25,8 +25,9 @@ from monai_cxr.bundle.config import (
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.bundle.engines.torch_engine import build_network, read_weights, write_weights
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME
-from monai_cxr.bundle.packaging import Verified, finish_package, staged_bundle, verify
+from monai_cxr.bundle.packaging import finish_package, staged_bundle
 from monai_cxr.bundle.pretrained_register import NOT_RECORDED, PretrainedWeights, register
+from monai_cxr.bundle.verification import Verified, verify
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     training_weights_calibrator,

@@ -12,6 +12,7 @@ from monai_cxr.cli.output import JsonOption, emit, note, say, show
 
 if TYPE_CHECKING:
     from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
+    from monai_cxr.lifecycle.acceptance import Acceptance
 
 
 def register(app: typer.Typer) -> None:
@@ -67,22 +68,11 @@ def accept(
     Example: monai-cxr accept bundle --site site.parquet --out acceptance
     """
     from monai_cxr.lifecycle.acceptance import accept as run
-    from monai_cxr.lifecycle.acceptance import expected_share, write_acceptance
-    from monai_cxr.lifecycle.sample_size import for_interval, patients_for
+    from monai_cxr.lifecycle.acceptance import write_acceptance
     from monai_cxr.lifecycle.site_seal import check_site
 
-    wanted = for_interval(expected_share(criterion), width)
-    to_read = None if prevalence is None else patients_for(2 * wanted, prevalence)
     if site is None:
-        if json:
-            emit({"n_wanted": wanted, "patients_to_read": to_read})
-            return
-        say(
-            f"An interval no wider than {width:g} needs {wanted} patients with a finding in the "
-            f"half that judges, {2 * wanted} in all."
-        )
-        if to_read is not None:
-            say(f"At a prevalence of {prevalence:g} that is about {to_read} patients to read.")
+        _size(criterion, width, prevalence, json=json)
         return
     if seal:
         _seal(site, json=json)
@@ -102,7 +92,29 @@ def accept(
     page = write_acceptance(found, out)
     if json:
         emit({**found.to_json(), "page": page})
+    else:
+        _tell(found, page)
+
+
+def _size(criterion: str, width: float, prevalence: float | None, *, json: bool) -> None:
+    """How many patients a site needs."""
+    from monai_cxr.lifecycle.acceptance import expected_share
+    from monai_cxr.lifecycle.sample_size import for_interval, patients_for
+
+    wanted = for_interval(expected_share(criterion), width)
+    to_read = None if prevalence is None else patients_for(2 * wanted, prevalence)
+    if json:
+        emit({"n_wanted": wanted, "patients_to_read": to_read})
         return
+    say(
+        f"An interval no wider than {width:g} needs {wanted} patients with a finding in the "
+        f"half that judges, {2 * wanted} in all."
+    )
+    if to_read is not None:
+        say(f"At a prevalence of {prevalence:g} that is about {to_read} patients to read.")
+
+
+def _tell(found: Acceptance, page: Path) -> None:
     for sentence in found.performance.warnings:
         note(sentence)
     rows = [

@@ -28,6 +28,9 @@ LexiconOption = Annotated[
 ReportColumnOption = Annotated[
     str, typer.Option(metavar="COLUMN", help="Column of a table that holds the report.")
 ]
+ReportIdOption = Annotated[
+    str, typer.Option("--id", metavar="COLUMN", help="Column that names the report.")
+]
 LabelsOption = Annotated[
     str | None,
     typer.Option(
@@ -105,6 +108,15 @@ def scored(
         uncertain=uncertain,
         blank=blank,
         one_image_a_patient=one_image_a_patient,
+    )
+
+
+def calibrated(predictions: PredictionSet, calibration: Path | None) -> PredictionSet:
+    """The same, with the calibration that a user named."""
+    from monai_cxr.evaluation.calibration.calibrator import read_calibrator
+
+    return (
+        predictions if calibration is None else read_calibrator(calibration).apply_to(predictions)
     )
 
 

@@ -13,6 +13,7 @@ from monai_cxr.cli.arguments import (
     LabelsOption,
     PredictionsArgument,
     UncertainOption,
+    calibrated,
     scored,
 )
 from monai_cxr.cli.monitoring.monitor import monitor_app, shown
@@ -72,7 +73,7 @@ def budget(
 
     Example: monai-cxr monitor budget val.parquet --false-alarms 2 --films 60 --out rules.json
     """
-    data = _read(predictions, labels, calibration, uncertain, blank)
+    data = calibrated(scored(predictions, labels, uncertain, blank), calibration)
     found = _thresholds(data, false_alarms, films)
     groups = _by_group(data, found, films)
     by_hour = _by_hour(data, found, predictions, time_column, films_a_day)
@@ -80,21 +81,14 @@ def budget(
         _write(data, found, out)
     checked = None
     if check is not None:
-        checked = _checked(_read(check, labels, calibration, uncertain, blank), found, films)
+        later = calibrated(scored(check, labels, uncertain, blank), calibration)
+        checked = _checked(later, found, films)
     if json:
         emit({"thresholds": found, "by_group": groups, "by_hour": by_hour, "check": checked})
         return
     for sentence in data.notes:
         note(sentence)
-    show(
-        f"At most {false_alarms:g} false alarms in a shift of {films:g} films",
-        ("finding", "threshold", "false alarms", "sensitivity", "positive", "films"),
-        [
-            (f.finding, "none fits" if f.threshold > 1.0 else f"{f.threshold:.4f}",
-             shown(f.false_alarms), shown(f.sensitivity), f.n_positive, f.n)
-            for f in found
-        ],
-    )  # fmt: skip
+    _show(f"At most {false_alarms:g} false alarms in a shift of {films:g} films", found)
     rows = [(fact, value, n) for fact, values in groups.items() for value, n in values.items()]
     if rows:
         show("Expected false alarms a shift by group", ("fact", "value", "false alarms"), rows)
@@ -109,13 +103,16 @@ def budget(
         say(f"Thresholds: {out}")
 
 
-def _read(
-    predictions: Path, labels: str | None, calibration: Path | None, uncertain: str, blank: str
-) -> PredictionSet:
-    from monai_cxr.evaluation.calibration.calibrator import read_calibrator
-
-    data = scored(predictions, labels, uncertain, blank)
-    return data if calibration is None else read_calibrator(calibration).apply_to(data)
+def _show(title: str, found: tuple[BudgetedThreshold, ...]) -> None:
+    show(
+        title,
+        ("finding", "threshold", "false alarms", "sensitivity", "positive", "films"),
+        [
+            (f.finding, "none fits" if f.threshold > 1.0 else f"{f.threshold:.4f}",
+             shown(f.false_alarms), shown(f.sensitivity), f.n_positive, f.n)
+            for f in found
+        ],
+    )  # fmt: skip
 
 
 def _thresholds(

@@ -14,6 +14,7 @@ from monai_cxr.cli.arguments import (
     OneImageOption,
     PredictionsArgument,
     UncertainOption,
+    calibrated,
     scored,
 )
 from monai_cxr.cli.output import JsonOption, emit, note, say, show
@@ -108,12 +109,10 @@ def thresholds(
 
     Example: monai-cxr thresholds val.parquet --criterion youden --out operating_points.json
     """
-    from monai_cxr.evaluation.calibration.calibrator import read_calibrator
     from monai_cxr.evaluation.decisions.decision_rules import choose_rules, write_rules
 
-    data = scored(predictions, labels, uncertain, blank, one_image_a_patient)
-    if calibration is not None:
-        data = read_calibrator(calibration).apply_to(data)
+    raw = scored(predictions, labels, uncertain, blank, one_image_a_patient)
+    data = calibrated(raw, calibration)
     rules = choose_rules(data, criterion, alpha=conformal, n_bootstrap=bootstrap)
     write_rules(rules, out)
     if json:
@@ -125,8 +124,7 @@ def thresholds(
         (p.finding, p.threshold, str(p.sensitivity), str(p.specificity), p.n_positive, p.n)
         for p in rules.points
     ]
-    columns = ("finding", "threshold", "sensitivity", "specificity", "positive", "n")
-    show(criterion, columns, rows)
+    show(criterion, ("finding", "threshold", "sensitivity", "specificity", "positive", "n"), rows)
     none = [name for name in data.findings if name not in {p.finding for p in rules.points}]
     if none:
         say(f"No threshold meets the criterion, or a class is absent: {', '.join(none)}")

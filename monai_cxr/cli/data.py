@@ -156,9 +156,7 @@ def _is_number(text: str) -> bool:
 
 
 def cache(
-    index: Annotated[
-        Path, typer.Argument(metavar="INDEX", help="An index; all of its films are cached.")
-    ],
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="An index; its films are cached.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of caches.")],
     size: Annotated[int, typer.Option(min=1, help="Side of the films in pixels.")] = 224,
     resize: Annotated[

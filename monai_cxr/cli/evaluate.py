@@ -114,9 +114,9 @@ def evaluate(
         raise typer.BadParameter("--card, --boxes and --robustness need --bundle.")
     rules = _rules(operating_points, bundle)
     scores = scored(predictions, labels, uncertain, blank, one_image_a_patient)
-    for table in (predictions, labels):
-        if isinstance(table, Path) or (isinstance(table, str) and Path(table).is_file()):
-            require_checked(Path(table), scores.findings, label_floor)
+    for table in (predictions, Path(labels or "")):
+        if table.is_file():
+            require_checked(table, scores.findings, label_floor)
     identity = _identity(predictions, labels, bundle, data, split)
     unchecked = require_official_names(scores.image_ids, identity.data, identity.split)
     calibrator = None if calibration is None else read_calibrator(calibration)

@@ -138,7 +138,6 @@ def fetch(
     Example: monai-cxr fetch densenet121-medmae-cxr14 --out medmae --accept-licence
     """
     from monai_cxr.bundle.pretrained_register import register, weights_named
-    from monai_cxr.errors import SettingsError
 
     if name is None and out is None:
         _tell_weights(tuple(register().values()), json)
@@ -154,19 +153,26 @@ def fetch(
         if out is None:
             _tell_weights((entry,), json)
             return
-        if not accept_licence:
-            raise SettingsError(
-                f"The weights '{name}' have terms. {entry.terms} Accept them with --accept-licence."
-            )
+        _require_acceptance(entry, accept_licence)
         from monai_cxr.bundle.pretrained import package_pretrained
 
-        note(f"{name}: {entry.terms}")
         verified = package_pretrained(entry, out, file)
     if json:
         emit({"name": verified.name, "digest": verified.digest, "bundle": out})
         return
     say(f"Model digest: {verified.digest}")
     say(f"Bundle: {out}")
+
+
+def _require_acceptance(entry: PretrainedWeights, accept_licence: bool) -> None:
+    from monai_cxr.errors import SettingsError
+
+    if not accept_licence:
+        raise SettingsError(
+            f"The weights '{entry.name}' have terms. {entry.terms} Accept them with "
+            "--accept-licence."
+        )
+    note(f"{entry.name}: {entry.terms}")
 
 
 def _is_bundle(name: str) -> bool:

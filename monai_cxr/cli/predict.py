@@ -93,8 +93,8 @@ def predict(
     Example: monai-cxr predict demo/bundle film.dcm folder/ --out predictions.parquet
     """
     from monai_cxr.bundle.ensemble import load_predictor
-    from monai_cxr.bundle.inference import input_table, predict_chunks
-    from monai_cxr.errors import InvalidTable, SettingsError
+    from monai_cxr.bundle.inference import predict_chunks
+    from monai_cxr.errors import SettingsError
     from monai_cxr.labels.check import carry_check
     from monai_cxr.reading.reader_limits import ReaderLimits
     from monai_cxr.reading.reader_template import start_template
@@ -102,19 +102,13 @@ def predict(
 
     if (embeddings or cam) and out.suffix != ".parquet":
         raise SettingsError(f"Arrays need parquet: expected --out *.parquet, got '{out.name}'.")
-    limits = ReaderLimits(reader_timeout, reader_memory)
     if workers != 0:
         start_template()  # readers get ready while the model is loaded
     paths = [bundle, *(ensemble_with or ())]
     model = load_predictor(
         paths, device=device, runtime=runtime, tta=tta, decoding=decoding, encoder=True
     )
-    table = input_table(inputs, model.findings)
-    if split is not None:
-        table = table[table["split"] == split] if "split" in table else table.head(0)
-        if table.empty:
-            raise InvalidTable(f"No input belongs to split '{split}'.", reason="no_split")
-        table = table.reset_index(drop=True)
+    table = _films(inputs, model, split)
     counts: Counter[str] = Counter()
     with progress("films", rate=True) as report:
         chunks = predict_chunks(
@@ -125,24 +119,44 @@ def predict(
             embeddings=embeddings,
             cam=cam,
             progress=report,
-            limits=limits,
+            limits=ReaderLimits(reader_timeout, reader_memory),
         )
         write_chunks(_counted(chunks, counts), out)
     for entry in inputs:
         carry_check(entry, out)
     n_scored = counts.pop("", 0)
-    if json:
-        films = {"n_scored": n_scored, "not_scored": dict(counts.most_common())}
-        emit({**films, "model": asdict(model.identity), "out": out})
-    else:
-        show("Predictions", ("result", "films"), [("scored", n_scored), *counts.most_common()])
-        say(f"Model: {model.identity.name}, {model.identity.runtime}")
-        _tell_engine(model, len(table))
-        say(f"Predictions: {out}")
+    _tell(model, len(table), n_scored, counts, out, json=json)
     if n_scored == 0:
         reasons = ", ".join(reason for reason, _ in counts.most_common())
         note(f"monai-cxr: no input was scored ({reasons}). '{out.name}' says why, film by film.")
         raise typer.Exit(1)
+
+
+def _films(inputs: list[Path], model: Predictor, split: str | None) -> pd.DataFrame:
+    """A row a film; of an index, those of the split that was asked for."""
+    from monai_cxr.bundle.inference import input_table
+    from monai_cxr.errors import InvalidTable
+
+    table = input_table(inputs, model.findings)
+    if split is None:
+        return table
+    table = table[table["split"] == split] if "split" in table else table.head(0)
+    if table.empty:
+        raise InvalidTable(f"No input belongs to split '{split}'.", reason="no_split")
+    return table.reset_index(drop=True)
+
+
+def _tell(
+    model: Predictor, n_films: int, n_scored: int, counts: Counter[str], out: Path, *, json: bool
+) -> None:
+    if json:
+        films = {"n_scored": n_scored, "not_scored": dict(counts.most_common())}
+        emit({**films, "model": asdict(model.identity), "out": out})
+        return
+    show("Predictions", ("result", "films"), [("scored", n_scored), *counts.most_common()])
+    say(f"Model: {model.identity.name}, {model.identity.runtime}")
+    _tell_engine(model, n_films)
+    say(f"Predictions: {out}")
 
 
 def _tell_engine(model: Predictor, n_films: int) -> None:

@@ -171,7 +171,7 @@ def package(
 
     Example: monai-cxr package run --out bundle
     """
-    from monai_cxr.bundle import packaging, publishing
+    from monai_cxr.bundle import packaging, publishing, verification
 
     if rules is not None and criterion is not None:
         raise typer.BadParameter("--rules holds chosen operating points: leave --criterion away.")
@@ -181,15 +181,11 @@ def package(
                 f"'{run.name}' is packaged: --calibration, --criterion and --rules need a run."
             )
         publishing.copy_packaged(run, out)
-        verified = packaging.verify(out)
+        verified = verification.verify(out)
     else:
+        chosen = {"calibration": calibration, "rules": rules}
         verified = packaging.package(
-            run,
-            out,
-            calibration=calibration,
-            criterion=criterion,
-            alpha=conformal or None,
-            rules=rules,
+            run, out, criterion=criterion, alpha=conformal or None, **chosen
         )
     if hub:
         page = publishing.write_hub_page(out)
@@ -238,9 +234,9 @@ def verify(
 
     Example: monai-cxr verify bundle
     """
-    from monai_cxr.bundle import packaging
+    from monai_cxr.bundle.verification import verify as run_check
 
-    _tell(packaging.verify(bundle), bundle, json)
+    _tell(run_check(bundle), bundle, json)
 
 
 def _tell(verified: object, folder: Path, json: bool, zipped: Path | None = None) -> None:

@@ -92,41 +92,34 @@ def build_cache(
     """
     if on_unreadable not in ON_UNREADABLE:
         raise SettingsError(f"Expected on_unreadable skip or stop, but got '{on_unreadable}'.")
+    tell = progress or (lambda _done, _total: None)
     with _locked(cache.folder):
         recorded = cache.records()
         records = cache.sound_blocks(recorded)
         todo = [number for number in range(cache.n_blocks) if number not in records]
-        n_kept = sum(len(cache.block_rows(number)) for number in records)
+        done = n_kept = sum(len(cache.block_rows(number)) for number in records)
         _refuse_unreadable(cache, records, on_unreadable)
         if todo:
             _write(cache.folder / FILMS_NAME, 0, cache.header())
             cache.write_settings()
-            done = n_kept
-            if progress is not None:
-                progress(done, len(cache.sop_uids))
+            tell(done, len(cache.sop_uids))
             for record in _made(cache, todo, workers, limits):
                 records[record.number] = record
                 _note(cache, record)
                 done += len(record.sources)
-                if progress is not None:
-                    progress(done, len(cache.sop_uids))
+                tell(done, len(cache.sop_uids))
                 _refuse_unreadable(cache, {record.number: record}, on_unreadable)
     unreadable = tuple(unreadable_films(cache, records))
     if len(unreadable) == len(cache.sop_uids):
+        name, reason = unreadable[0]
         raise UnreadableImage(
-            f"None of the {len(unreadable)} films can be read; the first is '{unreadable[0][0]}' "
-            f"({unreadable[0][1]}). Check that the paths in the index exist on this machine.",
-            reason=unreadable[0][1],
+            f"None of the {len(unreadable)} films can be read; the first is '{name}' ({reason}). "
+            "Check that the paths in the index exist on this machine.",
+            reason=reason,
         )
-    return CacheSummary(
-        folder=cache.folder.name,
-        n_films=len(cache.sop_uids),
-        n_made=len(cache.sop_uids) - n_kept,
-        n_kept=n_kept,
-        n_rebuilt_blocks=sum(number in recorded for number in todo),
-        n_bytes=cache.n_bytes,
-        unreadable=unreadable,
-    )
+    n_films, n_rebuilt = len(cache.sop_uids), sum(number in recorded for number in todo)
+    made = (n_films, n_films - n_kept, n_kept, n_rebuilt, cache.n_bytes)
+    return CacheSummary(cache.folder.name, *made, unreadable)
 
 
 def _refuse_unreadable(

@@ -98,12 +98,8 @@ def index_xrv(
         InvalidTable: If the tables are not the set's, or no listed image is here.
     """
     policy = LabelPolicy(uncertain, blank)
-    if views not in VIEWS:
-        raise SettingsError(f"Expected views as one of {', '.join(VIEWS)}, but got '{views}'.")
-    if name not in SETS:
-        raise SettingsError(f"Unknown data set '{name}'. Expected one of: {', '.join(SETS)}.")
+    how = _named(name, views)
     require_folder(directory, "a folder of images")
-    how = SETS[name]
     dataset = _dataset(how, directory, csv, meta_csv)
     table = dataset.csv.reset_index(drop=True)
     labels, n_uncertain, dropped = _labels(dataset, table, policy)
@@ -114,13 +110,10 @@ def index_xrv(
     frontal = rows["view"] != "LATERAL" if views == "frontal" else pd.Series(True, rows.index)
     rows["path"] = [_find(directory, how.files(row)) for row in records]
     here = rows["path"] != ""
-    if not (here & frontal).any():
-        raise InvalidTable(
-            f"None of the {len(rows)} films that {how.title} lists is in this folder. Expected, "
-            f"for example, '{how.files(records[0])[0]}' below it.",
-            reason="no_images",
-        )
-    index = normalise_index(_once(rows[here & frontal]))
+    kept = here & frontal
+    if not kept.any():
+        raise _none_here(how, records)
+    index = normalise_index(_once(rows[kept]))
     index.attrs["label_policy"] = policy.to_json()
     return index, XrvSummary(
         title=how.title,
@@ -129,10 +122,26 @@ def index_xrv(
         n_listed=len(rows),
         n_missing=int((frontal & ~here).sum()),
         n_other_views=int((~frontal).sum()),
-        n_uncertain=int(n_uncertain[here & frontal].sum()),
+        n_uncertain=int(n_uncertain[kept].sum()),
         patients_unknown=how.patient_id is None,
         known={finding: int(index[finding].notna().sum()) for finding in FINDING_NAMES},
         dropped=dropped,
+    )
+
+
+def _named(name: str, views: str) -> XrvSet:
+    if views not in VIEWS:
+        raise SettingsError(f"Expected views as one of {', '.join(VIEWS)}, but got '{views}'.")
+    if name not in SETS:
+        raise SettingsError(f"Unknown data set '{name}'. Expected one of: {', '.join(SETS)}.")
+    return SETS[name]
+
+
+def _none_here(how: XrvSet, records: Sequence[Row]) -> InvalidTable:
+    return InvalidTable(
+        f"None of the {len(records)} films that {how.title} lists is in this folder. Expected, for "
+        f"example, '{how.files(records[0])[0]}' below it.",
+        reason="no_images",
     )
 
 

@@ -134,9 +134,7 @@ def evaluate(
     replicates = replicate(flat, plan, n_threads=n_threads)
     findings, macro = _findings(predictions, raw, patients, replicates)
     curves = in_threads(
-        lambda i: finding_curves(
-            predictions.probabilities[:, i], predictions.labels[:, i], patients
-        ),
+        lambda i: finding_curves(*_columns(predictions, i), patients),
         range(len(predictions.findings)),
     )
     warnings += [f"{item.finding}: {gap}" for item in findings for gap in item.gaps]
@@ -195,7 +193,7 @@ def _statistics(
     """Two statistics a finding, ranking and calibration errors, then the ranking of any finding."""
     compiled: list[Statistic] = []
     for i in range(len(predictions.findings)):
-        scores, labels = predictions.probabilities[:, i], predictions.labels[:, i]
+        scores, labels = _columns(predictions, i)
         compiled += [
             compile_ranking(scores, labels, patients, n_patients, with_precision=True),
             compile_calibration_errors(scores, labels, patients, n_patients),

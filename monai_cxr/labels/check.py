@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from monai_cxr.atomic import write_atomically
+from monai_cxr.atomic import write_text
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.statistics.shares import wilson
 from monai_cxr.prediction import Interval
@@ -164,7 +164,7 @@ def write_check(checked: Sequence[CheckedFinding], table: Path) -> Path:
     }
     path = check_file(table)
     text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 
@@ -172,8 +172,7 @@ def carry_check(source: Path, target: Path) -> None:
     """Copy the check of one table beside another that is made from it."""
     path = check_file(source)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        write_atomically(check_file(target), lambda out: out.write_text(text, encoding="utf-8"))
+        write_text(check_file(target), path.read_text(encoding="utf-8"))
 
 
 def require_checked(table: Path, findings: Sequence[str], floor: float = FLOOR) -> None:

@@ -227,16 +227,7 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
     """
     nibabel = require("nibabel", extra="nifti")
     keep_quiet("nibabel")
-    if data.startswith(_GZIP):
-        data = inflate(data, wbits=zlib.MAX_WBITS | 16, limit=MAX_FILE_BYTES)
-    if not is_nifti(data) or data.startswith(_GZIP):
-        held = "a DICOM file" if is_dicom(data) else "a picture" if is_plain_image(data) else ""
-        raise UnreadableImage(
-            f"The gzip file holds {held}. Unpack it (gunzip) and send what is inside."
-            if held
-            else "The gzip file holds no NIfTI image.",
-            reason="not_an_image",
-        )
+    data = _unpacked(data)
     kind = nibabel.Nifti1Image if data[344:348] == b"n+1\x00" else nibabel.Nifti2Image
     try:
         with quiet():
@@ -265,6 +256,21 @@ def read_nifti(data: bytes, name: str = "") -> Radiograph:
         quality=measure(pixels),
         source_format="nifti",
         in_range=True,
+    )
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What a gzip file holds, if that is a NIfTI image."""
+    if data.startswith(_GZIP):
+        data = inflate(data, wbits=zlib.MAX_WBITS | 16, limit=MAX_FILE_BYTES)
+    if is_nifti(data) and not data.startswith(_GZIP):
+        return data
+    held = "a DICOM file" if is_dicom(data) else "a picture" if is_plain_image(data) else ""
+    raise UnreadableImage(
+        f"The gzip file holds {held}. Unpack it (gunzip) and send what is inside."
+        if held
+        else "The gzip file holds no NIfTI image.",
+        reason="not_an_image",
     )
 
 

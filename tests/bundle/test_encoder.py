@@ -19,9 +19,9 @@ from monai_cxr.bundle.exporting.network import export
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.joining import join
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import verify
 from monai_cxr.bundle.pretrained import PROCESSOR_NAME, package_pretrained
 from monai_cxr.bundle.pretrained_register import weights_named
+from monai_cxr.bundle.verification import verify
 from monai_cxr.cli import app
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.networks.builders import NETWORKS, build

@@ -19,7 +19,7 @@ from monai_cxr.bundle.few_shot import add_finding
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.joining import join
 from monai_cxr.bundle.model import BundleModel, rules_of
-from monai_cxr.bundle.packaging import verify
+from monai_cxr.bundle.verification import verify
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError
 from monai_cxr.reading.files import read_radiograph
 from monai_cxr.tables import read_table, write_table

@@ -19,7 +19,7 @@ from monai_cxr.bundle.few_shot import add_finding
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.linear_head import FEW, FIXED_VARIANCE, fit_head
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import verify
+from monai_cxr.bundle.verification import verify
 from monai_cxr.cli import app
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.labels.budget import forecast

@@ -13,7 +13,8 @@ import pytest
 from monai_cxr.bundle.digests import write_digests
 from monai_cxr.bundle.inference import embeds, predict_table
 from monai_cxr.bundle.model import REFERENCE_NAME, BundleModel
-from monai_cxr.bundle.packaging import package, verify
+from monai_cxr.bundle.packaging import package
+from monai_cxr.bundle.verification import verify
 from monai_cxr.monitoring.drift import write_references
 from monai_cxr.monitoring.familiarity import (
     AGE_OUTSIDE,

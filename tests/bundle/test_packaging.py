@@ -16,8 +16,9 @@ import torch
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config, write_config
 from monai_cxr.bundle.digests import write_digests
 from monai_cxr.bundle.model import BundleModel, rules_of
-from monai_cxr.bundle.packaging import describe, package, verify
+from monai_cxr.bundle.packaging import describe, package
 from monai_cxr.bundle.presets import expand_settings
+from monai_cxr.bundle.verification import verify
 from monai_cxr.errors import InvalidBundle, NotCalibrated, SettingsError
 from monai_cxr.evaluation.calibration.calibrator import (
     read_calibrator,

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import verify
 from monai_cxr.bundle.pretrained import package_pretrained
 from monai_cxr.bundle.pretrained_register import register, weights_named
+from monai_cxr.bundle.verification import verify
 from monai_cxr.cli import app
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.evaluation.gaps import training_overlap

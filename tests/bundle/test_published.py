@@ -10,8 +10,8 @@ import torch
 
 from monai_cxr.bundle.config import find_bundle, read_config
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import verify
 from monai_cxr.bundle.pretrained import OUTPUTS, package_published
+from monai_cxr.bundle.verification import verify
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.networks.pretrained import published_weights
 

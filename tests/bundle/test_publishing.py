@@ -19,8 +19,8 @@ from zoo import MARKS_OF_MONAI
 from monai_cxr import cli
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import verify
 from monai_cxr.bundle.publishing import write_hub_page, zip_bundle
+from monai_cxr.bundle.verification import verify
 from monai_cxr.errors import InvalidBundle
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,8 @@ from zoo import MARKS_OF_MONAI, config_file
 from monai_cxr.bundle.config import read_config
 from monai_cxr.bundle.inference import input_table, predict_table
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.bundle.packaging import package, verify
+from monai_cxr.bundle.packaging import package
+from monai_cxr.bundle.verification import verify
 from monai_cxr.training.run import workflow
 
 pytestmark = MARKS_OF_MONAI

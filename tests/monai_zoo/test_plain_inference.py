@@ -185,7 +185,8 @@ def test_plain_training_leads_nowhere(phantom_index, films, tmp_path):
     np.testing.assert_allclose(
         table.iloc[0, 1:].astype(float), [score.logit for score in logits], atol=1e-5
     )
-    from monai_cxr.bundle.packaging import package, verify
+    from monai_cxr.bundle.packaging import package
+    from monai_cxr.bundle.verification import verify
 
     package(bundle, tmp_path / "packed bundle")
     assert len(verify(tmp_path / "packed bundle").findings) == 14

@@ -11,8 +11,9 @@ import torch
 
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.engines.torch_engine import build_network
-from monai_cxr.bundle.packaging import package, verify
+from monai_cxr.bundle.packaging import package
 from monai_cxr.bundle.presets import expand_settings, read_preset, without_teacher
+from monai_cxr.bundle.verification import verify
 from monai_cxr.data.augmentation import BatchAugmentation
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.training.distillation import DistillationLoss, TaughtBatch

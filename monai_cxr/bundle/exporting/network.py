@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from monai_cxr.bundle.config import find_bundle, read_config
@@ -63,25 +64,18 @@ def export(
     digest = model_digest(check_digests(bundle))
     model = BundleModel.load(bundle, device="cpu", runtime="torch")
     prepared = _films(model, precision, films, progress)
-    names = file_names(format_name, precision)
+    files = tuple(f"models/{file}" for file in file_names(format_name, precision))
     staging = Path(tempfile.mkdtemp(prefix=".export-", dir=bundle))
     try:
         (staging / "models").mkdir()
         network = open_torch(bundle, read_config(bundle, "inference"), "cpu").observed
-        write_network(
-            network,
-            model.image_size,
-            staging / "models",
-            format_name,
-            precision,
-            prepared.calibration,
-        )
-        files = tuple(f"models/{file}" for file in names)
+        kind = (format_name, precision, prepared.calibration)
+        write_network(network, model.image_size, staging / "models", *kind)
         if format_name == "onnx":
             write_facts(staging / files[0], facts_of(model))
         made = Export(format_name, precision, files, digest, _NO_PARITY)
         parity = _compared(model, staging, made, prepared)
-        made = Export(format_name, precision, files, digest, parity)
+        made = replace(made, parity=parity)
         others = [one for one in read_exports(bundle) if one.name != made.name]
         for file in files:
             (staging / file).replace(bundle / file)

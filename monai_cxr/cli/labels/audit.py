@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_cxr.cli.labels.check import show_agreement
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
 if TYPE_CHECKING:
@@ -82,6 +82,12 @@ def audit(
     if json:
         emit({"findings": made.findings, "films": len(made.queue), "out": out})
         return
+    _tell(made)
+    say(f"For readers: {out / 'questions.html'}. Overview: {out / 'audit.html'}")
+    note(f"For several readers, at full depth: monai-cxr view --label-audit {out}")
+
+
+def _tell(made: LabelAudit) -> None:
     show(
         "Labels that may be wrong",
         ("finding", "films", "present", "issues present", "issues absent", "to look at"),
@@ -93,8 +99,6 @@ def audit(
             for one in made.findings
         ],
     )
-    say(f"For readers: {out / 'questions.html'}. Overview: {out / 'audit.html'}")
-    note(f"For several readers, at full depth: monai-cxr view --label-audit {out}")
 
 
 def corrections(
@@ -123,18 +127,13 @@ def corrections(
 
     Example: monai-cxr labels corrections split.parquet --answers a.csv --answers b.csv --out o.csv
     """
-    import pandas as pd
-
     from monai_cxr.labels import answers as said
     from monai_cxr.tables import normalise_index, read_table, write_table
 
     raw = read_table(index)
     findings = _labelled_findings(raw)
     table = normalise_index(raw, findings)
-    parts = [said.read_answers(path) for path in answers]
-    if adjudicated is not None:
-        parts.append(said.read_answers(adjudicated).assign(reader=said.ADJUDICATOR))
-    together = pd.concat(parts, ignore_index=True)
+    together = _all_answers(answers, adjudicated)
     decided, differing = said.settled(together)
     overlay = said.corrections(table, decided, findings)
     write_table(overlay, out)
@@ -145,20 +144,10 @@ def corrections(
         rates = said.error_rates(read_table(audit_folder / "queue.csv"), decided, table)
     agreements = said.agreement(together)
     if json:
-        emit(
-            {
-                "settled": len(decided),
-                "differing": len(differing),
-                "corrections": len(overlay),
-                "agreement": agreements,
-                "error_rates": rates,
-                "out": out,
-            }
-        )
+        counts = {"settled": len(decided), "differing": len(differing), "corrections": len(overlay)}
+        emit({**counts, "agreement": agreements, "error_rates": rates, "out": out})
         return
-    if agreements:
-        rows = [(a.finding, a.n, f"{a.agreed:.2f}", f"{a.kappa:.2f}") for a in agreements]
-        show("Agreement of two readers", ("finding", "both judged", "agreed", "kappa"), rows)
+    show_agreement(agreements)
     if rates:
         show(
             "Labels that are wrong, by the random share",
@@ -168,6 +157,17 @@ def corrections(
     if len(differing):
         note(f"Readers differ on {len(differing)}: {differing_path}")
     say(f"{len(overlay)} corrections: {out}")
+
+
+def _all_answers(paths: list[Path], adjudicated: Path | None) -> pd.DataFrame:
+    import pandas as pd
+
+    from monai_cxr.labels.answers import ADJUDICATOR, read_answers
+
+    parts = [read_answers(path) for path in paths]
+    if adjudicated is not None:
+        parts.append(read_answers(adjudicated).assign(reader=ADJUDICATOR))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _labelled_findings(table: pd.DataFrame) -> tuple[str, ...]:
@@ -203,7 +203,7 @@ def _out_of_fold(
 
 def _write_pages(made: LabelAudit, out: Path, seed: int) -> None:
     """The readers' page, in an order that says nothing, and the overview."""
-    from monai_cxr.atomic import write_atomically
+    from monai_cxr.atomic import write_text
     from monai_cxr.labels.audit_folder import question_of
     from monai_cxr.reading.thumbnails import thumbnails
     from monai_cxr.report.questions import Question, question_page
@@ -247,8 +247,4 @@ def _write_pages(made: LabelAudit, out: Path, seed: int) -> None:
     ]
     overview = render("audit.html", findings=made.findings, films=films)
     for name, text in (("questions.html", page), ("audit.html", overview)):
-        write_atomically(out / name, partial(_write_text, text=text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+        write_text(out / name, text)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monai_cxr.cli.arguments import ReportColumnOption, ReportIdOption
 from monai_cxr.cli.output import JsonOption, emit, note, say, show
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from monai_cxr.labels.answers import Agreement
 
 
 def register(app: typer.Typer) -> None:
@@ -47,10 +51,8 @@ def check(
     per_state: Annotated[
         int, typer.Option(min=1, help="Reports of each state of each finding.")
     ] = 10,
-    text: Annotated[str, typer.Option(metavar="COLUMN", help="Column that holds the report.")] = "",
-    id_column: Annotated[
-        str, typer.Option("--id", metavar="COLUMN", help="Column that names the report.")
-    ] = "",
+    text: ReportColumnOption = "",
+    id_column: ReportIdOption = "",
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -66,15 +68,11 @@ def check(
     from monai_cxr.errors import SettingsError
     from monai_cxr.labels.check import draw_sample
     from monai_cxr.labels.report_sources import read_text_table
-    from monai_cxr.tables import write_table
 
-    if out is None:
-        out = labels.with_suffix(".check")
-    sample_path = out / "sample.csv"
+    sample_path = (out or labels.with_suffix(".check")) / "sample.csv"
     if reports is not None:
         sample = draw_sample(read_text_table(labels), per_state=per_state, seed=seed)
-        write_table(sample, sample_path)
-        page = _write_page(sample, reports, out, text, id_column, seed)
+        page = _write_page(sample, reports, sample_path, text, id_column, seed)
         if json:
             emit({"questions": len(sample), "sample": sample_path, "page": page})
         else:
@@ -111,9 +109,7 @@ def _count(
             for c in checked
         ],
     )
-    if agreements:
-        rows = [(a.finding, a.n, f"{a.agreed:.2f}", f"{a.kappa:.2f}") for a in agreements]
-        show("Agreement of two readers", ("finding", "both judged", "agreed", "kappa"), rows)
+    show_agreement(agreements)
     if len(differing):
         note(f"Readers differ on {len(differing)} reports; a third reader's answers decide.")
     poor = [one.finding for one in checked if not one.f1.estimate >= FLOOR]
@@ -123,12 +119,14 @@ def _count(
 
 
 def _write_page(
-    sample: pd.DataFrame, reports: Path, out: Path, text: str, id_column: str, seed: int
+    sample: pd.DataFrame, reports: Path, sample_path: Path, text: str, id_column: str, seed: int
 ) -> Path:
-    from monai_cxr.atomic import write_atomically
+    """The sample, and beside it the readers' page."""
+    from monai_cxr.atomic import write_text
     from monai_cxr.findings import title_of
     from monai_cxr.labels.report_sources import read_reports
     from monai_cxr.report.questions import Question, question_page
+    from monai_cxr.tables import write_table
 
     texts = {one.id: one.text for one in read_reports(reports, text=text, id_column=id_column)}
     questions = [
@@ -146,7 +144,14 @@ def _write_page(
         "Read each report and say whether it states the finding. Not mentioned counts as absent. "
         "What the labeller said is not shown."
     )
-    page = question_page("Check of report labels", lead, questions)
-    path = out / "questions.html"
-    write_atomically(path, lambda target: target.write_text(page, encoding="utf-8"))
-    return path
+    write_table(sample, sample_path)
+    page = sample_path.with_name("questions.html")
+    write_text(page, question_page("Check of report labels", lead, questions))
+    return page
+
+
+def show_agreement(found: Sequence[Agreement]) -> None:
+    """How far two readers agree, where two judged the same."""
+    if found:
+        rows = [(a.finding, a.n, f"{a.agreed:.2f}", f"{a.kappa:.2f}") for a in found]
+        show("Agreement of two readers", ("finding", "both judged", "agreed", "kappa"), rows)

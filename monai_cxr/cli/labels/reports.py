@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_cxr.cli.arguments import LanguageOption, LexiconOption, ReportColumnOption
+from monai_cxr.cli.arguments import (
+    LanguageOption,
+    LexiconOption,
+    ReportColumnOption,
+    ReportIdOption,
+)
 from monai_cxr.cli.data import OutTable
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 
-IdOption = Annotated[
-    str, typer.Option("--id", metavar="COLUMN", help="Column that names the report.")
-]
+if TYPE_CHECKING:
+    from monai_cxr.labels.report_labels import ReportLabels
+
+if TYPE_CHECKING:
+    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +42,7 @@ def from_reports(
     language: LanguageOption = "en",
     lexicon: LexiconOption = None,
     text: ReportColumnOption = "",
-    id_column: IdOption = "",
+    id_column: ReportIdOption = "",
     duplicates: Annotated[
         str,
         typer.Option(
@@ -79,6 +86,11 @@ def from_reports(
             }
         )
         return
+    _tell(made)
+    say(f"Labels: {out}. What decided each of them: {evidence}")
+
+
+def _tell(made: ReportLabels) -> None:
     order = ("present", "absent", "uncertain", "not mentioned")
     show(
         f"{len(made.table)} reports",
@@ -90,7 +102,6 @@ def from_reports(
     )
     for problem, count in made.problems.items():
         note(f"{count} reports: {_PROBLEMS.get(problem, problem)}")
-    say(f"Labels: {out}. What decided each of them: {evidence}")
 
 
 def from_csv(
@@ -101,7 +112,7 @@ def from_csv(
         ),
     ],
     out: OutTable,
-    id_column: IdOption = "",
+    id_column: ReportIdOption = "",
     json: JsonOption = False,
 ) -> None:
     """Import labels that another labeller wrote, with CheXpert's columns and states, or in words.

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_cxr.cli.arguments import DeviceOption, ReaderMemoryOption, ReaderTimeoutOption
 from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show
 from monai_cxr.errors import DeliveryError, SettingsError
+
+if TYPE_CHECKING:
+    from monai_cxr.screening.archive.summary import ArchiveSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -98,25 +101,14 @@ def archive(
     --last 2019-12-31 --bundle demo/bundle --out screened
     """
     from monai_cxr.reading.reader_limits import ReaderLimits
-    from monai_cxr.screening.archive.archive import (
-        PAGE_NAME,
-        TABLE_NAME,
-        ArchiveOptions,
-        screen_archive,
-    )
+    from monai_cxr.screening.archive.archive import ArchiveOptions, screen_archive
     from monai_cxr.screening.archive.pacs import PacsArchive, is_pacs, pacs_archive
 
     films: Path | PacsArchive = Path(source)
+    days = [None if day is None else day.date() for day in (first, last)]
     if settings is not None or is_pacs(source):
-        films = pacs_archive(
-            source,
-            first.date() if first else None,
-            last.date() if last else None,
-            listener=listener,
-            settings=settings,
-            discard=discard,
-        )
-    elif first or last:
+        films = pacs_archive(source, *days, listener=listener, settings=settings, discard=discard)
+    elif any(days):
         raise SettingsError("--first and --last are for a PACS, but SOURCE is a path.")
     limits = ReaderLimits(reader_timeout, reader_memory)
     options = ArchiveOptions(workers, batch_size, reports, device, limits)
@@ -129,6 +121,13 @@ def archive(
             summary = screen_archive_on_ray(
                 films, bundle, out, options, address=ray, progress=report
             )
+    _tell(summary, out, json=json)
+    _refuse_days_left(summary.days_left)
+
+
+def _tell(summary: ArchiveSummary, out: Path, *, json: bool) -> None:
+    from monai_cxr.screening.archive.archive import PAGE_NAME, TABLE_NAME
+
     numbers = summary.counts
     n_duplicates = numbers.arrivals.get("duplicate", 0)
     if json:
@@ -144,7 +143,6 @@ def archive(
                 "out": out,
             }
         )
-        _refuse_days_left(summary.days_left)
         return
     rows: list[tuple[str, int]] = [("scored", numbers.films["completed"])]
     rows += sorted(numbers.quarantine.items(), key=lambda item: -item[1])
@@ -156,7 +154,6 @@ def archive(
     say(f"{summary.n_new} films in {summary.seconds:.0f} s.")
     say(f"Results: {out / TABLE_NAME}")
     say(f"Summary: {out / PAGE_NAME}")
-    _refuse_days_left(summary.days_left)
 
 
 def _refuse_days_left(days: Sequence[date]) -> None:

@@ -43,19 +43,15 @@ def pull(
     Example: monai-cxr screen pull archive --first 2026-01-01 --last 2026-01-31 --settings s.toml
     """
     from monai_cxr.errors import DeliveryError, SettingsError
-    from monai_cxr.screening.arriving.pull import IncompletePull
+    from monai_cxr.screening.arriving.pull import IncompletePull, not_delivered
     from monai_cxr.screening.arriving.pull import pull as run_pull
     from monai_cxr.screening.arriving.spool import GIB, Spool
     from monai_cxr.screening.ledger import open_ledger
     from monai_cxr.screening.service.parts import listener_of, pull_source_of
-    from monai_cxr.screening.settings.checks import read_settings
+    from monai_cxr.screening.settings.checks import pull_named, read_settings
 
     read = read_settings(settings)
-    tables = {table.name: table for table in read.pulls}
-    if name not in tables:
-        known = ", ".join(tables) or "none; add [[pulls]]"
-        raise SettingsError(f"The settings have no pull '{name}'. Known: {known}.")
-    table = tables[name]
+    table = pull_named(read, name)
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(read.ledger.url))
         spool = Spool(read.spool.folder, reserve_bytes=int(read.spool.reserve_gib * GIB))
@@ -71,10 +67,7 @@ def pull(
         except IncompletePull as error:
             done, incomplete = error.pulled, error
         except DeliveryError as error:
-            raise DeliveryError(
-                f"The PACS does not deliver its films ({error}). Check its address and what it "
-                "allows us; then repeat the command: it goes on where it stopped."
-            ) from None
+            raise not_delivered(error) from None
     lost = {"not_retrieved": done.n_not_retrieved} if incomplete else {}
     if json:
         emit({"days": done.days, "found": done.n_found, "fetched": done.n_fetched, **lost})

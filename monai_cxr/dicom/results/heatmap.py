@@ -72,20 +72,16 @@ def heatmap_capture(
         UnsupportedImage: As for a structured report.
         MissingDependency: Without the extra ``pacs``.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise SettingsError(
-            "Expected a picture as uint8 of shape (rows, columns, 3), but got "
-            f"{picture.dtype} of shape {picture.shape}."
-        )
+    _require_picture(picture)
     score, code = film.prediction[finding], _method(method)
     sc: Any = require("highdicom.sc", extra="pacs")
     keep_quiet("highdicom")
-    model = written_name(film.prediction.model)
+    caption = _caption(score, written_name(film.prediction.model))
     is_jpeg_2000 = transfer_syntax == JPEG2000Lossless
     with writing():
         header = header_of(film.source)
         image = film_evidence(header)
-        drawn = captioned(picture, _caption(score, model))
+        drawn = captioned(picture, caption)
         capture = sc.SCImage.from_ref_dataset(
             image,
             pixel_array=drawn,
@@ -100,17 +96,22 @@ def heatmap_capture(
         capture.PatientOrientation = image.get("PatientOrientation", "")  # never a guess
         capture.BodyPartExamined = "CHEST"
         capture.BurnedInAnnotation = "NO"  # the caption identifies no patient (PS3.3 C.7.6.1.1.8)
-        capture.ImageComments = _caption(score, model)
-        cited = sop_reference(image.SOPClassUID, image.SOPInstanceUID)
-        capture.SourceImageSequence = [cited]
-        capture.DerivationDescription = (
-            f"{code.meaning} of {findings.finding_of(score.finding).name}"
-        )
+        capture.ImageComments = caption
+        capture.SourceImageSequence = [sop_reference(image.SOPClassUID, image.SOPInstanceUID)]
+        capture.DerivationDescription = f"{code.meaning} of {findings.finding_of(finding).name}"
         if is_jpeg_2000:
             _encode_jpeg_2000(capture, drawn)
         repeat_study(capture, header)
         stamp(capture, created or datetime.now(timezone.utc))
         return written(capture)
+
+
+def _require_picture(picture: NDArray[np.uint8]) -> None:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise SettingsError(
+            "Expected a picture as uint8 of shape (rows, columns, 3), but got "
+            f"{picture.dtype} of shape {picture.shape}."
+        )
 
 
 def heatmap_segmentation(

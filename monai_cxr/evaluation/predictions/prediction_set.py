@@ -145,8 +145,9 @@ def load_predictions(
         InvalidTable: If columns are missing, values are impossible, images are repeated, no
             patients are known, or no image has labels.
     """
-    table = source if isinstance(source, pd.DataFrame) else read_table(source)
-    table, refusals = _scored_rows(table)
+    table, refusals = _scored_rows(
+        source if isinstance(source, pd.DataFrame) else read_table(source)
+    )
     image_ids = image_identifiers(table, what="predictions")
     scored = scored_findings(table, bare=labels is not None)
     truth = table if labels is None else labels
@@ -157,33 +158,23 @@ def load_predictions(
     kept = table.iloc[rows]
     logits, probabilities, score_notes = scores_of(kept, [scored[name] for name in names])
     if findings is None:
-        chosen, summary_notes = _single_findings(
-            names, probabilities if logits is None else sigmoid(logits)
-        )
+        chosen, more = _single_findings(names, _unit(logits, probabilities))
         names = tuple(names[i] for i in chosen)
         logits = None if logits is None else logits[:, chosen]
-        probabilities, score_notes = probabilities[:, chosen], [*score_notes, *summary_notes]
-    label_values, label_notes = labels_of(
-        truth,
-        [labelled[name] for name in names],
-        findings=names,
-        policy=LabelPolicy(uncertain, blank),
-    )
+        probabilities, score_notes = probabilities[:, chosen], [*score_notes, *more]
+    columns, policy = [labelled[name] for name in names], LabelPolicy(uncertain, blank)
+    label_values, label_notes = labels_of(truth, columns, findings=names, policy=policy)
     patients, patient_notes = patients_of(truth, kept, image_ids[rows], one_image_a_patient)
-    notes += refusals + score_notes + label_notes + patient_notes
-    notes += _label_sets(truth)
+    notes += refusals + score_notes + label_notes + patient_notes + _label_sets(truth)
     notes += _disagreement(kept, names, label_values, labels is not None)
     notes += _left_out(scored, names) if findings is None else []
-    return PredictionSet(
-        image_ids=image_ids[rows],
-        patient_ids=patients,
-        findings=names,
-        logits=logits,
-        probabilities=probabilities,
-        labels=label_values,
-        facts=facts_of(truth, kept),
-        notes=tuple(notes),
-    )
+    numbers = (logits, probabilities, label_values)
+    facts = facts_of(truth, kept)
+    return PredictionSet(image_ids[rows], patients, names, *numbers, facts, tuple(notes))
+
+
+def _unit(logits: Floats | None, probabilities: Floats) -> Floats:
+    return probabilities if logits is None else sigmoid(logits)
 
 
 def _single_findings(names: Sequence[str], scores: Floats) -> tuple[list[int], list[str]]:

@@ -15,14 +15,20 @@ from sqlalchemy import exists, or_, select
 
 from monai_cxr.errors import DeliveryError, InputError, SettingsError
 from monai_cxr.screening.arriving import intake, retention
-from monai_cxr.screening.arriving.pull import IncompletePull, Pulled, Source, pulled_batches
+from monai_cxr.screening.arriving.pull import (
+    IncompletePull,
+    Pulled,
+    Source,
+    not_delivered,
+    pulled_batches,
+)
 from monai_cxr.screening.arriving.spool import GIB, Spool
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.schema import COMPLETED, films, results
 from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.dicom_network import AllowedSender
 from monai_cxr.screening.service.parts import listener_of, pull_source_of
-from monai_cxr.screening.settings.checks import read_settings, refuse_userinfo
+from monai_cxr.screening.settings.checks import pull_named, read_settings, refuse_userinfo
 from monai_cxr.screening.settings.listener import ListenerSettings
 from monai_cxr.screening.settings.tables import PullTable, ScreeningSettings
 
@@ -177,10 +183,7 @@ def _patiently(ledger: Ledger, pacs: Source, source: PacsArchive) -> Iterator[Pu
         except DeliveryError as error:
             n_failures += 1
             if n_failures >= _PATIENCE:
-                raise DeliveryError(
-                    f"The PACS does not deliver its films ({error}). Check its address and what it "
-                    "allows us; then repeat the command: it goes on where it stopped."
-                ) from None
+                raise not_delivered(error) from None
             time.sleep(_PAUSE_SECONDS * n_failures)
 
 
@@ -191,13 +194,10 @@ def _n_arrived(ledger: Ledger) -> int:
 def _of_settings(
     name: str, settings: ScreeningSettings
 ) -> tuple[PullTable, ListenerSettings | None]:
-    tables = {table.name: table for table in settings.pulls}
-    if name not in tables:
-        known = ", ".join(tables) or "none; add [[pulls]]"
-        raise SettingsError(f"The settings have no pull '{name}'. Known: {known}.")
-    if tables[name].kind == "pacs" and settings.listener is None:
+    table = pull_named(settings, name)
+    if table.kind == "pacs" and settings.listener is None:
         raise SettingsError("A pull by C-MOVE needs [listener] in the settings.")
-    return tables[name], settings.listener if tables[name].kind == "pacs" else None
+    return table, settings.listener if table.kind == "pacs" else None
 
 
 def _of_dicomweb(source: str, environment: Mapping[str, str]) -> PullTable:

@@ -130,6 +130,14 @@ class IncompletePull(DeliveryError):
         self.pulled = pulled
 
 
+def not_delivered(error: DeliveryError) -> DeliveryError:
+    """What a command says that a source keeps waiting."""
+    return DeliveryError(
+        f"The PACS does not deliver its films ({error}). Check its address and what it allows us; "
+        "then repeat the command: it goes on where it stopped."
+    )
+
+
 def pull(
     ledger: Ledger,
     source: Source,

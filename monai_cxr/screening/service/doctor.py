@@ -171,7 +171,7 @@ def _readable(folder: Path) -> str:
 
 def _bundle(folder: Path) -> str:
     from monai_cxr.bundle.model import require_findings
-    from monai_cxr.bundle.packaging import verify
+    from monai_cxr.bundle.verification import verify
 
     verified = verify(folder)
     require_findings(folder.name, verified.findings)

@@ -105,6 +105,19 @@ def settings_of(
     return replace(settings, ledger=ledger)
 
 
+def pull_named(settings: ScreeningSettings, name: str) -> PullTable:
+    """The pull of that name.
+
+    Raises:
+        SettingsError: If there is none.
+    """
+    tables = {table.name: table for table in settings.pulls}
+    if name not in tables:
+        known = ", ".join(tables) or "none; add [[pulls]]"
+        raise SettingsError(f"The settings have no pull '{name}'. Known: {known}.")
+    return tables[name]
+
+
 def ledger_of(
     content: Mapping[str, Any], *, folder: Path, environment: Mapping[str, str] | None = None
 ) -> str | None:

@@ -122,10 +122,8 @@ def search(
             study.tell(trial, state=states.FAIL)
             n_failed += 1
             if n_failed == FAILURES:
-                raise SettingsError(
-                    f"{FAILURES} trials in a row failed, the last with {json.dumps(chosen)}: "
-                    f"{error}"
-                ) from error
+                last = f"the last with {json.dumps(chosen)}: {error}"
+                raise SettingsError(f"{FAILURES} trials in a row failed, {last}") from error
             say(f"{run.name}  failed  {json.dumps(chosen)}")
             continue
         except CXRError:

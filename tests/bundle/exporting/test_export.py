@@ -20,7 +20,7 @@ from monai_cxr.bundle.exporting.formats import check_format
 from monai_cxr.bundle.exporting.network import export
 from monai_cxr.bundle.exports import Parity, read_exports
 from monai_cxr.bundle.model import CALIBRATION_NAME, BundleModel
-from monai_cxr.bundle.packaging import verify
+from monai_cxr.bundle.verification import verify
 from monai_cxr.errors import InvalidBundle, SettingsError
 from monai_cxr.reading.files import read_radiograph
 
