@@ -14,10 +14,9 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 from sqlalchemy import select
 from store_scu import DX, send
 
-from monai_cxr.dicom.results.instances import is_own_result
+from monai_cxr.dicom.results.instances import InstanceReference, is_own_result
 from monai_cxr.dicom.results.rejection_note import (
     REJECTIONS,
-    Rejected,
     rejection_note,
     rejection_of,
 )
@@ -41,7 +40,7 @@ def note_of(number: int, code: str = "113001", **attributes) -> bytes:
     """A note of the modality's about a film, as another system writes it."""
     film = film_bytes(number)
     header = pydicom.dcmread(io.BytesIO(film), stop_before_pixels=True)
-    one = Rejected(DX, header.SOPInstanceUID, header.SeriesInstanceUID)
+    one = InstanceReference(DX, header.SOPInstanceUID, header.SeriesInstanceUID)
     note = pydicom.dcmread(io.BytesIO(rejection_note(film, [one], "113001").data))
     note.Manufacturer = "Another Ltd"
     note.ConceptNameCodeSequence[0].CodeValue = code

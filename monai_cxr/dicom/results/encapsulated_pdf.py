@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from pydicom import Dataset
-from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+from pydicom.uid import EncapsulatedPDFStorage
 
 from monai_cxr import findings
 from monai_cxr.dicom.header.elements import data_set
-from monai_cxr.dicom.results.evidence import film_evidence, repeat_study, sop_reference
+from monai_cxr.dicom.results.document import document
+from monai_cxr.dicom.results.evidence import film_evidence, sop_reference
 from monai_cxr.dicom.results.instances import (
     DicomInstance,
-    add_file_meta,
+    InstanceReference,
     derived_uid,
     header_of,
     stamp,
@@ -82,28 +83,25 @@ def encapsulated_pdf(
         model = reported_model([film], [image])
         pages = _pages(film.prediction, model, points, calibration, made_at)
         document = pdf_document(pages, title="AI chest findings", created=made_at)
-        result = _dataset(image, model)
-        repeat_study(result, header)
+        result = _dataset(image, header, model)
         result.EncapsulatedDocumentLength = len(document)
         result.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
         stamp(result, made_at)
         return written(result)
 
 
-def _dataset(image: Dataset, model: ModelIdentity) -> Dataset:
+def _dataset(image: Dataset, header: Dataset, model: ModelIdentity) -> Dataset:
     """The modules around the document: series, equipment, document (PS3.3 C.24.1, C.8.6.1)."""
     uid = str(image.SOPInstanceUID)
-    result = data_set(
-        SOPClassUID=EncapsulatedPDFStorage,
-        SOPInstanceUID=derived_uid(uid, model.digest, "pdf"),
-        SeriesInstanceUID=derived_uid(uid, model.digest, "pdf-series"),
+    own = (derived_uid(uid, model.digest, kind) for kind in ("pdf", "pdf-series"))
+    result = document(
+        InstanceReference(EncapsulatedPDFStorage, *own),
+        image,
+        header,
         Modality="DOC",
         SeriesNumber=SERIES_NUMBER,
-        InstanceNumber=1,
         SeriesDescription=SERIES_DESCRIPTION,
         ConversionType="WSD",
-        ContentDate="",
-        ContentTime="",
         AcquisitionDateTime="",
         BurnedInAnnotation="NO",
         SourceInstanceSequence=[sop_reference(str(image.SOPClassUID), uid)],
@@ -112,9 +110,7 @@ def _dataset(image: Dataset, model: ModelIdentity) -> Dataset:
         ConceptNameCodeSequence=[_item(findings.REPORT_TITLE)],
         MIMETypeOfEncapsulatedDocument="application/pdf",
     )
-    result["StudyInstanceUID"] = image["StudyInstanceUID"]
     add_equipment(result, model)
-    add_file_meta(result, ExplicitVRLittleEndian)
     return result
 
 

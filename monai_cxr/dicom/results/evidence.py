@@ -21,6 +21,7 @@ from pydicom.uid import UID
 
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.header.scope import is_radiograph_class
+from monai_cxr.dicom.results.instances import InstanceReference
 from monai_cxr.errors import UnsupportedImage
 
 REQUIRED_STUDY_KEYWORDS = (
@@ -118,16 +119,17 @@ def sop_reference(sop_class_uid: str, sop_uid: str) -> Dataset:
     return elements.data_set(ReferencedSOPClassUID=sop_class_uid, ReferencedSOPInstanceUID=sop_uid)
 
 
-def study_reference(study: Dataset, instances: Iterable[tuple[str, str, str]]) -> Dataset:
+def study_reference(study: Dataset, instances: Iterable[InstanceReference]) -> Dataset:
     """Hierarchical SOP Instance Reference (PS3.3 Table 10-3b) of instances of one study.
 
     Args:
         study: Any data set with the Study Instance UID.
-        instances: (series, SOP Class, SOP Instance UID) of each.
+        instances: What is referred to.
     """
     by_series: dict[str, list[Dataset]] = {}
-    for series, *instance in instances:
-        by_series.setdefault(series, []).append(sop_reference(*instance))
+    for one in instances:
+        reference = sop_reference(one.sop_class_uid, one.sop_uid)
+        by_series.setdefault(one.series_uid, []).append(reference)
     made = Dataset()
     made["StudyInstanceUID"] = study["StudyInstanceUID"]
     made.ReferencedSeriesSequence = [

@@ -32,20 +32,29 @@ _IMPLEMENTATION_UID = "2.25.252879846312413546938172464834107953419"
 
 
 @dataclass(frozen=True, slots=True)
-class DicomInstance:
-    """A written object, with what a sender must know of it.
+class InstanceReference:
+    """What names an object within its study.
 
     Attributes:
         sop_class_uid: SOP Class UID.
         sop_uid: SOP Instance UID.
         series_uid: Series Instance UID.
-        study_uid: Study Instance UID, that of the film.
-        data: A DICOM Part 10 file.
     """
 
     sop_class_uid: str
     sop_uid: str
     series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DicomInstance(InstanceReference):
+    """A written object, with what a sender must know of it.
+
+    Attributes:
+        study_uid: Study Instance UID, that of the film.
+        data: A DICOM Part 10 file.
+    """
+
     study_uid: str
     data: bytes
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
+from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.header.elements import data_set
-from monai_cxr.dicom.results.evidence import repeat_study, sop_reference, study_reference
+from monai_cxr.dicom.results.document import document
+from monai_cxr.dicom.results.evidence import sop_reference, study_reference
 from monai_cxr.dicom.results.instances import (
-    MANUFACTURER,
     DicomInstance,
+    InstanceReference,
     Source,
-    add_file_meta,
     derived_uid,
     header_of,
     stamp,
@@ -54,21 +54,6 @@ class Rejection:
     sop_uids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An object that a note of ours takes back.
-
-    Attributes:
-        sop_class_uid: Its SOP Class.
-        sop_uid: Its SOP Instance UID.
-        series_uid: Its series.
-    """
-
-    sop_class_uid: str
-    sop_uid: str
-    series_uid: str
-
-
 def rejection_of(dataset: Dataset) -> Rejection | None:
     """What a Key Object Selection rejects; None for one that only selects."""
     with quiet():
@@ -89,7 +74,11 @@ def rejection_of(dataset: Dataset) -> Rejection | None:
 
 
 def rejection_note(
-    source: Source, rejected: Sequence[Rejected], code: str, *, created: datetime | None = None
+    source: Source,
+    rejected: Sequence[InstanceReference],
+    code: str,
+    *,
+    created: datetime | None = None,
 ) -> DicomInstance:
     """Take objects of ours back, in the study of their film.
 
@@ -108,35 +97,28 @@ def rejection_note(
     with writing():
         header = header_of(source)
         uids = "|".join(sorted(one.sop_uid for one in rejected))
+        own = (derived_uid(uids, code, kind) for kind in ("ko", "ko-series"))
         title = {"CodeValue": code, "CodingSchemeDesignator": "DCM"}
-        evidence = [(one.series_uid, one.sop_class_uid, one.sop_uid) for one in rejected]
-        note = data_set(
-            SOPClassUID=KeyObjectSelectionDocumentStorage,
-            SOPInstanceUID=derived_uid(uids, code, "ko"),
-            SeriesInstanceUID=derived_uid(uids, code, "ko-series"),
+        note = document(
+            InstanceReference(KeyObjectSelectionDocumentStorage, *own),
+            header,
+            header,
             Modality="KO",
             SeriesNumber=SERIES_NUMBER,
-            InstanceNumber=1,
             SeriesDescription="AI results withdrawn",
             ReferencedPerformedProcedureStepSequence=[],
-            Manufacturer=MANUFACTURER,
-            ContentDate="",
-            ContentTime="",
-            CurrentRequestedProcedureEvidenceSequence=[study_reference(header, evidence)],
+            CurrentRequestedProcedureEvidenceSequence=[study_reference(header, rejected)],
             ValueType="CONTAINER",
             ContinuityOfContent="SEPARATE",
             ConceptNameCodeSequence=[data_set(**title, CodeMeaning=REJECTIONS[code])],
             ContentTemplateSequence=[data_set(MappingResource="DCMR", TemplateIdentifier="2010")],
             ContentSequence=[_content(one) for one in rejected],
         )
-        note["StudyInstanceUID"] = header["StudyInstanceUID"]
-        repeat_study(note, header)
-        add_file_meta(note, ExplicitVRLittleEndian)
         stamp(note, created or datetime.now(timezone.utc))
         return written(note)
 
 
-def _content(one: Rejected) -> Dataset:
+def _content(one: InstanceReference) -> Dataset:
     is_document = one.sop_class_uid.startswith(_DOCUMENTS)
     return data_set(
         RelationshipType="CONTAINS",

@@ -15,10 +15,12 @@ from pydicom.uid import (
 )
 
 from monai_cxr.dicom.header.elements import data_set
-from monai_cxr.dicom.results.evidence import repeat_study, study_reference
+from monai_cxr.dicom.results.document import document
+from monai_cxr.dicom.results.evidence import study_reference
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
     DicomInstance,
+    InstanceReference,
     add_file_meta,
     derived_uid,
     written,
@@ -60,28 +62,29 @@ def report_document(
         model: Whose report.
         content: The root of the content tree.
     """
-    report = Dataset()
     films = "|".join(sorted(image.SOPInstanceUID for image in evidence))
-    report.SOPClassUID = Comprehensive3DSRStorage
-    report.SOPInstanceUID = derived_uid(films, model.digest, "sr")
-    report.SeriesInstanceUID = derived_uid(films, model.digest, "sr-series")
-    report["StudyInstanceUID"] = evidence[0]["StudyInstanceUID"]
-    report.Modality = "SR"
-    repeat_study(report, header)
-    report.SeriesNumber, report.InstanceNumber = SERIES_NUMBER, 1
-    report.SeriesDescription = SERIES_DESCRIPTION
-    report.ReferencedPerformedProcedureStepSequence = []
+    uids = (derived_uid(films, model.digest, kind) for kind in ("sr", "sr-series"))
+    cited = (
+        InstanceReference(one.SOPClassUID, one.SOPInstanceUID, one.SeriesInstanceUID)
+        for one in evidence
+    )
+    report = document(
+        InstanceReference(Comprehensive3DSRStorage, *uids),
+        evidence[0],
+        header,
+        Modality="SR",
+        SeriesNumber=SERIES_NUMBER,
+        SeriesDescription=SERIES_DESCRIPTION,
+        ReferencedPerformedProcedureStepSequence=[],
+        CompletionFlag="COMPLETE",
+        PreliminaryFlag="PRELIMINARY",
+        VerificationFlag="UNVERIFIED",
+        PerformedProcedureCodeSequence=[],
+        CurrentRequestedProcedureEvidenceSequence=[study_reference(evidence[0], cited)],
+    )
     add_equipment(report, model)
-    report.CompletionFlag = "COMPLETE"
-    report.PreliminaryFlag = "PRELIMINARY"
-    report.VerificationFlag = "UNVERIFIED"
-    report.ContentDate = report.ContentTime = ""
-    report.PerformedProcedureCodeSequence = []
-    cited = ((one.SeriesInstanceUID, one.SOPClassUID, one.SOPInstanceUID) for one in evidence)
-    report.CurrentRequestedProcedureEvidenceSequence = [study_reference(evidence[0], cited)]
     for element in content:
         report.add(element)
-    add_file_meta(report, ExplicitVRLittleEndian)
     return report
 
 
@@ -134,11 +137,9 @@ def add_private_schemes(report: Dataset, names: Iterable[str]) -> None:
         report.CodingSchemeIdentificationSequence = items
 
 
-def add_predecessor(report: Dataset, made: DicomInstance) -> None:
-    """Predecessor Documents Sequence (PS3.3 C.17.2): the report that this one replaces."""
-    earlier = data_set(StudyInstanceUID=made.study_uid)
-    instance = (made.series_uid, made.sop_class_uid, made.sop_uid)
-    report.PredecessorDocumentsSequence = [study_reference(earlier, [instance])]
+def add_predecessor(report: Dataset, made: InstanceReference) -> None:
+    """Predecessor Documents Sequence (PS3.3 C.17.2): the report of the study that it replaces."""
+    report.PredecessorDocumentsSequence = [study_reference(report, [made])]
 
 
 def equipment(model: ModelIdentity) -> dict[str, str]:

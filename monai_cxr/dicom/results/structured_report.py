@@ -22,6 +22,7 @@ from monai_cxr.dicom.results.evidence import film_evidence
 from monai_cxr.dicom.results.instances import (
     MANUFACTURER,
     DicomInstance,
+    InstanceReference,
     Source,
     derived_uid,
     header_of,
@@ -70,7 +71,7 @@ def structured_report(
     operating_points: Iterable[OperatingPoint] | Mapping[str, OperatingPoint] = (),
     calibration: str | Mapping[str, str] = "",
     created: datetime | None = None,
-    predecessor: DicomInstance | None = None,
+    predecessor: InstanceReference | None = None,
 ) -> DicomInstance:
     """Report one film, or the films of one study, as a Comprehensive 3D SR (TID 1500).
 

@@ -11,8 +11,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from monai_cxr.dicom.results.instances import DicomInstance, derived_uid, renamed_to
-from monai_cxr.dicom.results.rejection_note import Rejected, rejection_note
+from monai_cxr.dicom.results.instances import (
+    DicomInstance,
+    InstanceReference,
+    derived_uid,
+    renamed_to,
+)
+from monai_cxr.dicom.results.rejection_note import rejection_note
 from monai_cxr.dicom.results.report_document import REPORT_CLASSES
 from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_report
 from monai_cxr.prediction import OperatingPoint
@@ -20,7 +25,6 @@ from monai_cxr.reading.files import read_bytes
 from monai_cxr.screening.delivering.builders import StudyBuilder, source_of
 from monai_cxr.screening.ledger import Ledger, outbox, presentation, rejections, study_versions
 from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
-from monai_cxr.screening.ledger.study_versions import DeliveredObject
 
 Reporting = Callable[[str], tuple[Mapping[str, OperatingPoint], Mapping[str, str]]]
 """Gives, for a model's digest, its operating points and how each finding was calibrated."""
@@ -56,7 +60,7 @@ def study_report_builder(reporting: Reporting) -> StudyBuilder:
             created=datetime.fromtimestamp(
                 max(one.result.predicted_at for one in contents), timezone.utc
             ),
-            predecessor=_as_instance(before[-1], delivery.study_uid) if before else None,
+            predecessor=before[-1] if before else None,
         )
         series = derived_uid(delivery.study_uid, model.digest, "study-sr-series")
         return renamed_to(made, _identity(contents, before), series)
@@ -81,7 +85,7 @@ def _reportable(ledger: Ledger, delivery: Delivery) -> list[DeliveryContent]:
     return [one for one, is_needless in zip(contents, needless, strict=True) if not is_needless]
 
 
-def _identity(contents: Sequence[DeliveryContent], before: Sequence[DeliveredObject]) -> str:
+def _identity(contents: Sequence[DeliveryContent], before: Sequence[InstanceReference]) -> str:
     """UID of a report: of its films as they are, its model, and what it replaces."""
     films = [
         f"{one.film.key.sop_uid}{Path(one.film.path).stem if one.is_corrected else ''}"
@@ -98,15 +102,12 @@ def _names(uid: str) -> set[str]:
     return {uid, *(derived_uid(uid, one, "sr-class") for one in REPORT_CLASSES[1:])}
 
 
-def _as_instance(made: DeliveredObject, study_uid: str) -> DicomInstance:
-    return DicomInstance(made.sop_class_uid, made.sop_uid, made.series_uid, study_uid, b"")
-
-
-def _taken_back(ledger: Ledger, delivery: Delivery, made: DeliveredObject) -> DicomInstance | None:
+def _taken_back(
+    ledger: Ledger, delivery: Delivery, made: InstanceReference
+) -> DicomInstance | None:
     found = rejections.of_study(ledger, delivery.study_uid)
     if found is None or made.sop_class_uid not in REPORT_CLASSES:
         return None
     path, code = found
-    taken = Rejected(made.sop_class_uid, made.sop_uid, made.series_uid)
     created = datetime.fromtimestamp(delivery.created_at, timezone.utc)
-    return rejection_note(read_bytes(path)[0], [taken], code, created=created)
+    return rejection_note(read_bytes(path)[0], [made], code, created=created)

@@ -12,8 +12,8 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from monai_cxr.dicom.results.instances import DicomInstance, derived_uid
-from monai_cxr.dicom.results.rejection_note import Rejected, rejection_note
+from monai_cxr.dicom.results.instances import DicomInstance, InstanceReference, derived_uid
+from monai_cxr.dicom.results.rejection_note import rejection_note
 from monai_cxr.dicom.results.report_document import REPORT_CLASSES
 from monai_cxr.reading.files import read_bytes
 from monai_cxr.screening.ledger import Ledger, rejections
@@ -61,15 +61,15 @@ def withdrawal(ledger: Ledger, delivery: Delivery) -> DicomInstance | None:
     return rejection_note(read_bytes(path)[0], taken_back, code, created=created)
 
 
-def _rejected(delivery: Delivery, kind: str, object_uid: str, variant: str) -> Rejected:
+def _rejected(delivery: Delivery, kind: str, object_uid: str, variant: str) -> InstanceReference:
     """Class and series of an object, which its UIDs are derived from."""
     series = derived_uid(delivery.sop_uid, delivery.model_digest, f"{kind}-series")
     if variant:
         series = derived_uid(series, variant, "corrected")
     if kind in _CLASSES:
-        return Rejected(_CLASSES[kind], object_uid, series)
+        return InstanceReference(_CLASSES[kind], object_uid, series)
     report = derived_uid(delivery.sop_uid, delivery.model_digest, "sr")
     if variant:
         report = derived_uid(report, variant, "corrected")
     others = {derived_uid(report, uid, "sr-class"): str(uid) for uid in REPORT_CLASSES[1:]}
-    return Rejected(others.get(object_uid, str(REPORT_CLASSES[0])), object_uid, series)
+    return InstanceReference(others.get(object_uid, str(REPORT_CLASSES[0])), object_uid, series)

@@ -7,11 +7,11 @@ version that closes later replaces those before it, delivered or not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from monai_cxr.dicom.results.instances import InstanceReference
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import Film, film_of
 from monai_cxr.screening.ledger.schema import COMPLETED, DELIVERED, PENDING, films, outbox
@@ -21,21 +21,6 @@ if TYPE_CHECKING:
 
 STUDY_REPORT = "study_sr"
 """Kind of a delivery that reports all films of a study at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveredObject:
-    """What a receiver has.
-
-    Attributes:
-        sop_class_uid: Its SOP Class.
-        sop_uid: Its SOP Instance UID.
-        series_uid: Its series.
-    """
-
-    sop_class_uid: str
-    sop_uid: str
-    series_uid: str
 
 
 def schedule(
@@ -77,7 +62,7 @@ def is_superseded(ledger: Ledger, delivery: Delivery) -> bool:
         return connection.execute(query).first() is not None
 
 
-def delivered_before(ledger: Ledger, delivery: Delivery) -> list[DeliveredObject]:
+def delivered_before(ledger: Ledger, delivery: Delivery) -> list[InstanceReference]:
     """Earlier reports of the study that the destination has, the oldest first."""
     query = (
         select(outbox.c.object_class, outbox.c.object_uid, outbox.c.object_series)
@@ -86,7 +71,7 @@ def delivered_before(ledger: Ledger, delivery: Delivery) -> list[DeliveredObject
         .order_by(outbox.c.id)
     )
     with ledger.read() as connection:
-        return [DeliveredObject(*row) for row in connection.execute(query)]
+        return [InstanceReference(*row) for row in connection.execute(query)]
 
 
 def films_with_results(ledger: Ledger, study_uid: str) -> list[Film]:
