@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, update
 
 from monai_cxr.screening.ledger.database import insert_new
+from monai_cxr.screening.ledger.outbox import scheduled
 from monai_cxr.screening.ledger.records import Outcome, result_row
-from monai_cxr.screening.ledger.schema import COMPLETED, PENDING, UNLEASED, films, outbox, results
+from monai_cxr.screening.ledger.schema import COMPLETED, UNLEASED, films, results
 from monai_cxr.screening.ledger.watching import chart_sums
 
 
@@ -38,26 +39,11 @@ def store(
     insert_new(connection, results, [values], ["sop_uid", "model_digest"])
     if outcome.deliverable:
         wanted = ((*delivery, digest) for delivery in deliveries)
-        schedule(connection, row, wanted, available_at=now, created_at=now)
+        scheduled.schedule(
+            connection, row.sop_uid, row.study_uid, wanted, available_at=now, created_at=now
+        )
     connection.execute(
         update(films)
         .where(films.c.id == row.id)
         .values(state=COMPLETED, finished_at=now, model_digest=digest, reason="", **UNLEASED)
     )
-
-
-def schedule(
-    connection: Connection, film: Any, wanted: Iterable[tuple[str, str, str]], **times: float
-) -> None:
-    """Schedule deliveries of a film that are not scheduled yet.
-
-    Args:
-        connection: A transaction that writes.
-        film: The film's row.
-        wanted: (kind, destination, model digest) of each.
-        **times: Columns ``available_at`` and ``created_at``.
-    """
-    keys = ["kind", "destination", "model_digest", "sop_uid"]
-    uids = {"sop_uid": film.sop_uid, "study_uid": film.study_uid}
-    rows = [{**dict(zip(keys[:3], one, strict=True)), **uids, **times} for one in wanted]
-    insert_new(connection, outbox, [{"state": PENDING, **row} for row in rows], keys)

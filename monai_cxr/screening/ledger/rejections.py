@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from monai_cxr.screening.ledger import audit, finished, quarantine, studies
+from monai_cxr.screening.ledger import audit, quarantine, studies
 from monai_cxr.screening.ledger.database import Ledger, insert_new
+from monai_cxr.screening.ledger.outbox import scheduled
 from monai_cxr.screening.ledger.schema import (
     DELIVERED,
     DISMISSED,
@@ -109,7 +110,9 @@ def _withdraw(connection: Connection, film: Any, code: str, source: str, now: fl
         .values(state=DISMISSED, last_error=REASON, **UNLEASED)
     )
     notes = ((WITHDRAWAL, row.destination, row.model_digest) for row in went_out)
-    finished.schedule(connection, film, notes, available_at=0.0, created_at=now)
+    scheduled.schedule(
+        connection, film.sop_uid, film.study_uid, notes, available_at=0.0, created_at=now
+    )
     connection.execute(delete(results).where(results.c.sop_uid == film.sop_uid))
     connection.execute(update(films).where(films.c.id == film.id).values(model_digest=""))
     if film.state != QUARANTINED:

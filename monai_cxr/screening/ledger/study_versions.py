@@ -7,17 +7,15 @@ version that closes later replaces those before it, delivered or not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Connection, select
 
 from monai_cxr.dicom.results.instances import InstanceReference
-from monai_cxr.screening.ledger.database import Ledger, insert_new
+from monai_cxr.screening.ledger.database import Ledger
+from monai_cxr.screening.ledger.outbox import scheduled
+from monai_cxr.screening.ledger.outbox.scheduled import Delivery
 from monai_cxr.screening.ledger.records import Film, film_of
-from monai_cxr.screening.ledger.schema import COMPLETED, DELIVERED, PENDING, films, outbox
-
-if TYPE_CHECKING:
-    from monai_cxr.screening.ledger.outbox import Delivery
+from monai_cxr.screening.ledger.schema import COMPLETED, DELIVERED, films, outbox
 
 STUDY_REPORT = "study_sr"
 """Kind of a delivery that reports all films of a study at once."""
@@ -38,21 +36,11 @@ def schedule(
         destinations: Names of those that take such reports.
         now: Seconds since 1970.
     """
-    rows = [
-        {
-            "kind": STUDY_REPORT,
-            "destination": destination,
-            "sop_uid": study_uid,
-            "study_uid": study_uid,
-            "model_digest": str(version),
-            "state": PENDING,
-            "available_at": now,
-            "created_at": now,
-        }
-        for study_uid, version in closed
-        for destination in destinations
-    ]
-    insert_new(connection, outbox, rows, ["kind", "destination", "sop_uid", "model_digest"])
+    for study_uid, version in closed:
+        wanted = ((STUDY_REPORT, destination, str(version)) for destination in destinations)
+        scheduled.schedule(
+            connection, study_uid, study_uid, wanted, available_at=now, created_at=now
+        )
 
 
 def is_superseded(ledger: Ledger, delivery: Delivery) -> bool:

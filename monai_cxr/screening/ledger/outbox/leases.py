@@ -1,4 +1,4 @@
-"""Outbox: what must be delivered, until the receiver said that it has it.
+"""Leases: who delivers what, and what the receiver said of it.
 
 A receiver that is away is asked for days, at last once an hour. What is given up after that keeps
 its film until a person tries it again or dismisses it.
@@ -6,29 +6,16 @@ its film until a person tries it again or dismisses it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, select, update
 
-from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import audit, patients
+from monai_cxr.screening.ledger import audit
 from monai_cxr.screening.ledger.database import Ledger, changed
-from monai_cxr.screening.ledger.due import due, give_up_poison
-from monai_cxr.screening.ledger.records import Film, Result, film_of, result_of
-from monai_cxr.screening.ledger.schema import (
-    DELIVERED,
-    DISMISSED,
-    FAILED,
-    PENDING,
-    TAKES_PLACE,
-    UNLEASED,
-    arrivals,
-    films,
-    outbox,
-    results,
-)
+from monai_cxr.screening.ledger.outbox.due import due, give_up_poison
+from monai_cxr.screening.ledger.outbox.scheduled import COLUMNS, Delivery
+from monai_cxr.screening.ledger.schema import DELIVERED, FAILED, PENDING, UNLEASED, outbox
 
 DAY_SECONDS = 86_400.0
 KEEP_TRYING_SECONDS = 14 * DAY_SECONDS
@@ -44,60 +31,6 @@ MIN_ATTEMPTS = 12
 """Attempts before a receiver counts as away for days, whatever a clock says: two hours of them."""
 
 _BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 2.0, 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One object on its way to one destination.
-
-    Attributes:
-        id: Row number.
-        kind: For example ``"sr"``.
-        destination: Name of a destination in the settings.
-        sop_uid: Of the film.
-        study_uid: Of the film.
-        model_digest: Of the result.
-        state: ``"pending"``, ``"delivered"``, ``"failed"`` or ``"dismissed"``.
-        attempts: How often it was leased.
-        last_status: What the receiver said last, for example ``"0xA700"``.
-        last_error: Kind of the last error.
-        object_uid: SOP Instance UID of the delivered object, or ``""``.
-        created_at: Seconds since 1970.
-        delivered_at: Or None.
-    """
-
-    id: int
-    kind: str
-    destination: str
-    sop_uid: str
-    study_uid: str
-    model_digest: str
-    state: str
-    attempts: int
-    last_status: str
-    last_error: str
-    object_uid: str
-    created_at: float
-    delivered_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryContent:
-    """What an object is made of.
-
-    Attributes:
-        delivery: Which object to which destination.
-        film: The film, with the path of its file.
-        result: What the model said.
-        is_corrected: Whether the film took the place of another one of its UID.
-        is_merged: Whether the film's file may name another patient ID than the one that stands.
-    """
-
-    delivery: Delivery
-    film: Film
-    result: Result
-    is_corrected: bool = False
-    is_merged: bool = False
 
 
 def lease(
@@ -142,7 +75,7 @@ def lease(
             )
         )
         rows = connection.execute(
-            select(*_columns()).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)
+            select(*COLUMNS).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)
         )
         leased = [Delivery(**row._asdict()) for row in rows]
         for row in poison:
@@ -156,23 +89,6 @@ def release_owners(ledger: Ledger, prefix: str) -> int:
     dead = update(outbox).where(outbox.c.state == PENDING, held)
     with ledger.write() as connection:
         return changed(connection, dead.values(available_at=ledger.clock(), **UNLEASED))
-
-
-def content(ledger: Ledger, delivery: Delivery) -> DeliveryContent:
-    """Film and result of a delivery."""
-    film_query = select(films).where(films.c.sop_uid == delivery.sop_uid)
-    result_query = select(results).where(
-        results.c.sop_uid == delivery.sop_uid, results.c.model_digest == delivery.model_digest
-    )
-    correction_query = select(arrivals.c.id).where(
-        arrivals.c.sop_uid == delivery.sop_uid, arrivals.c.outcome.in_(TAKES_PLACE)
-    )
-    with ledger.read() as connection:
-        film = film_of(connection.execute(film_query).one())
-        row = connection.execute(result_query).one()
-        is_corrected = connection.execute(correction_query.limit(1)).first() is not None
-        is_merged = patients.has_prior(connection, film.key.patient_id)
-    return DeliveryContent(delivery, film, result_of(row, film), is_corrected, is_merged)
 
 
 def delivered(
@@ -282,105 +198,8 @@ def postpone(ledger: Ledger, owner: str, delivery_id: int, *, seconds: float) ->
         connection.execute(held.values(**untried, available_at=due_at))
 
 
-def retry(
-    ledger: Ledger,
-    ids: Sequence[int] | None = None,
-    *,
-    reason: str | None = None,
-    actor: str = "operator",
-) -> int:
-    """Make failed and dismissed deliveries pending, and waiting ones due at once.
-
-    Args:
-        ledger: The ledger.
-        ids: Only these; None for all that failed or wait.
-        reason: Only those whose last error or status this is.
-        actor: Who asked for it.
-
-    Returns:
-        Their number.
-    """
-    states = (PENDING, FAILED) if ids is None else (PENDING, FAILED, DISMISSED)
-    values = {"state": PENDING, "attempts": 0, "unanswered": 0, "tried_since": None}
-    values |= {"available_at": ledger.clock()}
-    return _change(ledger, _those(states, ids, reason), values, "deliveries retried", actor)
-
-
-def dismiss(
-    ledger: Ledger,
-    ids: Sequence[int] | None = None,
-    *,
-    reason: str | None = None,
-    actor: str = "operator",
-) -> int:
-    """Give undelivered results up for good; their films may then be deleted.
-
-    Args:
-        ledger: The ledger.
-        ids: Only these; None for all that failed.
-        reason: Only those whose last error or status this is.
-        actor: Who decided it.
-
-    Returns:
-        Their number.
-    """
-    states = (FAILED,) if ids is None else (PENDING, FAILED)
-    values = {"state": DISMISSED}
-    return _change(ledger, _those(states, ids, reason), values, "deliveries dismissed", actor)
-
-
-def _change(
-    ledger: Ledger, condition: Any, values: Mapping[str, Any], event: str, actor: str
-) -> int:
-    """Set values of the deliveries that a condition selects, on the record; their number."""
-    with ledger.write() as connection:
-        n = changed(connection, update(outbox).where(condition).values(**values))
-        if n:
-            audit.record(connection, actor, event, "", {"n": n}, now=ledger.clock())
-    return n
-
-
 def _held(delivery_id: int, owner: str) -> Any:
     """A pending delivery that this owner has leased."""
     return and_(
         outbox.c.id == delivery_id, outbox.c.state == PENDING, outbox.c.lease_owner == owner
     )
-
-
-def _those(states: Sequence[str], ids: Sequence[int] | None, reason: str | None) -> Any:
-    """Deliveries in one of these states that no worker has leased."""
-    conditions = [outbox.c.state.in_(states), outbox.c.lease_owner == ""]
-    if ids is not None:
-        conditions.append(outbox.c.id.in_(list(ids)))
-    if reason is not None:
-        conditions.append(or_(outbox.c.last_error == reason, outbox.c.last_status == reason))
-    return and_(*conditions)
-
-
-def deliveries(ledger: Ledger, *, state: str | None = None, limit: int = 100) -> list[Delivery]:
-    """Deliveries, newest first."""
-    query = select(*_columns()).order_by(outbox.c.id.desc()).limit(limit)
-    if state is not None:
-        query = query.where(outbox.c.state == state)
-    with ledger.read() as connection:
-        return [Delivery(**row._asdict()) for row in connection.execute(query)]
-
-
-def is_ours(ledger: Ledger, object_uid: str) -> bool:
-    """Whether this SOP Instance UID is of an object that we delivered."""
-    if not object_uid:
-        raise SettingsError("Expected a SOP Instance UID, but got an empty one.")
-    with ledger.read() as connection:
-        query = select(outbox.c.id).where(outbox.c.object_uid == object_uid).limit(1)
-        return connection.execute(query).first() is not None
-
-
-def n_pending(ledger: Ledger) -> int:
-    """How many deliveries are pending, those in backoff included."""
-    query = select(func.count()).where(outbox.c.state == PENDING)
-    with ledger.read() as connection:
-        return int(connection.execute(query).scalar_one())
-
-
-def _columns() -> list[Any]:
-    return [outbox.c[name] for name in Delivery.__dataclass_fields__]
