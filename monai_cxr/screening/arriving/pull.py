@@ -20,7 +20,7 @@ from monai_cxr.screening.arriving.intake import Receipt
 from monai_cxr.screening.ledger import Ledger, arrivals, cursors, quarantine
 from monai_cxr.screening.network import dicomweb
 from monai_cxr.screening.network.dicomweb import MODALITIES, DicomWebServer, FoundInstance
-from monai_cxr.screening.network.http_session import open_session
+from monai_cxr.screening.network.dicomweb.session import open_session
 from monai_cxr.screening.network.study_search import IncompleteAnswer
 
 _STILL_GROWS = timedelta(days=1)
@@ -71,7 +71,7 @@ class DicomWebSource:
 
     def find(self, day: date) -> Iterator[FoundInstance]:
         """Images by QIDO-RS."""
-        return dicomweb.search(self.server, day, day, modalities=self.modalities)
+        return dicomweb.search(self.server, day, modalities=self.modalities)
 
     def fetch(self, found: Sequence[FoundInstance]) -> dict[str, str]:
         """Images by WADO-RS."""

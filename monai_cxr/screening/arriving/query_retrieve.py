@@ -17,12 +17,12 @@ from monai_cxr.picture.quiet import quiet
 from monai_cxr.screening.network.dicom_network import Peer, application, associate, why_not
 from monai_cxr.screening.network.dicomweb import MODALITIES
 from monai_cxr.screening.network.study_search import (
+    Ask,
     FoundInstance,
     FoundStudy,
-    Gaps,
     PartFailed,
     StudyFilter,
-    all_studies,
+    images_of_day,
 )
 
 RETRIEVE_SECONDS = 1_800.0
@@ -60,18 +60,8 @@ class QueryRetrieve:
             DeliveryError: If the PACS cannot be reached, or fails a query for studies.
             IncompleteAnswer: At the end, if it answered but did not give everything.
         """
-        seen: set[str] = set()
-        gaps = Gaps()
         with _Link(self, "StudyRootQueryRetrieveInformationModelFind") as link:
-            for modality in self.modalities:
-                studies, is_whole = all_studies(_Studies(link, day, modality).ask)
-                gaps.is_cut = gaps.is_cut or not is_whole
-                for study in studies:
-                    for found in self._images(link, study, modality, gaps):
-                        if found.sop_uid not in seen:
-                            seen.add(found.sop_uid)
-                            yield found
-        gaps.say()
+            yield from images_of_day(_Day(link, day), self.modalities)
 
     def fetch(self, found: Sequence[FoundInstance]) -> dict[str, str]:
         """Have the series of these images sent to our listener, and wait until they were.
@@ -104,49 +94,49 @@ class QueryRetrieve:
                         failures[image.sop_uid] = answer
         return failures
 
-    def _images(
-        self, link: _Link, study: str, modality: str, gaps: Gaps
-    ) -> Iterator[FoundInstance]:
-        """Images of a study's series of one modality; a study that fails is a gap."""
-        try:
-            inside = {"StudyInstanceUID": study, "Modality": modality}
-            for series in link.find_all("SERIES", "SeriesInstanceUID", inside):
-                if elements.text(series, "Modality") not in ("", modality):
-                    continue
-                uid = elements.text(series, "SeriesInstanceUID")
-                image = {"StudyInstanceUID": study, "SeriesInstanceUID": uid}
-                for match in link.find_all("IMAGE", "SOPInstanceUID", image):
-                    yield FoundInstance(study, uid, elements.text(match, "SOPInstanceUID"))
-        except DeliveryError as error:
-            link.reconnect()  # raises where it is the PACS that is away
-            gaps.studies[study] = str(error)
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """Queries about one day over one association."""
 
-class _Studies:
-    """Queries for the studies of one day."""
+    link: _Link
+    day: date
 
-    def __init__(self, link: _Link, day: date, modality: str) -> None:
-        self._link = link
-        self._keys = {"StudyDate": f"{day:%Y%m%d}", "ModalitiesInStudy": modality}
+    def studies(self, modality: str) -> Ask:
+        wanted = {"StudyDate": f"{self.day:%Y%m%d}", "ModalitiesInStudy": modality}
 
-    def ask(self, part: StudyFilter) -> tuple[list[FoundStudy], bool]:
-        """The studies of a part of the day, and whether the PACS has more."""
-        keys = {**self._keys, "StudyTime": part.time, "PatientID": part.patient_id}
-        matches, code = self._link.find("STUDY", "StudyInstanceUID", keys)
-        if code == _MISMATCH and not matches and "ModalitiesInStudy" in keys:
-            del self._keys["ModalitiesInStudy"]  # an optional key (PS3.4 C.6.2.1)
-            return self.ask(part)
-        if code != 0x0000 and not matches and code not in _LIMITED:
-            self._link.reconnect()  # raises where it is the PACS that is away
-            raise PartFailed(_failure("find", code))
-        return [
-            FoundStudy(
-                elements.text(match, "StudyInstanceUID"),
-                elements.text(match, "StudyTime"),
-                elements.text(match, "PatientID"),
-            )
-            for match in matches
-        ], code != 0x0000
+        def ask(part: StudyFilter) -> tuple[list[FoundStudy], bool]:
+            keys = {**wanted, "StudyTime": part.time, "PatientID": part.patient_id}
+            matches, code = self.link.find("STUDY", "StudyInstanceUID", keys)
+            if code == _MISMATCH and not matches and "ModalitiesInStudy" in wanted:
+                del wanted["ModalitiesInStudy"]  # an optional key (PS3.4 C.6.2.1)
+                return ask(part)
+            if code != 0x0000 and not matches and code not in _LIMITED:
+                self.link.reconnect()  # raises where it is the PACS that is away
+                raise PartFailed(_failure("find", code))
+            return [
+                FoundStudy(
+                    elements.text(match, "StudyInstanceUID"),
+                    elements.text(match, "StudyTime"),
+                    elements.text(match, "PatientID"),
+                )
+                for match in matches
+            ], code != 0x0000
+
+        return ask
+
+    def images(self, study_uid: str, modality: str) -> Iterator[FoundInstance]:
+        inside = {"StudyInstanceUID": study_uid, "Modality": modality}
+        for series in self.link.find_all("SERIES", "SeriesInstanceUID", inside):
+            if elements.text(series, "Modality") not in ("", modality):
+                continue
+            uid = elements.text(series, "SeriesInstanceUID")
+            image = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": uid}
+            for match in self.link.find_all("IMAGE", "SOPInstanceUID", image):
+                yield FoundInstance(study_uid, uid, elements.text(match, "SOPInstanceUID"))
+
+    def refuse_if_away(self, error: DeliveryError) -> None:
+        self.link.reconnect()
 
 
 class _Link:

@@ -9,8 +9,9 @@ answer whole, at the cost of two queries.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from monai_cxr.errors import DeliveryError
 
@@ -87,30 +88,51 @@ class IncompleteAnswer(DeliveryError):
         self.is_cut = is_cut
 
 
-@dataclass(slots=True)
-class Gaps:
-    """What a search could not have.
-
-    Attributes:
-        studies: What was said of studies whose images could not be listed, by Study Instance UID.
-        is_cut: Whether there may be more studies.
-    """
-
-    studies: dict[str, str] = field(default_factory=dict)
-    is_cut: bool = False
-
-    def say(self) -> None:
-        """Raise what is missing.
-
-        Raises:
-            IncompleteAnswer: If anything is.
-        """
-        if self.studies or self.is_cut:
-            raise IncompleteAnswer(self.studies, is_cut=self.is_cut)
-
-
 Ask = Callable[[StudyFilter], tuple[Sequence[FoundStudy], bool]]
 """Filter -> (studies, whether the PACS said that there are more)."""
+
+
+class Archive(Protocol):
+    """A PACS that is asked for the images of one day."""
+
+    def studies(self, modality: str) -> Ask:
+        """How studies that may hold a modality are asked for."""
+
+    def images(self, study_uid: str, modality: str) -> Iterator[FoundInstance]:
+        """Images of a study's series of one modality.
+
+        Raises:
+            DeliveryError: If they cannot be listed.
+        """
+
+    def refuse_if_away(self, error: DeliveryError) -> None:
+        """After a failure: return if it is of one study, raise if the PACS itself is away."""
+
+
+def images_of_day(archive: Archive, modalities: Sequence[str]) -> Iterator[FoundInstance]:
+    """Find the images of one day, each once; a study that cannot be listed stops no other.
+
+    Raises:
+        DeliveryError: If the PACS cannot be reached or refuses.
+        IncompleteAnswer: At the end, if it answered but did not give everything.
+    """
+    seen: set[str] = set()
+    gaps: dict[str, str] = {}
+    is_cut = False
+    for modality in modalities:
+        studies, is_whole = all_studies(archive.studies(modality))
+        is_cut = is_cut or not is_whole
+        for study_uid in studies:
+            try:
+                for found in archive.images(study_uid, modality):
+                    if found.sop_uid not in seen:
+                        seen.add(found.sop_uid)
+                        yield found
+            except DeliveryError as error:
+                archive.refuse_if_away(error)
+                gaps[study_uid] = str(error)
+    if gaps or is_cut:
+        raise IncompleteAnswer(gaps, is_cut=is_cut)
 
 
 def all_studies(ask: Ask) -> tuple[list[str], bool]:
