@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import select
 
 from monai_cxr.errors import DeliveryError, InputError, SettingsError
 from monai_cxr.screening.arriving import intake, retention
@@ -23,8 +23,8 @@ from monai_cxr.screening.arriving.pull import (
     pulled_batches,
 )
 from monai_cxr.screening.arriving.spool import GIB, Spool
-from monai_cxr.screening.ledger import Ledger
-from monai_cxr.screening.ledger.schema import COMPLETED, films, results
+from monai_cxr.screening.ledger import Ledger, jobs
+from monai_cxr.screening.ledger.schema import films
 from monai_cxr.screening.ledger.watching import counts
 from monai_cxr.screening.network.dicom_network import AllowedSender
 from monai_cxr.screening.service.parts import listener_of, pull_source_of
@@ -155,12 +155,7 @@ def refuse_discarded(ledger: Ledger, model_digest: str) -> None:
     Raises:
         SettingsError: If a film has neither a file nor a result of this model.
     """
-    has_result = exists().where(
-        results.c.sop_uid == films.c.sop_uid, results.c.model_digest == model_digest
-    )
-    is_other = or_(films.c.model_digest < model_digest, films.c.model_digest > model_digest)
-    query = select(films.c.id).where(films.c.state == COMPLETED, is_other)
-    query = query.where(films.c.path == "", ~has_result)
+    query = select(films.c.id).where(jobs.unread_by(model_digest), films.c.path == "")
     with ledger.read() as connection:
         is_any = connection.execute(query.limit(1)).first() is not None
     if is_any:

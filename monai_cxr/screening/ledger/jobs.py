@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, update
 
 from monai_cxr.screening.ledger import audit, finished, quarantine, studies
 from monai_cxr.screening.ledger.database import Ledger, changed
@@ -220,15 +220,19 @@ def retry_later(
         return SCHEDULED
 
 
-def reopen(ledger: Ledger, model_digest: str) -> int:
-    """Schedule every completed film that has no result of this model; gives their number."""
-    now = ledger.clock()
+def unread_by(model_digest: str) -> ColumnElement[bool]:
+    """Completed films that have no result of a model."""
     has_result = exists().where(
         results.c.sop_uid == films.c.sop_uid, results.c.model_digest == model_digest
     )
     # A film names the model of its newest result; those that name this one need no second look.
     is_other = or_(films.c.model_digest < model_digest, films.c.model_digest > model_digest)
-    is_due = and_(films.c.state == COMPLETED, is_other, ~has_result)
+    return and_(films.c.state == COMPLETED, is_other, ~has_result)
+
+
+def reopen(ledger: Ledger, model_digest: str) -> int:
+    """Schedule every completed film that has no result of this model; gives their number."""
+    now, is_due = ledger.clock(), unread_by(model_digest)
     with ledger.write() as connection:
         touched = set(connection.execute(select(films.c.study_uid).where(is_due)).scalars())
         again = {"state": SCHEDULED, "attempts": 0, "finished_at": None, "available_at": now}

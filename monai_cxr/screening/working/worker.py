@@ -96,10 +96,8 @@ def run_worker(
                 stopping = should_stop()
                 if not stopping:
                     queue.fill()
-                if queue.is_empty:
-                    on_progress()
-                batch = queue.take()
-                if batch:
+                is_idle, batch = queue.is_empty, queue.take()
+                if is_idle or batch:
                     on_progress()
                 made = outcomes_of(model, [(film.id, read.result) for film, read in batch])
                 if committing is not None:  # it went on while the model was working
@@ -109,9 +107,8 @@ def run_worker(
                     if not batch:
                         continue
                 if batch:
-                    films = [film for film, _ in batch]
                     committing = clerk.submit(
-                        _commit_batch, ledger, options, films, made, after_batch
+                        _commit_batch, ledger, options, batch, made, after_batch
                     )
                     queue.hand_over()
                 elif queue.is_empty and (stopping or not when_idle()):
@@ -123,11 +120,11 @@ def run_worker(
 def _commit_batch(
     ledger: Ledger,
     options: WorkerOptions,
-    films: Sequence[Film],
+    batch: Sequence[_Read],
     made: tuple[Sequence[Outcome], Sequence[tuple[int, Exception]]],
     after_batch: Callable[[], object],
 ) -> int:
-    n_finished = commit(ledger, options, films, *made)
+    n_finished = commit(ledger, options, [film for film, _ in batch], *made)
     after_batch()
     return n_finished
 
