@@ -44,10 +44,8 @@ from monai_cxr.screening.archive.archive import (
 from monai_cxr.screening.archive.listing import SOURCE
 from monai_cxr.screening.archive.pacs import PacsArchive
 from monai_cxr.screening.archive.summary import ArchiveSummary
-from monai_cxr.screening.archive.worker import DESTINATION, KEEP_TRYING_SECONDS, KIND, is_settled
+from monai_cxr.screening.archive.worker import DESTINATION, KIND, file_reports
 from monai_cxr.screening.delivering.builders import report_builder
-from monai_cxr.screening.delivering.delivery import deliver_batch
-from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.ledger import jobs, outbox
 from monai_cxr.screening.ledger.outbox import DeliveryContent
 from monai_cxr.screening.ledger.records import Film, Outcome
@@ -256,20 +254,9 @@ def _deliver(
     def build(content: DeliveryContent) -> DicomInstance:
         return reports.get(content.film.key.sop_uid) or make(content)
 
-    folder = Folder(DESTINATION, archive.out / REPORTS_NAME)
+    folder = archive.out / REPORTS_NAME
     while outbox.n_pending(archive.ledger):
-        n = sum(
-            deliver_batch(
-                archive.ledger,
-                folder,
-                {KIND: build},
-                SOURCE,
-                n=_COMMIT,
-                keep_trying_seconds=KEEP_TRYING_SECONDS,
-                is_settled=partial(is_settled, archive.ledger),
-            )
-        )
-        if not n and not is_last:
-            return
-        if not n:
+        if not file_reports(archive.ledger, folder, build, SOURCE, _COMMIT):
+            if not is_last:
+                return
             time.sleep(_BACKOFF_POLL_SECONDS)

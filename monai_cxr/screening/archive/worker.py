@@ -7,13 +7,12 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from monai_cxr.errors import CXRError
 from monai_cxr.reading.reader_limits import ReaderLimits
-from monai_cxr.screening.delivering.builders import report_builder
+from monai_cxr.screening.delivering.builders import Builder, report_builder
 from monai_cxr.screening.delivering.delivery import deliver_batch
 from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.ledger import Ledger, cursors, jobs, open_ledger, outbox, studies
@@ -22,7 +21,7 @@ from monai_cxr.screening.working.worker import WorkerOptions, run_worker
 
 KIND, DESTINATION = "sr", "archive"
 LISTED_CURSOR = "archive-is-listed"
-KEEP_TRYING_SECONDS = 7_200.0
+_KEEP_TRYING_SECONDS = 7_200.0
 """How long the folder of reports may be away; an archive must end, and a service need not."""
 _IDLE_SECONDS = 0.2
 
@@ -70,9 +69,22 @@ def work(task: ArchiveWork, errors: Connection) -> None:
         raise SystemExit(1) from None
 
 
-def is_settled(ledger: Ledger, study: Study) -> bool:
-    """Whether no film of a study can still come: all files are listed, and its films are read."""
-    return study.status != studies.WAITING and cursors.get(ledger, LISTED_CURSOR) == "yes"
+def file_reports(ledger: Ledger, folder: Path, build: Builder, owner: str, n: int) -> int:
+    """File up to n reports that are due in a folder; gives how many were tried."""
+
+    def is_settled(study: Study) -> bool:  # no film of it can still come
+        return study.status != studies.WAITING and cursors.get(ledger, LISTED_CURSOR) == "yes"
+
+    tried = deliver_batch(
+        ledger,
+        Folder(DESTINATION, folder),
+        {KIND: build},
+        owner,
+        n=n,
+        keep_trying_seconds=_KEEP_TRYING_SECONDS,
+        is_settled=is_settled,
+    )
+    return sum(tried)
 
 
 def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
@@ -82,25 +94,13 @@ def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
     if (torch := sys.modules.get("torch")) is not None:  # an export is served without it
         torch.set_num_threads(task.threads)
     with_reports = task.reports is not None and model.calibrator is not None
-
-    folder = Folder(DESTINATION, task.reports) if task.reports is not None else None
     methods = model.calibrator.methods if model.calibrator is not None else {}
-    builders = {KIND: report_builder(model.operating_points, methods)}
+    build = report_builder(model.operating_points, methods)
 
     def report() -> int:
-        if folder is None or not with_reports or stop():
+        if task.reports is None or not with_reports or stop():
             return 0
-        return sum(
-            deliver_batch(
-                ledger,
-                folder,
-                builders,
-                task.owner,
-                n=task.batch_size,
-                keep_trying_seconds=KEEP_TRYING_SECONDS,
-                is_settled=partial(is_settled, ledger),
-            )
-        )
+        return file_reports(ledger, task.reports, build, task.owner, task.batch_size)
 
     def when_idle() -> bool:
         if report():
