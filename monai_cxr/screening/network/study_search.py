@@ -92,8 +92,8 @@ Ask = Callable[[StudyFilter], tuple[Sequence[FoundStudy], bool]]
 """Filter -> (studies, whether the PACS said that there are more)."""
 
 
-class Archive(Protocol):
-    """A PACS that is asked for the images of one day."""
+class DayQueries(Protocol):
+    """Queries of a PACS for the images of one day."""
 
     def studies(self, modality: str) -> Ask:
         """How studies that may hold a modality are asked for."""
@@ -109,7 +109,7 @@ class Archive(Protocol):
         """After a failure: return if it is of one study, raise if the PACS itself is away."""
 
 
-def images_of_day(archive: Archive, modalities: Sequence[str]) -> Iterator[FoundInstance]:
+def images_of_day(queries: DayQueries, modalities: Sequence[str]) -> Iterator[FoundInstance]:
     """Find the images of one day, each once; a study that cannot be listed stops no other.
 
     Raises:
@@ -120,16 +120,16 @@ def images_of_day(archive: Archive, modalities: Sequence[str]) -> Iterator[Found
     gaps: dict[str, str] = {}
     is_cut = False
     for modality in modalities:
-        studies, is_whole = all_studies(archive.studies(modality))
+        studies, is_whole = all_studies(queries.studies(modality))
         is_cut = is_cut or not is_whole
         for study_uid in studies:
             try:
-                for found in archive.images(study_uid, modality):
+                for found in queries.images(study_uid, modality):
                     if found.sop_uid not in seen:
                         seen.add(found.sop_uid)
                         yield found
             except DeliveryError as error:
-                archive.refuse_if_away(error)
+                queries.refuse_if_away(error)
                 gaps[study_uid] = str(error)
     if gaps or is_cut:
         raise IncompleteAnswer(gaps, is_cut=is_cut)
