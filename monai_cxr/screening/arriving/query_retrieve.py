@@ -61,7 +61,7 @@ class QueryRetrieve:
             IncompleteAnswer: At the end, if it answered but did not give everything.
         """
         with _Link(self, "StudyRootQueryRetrieveInformationModelFind") as link:
-            yield from images_of_day(_Day(link, day), self.modalities)
+            yield from images_of_day(_FindQueries(link, day), self.modalities)
 
     def fetch(self, found: Sequence[FoundInstance]) -> dict[str, str]:
         """Have the series of these images sent to our listener, and wait until they were.
@@ -96,7 +96,7 @@ class QueryRetrieve:
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class _FindQueries:
     """Queries about one day over one association."""
 
     link: _Link

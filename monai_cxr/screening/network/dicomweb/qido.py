@@ -47,11 +47,11 @@ def search(
         IncompleteAnswer: At the end, if it answered but did not give everything.
     """
     with open_session(server) as session:
-        yield from images_of_day(_Day(server, session, day), modalities)
+        yield from images_of_day(_QidoQueries(server, session, day), modalities)
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class _QidoQueries:
     """Queries of one service about one day, over one session."""
 
     server: DicomWebServer
