@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
-
 from monai_cxr.errors import SettingsError
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
@@ -108,6 +106,8 @@ def held(
     Raises:
         OSError: If the file cannot be made.
     """
+    from filelock import FileLock, Timeout  # heavy: most processes lock nothing
+
     lock = FileLock(path, timeout=wait_seconds, thread_local=False, is_singleton=shared_in_process)
     try:
         lock.acquire()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from monai_cxr.errors import InvalidTable
 
@@ -86,6 +85,8 @@ def energy_test(
     Raises:
         InvalidTable: If a sample has fewer than two films, or the shapes do not fit.
     """
+    from scipy.spatial.distance import cdist  # heavy: a prediction only projects
+
     a, b = np.asarray(then, dtype=np.float64), np.asarray(now, dtype=np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise InvalidTable(
