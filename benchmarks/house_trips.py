@@ -4,7 +4,8 @@
 
 A module is on a trip when one of its functions runs, in any process. A hop is a module that calls
 another one, counted once; the last column counts in the same way the wings that call another wing.
-Imports and anything outside ``monai_cxr`` do not count. An older checkout can make the same trips.
+Anything outside ``monai_cxr`` does not count, nor does what an import runs: bodies of modules and
+classes, finders. An older checkout can make the same trips.
 """
 
 from __future__ import annotations
@@ -21,20 +22,27 @@ from pathlib import Path
 
 HOOK = """
 import os, sys, threading
+from inspect import CO_OPTIMIZED
 _root = os.path.join(os.environ["TRIP_TREE"], "monai_cxr") + os.sep
 _out, _seen = os.environ["TRIP_OUT"], set()
 def _module(frame):
     while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith(_root):
+        name, code = frame.f_code.co_filename, frame.f_code
+        ours = name.startswith(_root)
+        if name.startswith("<frozen importlib") or (ours and not code.co_flags & CO_OPTIMIZED):
+            return None  # an import, or the body of a module or a class
+        if ours:
             return name
         frame = frame.f_back
     return ""
 def _profile(frame, event, argument):
     name = frame.f_code.co_filename
-    if event != "call" or not name.startswith(_root) or frame.f_code.co_name == "<module>":
+    if event != "call" or not name.startswith(_root) or not frame.f_code.co_flags & CO_OPTIMIZED:
         return
-    pair = (_module(frame.f_back), name)
+    caller = _module(frame.f_back)
+    if caller is None:
+        return
+    pair = (caller, name)
     if pair not in _seen:
         _seen.add(pair)
         with open(_out, "a") as file:

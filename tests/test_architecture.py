@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from monai_cxr.cli.verbs import VERBS, _built
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "monai_cxr"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_bundles" not in path.parts)
@@ -48,6 +50,25 @@ def test_help_without_torch():
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
     assert "evaluate" in done.stdout
+
+
+def test_every_verb_has_its_modules():
+    """What registers a verb is named in VERBS, and registers no verb that is not."""
+    by_modules: dict[str, set[str]] = {}
+    for verb, modules in VERBS.items():
+        by_modules.setdefault(modules, set()).add(verb)
+    for modules, verbs in by_modules.items():
+        assert set(_built(modules)) == verbs
+    named = {part for modules in by_modules for part in modules.split()}
+    registering = {
+        ".".join(path.relative_to(PACKAGE / "cli").with_suffix("").parts)
+        for path in (PACKAGE / "cli").rglob("*.py")
+        if "\ndef register(" in path.read_text(encoding="utf-8")
+    }
+    rooms = tuple(f"{name}." for name in ("labels", "screen"))  # their packages register all
+    assert {name.removesuffix(".__init__") for name in registering} == named | {
+        name for name in registering if name.startswith(rooms) and not name.endswith("__init__")
+    }
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -10,27 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from monai_cxr.cli import (
-    accept,
-    budget,
-    calibrate,
-    change,
-    data,
-    deidentify,
-    demo,
-    evaluate,
-    experiment,
-    explain,
-    index,
-    labels,
-    learn,
-    predict,
-    screen,
-    speed,
-    train,
-    view,
-)
-from monai_cxr.cli.monitoring import baseline, concordance, monitor, surveillance
+from monai_cxr.cli.verbs import Verbs
 from monai_cxr.errors import CXRError, InputError, MissingDependency
 
 # Threads wait briefly, then sleep: fast alone, and not many times slower on a shared machine.
@@ -46,6 +26,7 @@ EXIT_INPUT, EXIT_USAGE, EXIT_OURS, EXIT_STOPPED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="monai-cxr",
+    cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -56,28 +37,11 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 our fault. "
     "Research use only, not a medical device.",
 )
-index.register(app)
-labels.register(app)
-data.register(app)
-train.register(app)
-predict.register(app)
-calibrate.register(app)
-baseline.register(app)
-speed.register(app)
-evaluate.register(app)
-explain.register(app)
-screen.register(app)
-monitor.register(app)
-concordance.register(app)
-budget.register(app)
-surveillance.register(app)
-deidentify.register(app)
-change.register(app)
-accept.register(app)
-experiment.register(app)
-learn.register(app)
-demo.register(app)
-view.register(app)
+
+
+@app.callback()
+def _verbs() -> None:
+    """Take a verb: see :mod:`monai_cxr.cli.verbs`."""
 
 
 def main() -> NoReturn:

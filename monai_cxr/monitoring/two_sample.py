@@ -8,7 +8,7 @@ films, which says which films changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -143,13 +143,11 @@ def changes(
         new = np.asarray(values, dtype=object)
         for value in sorted(set(map(str, new))):
             rows = np.flatnonzero(new.astype(str) == value)
-            share_then = float((old.astype(str) == value).mean()) if len(old) else 0.0
-            if len(rows) < FEWEST:
-                found.append(
-                    FactChange(fact, value, share_then, len(rows) / len(new), np.nan, np.nan)
-                )
-                continue
             same = np.flatnonzero(old.astype(str) == value)
+            shares = (len(same) / max(len(old), 1), len(rows) / len(new))
+            if len(rows) < FEWEST:
+                found.append(FactChange(fact, value, *shares, np.nan, np.nan))
+                continue
             like = same if len(same) >= FEWEST else np.arange(len(a))
             test = energy_test(
                 a[like],
@@ -159,16 +157,9 @@ def changes(
                 permutations=permutations,
                 seed=seed,
             )
-            found.append(
-                FactChange(
-                    fact, value, share_then, len(rows) / len(new), test.distance, test.p_value
-                )
-            )
+            found.append(FactChange(fact, value, *shares, test.distance, test.p_value))
     adjusted = _holm([one.p_value for one in found])
-    made = [
-        FactChange(one.fact, one.value, one.share_then, one.share_now, one.distance, p)
-        for one, p in zip(found, adjusted, strict=True)
-    ]
+    made = [replace(one, p_value=p) for one, p in zip(found, adjusted, strict=True)]
     return tuple(
         sorted(made, key=lambda one: (np.isnan(one.p_value), -np.nan_to_num(one.distance)))
     )

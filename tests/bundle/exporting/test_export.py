@@ -28,6 +28,7 @@ EXPORTED = ("onnx", "openvino", "torchscript")
 NOT_SERVED = {
     *("torch", "monai", "ignite", "sklearn", "filelock", "jinja2", "matplotlib", "sqlalchemy"),
     *("highdicom", "pynetdicom", "scipy.linalg", "scipy.spatial", "scipy.special", "scipy.stats"),
+    *("monai_cxr.cli.train", "monai_cxr.cli.screen"),
 }
 """What a process that only predicts by an export does not wait for."""
 
