@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
-
 from monai_cxr.findings import title_of
 from monai_cxr.monitoring.concordance import ALL, OUTCOMES, concordance
 from monai_cxr.prediction import Interval
@@ -15,7 +13,7 @@ from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.words import percent
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.people import second_looks
-from monai_cxr.screening.ledger.schema import reports
+from monai_cxr.screening.ledger.watching import tallies
 from monai_cxr.screening.watching import agreement
 
 OUTCOME_WORDS = dict(zip(OUTCOMES, ("Missed", "Not there", "It is in the report"), strict=True))
@@ -55,7 +53,7 @@ class Look:
 def n_reports(ledger: Ledger) -> int:
     """How many signed reports a ledger has taken in."""
     with answering(), ledger.read() as connection:
-        return int(connection.execute(select(func.count()).select_from(reports)).scalar_one())
+        return tallies.total(connection, tallies.REPORTS.what, "")
 
 
 def against_reports(ledger: Ledger) -> tuple[list[dict[str, str]], dict[str, int]]:

@@ -70,7 +70,8 @@ _SCALE_TABLES = """
 def _numbers_by_lookup(connection: Connection) -> None:
     """Version 4: indexes and tallies, so that no question walks through all films; checkpoints."""
     _run(connection, _SCALE_TABLES)
-    tallies.install(connection, [one for one in tallies.TALLIES if one != tallies.DROPS])
+    later = (tallies.DROPS, tallies.REPORTS)
+    tallies.install(connection, [one for one in tallies.TALLIES if one not in later])
 
 
 def _files_of_refused_films_are_deleted(connection: Connection) -> None:
@@ -173,11 +174,30 @@ def _reports_of_studies(connection: Connection) -> None:
     tallies.install(connection, [tallies.DROPS])
 
 
+_PERIOD_TABLES = """
+    CREATE TABLE report_texts (
+        report_id {number} PRIMARY KEY, sealed TEXT NOT NULL, kept_at {double} NOT NULL
+    );
+    CREATE INDEX ix_report_texts_kept_at ON report_texts (kept_at);
+    CREATE INDEX ix_results_model ON results (model_digest, predicted_at);
+    CREATE INDEX ix_audit_at ON audit (at, id);
+    CREATE INDEX ix_chart_sums_chart ON chart_sums (chart, day);
+    CREATE INDEX ix_second_looks_looked_at ON second_looks (looked_at)
+"""
+
+
+def _periods_by_lookup(connection: Connection) -> None:
+    """Version 11: a period is asked for by indexes; sealed texts of reports, and their number."""
+    _run(connection, _PERIOD_TABLES)
+    tallies.install(connection, [tallies.REPORTS])
+
+
 def _run(connection: Connection, script: str) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     kinds = {
         "double": "DOUBLE" if is_sqlite else "DOUBLE PRECISION",
         "serial": "INTEGER NOT NULL" if is_sqlite else "BIGSERIAL NOT NULL",
+        "number": "INTEGER NOT NULL" if is_sqlite else "BIGINT NOT NULL",
     }
     for statement in script.format(**kinds).split(";"):
         connection.exec_driver_sql(statement)
@@ -193,6 +213,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _answers_of_label_audits,
     _what_other_systems_take_back,
     _reports_of_studies,
+    _periods_by_lookup,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

@@ -147,6 +147,7 @@ results = Table(
     _text("manufacturer"),
     _time("predicted_at", nullable=False),
     UniqueConstraint("sop_uid", "model_digest", name="uq_results_key"),
+    Index("ix_results_model", "model_digest", "predicted_at"),
 )
 
 outbox = Table(
@@ -284,6 +285,7 @@ audit = Table(
     _text("detail"),
     _text("previous"),
     _text("hash"),
+    Index("ix_audit_at", "at", "id"),
 )
 
 cursors = Table(
@@ -320,6 +322,7 @@ chart_sums = Table(
     Column("n", BigInteger, nullable=False),
     Column("total", Double, nullable=False),
     Column("squares", Double, nullable=False),
+    Index("ix_chart_sums_chart", "chart", "day"),
 )
 
 alarms = Table(
@@ -354,6 +357,15 @@ reports = Table(
     Index("ix_reports_arrived_at", "arrived_at"),
 )
 
+report_texts = Table(
+    "report_texts",
+    metadata,
+    Column("report_id", _ID, primary_key=True, autoincrement=False),
+    Column("sealed", Text, nullable=False),
+    _time("kept_at", nullable=False),
+    Index("ix_report_texts_kept_at", "kept_at"),
+)
+
 patient_merges = Table(
     "patient_merges",
     metadata,
@@ -382,6 +394,7 @@ second_looks = Table(
     _text("note"),
     _time("looked_at", nullable=False),
     UniqueConstraint("study_uid", "finding", name="uq_second_looks_key"),
+    Index("ix_second_looks_looked_at", "looked_at"),
 )
 
 schema_version = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ GROUPS = ("month", "manufacturer", "view")
 """What concordance is grouped by."""
 
 _BATCH = 500
+_COLUMNS = [*COLUMNS, *GROUPS, "span", "received_at"]
 
 
 def import_reports(
@@ -53,36 +55,70 @@ def import_reports(
 
 
 def side_by_side(
-    ledger: Ledger, *, until: float = math.inf, newest: int | None = None
+    ledger: Ledger,
+    *,
+    since: float = -math.inf,
+    until: float = math.inf,
+    newest: int | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """What the model and the report say of each study and finding.
 
     Args:
         ledger: The ledger.
+        since: Only studies whose film and report were both there from then on, in seconds since
+            1970, found by indexes: each study belongs to one period. The default walks through
+            all reports.
         until: As it was then, in seconds since 1970.
-        newest: Only so many reports that came last; None for all, which walks through them.
+        newest: Only so many reports that came last.
 
     Returns:
         A table of :data:`~monai_cxr.monitoring.concordance.COLUMNS`, :data:`GROUPS`, the words that
-        decided and ``received_at``; and the number of reports by how they fit. A study's
-        probability is the highest of its films with the newest model's result.
+        decided and ``received_at``; and the number of reports by how they fit, of those that came,
+        or whose film came, in the period. A study's probability is the highest of its films with
+        the newest model's result.
     """
     fits: Counter[str] = Counter()
-    rows: list[dict[str, Any]] = []
-    for page in signed_reports.match_pages(ledger, until=until, newest=newest):
+    tables = [pd.DataFrame(columns=_COLUMNS)]
+    for table in _pages(ledger, fits, since=since, until=until, newest=newest):
+        tables.append(table)
+    return pd.concat(tables[1:] or tables, ignore_index=True), dict(fits)
+
+
+def queue(
+    ledger: Ledger,
+    *,
+    limit: int = 50,
+    newest: int | None = None,
+    since: float = -math.inf,
+    until: float = math.inf,
+) -> pd.DataFrame:
+    """Studies to look at again, best first; see :func:`side_by_side`.
+
+    However many reports there are, no more than a page of them and the best so far are kept.
+    """
+    counts = second_looks.counts(ledger)
+    best = pd.DataFrame(columns=_COLUMNS)
+    for table in _pages(ledger, Counter(), since=since, until=until, newest=newest):
+        looked = pd.DataFrame(second_looks.of_studies(ledger, list(table["study_uid"].unique())))
+        ranked = second_look_queue(table, looked, limit=limit, counts=counts)
+        both = pd.concat([best, ranked], ignore_index=True) if len(best) else ranked
+        best = second_look_queue(both, pd.DataFrame(), limit=limit, counts=counts)
+    return best
+
+
+def _pages(
+    ledger: Ledger, fits: Counter[str], *, since: float, until: float, newest: int | None
+) -> Iterator[pd.DataFrame]:
+    """Tables of some hundred studies each; counts how reports fit."""
+    for page in signed_reports.match_pages(ledger, since=since, until=until, newest=newest):
         fits.update(match.fit for match in page)
         matched = [match for match in page if match.fit == signed_reports.MATCHED]
         with ledger.read() as connection:
-            rows.extend(_rows(connection, matched, until))
-    columns = [*COLUMNS, *GROUPS, "span", "received_at"]
-    return pd.DataFrame(rows, columns=columns), dict(fits)
-
-
-def queue(ledger: Ledger, *, limit: int = 50, newest: int | None = None) -> pd.DataFrame:
-    """Studies to look at again, best first; see :func:`side_by_side`."""
-    table, _ = side_by_side(ledger, newest=newest)
-    looked = pd.DataFrame(second_looks.of_studies(ledger, list(table["study_uid"].unique())))
-    return second_look_queue(table, looked, limit=limit, counts=second_looks.counts(ledger))
+            rows = [
+                row for row in _rows(connection, matched, until) if row.pop("both_at") >= since
+            ]
+        if rows:
+            yield pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _rows(
@@ -119,11 +155,12 @@ def _of_study(match: signed_reports.Match, newest: dict[str, Any]) -> Iterator[d
                     "flagged": False,
                     "probability": 0.0,
                     "state": match.report.states.get(finding),
-                    "month": day_of(row.received_at).isoformat()[:7],
+                    "month": sys.intern(day_of(row.received_at).isoformat()[:7]),
                     "manufacturer": row.manufacturer,
                     "view": row.view,
                     "span": match.report.spans.get(finding, ""),
                     "received_at": row.received_at,
+                    "both_at": max(row.received_at, match.first_arrived_at),
                 },
             )
             known["flagged"] = known["flagged"] or bool(positive)

@@ -21,7 +21,7 @@ from monai_cxr.labels.report_sources import Report
 from monai_cxr.labels.report_text import LabelledReport
 from monai_cxr.screening.ledger import audit, patients
 from monai_cxr.screening.ledger.database import Ledger, insert_new
-from monai_cxr.screening.ledger.schema import reports, studies
+from monai_cxr.screening.ledger.schema import FILM_STATES, films, reports, studies
 
 STATUSES = ("F", "C", "P", "X", "")
 """Final, corrected, preliminary, withdrawn (HL7 table 0085), and not stated, taken for final."""
@@ -81,12 +81,15 @@ class Match:
             or ``"unread"``.
         study_uid: Of the study, ``""`` without one.
         patient_id: Of the study.
+        first_arrived_at: When the first report of this number came that was not preliminary or
+            withdrawn, in seconds since 1970.
     """
 
     report: SignedReport
     fit: str
     study_uid: str = field(default="", repr=False)
     patient_id: str = field(default="", repr=False)
+    first_arrived_at: float = 0.0
 
 
 def add(
@@ -125,40 +128,81 @@ def matches(ledger: Ledger) -> Iterator[Match]:
 
 
 def match_pages(
-    ledger: Ledger, *, until: float = math.inf, newest: int | None = None
+    ledger: Ledger,
+    *,
+    since: float = -math.inf,
+    until: float = math.inf,
+    newest: int | None = None,
 ) -> Iterator[list[Match]]:
     """The same page by page.
 
     Args:
         ledger: The ledger.
+        since: Only numbers of which a report or a film came from then on, in seconds since 1970.
         until: As it was then, in seconds since 1970.
         newest: Only numbers of so many reports that came last; None for all.
     """
-    for page in _numbers(ledger, until, newest):
+    for page in _numbers(ledger, since, until, newest):
         with ledger.read() as connection:
             query = select(reports).where(
                 reports.c.accession_number.in_(page), reports.c.arrived_at < until
             )
             rows = connection.execute(query.order_by(reports.c.accession_number, reports.c.id))
             found = [_report(row._asdict()) for row in rows]
+            by_number = groupby(found, key=lambda report: report.accession_number)
             current = [
-                one
-                for _, group in groupby(found, key=lambda report: report.accession_number)
-                if (one := standing(list(group))) is not None
+                (one, _first_arrived(versions))
+                for versions in (list(group) for _, group in by_number)
+                if (one := standing(versions)) is not None
             ]
-            known = _studies_of(connection, current, until)
-        yield [Match(one, *_fit(one, known)) for one in current]
+            known = _studies_of(connection, [one for one, _ in current], until)
+        yield [Match(one, *_fit(one, known), first) for one, first in current]
 
 
-def _numbers(ledger: Ledger, until: float, newest: int | None) -> Iterator[list[str]]:
+def _first_arrived(versions: Sequence[SignedReport]) -> float:
+    said = [one.arrived_at for one in versions if one.status not in ("P", "X")]
+    return min(said or [one.arrived_at for one in versions])
+
+
+def _numbers(
+    ledger: Ledger, since: float, until: float, newest: int | None
+) -> Iterator[list[str]]:
     """Accession Numbers that have reports, page by page, each by a lookup."""
-    number, before = reports.c.accession_number, reports.c.arrived_at < until
+    number, arrived = reports.c.accession_number, reports.c.arrived_at
+    names: set[str] = set()
     if newest is not None:
-        query = select(number).where(before).order_by(reports.c.arrived_at.desc()).limit(newest)
+        query = select(number).where(arrived < until).order_by(arrived.desc()).limit(newest)
         with ledger.read() as connection:
-            names = sorted(set(connection.execute(query).scalars()))
-        yield from (names[i : i + _PAGE] for i in range(0, len(names), _PAGE))
+            names.update(connection.execute(query).scalars())
+    elif since > -math.inf:
+        with ledger.read() as connection:
+            query = select(number).where(arrived >= since, arrived < until)
+            names.update(connection.execute(query).scalars())
+            names.update(_numbers_of_films(connection, since, until))
+    else:
+        yield from _all_numbers(ledger, until)
         return
+    ordered = sorted(names)
+    yield from (ordered[i : i + _PAGE] for i in range(0, len(ordered), _PAGE))
+
+
+def _numbers_of_films(connection: Connection, since: float, until: float) -> Iterator[str]:
+    """Accession Numbers of the reports of films that came in a period."""
+    came = (films.c.state.in_(FILM_STATES), films.c.received_at >= since)
+    query = select(films.c.study_uid).where(*came, films.c.received_at < until).distinct()
+    uids = list(connection.execute(query).scalars())
+    for start in range(0, len(uids), _PAGE):
+        page = uids[start : start + _PAGE]
+        of_studies = select(studies.c.accession_number).where(
+            studies.c.study_uid.in_(page), studies.c.accession_number != ""
+        )
+        yield from connection.execute(of_studies).scalars()
+        of_reports = select(reports.c.accession_number).where(reports.c.study_uid.in_(page))
+        yield from connection.execute(of_reports).scalars()
+
+
+def _all_numbers(ledger: Ledger, until: float) -> Iterator[list[str]]:
+    number, before = reports.c.accession_number, reports.c.arrived_at < until
     last = ""
     while True:
         more = select(number).where(number > last, before).distinct().order_by(number).limit(_PAGE)

@@ -46,6 +46,8 @@ DROPS = Tally(
     is_total=True,
 )
 
+REPORTS = Tally("reports", "reports")
+
 TALLIES = (
     Tally("films", "films", "{row}.state"),
     Tally(
@@ -65,6 +67,7 @@ TALLIES = (
     Tally("reviews", "reviews"),
     Tally("studies", "studies", "{row}.status"),
     DROPS,
+    REPORTS,
 )
 
 
