@@ -96,7 +96,7 @@ class Baseline:
         """How far a day lies from its weekday's level, in standard deviations of such a day."""
         spread = math.hypot(self.film_deviation / math.sqrt(sums.n), self.day_deviation)
         step = (sums.mean - self.levels[sums.day.weekday()]) / spread if spread else 0.0
-        return float(np.clip(step, -_LARGEST_STEP, _LARGEST_STEP))
+        return min(max(step, -_LARGEST_STEP), _LARGEST_STEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +251,7 @@ def charts(
     baseline_days: int = 60,
     days_between_alarms: float = DAYS_BETWEEN_ALARMS,
     after: Mapping[str, date] | None = None,
+    begins: Mapping[str, Sequence[DaySums]] | None = None,
 ) -> tuple[Chart, ...]:
     """Draw all charts of a service.
 
@@ -259,6 +260,7 @@ def charts(
         baseline_days: The first so many days with films are the baseline.
         days_between_alarms: Wanted mean time between false alarms of any chart.
         after: Days of the last reset, by chart.
+        begins: The first days of charts, by chart, where ``days`` begin later.
 
     Raises:
         SettingsError: If an option is out of its range.
@@ -271,7 +273,7 @@ def charts(
     limits = limits_for(2 * max(len(days), 1), days_between_alarms, baseline_days)
     made = []
     for name, sums in days.items():
-        ordered = joined_days(sums)
+        ordered = joined_days((begins or {}).get(name, sums))
         baseline = learn_baseline(ordered[:baseline_days])
         made.append(chart(name, sums, baseline, limits, after=(after or {}).get(name)))
     return tuple(made)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from monai_cxr.cli.monitoring.monitor import LedgerArgument, monitor_app, opened, shown
 from monai_cxr.cli.output import JsonOption, emit, say, show
+
+FromOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="First day, in UTC: studies whose film and report were both there from then on. "
+        "Default: all, which walks through every report.",
+    ),
+]
+ToOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--to",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="Last day, in UTC; everything is taken as it was at its end.",
+    ),
+]
 
 
 def register(_: typer.Typer) -> None:
@@ -27,6 +48,8 @@ def concordance(
             "of your own check with finding, found, missed, invented, left.",
         ),
     ] = "en",
+    first: FromOption = None,
+    last: ToOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare the model's flags with the signed reports, by finding, month, maker and view.
@@ -36,7 +59,7 @@ def concordance(
     a report does not mention counts as absent; one that it leaves uncertain is left out. Intervals
     count patients.
 
-    Example: monai-cxr monitor concordance screening.toml
+    Example: monai-cxr monitor concordance screening.toml --from 2026-01-01 --to 2026-03-31
     """
     from monai_cxr.monitoring.concordance import ALL
     from monai_cxr.monitoring.concordance import concordance as concordance_of
@@ -45,7 +68,7 @@ def concordance(
 
     errors = by_language(labeller)
     with opened(ledger) as open_:
-        table, fits = agreement.side_by_side(open_)
+        table, fits = agreement.side_by_side(open_, **_period(first, last))
     rows = concordance_of(table, agreement.GROUPS, errors=errors)
     if json:
         emit({"reports": fits, "concordance": rows})
@@ -78,6 +101,8 @@ def concordance(
 def second_look(
     ledger: LedgerArgument,
     limit: Annotated[int, typer.Option(min=1, help="Largest number of studies.")] = 20,
+    first: FromOption = None,
+    last: ToOption = None,
     json: JsonOption = False,
 ) -> None:
     """List studies that the model flags and whose signed report does not state the finding.
@@ -91,7 +116,7 @@ def second_look(
     from monai_cxr.screening.watching import agreement
 
     with opened(ledger) as open_:
-        queue = agreement.queue(open_, limit=limit)
+        queue = agreement.queue(open_, limit=limit, **_period(first, last))
         now = open_.clock()
     queue = queue.assign(days_since_film=(now - queue["received_at"].astype(float)) / 86_400.0)
     names = ["study_uid", "finding", "probability", "days_since_film", "span"]
@@ -103,6 +128,24 @@ def second_look(
         say("No study is flagged whose report does not state the finding.")
         return
     show("To look at again", tuple(names), [tuple(one.values()) for one in records])
+
+
+def _period(first: datetime | None, last: datetime | None) -> dict[str, float]:
+    """Seconds since 1970 of days in UTC; what is not given has no end."""
+    from datetime import timedelta, timezone
+
+    from monai_cxr.errors import SettingsError
+
+    if first is not None and last is not None and first > last:
+        raise SettingsError(
+            f"Expected --from before --to, but got {first.date()} and {last.date()}."
+        )
+    days = {"since": first, "until": last + timedelta(days=1) if last is not None else None}
+    return {
+        name: day.replace(tzinfo=timezone.utc).timestamp()
+        for name, day in days.items()
+        if day is not None
+    }
 
 
 def looked(

@@ -156,7 +156,7 @@ def _of_ledger(
     from monai_cxr.screening.watching import recent_results, service_charts
 
     with opened(source) as ledger:
-        drawn = service_charts.draw(ledger, **options)
+        drawn = service_charts.draw(ledger, since=since, **options)
         alarms.keep(ledger, alarms_of(drawn))
         kept = alarms.kept(ledger)
         then, now = recent_results.first_and_newest(ledger, since=since)

@@ -114,9 +114,7 @@ def _pages(
         fits.update(match.fit for match in page)
         matched = [match for match in page if match.fit == signed_reports.MATCHED]
         with ledger.read() as connection:
-            rows = [
-                row for row in _rows(connection, matched, until) if row.pop("both_at") >= since
-            ]
+            rows = [row for row in _rows(connection, matched, until) if row.pop("both_at") >= since]
         if rows:
             yield pd.DataFrame(rows, columns=_COLUMNS)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 import pytest
 from ledger_data import finish_all, make_old_ledger, outcome, received
+from query_plans import walks_of
 from sqlalchemy import create_engine, func, inspect, select, text
 
 from monai_cxr.screening.archive.results_table import export_results
@@ -269,46 +269,22 @@ class TestMigration:
 class TestPlans:
     """No question of a running service walks through the films."""
 
-    @pytest.fixture
-    def plans(self, tmp_path, monkeypatch) -> Counter[str]:
-        """Statements of a SQLite ledger whose plan scans a table that grows."""
-        from sqlalchemy import event
-
-        scans: Counter[str] = Counter()
-        self.ledger = open_ledger(tmp_path / "l.sqlite")
-        engine = self.ledger._engine
-
-        @event.listens_for(engine, "before_cursor_execute")
-        def explain(connection, cursor, statement, parameters, context, many):
-            head = statement.lstrip()[:6].upper()
-            if head in ("SELECT", "UPDATE", "DELETE") and not many:
-                plan = connection.connection.driver_connection.execute(
-                    f"EXPLAIN QUERY PLAN {statement}", parameters
-                ).fetchall()
-                for *_, step in plan:
-                    table = step.split()[1] if step.startswith("SCAN") else ""
-                    grows = table in ("films", "arrivals", "results", "outbox", "studies", "audit")
-                    if grows and "LIMIT" not in statement:
-                        scans[f"{step}: {statement[:200]}"] += 1
-
-        yield scans
-        self.ledger.close()
-
-    def test_no_walk_through_the_rows(self, plans, tmp_path):
-        ledger, spool = self.ledger, Spool(tmp_path / "spool", reserve_bytes=0)
-        for number in range(20):
-            arrivals.enqueue(ledger, received(number))
-        jobs.lease(ledger, "w", 4)
-        jobs.release(ledger, "w")
-        finish_all(ledger, deliveries=[("sr", "pacs")])
-        outbox.lease(ledger, "d", 2, kinds=["sr"], destinations=["pacs"])
-        counts.count(ledger)
-        jobs.n_unfinished(ledger)
-        jobs.reopen(ledger, "d" * 64)
-        studies.close_quiet(ledger)
-        retention.clean_spool(ledger, spool, keep_days=1)
-        retention.prune(ledger, spool, keep_days=1)
-        audit.advance(ledger)
-        audit.verify(ledger, from_checkpoint=True)
-        arrivals.settled(ledger, ["1.2.1.1.1"])
-        assert not plans
+    def test_no_walk_through_the_rows(self, ledger, tmp_path):
+        spool = Spool(tmp_path / "spool", reserve_bytes=0)
+        with walks_of(ledger) as walks:
+            for number in range(20):
+                arrivals.enqueue(ledger, received(number))
+            jobs.lease(ledger, "w", 4)
+            jobs.release(ledger, "w")
+            finish_all(ledger, deliveries=[("sr", "pacs")])
+            outbox.lease(ledger, "d", 2, kinds=["sr"], destinations=["pacs"])
+            counts.count(ledger)
+            jobs.n_unfinished(ledger)
+            jobs.reopen(ledger, "d" * 64)
+            studies.close_quiet(ledger)
+            retention.clean_spool(ledger, spool, keep_days=1)
+            retention.prune(ledger, spool, keep_days=1)
+            audit.advance(ledger)
+            audit.verify(ledger, from_checkpoint=True)
+            arrivals.settled(ledger, ["1.2.1.1.1"])
+        assert not walks

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
 from monai_cxr.errors import SettingsError
+from monai_cxr.monitoring import chart_names
+from monai_cxr.monitoring.charts import charts
 from monai_cxr.screening.ledger import audit, open_ledger
 from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import service_charts
@@ -85,3 +89,30 @@ def test_few_films_say_what_is_missing(watched, clock):
     run_days(watched, clock, 1)
     (chart,) = [one for one in service_charts.draw(watched) if one.name == "picture mean"]
     assert chart.missing == "20 films on 1 days; a baseline needs 400 films on 21 days."
+
+
+def test_charts_of_ten_years_remember_one(watched, clock):
+    """What is drawn, and what is read, does not grow; the year that is drawn is the same."""
+    generator = np.random.default_rng(1)
+    begin = chart_sums.day_of(clock.now)
+    lines = []
+    for back in range(3_650):
+        day = (begin + timedelta(days=back)).isoformat()
+        n_refused = int(generator.random() < 0.1)
+        lines.append(("picture mean", day, N, N * generator.normal(0.5, 0.02), N * 0.26))
+        lines.append((chart_names.ENDED, day, N, 0.0, 0.0))
+        lines.append((chart_names.refused("lateral"), day, n_refused, n_refused, n_refused))
+    with watched.write() as connection:
+        chart_sums._insert(connection, lines)
+    clock.advance(3_650 * DAY)
+    drawn = {one.name: one for one in service_charts.draw(watched)}
+    since_then = service_charts.draw(watched, since=begin + timedelta(days=3 * 365))
+    with watched.read() as connection:
+        whole = {one.name: one for one in charts(chart_sums.read(connection))}
+    assert set(drawn) == set(whole) == {"picture mean", chart_names.refused("lateral")}
+    for name, one in drawn.items():
+        assert one.baseline == whole[name].baseline
+        assert 365 <= len(one.points) <= 396
+        last = [(p.up, p.down, round(p.ewma, 6)) for p in one.points[-250:]]
+        assert last == [(p.up, p.down, round(p.ewma, 6)) for p in whole[name].points[-250:]]
+    assert len(since_then[0].points) > 6 * 365

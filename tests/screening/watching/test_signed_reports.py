@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import date
 
+import pandas as pd
 import pytest
 from ledger_data import finish_all, received
+from query_plans import walks_of
 from typer.testing import CliRunner
 
 from monai_cxr.cli import app
 from monai_cxr.labels.lexicon import read_lexicon
+from monai_cxr.review.watching import second_look
 from monai_cxr.screening.ledger import arrivals, open_ledger
 from monai_cxr.screening.ledger.people import second_looks, signed_reports
-from monai_cxr.screening.watching import agreement
+from monai_cxr.screening.watching import agreement, service_charts
+from monai_cxr.screening.watching.surveillance import surveillance
 
 NO = "IMPRESSION: No pneumothorax. No pleural effusion."
 YES = "IMPRESSION: Large right pneumothorax."
@@ -150,6 +155,61 @@ def test_looks_at_studies_that_are_not_asked_about_teach_the_rank(ledger, take):
     assert after["study_uid"] == before["study_uid"][1]
     assert after["rank_score"] == pytest.approx(after["probability"] * 3 / 12)
     assert second_looks.counts(ledger) == {("Pneumothorax", "confirmed"): 2}
+
+
+DAY = 86_400.0
+
+
+def test_each_study_belongs_to_one_period(ledger, take, clock):
+    """The one in which film and report were both there; what came later changes nothing in it."""
+    begin = clock.now
+    films(ledger, 1, 2)
+    take(oru("A1", YES, patient="P1"))
+    take(oru("A3", YES, patient="P3"))  # before its film
+    clock.advance(40 * DAY)
+    take(oru("A2", NO, patient="P2"))  # long after it
+    take(oru("A1", NO, patient="P1", status="C", at=LATE))
+    films(ledger, 3)
+    clock.advance(DAY)
+
+    def told(*days):
+        since, until = (begin + day * DAY for day in days)
+        table, fits = agreement.side_by_side(ledger, since=since, until=until)
+        table = table[table["finding"] == "Pneumothorax"]
+        return dict(zip(table["study_uid"], table["state"], strict=True)), fits
+
+    assert told(0, 10) == ({"1.2.1": 1}, {"matched": 1, "no_film": 1})
+    assert told(10, 40) == ({}, {})
+    assert told(40, 41) == ({"1.2.2": 0, "1.2.3": 1}, {"matched": 3})
+    assert set(agreement.queue(ledger, since=begin + 10 * DAY)["study_uid"]) == {"1.2.2"}
+    everything, _ = seen(ledger)
+    assert set(everything["study_uid"]) == {"1.2.1", "1.2.2", "1.2.3"}
+
+
+def test_a_page_of_reports_at_a_time_gives_the_same_queue(ledger, take, monkeypatch):
+    films(ledger, *range(1, 8))
+    for number in range(1, 8):
+        take(oru(f"A{number}", NO, patient=f"P{number}"))
+    second_looks.add(ledger, "1.2.3", "Pneumothorax", "confirmed", actor="Weber")
+    whole = agreement.queue(ledger, limit=4)
+    monkeypatch.setattr(signed_reports, "_PAGE", 2)
+    pd.testing.assert_frame_equal(agreement.queue(ledger, limit=4), whole)
+    assert list(whole["study_uid"]) == ["1.2.1", "1.2.2", "1.2.4", "1.2.5"]
+
+
+def test_questions_of_years_go_by_indexes(ledger, take, clock):
+    """A period's reports and films, the page's newest, charts, and the file for an audit."""
+    films(ledger, 1, 2)
+    take(oru("A1", YES, patient="P1"))
+    clock.advance(40 * DAY)
+    day = date.fromtimestamp(clock.now - 2 * DAY)
+    with walks_of(ledger) as walks:
+        agreement.side_by_side(ledger, since=clock.now - 50 * DAY, until=clock.now)
+        agreement.queue(ledger, newest=10)
+        second_look.n_reports(ledger)
+        service_charts.draw(ledger, since=day)
+        surveillance(ledger, day, day)
+    assert not walks
 
 
 class TestVerbs:

@@ -45,6 +45,14 @@ def all_of(ledger: Ledger) -> list[Mapping[str, Any]]:
         return [row._asdict() for row in rows]
 
 
+def between(ledger: Ledger, since: float, until: float) -> list[Mapping[str, Any]]:
+    """The looks of a period in seconds since 1970, without ``until``; see :func:`all_of`."""
+    at = second_looks.c.looked_at
+    query = select(second_looks).where(at >= since, at < until).order_by(second_looks.c.id)
+    with ledger.read() as connection:
+        return [row._asdict() for row in connection.execute(query)]
+
+
 def of_studies(ledger: Ledger, studies: Sequence[str]) -> list[Mapping[str, Any]]:
     """The looks at these studies, by lookups: study_uid and finding."""
     columns = (second_looks.c.study_uid, second_looks.c.finding)

@@ -164,9 +164,7 @@ def _first_arrived(versions: Sequence[SignedReport]) -> float:
     return min(said or [one.arrived_at for one in versions])
 
 
-def _numbers(
-    ledger: Ledger, since: float, until: float, newest: int | None
-) -> Iterator[list[str]]:
+def _numbers(ledger: Ledger, since: float, until: float, newest: int | None) -> Iterator[list[str]]:
     """Accession Numbers that have reports, page by page, each by a lookup."""
     number, arrived = reports.c.accession_number, reports.c.arrived_at
     names: set[str] = set()

@@ -10,14 +10,14 @@ result, and with its first end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from monai_cxr.monitoring import chart_names
-from monai_cxr.monitoring.charts import DaySums
+from monai_cxr.monitoring.charts import DaySums, joined_days
 from monai_cxr.screening.ledger.records import Outcome
 from monai_cxr.screening.ledger.schema import chart_sums, quarantine, results
 
@@ -90,31 +90,92 @@ def of_refusal(
     add(connection, {chart_names.ENDED: 0.0, chart_names.refused(reason): 1.0}, now=now)
 
 
-def read(connection: Connection, *, until: date | None = None) -> dict[str, list[DaySums]]:
+def read(
+    connection: Connection, *, since: date | None = None, until: date | None = None
+) -> dict[str, list[DaySums]]:
     """Daily sums by chart, in the order of their names.
 
     Args:
         connection: A transaction.
+        since: The first day wanted; None for all.
         until: The last day wanted; None for all.
 
     Returns:
         Refusals by reason as shares of the films that ended, so they have days without one.
     """
+    made: dict[str, list[DaySums]] = {}
+    for name, sums in _days(connection, since=since, until=until):
+        made.setdefault(name, []).append(sums)
+    return _shares(made)
+
+
+def first_days(
+    connection: Connection, after: Mapping[str, date], *, until: date, n_days: int
+) -> dict[str, list[DaySums]]:
+    """The first days of charts, each by a look at an index, as :func:`read` gives them.
+
+    Args:
+        connection: A transaction.
+        after: By chart, the day after which they are counted.
+        until: The last day wanted.
+        n_days: How many days with films are wanted; days with few films are joined, so that there
+            may be more.
+    """
+    made: dict[str, list[DaySums]] = {}
+    for name, day in after.items():
+        of = chart_names.ENDED if name.startswith(chart_names.refused("")) else name
+        found, limit = _chart_days(connection, of, day, until, n_days), n_days
+        while len(found) == limit and len(joined_days(found)) < n_days:
+            limit *= 2
+            found = _chart_days(connection, of, day, until, limit)
+        if of != name:
+            last = found[-1].day if found else day
+            own = {sums.day: sums.total for sums in _chart_days(connection, name, day, last)}
+            found = [_share(sums, own) for sums in found]
+        made[name] = found
+    return made
+
+
+def _chart_days(
+    connection: Connection, chart: str, after: date, until: date, limit: int | None = None
+) -> list[DaySums]:
+    since = after + timedelta(days=1)
+    found = _days(connection, since=since, until=until, chart=chart, limit=limit)
+    return [sums for _, sums in found]
+
+
+def _days(
+    connection: Connection,
+    *,
+    since: date | None,
+    until: date | None,
+    chart: str | None = None,
+    limit: int | None = None,
+) -> Iterator[tuple[str, DaySums]]:
     columns = (chart_sums.c.n, chart_sums.c.total, chart_sums.c.squares)
     key = (chart_sums.c.chart, chart_sums.c.day)
-    query = select(*key, *map(func.sum, columns)).group_by(*key).order_by(*key)
+    query = select(*key, *map(func.sum, columns)).group_by(*key).order_by(*key).limit(limit)
+    if since is not None:
+        query = query.where(chart_sums.c.day >= since.isoformat())
     if until is not None:
         query = query.where(chart_sums.c.day <= until.isoformat())
-    made: dict[str, list[DaySums]] = {}
+    if chart is not None:
+        query = query.where(chart_sums.c.chart == chart)
     for name, day, n, total, squares in connection.execute(query):
-        sums = DaySums(date.fromisoformat(day), int(n), float(total), float(squares))
-        made.setdefault(name, []).append(sums)
+        yield name, DaySums(date.fromisoformat(day), int(n), float(total), float(squares))
+
+
+def _shares(made: dict[str, list[DaySums]]) -> dict[str, list[DaySums]]:
     ended = made.pop(chart_names.ENDED, [])
     for name in [name for name in made if name.startswith(chart_names.refused(""))]:
         refused = {one.day: one.total for one in made[name]}
-        shares = ((one.day, one.n, refused.get(one.day, 0.0)) for one in ended)
-        made[name] = [DaySums(day, n, k, k) for day, n, k in shares]
+        made[name] = [_share(one, refused) for one in ended]
     return made
+
+
+def _share(ended: DaySums, refused: Mapping[date, float]) -> DaySums:
+    n = refused.get(ended.day, 0.0)
+    return DaySums(ended.day, ended.n, n, n)
 
 
 def n_ended(connection: Connection, first: date, last: date) -> int:
