@@ -73,17 +73,19 @@ STUDIES = (
 )
 
 
-def fill(ledger: Ledger, n: int) -> None:
+def fill(ledger: Ledger, n: int, *, seconds_between: float = SECONDS_BETWEEN) -> None:
     """Write n finished films, and some that are not."""
     dialect = "sqlite" if ledger.is_sqlite else "postgresql"
     numbers = NUMBERS[dialect].format(n=n)
-    at = f"({NOW} - ({n} - i) * {SECONDS_BETWEEN})"
+    at = f"({NOW} - ({n} - i) * {seconds_between})"
     with ledger.write() as connection:
         for table, (columns, values) in ROWS.items():
             selected = f"SELECT {values.format(at=at)} FROM numbers"
             statement = f"INSERT INTO {table} ({columns}) {numbers} {selected}"
             connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(STUDIES.format(numbers=NUMBERS[dialect].format(n=n // 2), at=at))
+        studies_at = f"({NOW} - ({n // 2} - i) * {2 * seconds_between})"
+        studies_of = STUDIES.format(numbers=NUMBERS[dialect].format(n=n // 2), at=studies_at)
+        connection.exec_driver_sql(studies_of)
         connection.exec_driver_sql(
             f"INSERT INTO audit_checkpoints (entry_id, hash, verified_at) VALUES ({n}, 'h', 0)"
         )
@@ -179,16 +181,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found: dict[str, dict] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        places = {"sqlite": lambda n: f"sqlite:///{folder / f'{n}.sqlite'}"}
-        if is_installed():
-            with running_postgres() as server:
-                places["postgresql"] = lambda n: server.new_ledger()
-                found = {kind: both(place, folder, options) for kind, place in places.items()}
-        else:
-            found = {kind: both(place, folder, options) for kind, place in places.items()}
+    with tempfile.TemporaryDirectory() as name, engines(Path(name)) as places:
+        found = {kind: both(place, Path(name), options) for kind, place in places.items()}
     for kind, result in found.items():
         print(f"\n{kind}: ms at {options.small:,} and {options.films:,} films, ratio")
         for question, (small, large) in result["ms"].items():
@@ -197,6 +191,19 @@ def main() -> None:
             print(f"  {question}: {'; '.join(dict.fromkeys(steps))[:400]}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def engines(folder: Path) -> Iterator[dict[str, Callable[[int], str]]]:
+    """Addresses of new ledgers on SQLite and, where it is installed, on PostgreSQL."""
+    places: dict[str, Callable[[int], str]] = {
+        "sqlite": lambda n: f"sqlite:///{folder / f'{n}.sqlite'}"
+    }
+    if not is_installed():
+        yield places
+        return
+    with running_postgres() as server:
+        yield places | {"postgresql": lambda n: server.new_ledger()}
 
 
 def both(place: Callable[[int], str], folder: Path, options: argparse.Namespace) -> dict:

@@ -12,10 +12,8 @@ from sqlalchemy import event
 
 from monai_cxr.screening.ledger import Ledger
 
-GROWING = frozenset(
-    ("films", "arrivals", "results", "outbox", "studies", "audit")
-    + ("reports", "report_texts", "chart_sums")
-)
+_FILMS = ("films", "arrivals", "results", "outbox", "studies", "audit")
+GROWING = frozenset((*_FILMS, "reports", "report_texts", "chart_sums"))
 """Tables that grow with films; a look or a review is a person's minute."""
 
 
