@@ -97,11 +97,15 @@ class TableReader:
         if key.endswith("_env"):
             if value not in self._environment:
                 raise SettingsError(f"{where} names the variable {value}, which is not set.")
-            return self._environment[value]
-        try:
-            return (self._folder / value).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(f"The file that {where} names cannot be read.") from None
+            found = self._environment[value]
+        else:
+            try:
+                found = (self._folder / value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                raise SettingsError(f"The file that {where} names cannot be read.") from None
+        if not found:
+            raise SettingsError(f"What {where} names is empty.")
+        return found
 
 
 def _unknown(key: str, where: str, fields: Mapping[str, Any]) -> SettingsError:

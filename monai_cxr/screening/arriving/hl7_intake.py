@@ -1,6 +1,6 @@
 """HL7 intake: signed reports (ORU) and merged patients (ADT) as they come, each acknowledged.
 
-A report is labelled at once; its text is not kept. What is acknowledged as accepted is durable.
+A report is labelled at once; its text is kept encrypted, or not at all. What is acknowledged as accepted is durable.
 The answer tells a sender what to do: AE, the message has to be corrected; AR, it is of no kind that
 is taken here, or it may be sent again as it is.
 """
@@ -24,6 +24,7 @@ from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.screening.ledger import Ledger, patients
 from monai_cxr.screening.ledger.database import reason_of
 from monai_cxr.screening.ledger.people import signed_reports
+from monai_cxr.screening.ledger.people.report_texts import TextSeal
 from monai_cxr.screening.network.mllp import MllpFrame
 
 SOURCE = "mllp"
@@ -71,11 +72,13 @@ class Hl7Intake:
         lexicon: Words of the reports' language.
         authority: Who must have assigned the patient IDs of a merge (CX.4, its namespace or its
             universal ID); ``""`` for whoever, as long as it is the same for both.
+        seal: What closes the reports' text; None where it is not kept.
     """
 
     ledger: Ledger
     lexicon: Lexicon = field(repr=False)
     authority: str = ""
+    seal: TextSeal | None = field(default=None, repr=False)
 
     def answer(self, frame: MllpFrame) -> bytes:
         """Take what is in a frame; gives one acknowledgment for each message in it."""
@@ -131,7 +134,7 @@ class Hl7Intake:
         if any(not report.id for report in made):
             raise _Unfit(_ERROR, "101", "A report names no order: OBR-18, OBR-20, OBR-3 or OBR-2.")
         items = [(report, *read_report(report, self.lexicon)) for report in made]
-        counts = signed_reports.add(self.ledger, items, source=SOURCE)
+        counts = signed_reports.add(self.ledger, items, source=SOURCE, seal=self.seal)
         if counts[signed_reports.REFUSED]:
             raise _Unfit(_ERROR, "204", "The film of this order is of another patient than PID-3.")
 

@@ -20,6 +20,7 @@ from monai_cxr.screening.settings.tables import (
     DestinationTable,
     Hl7Table,
     PullTable,
+    ReportsTable,
     ScreeningSettings,
 )
 
@@ -82,6 +83,8 @@ def examine(settings: ScreeningSettings, *, own: bool = False) -> Iterator[Docto
         yield _tried("listener", partial(_listener, settings.listener))
     if settings.hl7 is not None:
         yield _tried("hl7", partial(_hl7, settings.hl7))
+    if settings.reports.text_key:
+        yield _tried("text of reports", partial(_report_text, settings.reports))
     for pull in settings.pulls:
         yield _of_peer(f"pull {pull.name}", pull, partial(_pull, pull), own=own)
     for table in settings.destinations:
@@ -203,6 +206,14 @@ def _hl7(table: Hl7Table) -> str:
     if table.tls is not None:
         server_tls(table.tls)
     return f"on {table.host}:{table.port}, senders: {len(table.senders)}."
+
+
+def _report_text(table: ReportsTable) -> str:
+    from monai_cxr.screening.service.parts import text_seal_of
+
+    text_seal_of(table)
+    days = f"for {table.keep_text_days:g} days" if table.keep_text_days else "for good"
+    return f"kept encrypted {days}."
 
 
 def _pull(table: PullTable) -> str:

@@ -20,6 +20,7 @@ from monai_cxr.screening.arriving.spool import Spool, SpoolFull
 from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.ledger import Ledger, audit, jobs, outbox, studies
 from monai_cxr.screening.ledger.owners import owner_name
+from monai_cxr.screening.ledger.people import report_texts
 from monai_cxr.screening.ledger.study_versions import STUDY_REPORT
 from monai_cxr.screening.ledger.watching import chart_sums
 from monai_cxr.screening.network.mllp import MllpServer
@@ -165,6 +166,8 @@ def housekeeping(
             )
         if settings.ledger.keep_days > 0:
             retention.prune(ledger, spool, keep_days=settings.ledger.keep_days)
+        if settings.reports.keep_text_days > 0:
+            report_texts.prune(ledger, keep_days=settings.reports.keep_text_days)
         today = chart_sums.day_of(ledger.clock())
         if today != looked:  # charts are of days that are over
             looked = today

@@ -18,12 +18,13 @@ from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.receivers.mllp import Mllp
 from monai_cxr.screening.delivering.receivers.pacs import Pacs
 from monai_cxr.screening.ledger import Ledger
+from monai_cxr.screening.ledger.people.report_texts import TextSeal
 from monai_cxr.screening.network.dicom_network import Peer
 from monai_cxr.screening.network.dicomweb import DicomWebServer
 from monai_cxr.screening.network.mllp import MllpLimits, MllpServer
 from monai_cxr.screening.network.mllp_client import MllpPeer
 from monai_cxr.screening.settings.listener import ListenerSettings, addresses_of
-from monai_cxr.screening.settings.tables import DestinationTable, Hl7Table, PullTable
+from monai_cxr.screening.settings.tables import DestinationTable, Hl7Table, PullTable, ReportsTable
 
 _MODULES = {
     "pacs": ("pynetdicom", "pacs"),
@@ -76,16 +77,27 @@ def listener_of(
     return StorageScp(settings, ledger, spool, on_store)
 
 
-def hl7_listener_of(table: Hl7Table, ledger: Ledger) -> MllpServer:
+def text_seal_of(table: ReportsTable) -> TextSeal | None:
+    """What closes the text of reports; None where no text is kept.
+
+    Raises:
+        SettingsError: If the key is none.
+    """
+    return TextSeal(table.text_key) if table.text_key else None
+
+
+def hl7_listener_of(table: Hl7Table, ledger: Ledger, reports: ReportsTable) -> MllpServer:
     """The HL7 listener; it runs when it is made.
 
     Raises:
-        SettingsError: If the address is taken, a sender's host is unknown, or a file is unfit.
+        SettingsError: If the address is taken, a sender's host is unknown, or a file or a key is
+            unfit.
     """
     from monai_cxr.labels.lexicon import read_lexicon
     from monai_cxr.screening.arriving.hl7_intake import Hl7Intake
 
-    intake = Hl7Intake(ledger, read_lexicon(table.lexicon or table.language), table.authority)
+    lexicon, seal = read_lexicon(table.lexicon or table.language), text_seal_of(reports)
+    intake = Hl7Intake(ledger, lexicon, table.authority, seal)
     limits = MllpLimits(int(table.most_mib * 2**20), table.most_connections, table.timeout_seconds)
     allowed = frozenset[str]().union(*map(addresses_of, table.senders))
     address = (table.host, table.port)

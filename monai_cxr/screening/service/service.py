@@ -95,7 +95,9 @@ class ScreeningService:
                 scp.start()
                 parts.append(("listen", partial(loops.listening, scp, self.stop)))
             if settings.hl7 is not None and "listen" in self.only:
-                server = stack.enter_context(hl7_listener_of(settings.hl7, ledger))
+                server = stack.enter_context(
+                    hl7_listener_of(settings.hl7, ledger, settings.reports)
+                )
                 parts.append(("hl7", partial(loops.watching_over, server, self.stop)))
             for name, part in parts:
                 supervision.start(name, part)

@@ -177,6 +177,8 @@ def _check(settings: ScreeningSettings) -> None:
             _one_of("listener.rules.priority", rule.priority, ("", *_PRIORITIES))
     if settings.hl7 is not None:
         _check_hl7(settings.hl7)
+    if settings.reports.keep_text_days < 0:
+        raise SettingsError("Expected reports.keep_text_days of at least 0.")
     if settings.watch is not None:
         watch, spool = settings.watch.folder.absolute(), settings.spool.folder.absolute()
         if watch == spool or watch in spool.parents or spool in watch.parents:

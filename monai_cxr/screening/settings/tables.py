@@ -217,6 +217,21 @@ class Hl7Table:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportsTable:
+    """``[reports]``: what is kept of signed reports beside labels and the words that decided them.
+
+    Attributes:
+        text_key: Key of the reports' text, by ``text_key_env`` or ``text_key_file``: the text is
+            then kept, encrypted (Fernet). Without it no text is kept. Several keys, one a line,
+            open what each of them closed; the first closes.
+        keep_text_days: Kept text is deleted so many days after it came; 0 keeps it.
+    """
+
+    text_key: str = field(default="", metadata=SECRET, repr=False)
+    keep_text_days: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
 class HealthTable:
     """``[health]``: /healthz, /readyz and /metrics.
 
@@ -284,6 +299,7 @@ class ScreeningSettings:
         destinations: Where results go.
         pulls: Where films are fetched from.
         hl7: Signed reports and merged patients.
+        reports: What is kept of signed reports.
         health: HTTP.
         rollup: Studies.
         alarms: Who is told of the charts' alarms.
@@ -298,6 +314,7 @@ class ScreeningSettings:
     destinations: tuple[DestinationTable, ...] = ()
     pulls: tuple[PullTable, ...] = ()
     hl7: Hl7Table | None = None
+    reports: ReportsTable = ReportsTable()
     health: HealthTable = HealthTable()
     rollup: RollUpTable = RollUpTable()
     alarms: AlarmsTable = AlarmsTable()

@@ -18,6 +18,7 @@ from monai_cxr.labels.report_sources import read_reports
 from monai_cxr.monitoring.concordance import COLUMNS, second_look_queue
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.people import second_looks, signed_reports
+from monai_cxr.screening.ledger.people.report_texts import TextSeal
 from monai_cxr.screening.ledger.schema import films, results
 from monai_cxr.screening.ledger.watching.chart_sums import day_of
 
@@ -29,9 +30,15 @@ _COLUMNS = [*COLUMNS, *GROUPS, "span", "received_at"]
 
 
 def import_reports(
-    ledger: Ledger, path: Path, lexicon: Lexicon, *, text: str = "", id_column: str = ""
+    ledger: Ledger,
+    path: Path,
+    lexicon: Lexicon,
+    *,
+    text: str = "",
+    id_column: str = "",
+    seal: TextSeal | None = None,
 ) -> dict[str, int]:
-    """Label reports and store what they say, not their text.
+    """Label reports and store what they say.
 
     Args:
         ledger: The ledger.
@@ -39,6 +46,7 @@ def import_reports(
         lexicon: Words of their language.
         text: Column of a table that holds the report; found by its name when empty.
         id_column: Column of the Accession Number; likewise.
+        seal: What closes their text; None keeps no text.
 
     Returns:
         How many were stored, known already, and refused because they are of another patient.
@@ -48,9 +56,9 @@ def import_reports(
     for report in read_reports(path, text=text, id_column=id_column):
         batch.append((report, *read_report(report, lexicon)))
         if len(batch) == _BATCH:
-            total.update(signed_reports.add(ledger, batch, source="reports"))
+            total.update(signed_reports.add(ledger, batch, source="reports", seal=seal))
             batch = []
-    total.update(signed_reports.add(ledger, batch, source="reports"))
+    total.update(signed_reports.add(ledger, batch, source="reports", seal=seal))
     return dict(total)
 
 

@@ -1,6 +1,6 @@
 """Signed reports: what the report of a study says, as labels and the words that decided them.
 
-The text itself is not kept. A report is matched to its study when it is asked for, so it may come
+The text itself is kept encrypted, or not at all (:mod:`.report_texts`). A report is matched to its study when it is asked for, so it may come
 before its film, late, twice, or corrected.
 """
 
@@ -21,6 +21,8 @@ from monai_cxr.labels.report_sources import Report
 from monai_cxr.labels.report_text import LabelledReport
 from monai_cxr.screening.ledger import audit, patients
 from monai_cxr.screening.ledger.database import Ledger, insert_new
+from monai_cxr.screening.ledger.people import report_texts
+from monai_cxr.screening.ledger.people.report_texts import TextSeal
 from monai_cxr.screening.ledger.schema import FILM_STATES, films, reports, studies
 
 STATUSES = ("F", "C", "P", "X", "")
@@ -93,7 +95,11 @@ class Match:
 
 
 def add(
-    ledger: Ledger, items: Iterable[tuple[Report, str, LabelledReport]], *, source: str
+    ledger: Ledger,
+    items: Iterable[tuple[Report, str, LabelledReport]],
+    *,
+    source: str,
+    seal: TextSeal | None = None,
 ) -> dict[str, int]:
     """Store reports.
 
@@ -101,6 +107,7 @@ def add(
         ledger: The ledger.
         items: Reports, their problems and their labels; the id is the Accession Number.
         source: Name of what brought them.
+        seal: What closes their text; None keeps no text.
 
     Returns:
         How many were ``"stored"``, ``"known"`` already, or ``"refused"``: of another patient than
@@ -117,6 +124,8 @@ def add(
                 continue
             is_new = insert_new(connection, reports, [values], ["digest"])
             counts[STORED if is_new else KNOWN] += 1
+            if seal is not None and report.text:
+                report_texts.keep(connection, seal, values["digest"], report.text, now=now)
         audit.record(connection, source, "reports imported", "", dict(counts), now=now)
     return counts
 
