@@ -1,7 +1,7 @@
 """Signed reports: what the report of a study says, as labels and the words that decided them.
 
-The text itself is kept encrypted, or not at all (:mod:`.report_texts`). A report is matched to its study when it is asked for, so it may come
-before its film, late, twice, or corrected.
+The text itself is kept encrypted, or not at all (:mod:`.report_texts`). A report is matched to its
+study when it is asked for, so it may come before its film, late, twice, or corrected.
 """
 
 from __future__ import annotations
