@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 import typer
@@ -67,8 +68,9 @@ def concordance(
     from monai_cxr.screening.watching import agreement
 
     errors = by_language(labeller)
+    since, until = _period(first, last)
     with opened(ledger) as open_:
-        table, fits = agreement.side_by_side(open_, **_period(first, last))
+        table, fits = agreement.side_by_side(open_, since=since, until=until)
     rows = concordance_of(table, agreement.GROUPS, errors=errors)
     if json:
         emit({"reports": fits, "concordance": rows})
@@ -115,8 +117,9 @@ def second_look(
     """
     from monai_cxr.screening.watching import agreement
 
+    since, until = _period(first, last)
     with opened(ledger) as open_:
-        queue = agreement.queue(open_, limit=limit, **_period(first, last))
+        queue = agreement.queue(open_, limit=limit, since=since, until=until)
         now = open_.clock()
     queue = queue.assign(days_since_film=(now - queue["received_at"].astype(float)) / 86_400.0)
     names = ["study_uid", "finding", "probability", "days_since_film", "span"]
@@ -130,22 +133,20 @@ def second_look(
     show("To look at again", tuple(names), [tuple(one.values()) for one in records])
 
 
-def _period(first: datetime | None, last: datetime | None) -> dict[str, float]:
-    """Seconds since 1970 of days in UTC; what is not given has no end."""
-    from datetime import timedelta, timezone
-
+def _period(first: datetime | None, last: datetime | None) -> tuple[float, float]:
+    """Begin and end of days in UTC, in seconds since 1970; what is not given is infinite."""
     from monai_cxr.errors import SettingsError
 
     if first is not None and last is not None and first > last:
         raise SettingsError(
             f"Expected --from before --to, but got {first.date()} and {last.date()}."
         )
-    days = {"since": first, "until": last + timedelta(days=1) if last is not None else None}
-    return {
-        name: day.replace(tzinfo=timezone.utc).timestamp()
-        for name, day in days.items()
-        if day is not None
-    }
+    after = last + timedelta(days=1) if last is not None else None
+    begin, end = (
+        one.replace(tzinfo=timezone.utc).timestamp() if one is not None else math.inf
+        for one in (first, after)
+    )
+    return begin if first is not None else -math.inf, end
 
 
 def looked(

@@ -1,8 +1,8 @@
 """HL7 intake: signed reports (ORU) and merged patients (ADT) as they come, each acknowledged.
 
 A report is labelled at once; its text is kept encrypted, or not at all. What is acknowledged as
-accepted is durable. The answer tells a sender what to do: AE, the message has to be corrected; AR, it is of no kind that
-is taken here, or it may be sent again as it is.
+accepted is durable. The answer tells a sender what to do: AE, the message has to be corrected; AR,
+it is of no kind that is taken here, or it may be sent again as it is.
 """
 
 from __future__ import annotations

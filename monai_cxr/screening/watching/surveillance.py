@@ -102,7 +102,7 @@ def surveillance(ledger: Ledger, first: date, last: date) -> dict[str, Any]:
 
 def _models(ledger: Ledger, start: float, end: float) -> list[dict[str, Any]]:
     """What ran, and from when to when."""
-    made = []
+    made: list[tuple[float, dict[str, Any]]] = []
     with ledger.read() as connection:
         digest = _next_model(connection, "")
         while digest is not None:

@@ -234,6 +234,12 @@ class TestVerbs:
         assert told["reports"] == {"matched": 12}
         assert rows["Pneumothorax", "all"]["ppv"]["estimate"] == 0.5
         assert rows["Pneumothorax", "view PA"]["n"] == 12
+        days = ("--from", "2026-01-01", "--to", "2026-01-31")
+        assert (
+            json.loads(self.call("monitor", "concordance", url, *days, "--json"))["reports"] == {}
+        )
+        with pytest.raises(Exception, match="--from before --to"):
+            self.call("monitor", "second-look", url, "--from", "2026-02-01", *days[2:])
         assert "Pneumothorax" in self.call("monitor", "concordance", url)
         queue = json.loads(self.call("monitor", "second-look", url, "--json"))["queue"]
         assert [q["finding"] for q in queue] == ["Pneumothorax"] * 6
