@@ -15,7 +15,10 @@ from monai_cxr.labels.hl7_reports import is_hl7, reports_of
 from monai_cxr.picture.bounds import MAX_FILE_BYTES
 
 _TABLES = frozenset({".csv", ".tsv", ".parquet"})
-_TEXT_COLUMNS = ("report", "text", "report_text", "findings_impression", "impression", "befund")
+_TEXT_COLUMNS = (
+    *("report", "text", "report_text", "findings_impression", "impression", "befund"),
+    "report_impression",
+)
 _ID_COLUMNS = (
     *("id", "study_id", "report_id", "accession_number", "accession", "study_uid"),
     *("studyid", "reportid", "accessionnumber", "studyinstanceuid", "sop_uid", "image index"),

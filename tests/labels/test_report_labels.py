@@ -148,8 +148,74 @@ class TestHl7:
         assert "12345" not in repr(report)
 
 
+CONDITIONS = (
+    *("Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),
+    *("Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion"),
+    *("Pleural Other", "Fracture", "Support Devices", "No Finding"),
+)
+"""CheXbert's columns in its order; the CheXpert labeller begins with "No Finding"."""
+READ = (
+    "1. Left effusion, with adjacent atelectasis.\n\n2. Cardiomegaly without overt edema.",
+    'Nodule; "rule out" mass. No effusion.',
+    "Clear lungs",
+)
+STATES = (
+    {"Pleural Effusion": 1.0, "Atelectasis": 1.0, "Cardiomegaly": 1.0, "Edema": 0.0},
+    {"Lung Lesion": -1.0, "Pleural Effusion": 0.0},
+    {"No Finding": 1.0},
+)
+
+
+def written_by(labeller, path):
+    """A file as the labeller writes it: by pandas, with its columns, blanks and floats."""
+    order = CONDITIONS if labeller == "CheXbert" else (CONDITIONS[-1], *CONDITIONS[:-1])
+    column = "Report Impression" if labeller == "CheXbert" else "Reports"
+    labels = pd.DataFrame(list(STATES), columns=list(order))
+    labels.insert(0, column, READ)
+    labels.to_csv(path, index=False)
+    return path
+
+
 class TestForeignLabels:
-    def test_chexbert(self, tmp_path):
+    @pytest.mark.parametrize("labeller", ["CheXbert", "CheXpert"])
+    def test_labellers(self, tmp_path, labeller):
+        path = written_by(labeller, tmp_path / "labeled_reports.csv")
+        made = read_foreign_labels(path)
+        assert made.table["Effusion"].tolist() == [1, 0, pd.NA]
+        assert made.table["Edema"].tolist() == [0, pd.NA, pd.NA]
+        assert made.table["Mass"].isna().all()  # of a parent only the absence is known
+        assert made.table["id"].tolist() == ["0", "1", "2"]  # never the text of a report
+        assert not made.has_ids
+        assert {"Lung Opacity", "Fracture", "Support Devices", "No Finding"} <= set(made.ignored)
+
+    @pytest.mark.parametrize("labeller", ["CheXbert", "CheXpert"])
+    def test_ids_come_from_the_reports(self, tmp_path, labeller):
+        path = written_by(labeller, tmp_path / "labeled_reports.csv")
+        reports = tmp_path / "reports.csv"
+        whole = [f"FINDINGS: Seen.\nIMPRESSION: {text}" for text in READ]
+        pd.DataFrame({"study_id": ["007", "008", "009"], "report": whole}).to_csv(reports)
+        out = tmp_path / "labels.csv"
+        words = ["labels", "from-csv", str(path), "--reports", str(reports), "--out", str(out)]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        made = pd.read_csv(out, dtype=str)
+        assert made["id"].tolist() == ["007", "008", "009"]
+        assert made["Effusion"].fillna("").tolist() == ["1", "0", ""]
+
+    def test_other_reports_are_refused(self, tmp_path):
+        path = written_by("CheXbert", tmp_path / "labeled_reports.csv")
+        reports = tmp_path / "reports.csv"
+        table = pd.DataFrame({"id": [1, 2, 3], "report": [READ[0], READ[2], READ[1]]})
+        table.to_csv(reports, index=False)
+        with pytest.raises(InvalidTable, match="Row 2 of") as caught:
+            read_foreign_labels(path, reports=reports)
+        assert "Nodule" not in str(caught.value)
+        table[:2].to_csv(reports, index=False)
+        with pytest.raises(InvalidTable, match="3 rows and 'reports") as caught:
+            read_foreign_labels(path, reports=reports)
+        assert caught.value.reason == "other_reports"
+
+    def test_a_parent_says_what_is_absent(self, tmp_path):
         path = tmp_path / "chexbert.csv"
         path.write_text(
             "Report Impression,Pleural Effusion,Lung Lesion,Edema,Support Devices\n"
@@ -169,7 +235,20 @@ class TestForeignLabels:
         assert made.table["id"].tolist() == ["01", "02"]
         assert made.table["Effusion"].tolist() == [1, -1]
 
-    def test_another_word_is_refused(self, tmp_path):
-        (tmp_path / "t.csv").write_text("id,Effusion\n1,2\n")
-        with pytest.raises(InvalidTable, match="holds '2'"):
+    @pytest.mark.parametrize(
+        ("rows", "reason", "words"),
+        [
+            ("1,2\n", "bad_label", "holds '2'.*class numbers"),
+            ("1,1\n,0\n", "missing_ids", "no 'id', the first is row 2"),
+            ("1,1\n2,0\n1,0\n", "duplicate_ids", "the first is '1'"),
+        ],
+    )
+    def test_what_is_refused(self, tmp_path, rows, reason, words):
+        (tmp_path / "t.csv").write_text(f"id,Effusion\n{rows}")
+        with pytest.raises(InvalidTable, match=words) as caught:
             read_foreign_labels(tmp_path / "t.csv")
+        assert caught.value.reason == reason
+
+    def test_a_row_that_is_repeated_counts_once(self, tmp_path):
+        (tmp_path / "t.csv").write_text("id,Effusion\n1,1\n1,1\n")
+        assert len(read_foreign_labels(tmp_path / "t.csv").table) == 1

@@ -112,17 +112,28 @@ def from_csv(
         ),
     ],
     out: OutTable,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The reports as the labeller was given them, to take their ids from.",
+        ),
+    ] = None,
+    text: ReportColumnOption = "",
     id_column: ReportIdOption = "",
     json: JsonOption = False,
 ) -> None:
     """Import labels that another labeller wrote, with CheXpert's columns and states, or in words.
 
-    Example: monai-cxr labels from-csv chexbert.csv --out labels.csv
+    CheXbert and the CheXpert labeller drop the ids of the reports. --reports gives them back: row
+    by row, after looking that each row labels that report.
+
+    Example: monai-cxr labels from-csv labeled_reports.csv --reports reports.csv --out labels.csv
     """
     from monai_cxr.labels.foreign_labels import read_foreign_labels
     from monai_cxr.tables import write_table
 
-    made = read_foreign_labels(source, id_column=id_column)
+    made = read_foreign_labels(source, id_column=id_column, reports=reports, text=text)
     write_table(made.table, out)
     if json:
         emit({"reports": len(made.table), "used": made.used, "ignored": made.ignored, "out": out})
@@ -130,6 +141,8 @@ def from_csv(
     show("Columns", ("column", "taken as"), list(made.used.items()))
     if made.ignored:
         note(f"Left out: {', '.join(made.ignored)}")
+    if not made.has_ids:
+        note("No column names the reports: their ids are row numbers from 0. --reports names them.")
     say(f"{len(made.table)} reports: {out}")
 
 
