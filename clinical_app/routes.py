@@ -112,6 +112,7 @@ def _worklist(service: Service, grant: Grant, request: Request) -> Response:
         identify=service.settings.show_patient_id,
         hidden=lambda case: service.is_hidden(grant.identity, case, reviews_of(case, known)),
         reading=reading,
+        rules=service.rules,
     )
     return JSONResponse(content, headers={"ETag": tag})
 

@@ -34,7 +34,8 @@ export function rowOf(study, now) {
   made.title = study.order;
   const scored = study.status === "new" || study.status === "read";
   const nothing = study.hidden ? "Your own reading first" : "Nothing flagged";
-  const said = study.flagged.join(", ") || study.why || (scored ? nothing : "");
+  const said = element("span", "flagged", study.flagged.length ? "" : study.why || (scored ? nothing : ""));
+  said.append(...named(study));
   const wait = element("span", "wait", study.status === "read" ? "" : waited(now - study.received));
   if (study.overdue) {
     wait.classList.add("overdue");
@@ -47,7 +48,7 @@ export function rowOf(study, now) {
     element("span", "urgency", scored ? (study.hidden ? "–" : URGENCY[study.urgency]) : ""),
     element("span", "name", study.name),
     element("span", "", study.person),
-    element("span", "flagged", study.shared ? `Two people in one study · ${said}` : said),
+    said,
     wait,
     element("span", "soft", study.day),
     element("span", "soft", study.images > 1 ? `${study.view} +${study.images - 1}` : study.view),
@@ -55,6 +56,14 @@ export function rowOf(study, now) {
   ];
   made.append(...cells);
   return made;
+}
+
+// What is claimed, then what is uncertain, as the page of the study says it.
+function named(study) {
+  const claimed = study.flagged.filter((name) => !study.uncertain.includes(name)).join(", ");
+  const open = study.uncertain.length && `${claimed ? " · u" : "U"}ncertain: ${study.uncertain.join(", ")}`;
+  const parts = [claimed, open && element("i", "", open)];
+  return [study.shared && "Two people in one study · ", ...parts].filter(Boolean);
 }
 
 // Acted on now: above all others, whatever the order.

@@ -17,8 +17,8 @@ def limitation_sentences(performance: Performance) -> list[str]:
         "the labels.",
         "AUROC ranks films; it does not say that a threshold works at another site. PPV, NPV and "
         "calibration move with the share of positives: judge them at your own prevalence.",
-        "Films outside the scope that the bundle declares are refused, and nothing is said of "
-        "them here.",
+        "Films outside the scope that the bundle declares are refused; these numbers do not "
+        "cover them.",
     ]
     if "nih" in who.labels.casefold() or "chestx-ray14" in who.data.casefold():
         items.append(

@@ -187,7 +187,7 @@ def change_panel(
     lows += [change for line in each for _, change in line]
     bottom = -nice_end(-min([-0.02, *(low for low in lows if not math.isnan(low))]))
     ends = (min(0.0, float(amounts.min())), max(0.0, float(amounts.max())))
-    frame = PlotFrame(ends, (bottom, -0.25 * bottom))
+    frame = PlotFrame(ends, (bottom, -0.2 * bottom))
     order = np.argsort(amounts)
     xs = [float(amounts[i]) for i in order]
     ys = [changes[i].estimate for i in order]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.findings import title_of
 from monai_cxr.review.cases import ROUTINE, Case, CaseStatus, due
 from monai_cxr.review.reviews import Review
@@ -100,12 +101,14 @@ class Shown:
         hidden: Whether a reader gives their own word first: nothing of what a model said is in
             the row, nor in its place.
         reading: Who has a study open now, by what reviews call it.
+        rules: Conformal rules by finding: what they do not claim is shown as uncertain.
     """
 
     longest_wait_seconds: float
     identify: bool = False
     hidden: Callable[[Case], bool] = lambda _case: False
     reading: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rules: Mapping[str, ConformalRule] = field(default_factory=dict)
 
 
 def ordered(cases: Iterable[Case], known: ByStudy, shown: Shown) -> list[Case]:
@@ -139,6 +142,7 @@ def worklist(
     identify: bool = False,
     hidden: Callable[[Case], bool] = lambda _case: False,
     reading: Mapping[str, Sequence[str]] | None = None,
+    rules: Mapping[str, ConformalRule] | None = None,
 ) -> dict[str, Any]:
     """The list as a JSON value.
 
@@ -151,11 +155,12 @@ def worklist(
             clinically.
         hidden: See :class:`Shown`.
         reading: See :class:`Shown`.
+        rules: See :class:`Shown`.
 
     Returns:
         ``now``, ``counts`` by status and ``rows``.
     """
-    shown = Shown(longest_wait_seconds, identify, hidden, reading or {})
+    shown = Shown(longest_wait_seconds, identify, hidden, reading or {}, rules or {})
     known = by_study(reviews)
     rows = [_row(case, known, shown, now) for case in ordered(cases, known, shown)]
     counts = Counter(row["status"] for row in rows)
@@ -173,6 +178,7 @@ def _row(case: Case, known: ByStudy, shown: Shown, now: float) -> dict[str, Any]
         "status": status,
         "urgency": ROUTINE if hidden else case.urgency,
         "flagged": [] if hidden else [title_of(name) for name in case.flagged],
+        "uncertain": [] if hidden else _uncertain(case, shown.rules),
         "why": reason_words(refusal.reason) if refusal else "",
         "received": round(case.received),
         "day": day(case.acquired),
@@ -188,6 +194,13 @@ def _row(case: Case, known: ByStudy, shown: Shown, now: float) -> dict[str, Any]
         "order": _order_in_words(case, status, shown, now),
         "overdue": status == "new" and not pinned and now > _due(case, shown),
     }
+
+
+def _uncertain(case: Case, rules: Mapping[str, ConformalRule]) -> list[str]:
+    """What is flagged for its place in the list, though its rule does not claim it."""
+    scores = {s.finding: s.probability for s in case.prediction.scores} if case.prediction else {}
+    ruled = [name for name in case.flagged if name in rules and not math.isnan(scores[name])]
+    return [title_of(name) for name in ruled if not rules[name].claims(scores[name])]
 
 
 def _order_in_words(case: Case, status: str, shown: Shown, now: float) -> str:

@@ -6,6 +6,7 @@ import json
 
 from review_data import case
 
+from monai_cxr.evaluation.decisions.conformal import ConformalRule
 from monai_cxr.review.cases import due, opaque
 from monai_cxr.review.reviews import Review
 from monai_cxr.review.worklist import worklist
@@ -118,3 +119,24 @@ class TestActNow:
         assert ids(worklist(cases, [], now=9 * HOUR, longest_wait_seconds=HOUR)) == [2, 1]
         cases = [case(1, {"Hernia": 0.1}), case(2, {"Effusion": 0.9}, received=2.5 * HOUR)]
         assert ids(worklist(cases, [], now=9 * HOUR, longest_wait_seconds=HOUR)) == [1, 2]
+
+
+class TestUncertain:
+    RULE = ConformalRule("Effusion", 0.1, 0.2, 0.6, 50, 50)
+
+    def uncertain(self, **scores: float) -> list[str]:
+        content = worklist(
+            [case(1, scores)],
+            [],
+            now=1.0,
+            longest_wait_seconds=HOUR,
+            rules={"Effusion": self.RULE},
+        )
+        row = content["rows"][0]
+        assert set(row["uncertain"]) <= set(row["flagged"])
+        return row["uncertain"]
+
+    def test_what_is_flagged_but_not_claimed(self):
+        """The list says of a finding what the page of its study says."""
+        assert self.uncertain(Effusion=0.55, Pneumothorax=0.9) == ["Effusion"]
+        assert self.uncertain(Effusion=0.61, Pneumothorax=0.9) == []

@@ -58,6 +58,10 @@ class ConformalRule:
         flags[may_be_present & ~may_be_absent] = PRESENT
         return flags
 
+    def claims(self, probability: float) -> bool:
+        """Whether one probability is flagged as present."""
+        return probability >= self.rule_out_below and probability > self.rule_in_above
+
 
 @dataclass(frozen=True, slots=True)
 class ConformalCheck:
