@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monai_cxr.errors import InvalidTable
-from monai_cxr.labels.overlay import OVERLAY_COLUMNS, index_digest
+from monai_cxr.labels.overlay import OVERLAY_COLUMNS, index_digest, last_words
 from monai_cxr.prediction import Interval
 from monai_cxr.tables import read_table, require_columns
 
@@ -68,7 +68,8 @@ def read_answers(path: Path) -> pd.DataFrame:
     A row whose ``role`` is "adjudication", as the viewer exports it, is the adjudicator's.
 
     Raises:
-        InvalidTable: If a column is missing or an answer is none of :data:`ANSWERS`.
+        InvalidTable: If a column is missing, an answer is none of :data:`ANSWERS`, or a reader
+            gave two answers and no time tells which was last.
     """
     table = read_table(path)
     if "sop_uid" not in table and "id" in table:
@@ -84,8 +85,27 @@ def read_answers(path: Path) -> pd.DataFrame:
         )
     if "role" in table:
         table.loc[table["role"] == ADJUDICATOR, "reader"] = ADJUDICATOR
-    ordered = table.sort_values("at", kind="stable") if "at" in table else table
-    return ordered.drop_duplicates(["sop_uid", "finding", "reader"], keep="last")
+    return last_words(table, "answer")
+
+
+def join_answers(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Answers of several files, each answer once.
+
+    Raises:
+        InvalidTable: If two files hold different answers under one reader's name.
+    """
+    keys = ["sop_uid", "finding", "reader"]
+    together = pd.concat(parts, ignore_index=True)
+    said = together.groupby(keys)["answer"].nunique()
+    differing = said[said > 1].reset_index()
+    if len(differing):
+        raise InvalidTable(
+            f"Two files hold different answers of the reader '{differing['reader'].iloc[0]}' on "
+            f"{len(differing)} films. Give each reader a name of their own, or only the last file "
+            "of one reader.",
+            reason="contradictions",
+        )
+    return together.drop_duplicates(keys, keep="last")
 
 
 def agreement(answers: pd.DataFrame) -> tuple[Agreement, ...]:

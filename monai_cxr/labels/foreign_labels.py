@@ -96,8 +96,8 @@ def read_foreign_labels(
     repeated = made["id"][made["id"].duplicated()].unique()
     if len(repeated):
         raise InvalidTable(
-            f"{len(repeated)} ids of '{path.name}' occur with different labels, the first is "
-            f"'{repeated[0]}'. Expected one row for each report: keep one of them.",
+            f"Ids that occur in '{path.name}' with different labels: {len(repeated)}. Expected one "
+            "row for each report: keep one of them.",
             reason="duplicate_ids",
         )
     ignored = tuple(name for name in names if name not in used and name != key)
@@ -118,7 +118,7 @@ def _own_ids(table: pd.DataFrame, path: Path, id_column: str) -> tuple[str, list
     ids = ["" if pd.isna(value) else str(value).strip() for value in table[key]]
     if "" in ids:
         raise InvalidTable(
-            f"{ids.count('')} rows of '{path.name}' have no '{key}', the first is row "
+            f"Rows of '{path.name}' without '{key}': {ids.count('')}, the first is row "
             f"{ids.index('') + 1}. Expected a name in each row: fill it in, or take the row out.",
             reason="missing_ids",
         )

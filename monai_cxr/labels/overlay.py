@@ -178,12 +178,35 @@ def _require_this_index(
         )
 
 
+def last_words(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The last row of each reader for each film and finding.
+
+    Args:
+        table: ``sop_uid``, ``finding``, ``reader``, and ``at`` where it is known.
+        value: Column that holds what the reader said.
+
+    Raises:
+        InvalidTable: If a reader said two things of one film and no time tells which was last.
+    """
+    keys = ["sop_uid", "finding", "reader"]
+    when = [table["at"].fillna("").astype(str)] if "at" in table else []
+    said = table.groupby([*(table[name] for name in keys), *when])[value].nunique(dropna=False)
+    n_both = int((said > 1).sum())
+    if n_both:
+        raise InvalidTable(
+            f"Rows contradict each other for {n_both} films: one reader gave two answers, and no "
+            "time tells which was last. Take one of them out, or name two readers differently.",
+            reason="contradictions",
+        )
+    ordered = table.sort_values("at", kind="stable") if "at" in table else table
+    return ordered.drop_duplicates(keys, keep="last")
+
+
 def _without_contradictions(overlay: pd.DataFrame) -> pd.DataFrame:
     """The last word of each reader; readers that differ are refused."""
-    ordered = overlay.sort_values("at", kind="stable") if "at" in overlay else overlay
     keys = ["sop_uid", "finding"]
-    if "reader" in ordered:
-        ordered = ordered.drop_duplicates([*keys, "reader"], keep="last")
+    named = overlay if "reader" in overlay else overlay.assign(reader="")
+    ordered = last_words(named, "new")
     differing = ordered.groupby(keys)["new"].nunique(dropna=False)
     n_differing = int((differing > 1).sum())
     if n_differing:

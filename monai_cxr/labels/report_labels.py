@@ -139,7 +139,7 @@ def _unique(reports: Iterable[Report], duplicates: str) -> list[Report]:
             kept[report.id] = Report(report.id, f"{earlier.text}\n\n{report.text}".strip())
     if repeated and duplicates == "refuse":
         raise InvalidTable(
-            f"{len(repeated)} ids occur with different reports. Say what to do: --duplicates "
+            f"Ids that occur with different reports: {len(repeated)}. Say what to do: --duplicates "
             "first, last, or join (read all as one report).",
             reason="duplicate_ids",
         )

@@ -109,6 +109,29 @@ class TestOverlay:
         with pytest.raises(InvalidTable, match="contradict"):
             apply_overlay(index, overlay, [FINDING])
 
+    def test_a_reader_who_says_two_things_at_once_is_refused(self, tmp_path):
+        index = made_up_index()
+        both = [overlay_of(index, ["film0"], new=new) for new in (1.0, 0.0)]
+        with pytest.raises(InvalidTable, match="no time tells which"):
+            apply_overlay(index, pd.concat(both), [FINDING])
+        rows = ["film0,present", "film0,absent"]
+        lines = [f"{FINDING},anna,{row}" for row in rows]
+        (tmp_path / "a.csv").write_text("\n".join(["finding,reader,sop_uid,answer", *lines]))
+        with pytest.raises(InvalidTable, match="no time tells which"):
+            said.read_answers(tmp_path / "a.csv")
+
+    def test_two_readers_of_one_name_are_refused(self):
+        answers = [
+            pd.DataFrame(
+                [("film0", FINDING, "anna", answer)],
+                columns=["sop_uid", "finding", "reader", "answer"],
+            )
+            for answer in ("present", "absent")
+        ]
+        with pytest.raises(InvalidTable, match="Give each reader a name"):
+            said.join_answers(answers)
+        assert len(said.join_answers([answers[0], answers[0]])) == 1
+
     def test_the_last_word_of_one_reader_counts(self):
         index = made_up_index()
         first = overlay_of(index, ["film0"], new=math.nan)

@@ -239,8 +239,8 @@ class TestForeignLabels:
         ("rows", "reason", "words"),
         [
             ("1,2\n", "bad_label", "holds '2'.*class numbers"),
-            ("1,1\n,0\n", "missing_ids", "no 'id', the first is row 2"),
-            ("1,1\n2,0\n1,0\n", "duplicate_ids", "the first is '1'"),
+            ("1,1\n,0\n", "missing_ids", "without 'id': 1, the first is row 2"),
+            ("1,1\n2,0\n1,0\n", "duplicate_ids", "different labels: 1"),
         ],
     )
     def test_what_is_refused(self, tmp_path, rows, reason, words):

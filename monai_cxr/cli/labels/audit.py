@@ -160,14 +160,12 @@ def corrections(
 
 
 def _all_answers(paths: list[Path], adjudicated: Path | None) -> pd.DataFrame:
-    import pandas as pd
-
-    from monai_cxr.labels.answers import ADJUDICATOR, read_answers
+    from monai_cxr.labels.answers import ADJUDICATOR, join_answers, read_answers
 
     parts = [read_answers(path) for path in paths]
     if adjudicated is not None:
         parts.append(read_answers(adjudicated).assign(reader=ADJUDICATOR))
-    return pd.concat(parts, ignore_index=True)
+    return join_answers(parts)
 
 
 def _labelled_findings(table: pd.DataFrame) -> tuple[str, ...]:

@@ -86,14 +86,12 @@ def check(
 def _count(
     labels: Path, index: Path | None, sample_path: Path, answers: list[Path], json: bool
 ) -> None:
-    import pandas as pd
-
-    from monai_cxr.labels.answers import agreement, read_answers, settled
+    from monai_cxr.labels.answers import agreement, join_answers, read_answers, settled
     from monai_cxr.labels.check import FLOOR, check_labels, write_check
     from monai_cxr.tables import read_table
 
     sample = read_table(sample_path).astype({"id": str, "state": "Int8"})
-    together = pd.concat([read_answers(path) for path in answers], ignore_index=True)
+    together = join_answers([read_answers(path) for path in answers])
     decided, differing = settled(together)
     checked = check_labels(sample, decided)
     written = [write_check(checked, table) for table in (labels, index) if table is not None]

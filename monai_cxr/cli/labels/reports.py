@@ -101,7 +101,7 @@ def _tell(made: ReportLabels) -> None:
         ],
     )
     for problem, count in made.problems.items():
-        note(f"{count} reports: {_PROBLEMS.get(problem, problem)}")
+        note(f"{_PROBLEMS.get(problem, problem)}: {count}")
 
 
 def from_csv(
@@ -147,10 +147,11 @@ def from_csv(
 
 
 _PROBLEMS = {
-    "empty": "no text; their rows are empty",
-    "other_language": "seem to be in another language and were not read; name it with --language",
-    "too_long": "longer than any report; only their beginning was read",
-    "too_large": "files too large to be reports",
-    "damaged": "files that cannot be parsed",
-    "not_text": "files that are not text",
+    "empty": "Reports without text, whose rows are empty",
+    "other_language": "Reports that seem to be in another language and were not read; name it with "
+    "--language",
+    "too_long": "Reports that are too long, of which only the beginning was read",
+    "too_large": "Files too large to be reports",
+    "damaged": "Files that cannot be parsed",
+    "not_text": "Files that are not text",
 }
