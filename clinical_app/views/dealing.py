@@ -27,7 +27,7 @@ def close(service: Service, who: Identity, one: KeptAlarm) -> None:
             st.text_input("What was done", key=f"action_{one.id}", max_chars=200)
             st.text_input("Note (no patient's name)", key=f"note_{one.id}", max_chars=1000)
             st.checkbox(
-                "What is seen from now on is the new normal: learn the baseline anew",
+                "This is the new normal from now on: learn the baseline again",
                 key=f"anew_{one.id}",
             )
             st.form_submit_button(
@@ -77,15 +77,15 @@ def reports(service: Service) -> None:
     with st.expander(title, expanded=True):
         tables.show(rows)
         st.caption(
-            "Reports are read by rules, which err themselves, and are no truth. Intervals count "
-            "patients."
+            "Reports are read by rules that make mistakes, and are not the truth. Intervals "
+            "count patients."
         )
 
 
 def history(service: Service, seen: Watched | None) -> None:
     """Models that ran, and alarms that were dealt with."""
     if seen is None or service.ledger is None:
-        words = "Nothing is kept of alarms here: there is no ledger of a screening service."
+        words = "No alarms are kept here: there is no ledger of a screening service."
         st.html(f"<p class='answer unknown'>{words}</p>")
         return
     said: InOneSentence = watched.what_was_done(seen, second_look.outcomes(service.ledger))

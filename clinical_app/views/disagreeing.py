@@ -60,7 +60,7 @@ def _before_and_after(service: Service) -> None:
     made = anchoring(rows, {name: point.threshold for name, point in points.items()})
     if not made.n_first:
         st.caption(
-            "No study was read first, so it is not known whether scores lead readers. "
+            "No study was read first, so whether scores sway readers is not known. "
             "[viewer.read_first] gives each role a share of such studies."
         )
         return
@@ -72,7 +72,7 @@ def _moved(made: Anchoring) -> str:
     share = made.changed
     words = (
         f"{made.n_changed:,} of {made.n_first:,} findings that were judged first were judged "
-        f"otherwise once the score was shown ({percent(share.estimate)}; {percent(share.low)} to "
+        f"differently once the score was shown ({percent(share.estimate)}; {percent(share.low)} to "
         f"{percent(share.high)})."
     )
     for (agreed, n), whose in (

@@ -69,7 +69,7 @@ def _performance(service: Service, performance: PerformanceFile) -> None:
         st.header("Calibration")
         points = performances.reliability_points(performance, finding)
         charts.show(charts.reliability(points), "calibration")
-        st.caption("On the dashed line, films called 30 % have the finding in 30 of 100.")
+        st.caption("On the dashed line, of films given 30 %, 30 in 100 have the finding.")
     st.header("How well the model detects each finding")
     tables.show(performances.performance_rows(performance))
     groups = performances.subgroup_rows(performance)
@@ -93,7 +93,7 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
     )
     points = trade.choices(trade.curve_points(performance, finding))
     if len(points) < _FEWEST_POINTS:
-        st.write("These data have no films with it, or none without: there is no curve.")
+        st.write("There is no curve: these data have no films with the finding, or none without.")
         return
     in_use = service.model.operating_points.get(finding) if service.model else None
     word = st.select_slider(
@@ -118,7 +118,7 @@ def _trade(service: Service, performance: PerformanceFile, finding: str) -> None
     charts.show(charts.roc(curve, _place(points[word]), _used(in_use)), "roc")
     st.caption(
         "Circle: chosen here, on the films of this evaluation. Diamond: in use, on the films that "
-        "chose it. Intervals assume independent films. The slider changes nothing."
+        "chose it. Intervals assume independent films. The slider changes no setting."
     )
 
 

@@ -24,8 +24,8 @@ from monai_cxr.screening.ledger import Ledger
 _PERIODS = {"7 days": 7.0, "30 days": 30.0, "90 days": 90.0, "All": math.inf}
 _NO_LEDGER = (
     "Charts with memory, alarms and signed reports come with the ledger of a screening service: "
-    "start the viewer with its settings (--settings screening.toml). What a folder can tell "
-    "follows."
+    "start the viewer with its settings (--settings screening.toml). Below is what a folder alone "
+    "can show."
 )
 
 
@@ -70,7 +70,7 @@ def _reviews(service: Service) -> Sequence[Review]:
     try:
         return service.store.reviews()
     except DeliveryError as error:
-        st.warning(f"{error} What follows knows of no review.")
+        st.warning(f"{error} Reviews are left out of what follows.")
         return ()
 
 
@@ -123,7 +123,7 @@ def _charts(seen: Watched) -> None:
     begun = watched.by_nearness(seen.charts)
     if not begun:
         return
-    st.markdown("**How near each chart has been to its limit, the nearest first**")
+    st.markdown("**How close each chart has come to its limit, the closest first**")
     charts.show(charts.nearness(watched.nearness(seen.charts)), "near")
     chosen = st.selectbox(
         "Chart", begun, format_func=lambda one: watched.chart_words(one.name), key="chart"
@@ -146,7 +146,7 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
         return
     if not service.references:
         st.write(
-            "This bundle carries no reference (docs/reference.json), so drift cannot be told. "
+            "This bundle carries no reference (docs/reference.json), so drift cannot be measured. "
             "Package the run again with this version to have one."
         )
         return
@@ -173,9 +173,9 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
         for rows in found:
             tables.show(rows)
         st.caption(
-            "The stability index compares the deciles: below 0.1 is small. 'Differs' is neither "
-            "small nor chance (999 of 1,000 looks); it says that films or patients changed, not "
-            "that the model is wrong."
+            "The stability index compares the deciles: below 0.1 is small. 'Differs' means neither "
+            "small nor due to chance (which explains it once in 1,000 looks); it says that films "
+            "or patients have changed, not that the model is wrong."
         )
 
 
@@ -208,10 +208,12 @@ def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
     differ = [rate.name for rate in rates if rate.verdict == "differs"]
     known = [rate for rate in rates if rate.verdict in ("as expected", "differs")]
     if differ:
-        words = f"Look: flagged otherwise than expected: {', '.join(differ)}."
+        words = f"Take a look: flagged more or less often than expected: {', '.join(differ)}."
         answer(InOneSentence(watched.LOOK, words))
     elif known:
-        words = f"Each of {len(known)} findings is flagged as often as its threshold lets expect."
+        words = (
+            f"Each of {len(known)} findings is flagged about as often as its threshold predicts."
+        )
         answer(InOneSentence(watched.WELL, words))
     else:
         answer(InOneSentence(watched.UNKNOWN, _few(rates)))
@@ -219,14 +221,14 @@ def _flag_rates(service: Service, cases: Sequence[Any]) -> None:
         tables.show([rate_row(rate, "Flagged") for rate in rates])
         st.caption(
             "Expected: from the operating point and the prevalence of the data that chose it. "
-            "'Differs' asks for a look, at the films first: another mix of patients flags "
-            "otherwise."
+            "'Differs' asks for a look, at the films first: another mix of patients is flagged "
+            "at another rate."
         )
 
 
 def _few(rates: Sequence[Rate]) -> str:
     if not rates:
-        return "No model with thresholds is loaded: there is nothing to expect."
+        return "No model with thresholds is loaded, so no rate is expected."
     n = max(rate.n for rate in rates)
     return f"Not known yet: {n} studies were scored; a share of flags needs {monitoring.ENOUGH}."
 

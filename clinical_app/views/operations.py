@@ -35,7 +35,7 @@ def _health(service: Service, held: int, failed: int) -> None:
     tiles = (
         ("Held back", f"{held:,}"),
         ("Of these, failed", f"{failed:,}"),
-        ("Lines missing in the audit", f"{service.audit_gaps:,}"),
+        ("Lines missing from the audit", f"{service.audit_gaps:,}"),
     )
     for column, (name, value) in zip(st.columns(3), tiles, strict=True):
         column.metric(name, value)
@@ -117,7 +117,7 @@ def _held(service: Service, who: Identity, case: Case) -> None:
 def _strays(service: Service) -> None:
     strays = service.source.strays()
     if strays:
-        st.header("Files that are no film")
+        st.header("Files that are not films")
         tables.show(
             [
                 {

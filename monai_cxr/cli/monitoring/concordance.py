@@ -157,7 +157,7 @@ def looked(
     ],
     outcome: Annotated[str, typer.Option(help="confirmed, not_confirmed or label_wrong.")],
     by: Annotated[str, typer.Option(help="Name of the reader.")],
-    note: Annotated[str, typer.Option(help="Further words, without a patient's name.")] = "",
+    note: Annotated[str, typer.Option(help="A note, without a patient's name.")] = "",
 ) -> None:
     """Record the outcome of a second look, which is then not listed again.
 

@@ -112,16 +112,16 @@ def acknowledge(
     number: Annotated[int, typer.Argument(metavar="ALARM", help="Number of the alarm.")],
     by: Annotated[str, typer.Option(help="Name of the person who dealt with it.")],
     action: Annotated[str, typer.Option(help="What was done.")],
-    note: Annotated[str, typer.Option(help="Further words; no patient's name.")] = "",
+    note: Annotated[str, typer.Option(help="A note, without a patient's name.")] = "",
     new_baseline: Annotated[
         bool,
         typer.Option(
-            "--new-baseline", help="What is seen from now on is the new normal: learn it anew."
+            "--new-baseline", help="This is the new normal from now on: learn the baseline again."
         ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Close an alarm with a name and an action; its charts begin anew, and it is kept for ever.
+    """Close an alarm with a name and an action; its charts start again, and it is kept for ever.
 
     Example: monai-cxr monitor acknowledge screening.toml 3 --by "Dr. Weber" --action "grid changed"
     """
@@ -134,7 +134,7 @@ def acknowledge(
     if json:
         emit({"alarm": closed})
     else:
-        say(f"Alarm {number} is closed. Its charts begin anew tomorrow.")
+        say(f"Alarm {number} is closed. Its charts start again tomorrow.")
 
 
 def opened(source: str) -> Ledger:
