@@ -117,7 +117,7 @@ FILMS = {  # name: seed, films, whether the new scanner made them
 
 
 def films_of(folder: Path, seed: int, n: int, *, replaced: bool) -> pd.DataFrame:
-    """Index of phantoms, a film a patient, half of them with the finding; a quarter is val."""
+    """Index of phantoms, a film per patient, half of them with the finding; a quarter is val."""
     settings = PhantomSettings(
         n, seed=seed, size=96, prevalence={FINDING: 0.5}, mean_films_per_patient=1.0,
         severity=(0.8, 1.0),

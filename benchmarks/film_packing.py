@@ -21,7 +21,7 @@ from monai_cxr.review.film_packing import as_differences, from_differences, gzip
 
 
 def main() -> None:
-    """Print one line a film."""
+    """Print one line per film."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("films", nargs="+", type=Path)
     print(f"{'rows x columns':>14} {'plain, kB':>10} {'sent':>6} {'ms':>5} {'gzip':>6} {'ms':>5}")

@@ -5,7 +5,7 @@
 
 Prints films per second, percentiles of the C-STORE response time, the listener's memory from
 beginning to end, and what the ledger holds; with a bundle also the time from a film's arrival to
-the delivery of its report, a film a second. Ends with 1 when a film is lost or there twice.
+the delivery of its report, a film per second. Ends with 1 when a film is lost or there twice.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def run_load(folder: str, associations: int, films: int, side: int) -> int:
 
 
 def run_to_report(folder: str, bundle: str, films: int, side: int) -> int:
-    """A phantom film a second through listener, worker and delivery to a PACS in this process."""
+    """A phantom film per second through listener, worker and delivery to a PACS in this process."""
     from monai_cxr.bundle.model import BundleModel
     from monai_cxr.phantom import PhantomSettings, write_dicom_archive
     from monai_cxr.screening.delivering.builders import report_builder

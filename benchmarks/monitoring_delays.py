@@ -72,7 +72,7 @@ def false_alarms(n_charts: int, years: int, days: float, rng: np.random.Generato
         ewma = (1 - SMOOTHING) * ewma + SMOOTHING * step
         beyond = (up > h) | (down > h) | (np.abs(ewma) > bound)
         n_alarms += int(beyond.any(axis=1).sum())
-        fresh = ~beyond  # an alarm is dealt with on the day: its charts begin anew
+        fresh = ~beyond  # an alarm is dealt with on the day: its charts begin again
         up, down, ewma = up * fresh, down * fresh, ewma * fresh
     return streams * length / max(n_alarms, 1)
 
@@ -150,7 +150,7 @@ def chart_delay(sums: dict[str, list[DaySums]], changed: date) -> tuple[float, b
     """Films from the change to the first alarm, and whether there was one before."""
     found = alarms(charts(sums, baseline_days=BASELINE), within=0)
     before = any(one.first < changed for one in found)
-    if before:  # dealt with: its charts begin anew after the quiet days
+    if before:  # dealt with: its charts begin again after the quiet days
         names = {name for one in found for name, _ in one.charts if one.first < changed}
         after = dict.fromkeys(names, changed - timedelta(days=1))
         found = alarms(charts(sums, baseline_days=BASELINE, after=after), within=0)

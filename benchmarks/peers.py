@@ -127,7 +127,7 @@ def cpu_s() -> float:
 
 
 def timed(run: Pipeline, paths: list[Path]) -> tuple[float, float]:
-    """(images a second, CPU milliseconds an image)."""
+    """(images per second, CPU milliseconds an image)."""
     before, start = cpu_s(), time.perf_counter()
     logits = run(paths)
     wall, cpu = time.perf_counter() - start, cpu_s() - before

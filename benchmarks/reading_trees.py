@@ -61,7 +61,7 @@ def typical(seconds: list[float]) -> float:
 
 
 def main() -> None:
-    """Print a row a film."""
+    """Print a row per film."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)

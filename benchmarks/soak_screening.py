@@ -21,7 +21,7 @@ random instants while there is work for it and started again, as systemd would. 
 Orthanc is stopped and started, the spool's disk (a small tmpfs) is filled up, the clock of a
 process jumps by days, an hour back or ten years, and the database is restarted, once orderly and
 once as by a crash. At the end both archives must hold the same objects, exactly one report of each
-film among them, each under the film's patient; the ledger one result a film and one delivery an
+film among them, each under the film's patient; the ledger one result per film and one delivery an
 object; a film that the model refuses is in quarantine and nowhere else; the audit trail must be
 intact, no process may have ended but by a kill, and no log may hold a patient. Prints one JSON
 object; exit status 1 if anything was lost, doubled, misfiled or told.

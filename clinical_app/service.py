@@ -1,4 +1,4 @@
-"""Service: what all pages and routes share: cases, model, store, settings; one a process."""
+"""Service: what all pages and routes share: cases, model, store, settings; one per process."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ class Service:
         """A film of a label audit as the viewer draws it, in gzip.
 
         Raises:
-            InputError: If it is no film.
+            InputError: If it is not a film.
         """
         return self._films.get(film.film_id, lambda: gzipped(film_payload(film.data)))
 

@@ -27,7 +27,7 @@ def owner(who: Identity) -> Owner:
 
 
 def identity() -> Identity:
-    """Who is at the screen, asked anew on every run."""
+    """Who is at the screen, asked again on every run."""
     service = current()
     settings = service.settings
     if settings.trusts_user:

@@ -117,7 +117,7 @@ class DemoResult:
         return self.performance.macro.ece.estimate
 
     def rows(self) -> list[tuple[object, ...]]:
-        """One row a finding: name, positives, AUROC with interval, ECE before and after."""
+        """One row per finding: name, positives, AUROC with interval, ECE before and after."""
         return [
             (
                 item.finding,
@@ -163,7 +163,7 @@ class _Clock:
 def run_demo(out: Path, settings: DemoSettings, *, say: Say, progress: ProgressBar) -> DemoResult:
     """Archive, index, split, train, predict, calibrate, package, evaluate.
 
-    A demo that was stopped goes on where it was; one with other settings begins anew.
+    A demo that was stopped goes on where it was; one with other settings begins again.
 
     Args:
         out: Folder of everything it makes.

@@ -66,7 +66,7 @@ def require_folder(directory: Path, what: str) -> None:
 
 
 def path_text(path: Path | str) -> str:
-    r"""A path as text that any file can hold: bytes that are no UTF-8 become ``\xff`` and the like.
+    r"""A path as text that any file can hold: bytes that are not UTF-8 become ``\xff`` and so on.
 
     File names are bytes (POSIX); Python carries what it cannot decode as lone surrogates, which
     neither UTF-8 nor Arrow take.

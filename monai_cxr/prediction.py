@@ -119,7 +119,7 @@ class Prediction:
     Attributes:
         key: Identity of the image.
         model: Identity of the model.
-        scores: One score a finding, in the model's order.
+        scores: One score per finding, in the model's order.
         flags: Cautions that came with the image, as stable codes.
         quality: Measures of the picture by name; empty for a study.
 

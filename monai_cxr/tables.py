@@ -25,7 +25,7 @@ FACT_COLUMNS = ("view", "age", "sex", "follow_up", "manufacturer")
 """What subgroups are made of; each may be empty."""
 
 INDEX_COLUMNS = ("path", *KEY_COLUMNS, *FACT_COLUMNS, "split")
-"""Columns of an index, before one label column a finding (0, 1 or NaN = unknown)."""
+"""Columns of an index, before one label column per finding (0, 1 or NaN = unknown)."""
 
 SPLITS = ("train", "val", "test")
 
@@ -122,8 +122,8 @@ def normalise_index(
         policy: What -1 and blank count as; None refuses -1, and leaves blank unknown.
 
     Returns:
-        A table of :data:`INDEX_COLUMNS` and one float label column a finding. The policy stays with
-        it, as ``attrs["label_policy"]``, which parquet keeps.
+        A table of :data:`INDEX_COLUMNS` and one float label column per finding. The policy stays
+        with it, as ``attrs["label_policy"]``, which parquet keeps.
 
     Raises:
         InvalidTable: If a required column is missing, a patient is unknown, a key is repeated,

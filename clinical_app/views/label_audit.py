@@ -1,4 +1,4 @@
-"""Label audit page: one question a film, blind to the label on file and to the model."""
+"""Label audit page: one question per film, blind to the label on file and to the model."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def page() -> None:
 
 
 def _again() -> None:
-    """The links are made anew, or the session is locked, as the script runs again."""
+    """The links are made again, or the session is locked, as the script runs again."""

@@ -66,7 +66,8 @@ class FewShot:
         variance: Prior variance of the log odds.
         prevalence: Share of positive patients among those labelled for training, which the
             calibration states.
-        auroc: On one film a patient of the val split, with DeLong's 95 % interval; NaN without one.
+        auroc: On one film per patient of the val split, with DeLong's 95 % interval; NaN without
+            one.
         n_judged: Films that it was judged on.
         beside: How well the bundle's own head does on the same films; None where none was named.
         verified: What verifying the new bundle says.

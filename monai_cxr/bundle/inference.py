@@ -77,7 +77,7 @@ def input_table(inputs: Sequence[Path], findings: Sequence[str]) -> pd.DataFrame
 
 
 def _paths(paths: Sequence[Path]) -> pd.DataFrame:
-    """Paths as they open the files: a name that is no UTF-8 is no string of Arrow's."""
+    """Paths as they open the files: a name that is not UTF-8 is not a string of Arrow's."""
     return pd.DataFrame({"path": pd.Series([str(path) for path in paths], dtype=object)})
 
 
@@ -97,8 +97,8 @@ def predict_table(
         model: A bundle or an ensemble.
         inputs: Rows with a ``path``, and whatever an index adds.
         batch_size: Films at a time; None for what suits the engine.
-        workers: Child processes that read ahead; None takes one a core. 0 reads in threads of this
-            process, which a fault in a decoder then ends.
+        workers: Child processes that read ahead; None takes one per core. 0 reads in threads of
+            this process, which a fault in a decoder then ends.
         embeddings: Also give each film's pooled features.
         cam: Also give each film's class activation maps.
         progress: Called with (done, total).
@@ -140,7 +140,7 @@ def predict_chunks(
         model: See :func:`predict_table`.
         inputs: Rows with a ``path``, and whatever an index adds.
         batch_size: Films at a time; None for a number that suits the engine.
-        workers: Child processes that read ahead; None for one a core, 0 for threads.
+        workers: Child processes that read ahead; None for one per core, 0 for threads.
         embeddings: Whether to give the pooled features of each film.
         cam: Whether to give the class activation maps of each film.
         progress: Called with (done, total).
@@ -196,7 +196,7 @@ def _scored(
 def _rows(
     model: Predictor, films: Sequence[Film], extras: Sequence[str]
 ) -> list[dict[str, object]]:
-    """A row a film; those that were read go through the model together."""
+    """A row per film; those that were read go through the model together."""
     prepared = [film for film in films if isinstance(film, PreparedFilm)]
     scored: Iterator[dict[str, object]] = iter(())
     marks: Iterator[tuple[str, ...]] = iter(())

@@ -246,7 +246,7 @@ class BundleModel:
             batch_size: Films at a time; None for what suits the engine.
 
         Returns:
-            One prediction a film, in order. Probabilities are NaN without a calibration.
+            One prediction per film, in order. Probabilities are NaN without a calibration.
         """
         return predict_films(self, radiographs, batch_size or self.batch_size)
 
@@ -264,7 +264,7 @@ class BundleModel:
             ages: Of the patient of each film, in years or None; empty where no age is known.
 
         Returns:
-            One prediction a film, in order.
+            One prediction per film, in order.
         """
         return predictions(self, films, [inputs], ages)
 

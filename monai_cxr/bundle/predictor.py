@@ -80,7 +80,7 @@ class Predictor(Protocol):
 def predict_films(
     model: Predictor, radiographs: Sequence[Radiograph], batch_size: int
 ) -> list[Prediction]:
-    """Predict films in memory; one prediction a film, in order."""
+    """Predict films in memory; one prediction per film, in order."""
     result: list[Prediction] = []
     for start in range(0, len(radiographs), batch_size):
         films = radiographs[start : start + batch_size]
@@ -106,7 +106,7 @@ def predictions(
         ages: Of the patient of each film, in years or None; empty where no age is known.
 
     Returns:
-        One prediction a film, in order, without measures of the pictures. Its flags are those of
+        One prediction per film, in order, without measures of the pictures. Its flags are those of
         the film, and the marks of :mod:`monai_cxr.monitoring.familiarity`.
     """
     scores = model.score(inputs)

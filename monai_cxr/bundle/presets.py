@@ -11,7 +11,7 @@ from monai_cxr.bundle.config import ONE_A_FINDING, find_bundle, read_config
 from monai_cxr.errors import SettingsError
 
 NETWORK_SETTINGS = ("architecture", "network_options", "input_range", "head", "head_options")
-"""Settings that together become ``network_def``; they are no config ids of their own."""
+"""Settings that together become ``network_def``; they are not config ids of their own."""
 
 TEACHER_SETTINGS = ("teacher", "teacher_share", "teacher_temperature")
 """Settings of distillation; they become ``train::prepare_batch`` and ``train::loss``."""

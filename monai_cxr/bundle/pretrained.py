@@ -148,7 +148,7 @@ def _read(
 
 
 def _check_processor(entry: PretrainedWeights, path: Path) -> None:
-    """Compare the origin's own preprocessing with the register's, where it lies beside the file."""
+    """Compare the origin's own preprocessing with the register's, where it is beside the file."""
     if not (entry.processor and path.is_file()):
         return
     try:

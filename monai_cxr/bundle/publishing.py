@@ -124,7 +124,7 @@ def _card(metadata: dict[str, Any], formats: set[str]) -> str:
 
 
 def _lowered(markdown: str) -> str:
-    """Markdown whose headings are a level lower; a comment in a code block is no heading."""
+    """Markdown whose headings are a level lower; a comment in a code block is not a heading."""
     lines, code = [], False
     for line in markdown.splitlines(keepends=True):
         code ^= line.startswith("```")

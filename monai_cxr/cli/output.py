@@ -78,7 +78,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     least = [max((len(w) for text in column for w in text.split()), default=1) for column in texts]
     for number, group in enumerate(_groups(least, _STDOUT.width)):
         table = Table(
-            title=Text(title) if title and number == 0 else None,  # values are no markup
+            title=Text(title) if title and number == 0 else None,  # values are not markup
             title_justify="left",
             header_style="bold",
         )

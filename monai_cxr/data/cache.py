@@ -101,7 +101,7 @@ class FilmCache:
 
     Args:
         directory: Folder of caches.
-        films: Table with ``sop_uid`` and ``path``, one row a film.
+        films: Table with ``sop_uid`` and ``path``, one row per film.
         settings: Size and policies.
 
     Raises:

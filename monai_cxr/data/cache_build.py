@@ -76,7 +76,7 @@ def build_cache(
 
     Args:
         cache: What to make, and where.
-        workers: Processes that read films; None for one a core. 0 reads in this process, which a
+        workers: Processes that read films; None for one per core. 0 reads in this process, which a
             fault in a decoder then ends.
         on_unreadable: ``"skip"`` notes a film that cannot be read and goes on; ``"stop"`` raises.
         progress: Told as films are done.

@@ -59,7 +59,7 @@ def read_labels(source: Path | str = "v2020") -> pd.DataFrame:
 
     Returns:
         Columns sop_uid (image name), patient_id, view, age, sex, follow_up, pixel spacing in mm
-        of the original, and one label column a finding: 0 or 1, or NaN where "Finding Labels" is
+        of the original, and one label column per finding: 0 or 1, or NaN where "Finding Labels" is
         empty, which does not say "No Finding".
 
     Raises:
@@ -130,7 +130,7 @@ def read_adjudicated() -> pd.DataFrame:
     """Adjudicated labels of 4,376 NIH films (Majkowska et al., Radiology 2020), where they map.
 
     Returns:
-        Columns sop_uid, patient_id and one label column a finding: Pneumothorax as read; the
+        Columns sop_uid, patient_id and one label column per finding: Pneumothorax as read; the
         others unknown (NaN), because the readers' classes are not NIH's.
     """
     table = read_table(wheel_table("google2019"))

@@ -76,8 +76,8 @@ def index_folder(
 
     Args:
         directory: Searched with all its subfolders.
-        labels: A CSV or parquet with one row a film: a column that names it, in any spelling that
-            :func:`monai_cxr.data.folder_labels.with_labels` knows; one 0/1 column a finding, also
+        labels: A CSV or parquet with one row per film: a column that names it, in any spelling that
+            :func:`monai_cxr.data.folder_labels.with_labels` knows; one 0/1 column per finding, also
             of names of one's own; and the patient where the films do not carry it.
         policy: What -1 and blank count as in the labels; None refuses -1.
         one_image_a_patient: State that no patient has two films, so that none need be named.
@@ -161,7 +161,7 @@ def _film(path: Path, directory: Path) -> _Found:
 def _rows(
     directory: Path, skipped: list[tuple[str, str]], progress: Callable[[int, int], None] | None
 ) -> list[dict[str, object]]:
-    """A row an image of a folder; what is left out is added to ``skipped``."""
+    """A row per image of a folder; what is left out is added to ``skipped``."""
     paths = sorted(listing.film_paths(directory))
     found: list[_Found] = []
     for done, path in enumerate(paths, start=1):

@@ -30,8 +30,8 @@ def with_labels(
 
     Args:
         films: Rows with ``sop_uid``, ``relative_path`` below the folder, and what headers say.
-        labels: A row a film: an image column in any spelling that ``evaluate`` takes, one 0/1
-            column a finding, of any name, and facts such as the patient.
+        labels: A row per film: an image column in any spelling that ``evaluate`` takes, one 0/1
+            column per finding, of any name, and facts such as the patient.
 
     Returns:
         The films, how many rows of the labels have no film here, and the columns of the labels that

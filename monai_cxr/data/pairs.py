@@ -52,7 +52,7 @@ class PairSampler(Sampler[tuple[int, int]]):
     """Each film of an epoch with a film of its study: another one where there is one, else itself.
 
     Positives of one study are MedAug's (Vu et al., MLHC 2021, arXiv 2102.10663): the same disease
-    state in another view. Films of one patient and another day are no pairs, because what is on
+    state in another view. Films of one patient and another day are not pairs, because what is on
     them may differ. Order and partners are a function of seed and epoch alone.
 
     Args:

@@ -67,7 +67,7 @@ def split_by_patient(
         index: The index.
         fractions: Shares of train, val and test; they add up to 1.
         seed: Order among equals.
-        within: Only rows of this split are assigned anew (used to cut train into train and val).
+        within: Only rows of this split are assigned again (used to cut train into train and val).
         stratify: Keep each finding's share; else patients are drawn at random.
 
     Returns:
@@ -144,8 +144,8 @@ def split_official(
             and ``val_list.txt`` stand beside them, these cut train from val, and listed images of
             train_val outside both are left unassigned.
         val_fraction: Share of train_val patients that become val where no such lists exist.
-        val_list: A list of the images of train_val that are val, one a line; what follows the name
-            on a line (labels, in some lists) is passed over. The rest of train_val is train.
+        val_list: A list of the images of train_val that are val, one per line; what follows the
+            name on a line (labels, in some lists) is passed over. The rest of train_val is train.
         seed: For that cut.
 
     Returns:

@@ -262,7 +262,7 @@ def _facts(table: pd.DataFrame, records: Sequence[Row], how: XrvSet) -> pd.DataF
 
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a film: SIIM lists a film once a region, and it is positive where any row is."""
+    """A row per film: SIIM lists a film once a region, and it is positive where any row is."""
     films = rows.groupby("sop_uid", sort=False)
     facts = films.first().drop(columns=list(FINDING_NAMES))
     return pd.concat([facts, films[list(FINDING_NAMES)].max()], axis=1).reset_index()

@@ -66,10 +66,10 @@ class DisplayFilm:
 
     Attributes:
         values: uint16, shape (rows, columns); they grow with the stored value.
-        slope: Modality values a step of ``values``.
+        slope: Modality values per step of ``values``.
         intercept: Modality value of 0.
         inverse: Whether low modality values are bright.
-        padding: Inclusive range of ``values`` that are no image, or None.
+        padding: Inclusive range of ``values`` that are not an image, or None.
         presets: At least one; the first is how the film opens: the header's own where it is usable.
         unit: Unit of modality values, for the reader: ``""`` or ``"%"`` of the nominal range.
         view: Projection.
@@ -132,7 +132,7 @@ def display_dicom(dicom: DicomFile) -> DisplayFilm:
 
     Raises:
         UnreadableImage: If the pixels cannot be decoded.
-        UnsupportedImage: If they are no picture.
+        UnsupportedImage: If they are not a picture.
     """
     parsed, facts = dicom.parsed, dicom.facts
     frame = decoding.decode(parsed, facts)

@@ -37,7 +37,7 @@ def open_dicom(data: bytes) -> DicomFile:
     """Parse the header and leave the pixels.
 
     Raises:
-        UnreadableImage: If it is no DICOM file, or its header is damaged.
+        UnreadableImage: If it is not a DICOM file, or its header is damaged.
     """
     parsed = parsing.parse(data)
     with quiet():
@@ -59,7 +59,7 @@ def read_dicom(
 
     Raises:
         UnreadableImage: If the bytes cannot be decoded.
-        UnsupportedImage: If they can, but are no single gray picture.
+        UnsupportedImage: If they can, but are not a single gray picture.
     """
     return read_opened(open_dicom(data), policy, frame=frame)
 

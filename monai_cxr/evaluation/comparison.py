@@ -67,7 +67,7 @@ class Comparison:
 
     Attributes:
         names: Names of model A and model B.
-        findings: One a finding.
+        findings: One per finding.
         macro: Difference of the macro AUROCs, B minus A.
         macro_p: Two-sided p of that difference.
         n_images: Images that both scored.
@@ -108,7 +108,7 @@ class Comparison:
         }
 
     def table(self) -> pd.DataFrame:
-        """One row a finding, then the macro difference."""
+        """One row per finding, then the macro difference."""
         rows = [
             {
                 **{name: getattr(item, name) for name in ("finding", "n", "n_positive")},

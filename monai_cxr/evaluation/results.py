@@ -168,7 +168,7 @@ class Performance:
 
     Attributes:
         identity: What was evaluated, on what, and how.
-        findings: One a finding, in the order of the predictions.
+        findings: One per finding, in the order of the predictions.
         macro: Means over findings.
         any_finding: All findings as one.
         operating_points: Given thresholds, checked on these data.

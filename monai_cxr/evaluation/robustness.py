@@ -58,7 +58,7 @@ def robustness_curve(
         n_bootstrap: Patient replicates.
 
     Returns:
-        For each amount, in increasing order, one point a finding and one for the macro AUROC.
+        For each amount, in increasing order, one point per finding and one for the macro AUROC.
 
     Raises:
         InvalidTable: If images or findings differ.

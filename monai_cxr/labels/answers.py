@@ -217,7 +217,7 @@ def error_rates(
 ) -> tuple[ErrorRate, ...]:
     """Share of wrong labels, estimated only from the random share of an audit.
 
-    The random share was drawn within each given label, one film a patient, so the two shares are
+    The random share was drawn within each given label, one film per patient, so the two shares are
     weighted by how many films of the index have that label. The interval is of the posterior of
     both shares under Jeffreys' prior (Brown, Cai and DasGupta 2001), whose coverage the tests
     simulate.

@@ -48,7 +48,7 @@ def draw_sample(labels: pd.DataFrame, *, per_state: int = 10, seed: int = 0) -> 
     """Draw reports to be judged, by finding and state.
 
     Args:
-        labels: ``id`` and one column a finding: 1, 0, -1 or missing.
+        labels: ``id`` and one column per finding: 1, 0, -1 or missing.
         per_state: Reports of each state of each finding, missing included, as far as there are.
         seed: The same seed draws the same reports.
 

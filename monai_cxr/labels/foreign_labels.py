@@ -28,7 +28,7 @@ class ForeignLabels:
     """Labels that another labeller wrote.
 
     Attributes:
-        table: ``id`` and one column a finding, as :class:`ReportLabels` has it.
+        table: ``id`` and one column per finding, as :class:`ReportLabels` has it.
         used: Our finding by the column that it was taken from.
         ignored: Columns that are none of ours: parents without a child, devices, text.
         has_ids: Whether the ids name reports; else they are numbers of rows.

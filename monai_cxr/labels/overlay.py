@@ -1,7 +1,7 @@
 """Overlay: corrections of labels, keyed to the index they were made for; the index is never edited.
 
-An overlay is a table with a row a correction. Applied, it gives an index with the corrected labels
-and, beside them, the original ones. The test split keeps its original labels unless told otherwise.
+An overlay is a table with a row per correction. Applied, it gives an index with the corrected
+labels and, beside them, the original ones. The test split keeps its original labels unless told otherwise.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def read_overlay(path: Path) -> pd.DataFrame:
     """Read an overlay; names stay text.
 
     Raises:
-        InvalidTable: If it is no overlay.
+        InvalidTable: If it is not an overlay.
     """
     from monai_cxr.tables import read_table
 

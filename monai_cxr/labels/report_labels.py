@@ -28,7 +28,7 @@ class ReportLabels:
     """Labels of a set of reports.
 
     Attributes:
-        table: ``id`` and one column a finding: 1 present, 0 absent, -1 uncertain, missing where
+        table: ``id`` and one column per finding: 1 present, 0 absent, -1 uncertain, missing where
             the report does not mention it (Int8).
         counts: For each finding, the number of reports by state.
         problems: Number of reports by problem: ``"empty"``, ``"other_language"``, ``"too_long"``,
@@ -53,8 +53,8 @@ def label_reports(
     Args:
         reports: What :func:`monai_cxr.labels.report_sources.read_reports` yields.
         lexicon: Words of their language.
-        evidence: JSON Lines to write: a line a finding of a report with its sentence, the span of
-            the mention within it, and the rule that decided; a line a report with a problem.
+        evidence: JSON Lines to write: a line per finding of a report with its sentence, the span of
+            the mention within it, and the rule that decided; a line per report with a problem.
         duplicates: One of :data:`DUPLICATES`.
         progress: Called with (done, total).
 

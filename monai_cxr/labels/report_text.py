@@ -73,7 +73,7 @@ class LabelledReport:
 
     Attributes:
         states: State by finding; what is not mentioned is left out.
-        evidence: What decided each of them, one a finding.
+        evidence: What decided each of them, one per finding.
     """
 
     states: Mapping[str, int]

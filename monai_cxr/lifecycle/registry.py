@@ -63,7 +63,7 @@ class Registry:
     """A registry as it stands.
 
     Attributes:
-        folder: Where it lies.
+        folder: Where it is.
         events: In order.
     """
 

@@ -1,6 +1,6 @@
 """Serving: a challenger in every form in which the champion is served, and how fast it is.
 
-A challenger has the champion's exports, made anew and compared with its own network; one that says
+A challenger has the champion's exports, made again and compared with its own network; one that says
 something else, or is much slower, cannot take the champion's place.
 """
 
@@ -39,7 +39,7 @@ def export_like(champion: Path, challenger: Path) -> dict[str, str]:
 
     Args:
         champion: Its bundle.
-        challenger: Its bundle; exports that it was copied with are made anew.
+        challenger: Its bundle; exports that it was copied with are made again.
 
     Returns:
         Why there is none, by name of the export; empty where all are there.

@@ -23,7 +23,7 @@ def reasons_for(plan: ChangePlan, registry: Registry, *, now: float) -> tuple[st
 
     Args:
         plan: With its triggers.
-        registry: Its registry; an attempt that is written there begins the count anew.
+        registry: Its registry; an attempt that is written there begins the count again.
         now: Seconds since 1970.
 
     Returns:

@@ -220,7 +220,7 @@ def chart(
         days: Daily sums; those up to the baseline's last day are left out.
         baseline: See :func:`learn_baseline`.
         limits: CUSUM and EWMA limits of :func:`monai_cxr.monitoring.run_length.limits_for`.
-        after: Begin anew after this day: an alarm was dealt with then.
+        after: Begin again after this day: an alarm was dealt with then.
 
     Returns:
         The chart; memory begins at 0.

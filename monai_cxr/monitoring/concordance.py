@@ -71,7 +71,7 @@ def concordance(
     """Compare flags with reports.
 
     Args:
-        table: One row a study and finding, with :data:`COLUMNS`; state is 1, 0, -1, or missing
+        table: One row per study and finding, with :data:`COLUMNS`; state is 1, 0, -1, or missing
             where the report does not mention the finding, which counts as absent.
         by: Columns to group by as well, each on its own.
         n_replicates: Patient bootstrap replicates, for kappa.

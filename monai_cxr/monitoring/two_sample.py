@@ -125,7 +125,7 @@ def changes(
     Args:
         then: Shape (N, C); see :func:`energy_test`.
         now: Shape (M, C).
-        facts_then: A value a film, by fact.
+        facts_then: A value per film, by fact.
         facts_now: The same facts of the films of now.
         blocks_then: See :func:`energy_test`.
         blocks_now: Blocks of the films of now.
@@ -191,7 +191,7 @@ def _energies(distances: Floats, is_now: NDArray[np.bool_]) -> Floats:
 
 
 def _codes(names: Sequence[object]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """A number a block, and which of the blocks are of now."""
+    """A number per block, and which of the blocks are of now."""
     numbers: dict[object, int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.intp)
     labels = np.array([name[0] for name in numbers], dtype=np.intp)  # type: ignore[index]

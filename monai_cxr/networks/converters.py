@@ -59,7 +59,7 @@ def convert_eva(state: State) -> dict[str, torch.Tensor]:
 
     Args:
         state: As EVA-02's own code writes it: ``mlp.w12``, ``mlp.w3``, buffers of the rotary
-            embedding, which timm computes anew. What is in timm's layout already stays.
+            embedding, which timm computes again. What is in timm's layout already stays.
 
     Returns:
         A new state dictionary with the same values.

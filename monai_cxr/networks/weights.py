@@ -91,7 +91,7 @@ def _renamed(given: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tens
         given = convert_eva(given)
     if "embeddings.cls_token" in given:
         given = convert_dinov2(given)
-    given.pop("op_threshs", None)  # torchxrayvision's thresholds are no weights
+    given.pop("op_threshs", None)  # torchxrayvision's thresholds are not weights
     if prefix and not any(key.startswith(prefix) for key in given):
         given = {prefix + key.removeprefix("network."): value for key, value in given.items()}
     elif not prefix:

@@ -32,12 +32,12 @@ def write_dicom_archive(
     Args:
         directory: Where to write; created if absent.
         settings: Patients, seed, size, prevalences, label noise.
-        workers: Number of processes, None for one a core; the files do not depend on it.
+        workers: Number of processes, None for one per core; the files do not depend on it.
         progress: Called with (films done, films in total), or None.
         masks: Whether to write ``masks/<sop>.npz`` with one bool array a finding.
 
     Returns:
-        Path of ``labels.csv``: paths, UIDs, view, age, sex and one 0/1 column a finding, as noisy
+        Path of ``labels.csv``: paths, UIDs, view, age, sex and one 0/1 column per finding, as noisy
         as the settings say. ``truth.csv`` beside it holds severity and box of what is drawn.
 
     Raises:

@@ -36,7 +36,7 @@ def write_nih_archive(
     Args:
         directory: Where to write; created if absent.
         settings: Patients, seed, size, prevalences, label noise.
-        workers: Number of processes, None for one a core; the files do not depend on it.
+        workers: Number of processes, None for one per core; the files do not depend on it.
         progress: Called with (films done, films in total), or None.
         test_share: Share of patients in ``test_list.txt``, in [0, 1].
 

@@ -1,4 +1,4 @@
-"""Solid: a phantom's thorax as a volume, for what is no frontal film: slices, laterals, obliques.
+"""Solid: a phantom's thorax as a volume, for other than frontal films: slices, laterals, obliques.
 
 A film is drawn from maps of length along the beam (:mod:`monai_cxr.phantom.anatomy`); a slice needs
 to know where along it each organ lies. The same measures place simple bodies here: lungs between

@@ -70,7 +70,7 @@ def run_all(
     Args:
         do: A function that other processes can import.
         jobs: Its arguments.
-        workers: Number of processes; None for one a core, 1 for none beside this one.
+        workers: Number of processes; None for one per core, 1 for none beside this one.
         progress: Told after every job, or None.
 
     Returns:

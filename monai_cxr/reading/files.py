@@ -40,7 +40,7 @@ def read_radiograph(
     Raises:
         UnreadableImage: With a reason such as ``"missing_file"``, ``"empty_file"``,
             ``"not_an_image"`` or ``"damaged_pixels"``.
-        UnsupportedImage: If it decodes, but is no single gray picture.
+        UnsupportedImage: If it decodes, but is not a single gray picture.
 
     Example:
         >>> film = read_radiograph("film.dcm")

@@ -52,7 +52,7 @@ class PreparedFilm:
     """A film as its networks take it; its full pixels are gone.
 
     Attributes:
-        inputs: float32, each of shape (1, size, size), one a spec.
+        inputs: float32, each of shape (1, size, size), one per spec.
         facts: What is kept of the film.
     """
 

@@ -43,7 +43,7 @@ class ArchiveFile:
     """A file of an archive.
 
     Attributes:
-        path: Where it lies.
+        path: Where it is.
         name: Its path within the archive, with slashes.
     """
 

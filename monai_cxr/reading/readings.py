@@ -51,7 +51,7 @@ class NetworkInputs:
         return prepared_film(source, self.specs)
 
     def is_answer(self, value: Any) -> bool:
-        """One input a spec, of its shape."""
+        """One input per spec, of its shape."""
         wanted = [(1, spec.size, spec.size) for spec in self.specs]
         return isinstance(value, PreparedFilm) and [one.shape for one in value.inputs] == wanted
 

@@ -52,7 +52,7 @@ def write_report(
 
 
 def performance_table(performance: Performance) -> pd.DataFrame:
-    """One row a finding and one for the mean; missing numbers are empty."""
+    """One row per finding and one for the mean; missing numbers are empty."""
     rows = []
     for item in performance:
         row = {name: getattr(item, name) for name in ("finding", "n", "n_positive")}

@@ -15,7 +15,7 @@ from monai_cxr.report import plots
 
 
 def finding_panels(performance: Performance) -> dict[str, list[str]]:
-    """Reliability, ROC, precision-recall and decision curves, one a finding."""
+    """Reliability, ROC, precision-recall and decision curves, one per finding."""
     rows = [
         (title_of(item.finding), performance.curves[item.finding], item) for item in performance
     ]

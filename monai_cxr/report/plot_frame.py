@@ -115,7 +115,7 @@ def nice_end(value: float) -> float:
 
 
 def svg_element(size: tuple[float, float], body: str, label: str) -> str:
-    """An SVG element with a label for who cannot see it."""
+    """An SVG element with a label for those who cannot see it."""
     width, height = size
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '

@@ -178,7 +178,7 @@ def change_panel(
         amounts: Shape (A,).
         changes: Changes of the mean, one for each amount.
         unit: Unit of the amounts.
-        each: Lines of (amount, change), one a finding.
+        each: Lines of (amount, change), one per finding.
 
     Returns:
         An SVG element.

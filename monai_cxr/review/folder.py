@@ -31,7 +31,7 @@ class _Film:
     """A file of the folder, as it was when it was last read.
 
     Attributes:
-        path: Where it lies.
+        path: Where it is.
         stamp: (size, time of change in ns); another one is another film.
         image: What the viewer shows of it.
         header: Who and when.
@@ -224,7 +224,7 @@ class FolderCases:
             self._group(touched)
 
     def _group(self, study_keys: Iterable[str]) -> None:
-        """Make the cases of some studies anew: one a person, whoever came first."""
+        """Make the cases of some studies again: one per person, whoever came first."""
         for study_key in study_keys:
             films = {
                 self._films[path].image.film_id: self._films[path]

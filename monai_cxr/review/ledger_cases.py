@@ -198,7 +198,7 @@ class LedgerCases:
         return {entry.film_id: entry.message for entry in entries if entry.film_id is not None}
 
     def _cases(self, study: Study, pairs: _Films, sentences: Mapping[int, str]) -> tuple[Case, ...]:
-        """The cases of a study: one a person."""
+        """The cases of a study: one per person."""
         people = by_person(pairs, lambda pair: _person(study, *pair))
         return tuple(
             self._case(study, group, sentences, shared=len(people) > 1) for group in people

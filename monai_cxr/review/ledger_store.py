@@ -1,6 +1,6 @@
 """Ledger store: reviews and the audit of a screening ledger.
 
-The ledger keeps one row a film and finding, and only adds rows. A whole review becomes the rows
+The ledger keeps one row per film and finding, and only adds rows. A whole review becomes the rows
 that say something new; the film as a whole (finding ``""``) carries note, measurements and whether
 the study is closed, and its ``label_agrees`` is known once it is.
 """

@@ -51,7 +51,7 @@ def film_payload(data: bytes) -> bytes:
         data: The file.
 
     Raises:
-        InputError: If it is no film that can be shown.
+        InputError: If it is not a film that can be shown.
     """
     return _packed(*_film_parts(read_apart(Display(), data)))
 
@@ -65,7 +65,7 @@ def heat_payload(data: bytes, model: BundleModel, findings: Sequence[str]) -> by
         findings: Their names.
 
     Raises:
-        InputError: If the file is no film.
+        InputError: If the file is not a film.
         InvalidBundle: If the network has no such maps.
     """
     film = read_apart(WholeFilm(), data)
@@ -122,7 +122,7 @@ def thumbnail(data: bytes) -> bytes:
         data: The file.
 
     Raises:
-        InputError: If it is no film that can be shown.
+        InputError: If it is not a film that can be shown.
     """
     film = read_apart(Display(), data)
     picture = Image.fromarray(np.rint(levels(film, film.presets[0]) * 255).astype(np.uint8))

@@ -28,7 +28,7 @@ class PerformanceFile:
 
     Attributes:
         content: What it says; see ``docs/reference/performance-json.md``.
-        path: Where it lies.
+        path: Where it is.
     """
 
     content: Performance

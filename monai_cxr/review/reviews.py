@@ -45,7 +45,7 @@ class Mark:
     Attributes:
         sop_uid: SOP Instance UID of the film.
         kind: ``"length"``, ``"ratio"`` (cardiothoracic) or ``"angle"``.
-        points: (column, row) in pixels of the film: two a line.
+        points: (column, row) in pixels of the film: two per line.
         text: What was measured, with its unit, such as ``"32.1 mm"``.
     """
 

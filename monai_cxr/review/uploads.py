@@ -78,7 +78,7 @@ class Uploads:
             A case with a name that nobody can guess.
 
         Raises:
-            InputError: If it is no film that can be shown.
+            InputError: If it is not a film that can be shown.
         """
         read_apart(Display(), data)  # refuses what cannot be shown, before anything is kept
         image, facts = CaseImage(InstanceKey("", "", "", "upload")), None

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, without a patient in it.
+"""Logs: one JSON object per line, without a patient in it.
 
 Libraries quote header values in their messages and warnings, so nothing they say is let through as
 it is: of a foreign record only its logger, level and place remain. Our own records consist of a

@@ -72,7 +72,7 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
     Args:
         model: The model.
         incoming: mercure's in folder.
-        outgoing: mercure's out folder: a structured report a film and ``result.json``.
+        outgoing: mercure's out folder: a structured report per film and ``result.json``.
 
     Returns:
         What ``result.json`` holds.

@@ -50,7 +50,7 @@ def learning_curves(table: pd.DataFrame) -> str:
     """Loss, macro AUROC, learning rate, and one small panel a finding.
 
     Args:
-        table: A row an epoch.
+        table: A row per epoch.
 
     Returns:
         An SVG document.

@@ -92,7 +92,7 @@ class TaughtBatch:
         resize: The student's resize policy; the teacher's must be the same.
 
     Raises:
-        InvalidBundle: If the teacher is no bundle.
+        InvalidBundle: If the teacher is not a bundle.
         SettingsError: If it was trained on other findings or otherwise shaped films.
     """
 

@@ -27,7 +27,7 @@ class EpochProgress:
     Args:
         evaluator: The engine whose metrics are shown.
         metric: Name of the key metric.
-        table: Path of the CSV; one row an epoch, a resumed run continues it.
+        table: Path of the CSV; one row per epoch, a resumed run continues it.
         optimizer: Its learning rate is recorded.
         title: What the line of an epoch calls the metric.
     """

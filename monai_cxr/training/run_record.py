@@ -26,7 +26,7 @@ class RunRecord:
     ``run.json`` is written, and the settings that decide how the network must be fed and read are
     written into the folder's configs, so that inference, calibration and packaging go on from what
     was trained. The folder of a run that ``monai-cxr train`` made has all of this already, and a
-    folder without configs is no bundle: both are left alone.
+    folder without configs is not a bundle: both are left alone.
 
     Args:
         bundle_root: The folder.

@@ -75,7 +75,7 @@ class Runtime(Protocol):
             batch: Normalised films, shape (B, 1, S, S), B at least 1.
 
         Returns:
-            One row a film, in order.
+            One row per film, in order.
         """
 
 

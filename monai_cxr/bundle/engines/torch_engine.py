@@ -26,7 +26,7 @@ _DAMAGE = (
     *(pickle.UnpicklingError, struct.error, OSError, EOFError, RuntimeError, ValueError),
     *(LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, MemoryError),
 )
-"""What reading raises on bytes that are no weights."""
+"""What reading raises on bytes that are not weights."""
 
 NAMES_FILE = "output_names"
 """What a TorchScript file keeps beside its network: the names of what that gives."""

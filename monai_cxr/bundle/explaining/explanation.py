@@ -37,7 +37,7 @@ def explain(
     findings: Sequence[str] | None = None,
     method: str = "cam",
 ) -> dict[str, Any]:
-    """Write a picture a finding, and ``explanation.json``.
+    """Write a picture per finding, and ``explanation.json``.
 
     Args:
         model: A packaged bundle.

@@ -100,7 +100,7 @@ def worst_errors(
         n_findings: How many findings.
 
     Returns:
-        At most two films a finding, with thumbnail and heatmap, the worst first.
+        At most two films per finding, with thumbnail and heatmap, the worst first.
     """
     positives = np.nansum(data.labels, axis=0)
     chosen = np.argsort(-positives, kind="stable")[:n_findings]

@@ -64,7 +64,7 @@ def coefficients(calibrator: Calibrator) -> dict[str, Any]:
     sigmoid(b ln(1 + exp(z)) - a ln(1 + exp(-z)) + c); with a = b = 1 this is sigmoid(z + c).
 
     Returns:
-        ``a``, ``b``, ``c`` and ``shift``, a number a finding in order; and ``knots``, which has
+        ``a``, ``b``, ``c`` and ``shift``, a number per finding in order; and ``knots``, which has
         logits and probabilities of the findings whose method is a line through points: between
         them it is linear, and the formula does not hold.
     """

@@ -109,7 +109,7 @@ def deidentify(data: bytes, policy: DeidentificationPolicy) -> Deidentified:
         The file without identity, in its own transfer syntax.
 
     Raises:
-        UnreadableImage: If it is no DICOM file, or damaged.
+        UnreadableImage: If it is not a DICOM file, or damaged.
         UnsupportedImage: ``"burned_in_annotation"``, ``"annotation_unknown"``, ``"no_pixels"``,
             ``"no_identity"`` without UIDs, or ``"identity_left"`` if a part of the patient's
             identity is still found in the result.

@@ -72,7 +72,7 @@ class Grayscale:
         bits_stored: 1 to 16.
         high_bit: Position of the most significant stored bit.
         signed: Whether stored values are two's complement.
-        padding: Inclusive range of stored values that are no image, or None.
+        padding: Inclusive range of stored values that are not an image, or None.
         modality_lut: Replaces slope and intercept when present.
         slope: Rescale Slope (0028,1053).
         intercept: Rescale Intercept (0028,1052).
@@ -168,7 +168,7 @@ def stored_values(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """All stored values there can be, and which of them each possible pixel cell holds.
 
-    Bits above High Bit are no part of the value (PS3.5 8.1.1; old files keep overlays there).
+    Bits above High Bit are not part of the value (PS3.5 8.1.1; old files keep overlays there).
 
     Returns:
         float64 values, shape (2 ** bits_stored,), and their index, shape (2 ** bits_allocated,).
@@ -207,7 +207,7 @@ def _values_of_interest(
 ) -> tuple[str, NDArray[np.float64], tuple[str, ...]]:
     """Choose and apply the VOI: its kind, output in [0, 1] for each value, flags.
 
-    ``shown`` says how many pixels that are no padding have each value.
+    ``shown`` says how many pixels that are not padding have each value.
     """
     flags: list[str] = []
     if policy.voi in ("auto", "header"):

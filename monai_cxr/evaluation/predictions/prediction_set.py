@@ -129,7 +129,7 @@ def load_predictions(
         source: A parquet or CSV file, or its table: an image column such as ``sop_uid``,
             ``Image Index`` or ``path``, and ``probability_<finding>`` or ``prob_<finding>`` (and,
             optionally, ``logit_<finding>``); any known spelling of a finding.
-        labels: Rows with an image column, a column a finding (0, 1 or empty), the patient, and
+        labels: Rows with an image column, a column per finding (0, 1 or empty), the patient, and
             facts; None takes ``label_<finding>`` and ``patient_id`` from the predictions. Patients
             that neither table names are read from NIH's, CheXpert's or MIMIC-CXR's file names.
         findings: Findings to keep; all that have both scores and labels by default.

@@ -2,7 +2,7 @@
 
 A sum over a hundred thousand films takes less time than the threads of a linear algebra library
 take to meet, and they spin while they wait: three quarters of the processor time of a calibration
-went into that. The evaluation has threads of its own, one a finding or a block of replicates.
+went into that. The evaluation has threads of its own, one per finding or a block of replicates.
 """
 
 from __future__ import annotations

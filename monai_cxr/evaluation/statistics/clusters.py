@@ -1,4 +1,4 @@
-"""Clusters: the patients behind a statistic, and how many patients they are worth."""
+"""Clusters: the patients behind a statistic, and their effective number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Clusters:
 
     @property
     def worth(self) -> float:
-        """Patients that they are worth: (sum m)^2 / sum m^2 (Kish 1965); 0 without any.
+        """Effective number of patients: (sum m)^2 / sum m^2 (Kish 1965); 0 without any.
 
         Where a few patients hold most of the images, the data are worth fewer patients than they
         have: 1 for one patient with everything, K for K patients with as many images each.

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 def delong_covariance(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, Floats]:
     """AUROCs of M models on the same images and their covariance (Sun & Xu 2014).
 
-    Images count as independent: with several images a patient the variance is too small.
+    Images count as independent: with several images per patient the variance is too small.
 
     Args:
         scores: Shape (M, N), finite.

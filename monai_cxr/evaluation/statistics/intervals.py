@@ -26,7 +26,7 @@ FEWEST_REPLICATES = 20
 """With fewer replicates no interval is given: its ends would be single draws."""
 
 FEW_PATIENTS = 6
-"""Below what so many patients are worth, drawn intervals hold the truth in fewer than 93 %."""
+"""With fewer effective patients, resampled intervals cover the truth in fewer than 93 %."""
 
 _FLOOR_OF_BIAS = 1.0 / (math.sqrt(2.0) - 1.0)
 

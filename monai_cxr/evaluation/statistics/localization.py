@@ -200,7 +200,7 @@ def localization_by_finding(
     """Put films together, finding by finding.
 
     Args:
-        films: One a finding and film.
+        films: One per finding and film.
         n_bootstrap: Patient replicates.
 
     Returns:

@@ -29,7 +29,7 @@ class Areas:
     Attributes:
         estimates: float64, shape (2,).
         influence: float64, shape (2, P): what each patient adds to each area's error.
-        worth: Patients of the rarer class that they are worth.
+        worth: Effective number of patients of the rarer class.
     """
 
     estimates: Floats
@@ -99,7 +99,7 @@ def area_difference(areas: Areas) -> Interval:
         areas: Of :func:`paired_areas` or :func:`mean_areas`.
 
     Returns:
-        The interval in [-1, 1]; bounds are NaN with what fewer than 2 patients are worth.
+        The interval in [-1, 1]; bounds are NaN with fewer than 2 effective patients.
     """
     first, second = (float(value) for value in areas.estimates)
     difference = second - first

@@ -4,8 +4,8 @@ Sensitivity and specificity were measured on films with and without a finding; w
 follows from them at the prevalence of a site. The intervals are Bayesian (Stamey, Holt 2010) with
 Jeffreys' prior: each rate has its beta distribution, and 200 x 200 equally probable pairs of them
 give the distribution of a predictive value. Nothing is drawn, so the same counts give the same
-interval. A rate counts for the independent trials that its patients are worth, and the prevalence
-is taken for known.
+interval. A rate counts with its effective number of independent trials, and the prevalence is
+taken as known.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
 
 
 def effective_trials(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> float:
-    """Independent trials that a share of images is worth (Rao and Scott 1992).
+    """Effective number of independent trials behind a share of images (Rao and Scott 1992).
 
     The variance of the share between patients, by linearisation, against that of as many
     independent images, is the design effect; the images are divided by it. Patients understate
@@ -64,7 +64,7 @@ def effective_trials(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> flo
 
 
 def share_interval(hits: NDArray[np.bool_], patients: NDArray[np.intp]) -> Interval:
-    """A share of images with Wilson's 95 % interval over the trials that its patients are worth.
+    """A share of images with Wilson's 95 % interval over its effective number of trials.
 
     Nothing is drawn, so no class can be lost, and a share of 0 or 1 is not taken for certain.
 

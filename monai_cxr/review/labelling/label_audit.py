@@ -1,4 +1,4 @@
-"""Label audit: one question a film for several readers, who see neither its label nor a score.
+"""Label audit: one question per film for several readers, who see neither its label nor a score.
 
 What a reader is asked, and in which order, follows from the films and the reader alone: labels,
 scores and places in the queue never come into it, so that no answer of the server tells them.

@@ -26,7 +26,7 @@ def enqueue_listed(source: Path, ledger: Ledger, out: Path) -> Iterator[int]:
     Args:
         source: See :func:`monai_cxr.reading.listing.archive_files`.
         ledger: The ledger.
-        out: Folder of the results, which is no part of the archive.
+        out: Folder of the results, which is not part of the archive.
     """
     files = archive_files(source, excluded=[out])
     n_seen = 0

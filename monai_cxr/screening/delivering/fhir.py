@@ -1,4 +1,4 @@
-"""FHIR R4: a Bundle of ImagingStudy, Device, one Observation a finding, and a DiagnosticReport.
+"""FHIR R4: a Bundle of ImagingStudy, Device, one Observation per finding, and a DiagnosticReport.
 
 The mapping follows HL7's "DICOM SR to FHIR Resource Mapping" 1.0.0: a measurement group becomes an
 Observation of the finding, its NUM a component. The Bundle is a transaction of conditional creates,

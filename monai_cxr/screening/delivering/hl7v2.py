@@ -1,4 +1,4 @@
-"""HL7 version 2.5.1: an ORU^R01 message of one study, with two OBX segments a finding of a film.
+"""HL7 version 2.5.1: an ORU^R01 message of one study, with two OBX segments per finding of a film.
 
 A message is a dozen joined fields, so it is written here and needs no library; the tests hold it
 against two.

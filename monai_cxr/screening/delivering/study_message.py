@@ -40,7 +40,7 @@ class StudyReport:
     """Predictions of one study by one model, as they go into a message.
 
     Attributes:
-        predictions: One a film.
+        predictions: One per film.
         created: When they were made, with a time zone.
         accession_number: AccessionNumber (0008,0050), or ``""``.
         patient_name: DICOM PersonName, or ``""``; HL7 version 2 wants one.

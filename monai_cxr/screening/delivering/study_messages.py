@@ -45,7 +45,7 @@ MESSAGES: dict[str, Callable[[StudyReport], Message]] = {"fhir": fhir_message, "
 
 
 def message_builder(kind: str) -> Builder:
-    """A builder for deliveries of kind ``"fhir"`` or ``"hl7"``: one message a film."""
+    """A builder for deliveries of kind ``"fhir"`` or ``"hl7"``: one message per film."""
 
     def build(content: DeliveryContent) -> Message:
         return MESSAGES[kind](study_report([(content.film, content.result)]))

@@ -1,7 +1,7 @@
 """Study reports: one structured report of all films of a study, which replaces the one before.
 
 A study that closes again, because a film came late, was corrected, taken back or read by another
-model, is reported anew. The new report names the one that the receiver has as its predecessor.
+model, is reported again. The new report names the one that the receiver has as its predecessor.
 """
 
 from __future__ import annotations

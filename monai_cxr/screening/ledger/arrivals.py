@@ -159,7 +159,7 @@ def settled(ledger: Ledger, sop_uids: Iterable[str]) -> set[str]:
 def ignore(
     ledger: Ledger, sop_uid: str, reason: str, *, source: str = "", calling_ae: str = ""
 ) -> None:
-    """Record that an object came and was not kept, because it is no film of anybody's."""
+    """Record that an object came and was not kept, because it is not a film of anybody's."""
     now = ledger.clock()
     origin = {"sop_uid": sop_uid, "source": source, "calling_ae": calling_ae}
     arrival = {**origin, "outcome": IGNORED, "reason": reason, "arrived_at": now}
@@ -244,7 +244,7 @@ def _take_place(
     changed: Sequence[str],
     now: float,
 ) -> None:
-    """Make the newcomer the film: read anew, reported anew; what was said before is withdrawn."""
+    """Make the newcomer the film: read again, reported again; what was said before is withdrawn."""
     values = {name: value for name, value in row.items() if name not in ("received_at", "rank")}
     values |= {"attempts": 0, "reason": "", "finished_at": None, "model_digest": "", **UNLEASED}
     connection.execute(update(films).where(films.c.id == kept.id).values(**values))

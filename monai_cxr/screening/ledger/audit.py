@@ -113,7 +113,7 @@ def record(
 def verify(
     ledger: Ledger, *, expected_head: str | None = None, from_checkpoint: bool = False
 ) -> Verification:
-    """Read the chain from its start, about 100,000 entries a second; or from where it was verified.
+    """Read the chain from its start, or from where it was verified; about 100,000 entries a second.
 
     Args:
         ledger: The ledger.

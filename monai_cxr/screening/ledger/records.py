@@ -29,7 +29,7 @@ class ReceivedFilm:
 
     Attributes:
         key: Identity; the SOP Instance UID is the key of the job.
-        path: Where it lies; the spool, or its place in an archive.
+        path: Where it is; the spool, or its place in an archive.
         pixel_sha256: SHA-256 of its pixels; ``""`` when not computed (archive).
         source: Which door it came through, for example ``"watch-folder"``.
         calling_ae: AE title of the sender, or ``""``.

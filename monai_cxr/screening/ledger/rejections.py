@@ -42,7 +42,7 @@ def reject(
 
     Args:
         ledger: The ledger.
-        sop_uids: What is rejected; objects that are no films of ours are noted only.
+        sop_uids: What is rejected; objects that are not films of ours are noted only.
         code: Why: a code of the DICOM rejection titles.
         note_uid: SOP Instance UID of the note.
         source: Name of the door.

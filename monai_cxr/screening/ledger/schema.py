@@ -42,7 +42,7 @@ UNLEASED = {"lease_owner": "", "lease_until": None}
 """Columns of a film or a delivery that nobody has leased."""
 
 TAKES_PLACE = frozenset({CORRECTED, REPLACED})
-"""Outcomes of an arrival after which the newcomer is the film, and is read and reported anew."""
+"""Outcomes of an arrival after which the newcomer is the film, and is read and reported again."""
 
 metadata = MetaData()
 

@@ -83,7 +83,7 @@ def environment() -> dict[str, Any]:
 
 
 def throughput(metrics: pd.DataFrame) -> dict[str, float]:
-    """Training images a second of a run's epochs, without their validation."""
+    """Training images per second of a run's epochs, without their validation."""
     rates = metrics["images_per_second"]
     return {"images_per_second": round(float(rates.median()), 1), "epochs": len(rates)}
 
@@ -93,7 +93,7 @@ def note_throughput(manifest: Path, metrics: pd.DataFrame) -> None:
 
     Args:
         manifest: Path of ``run.json``.
-        metrics: A row an epoch, with ``images_per_second``.
+        metrics: A row per epoch, with ``images_per_second``.
     """
     if manifest.is_file():
         content = json.loads(manifest.read_text(encoding="utf-8"))

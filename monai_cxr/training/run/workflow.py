@@ -48,7 +48,7 @@ def prepare_run(
 
     A run that has an epoch is continued with its own configs, and its settings must be the same but
     for ``max_epochs``; configs of this package that have changed since, in a newer version, do not
-    end it. One that has none yet is made anew, so that a setting that failed can be mended.
+    end it. One that has none yet is made again, so that a setting that failed can be mended.
 
     Args:
         bundle: Folder or name of the bundle.
@@ -115,7 +115,7 @@ def training_environment() -> dict[str, str]:
     """What :func:`train` sets for the process that trains, where the user has not set it.
 
     On a CPU a step's large tensors are mapped and unmapped by the C library, and the system clears
-    their pages anew in each step; with these limits glibc keeps the memory for the next step.
+    their pages again in each step; with these limits glibc keeps the memory for the next step.
     """
     keep = str(2**40)
     return {

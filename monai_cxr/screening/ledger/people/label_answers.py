@@ -61,7 +61,7 @@ def add(ledger: Ledger, said: LabelAnswer) -> bool:
     """Keep an answer, unless another tab or a second press came first.
 
     Returns:
-        Whether it was kept: one answer a reader, film, finding and turn.
+        Whether it was kept: one answer per reader, film, finding and turn.
     """
     now = said.answered_at or ledger.clock()
     row = values_of(said, said.__dataclass_fields__) | {"answered_at": now}

@@ -19,7 +19,7 @@ _PAGE = 500
 def add(
     ledger: Ledger, study_uid: str, finding: str, outcome: str, *, actor: str, note: str = ""
 ) -> None:
-    """Record the outcome of a look; one a study and finding.
+    """Record the outcome of a look; one per study and finding.
 
     Raises:
         SettingsError: If the outcome is unknown, nobody is named, or it was recorded before.

@@ -93,7 +93,7 @@ def acknowledge(
     note: str = "",
     new_baseline: bool = False,
 ) -> KeptAlarm:
-    """Close an alarm; its charts begin anew on the next day.
+    """Close an alarm; its charts begin again on the next day.
 
     Args:
         ledger: The ledger.
@@ -101,7 +101,7 @@ def acknowledge(
         actor: Name of the person.
         action: What was done.
         note: Further words.
-        new_baseline: Whether what is seen from now on is the new normal, and is learnt anew.
+        new_baseline: Whether what is seen from now on is the new normal, and is learnt again.
 
     Raises:
         SettingsError: If there is no such open alarm, or no name or no action.
@@ -144,7 +144,7 @@ def n_open(connection: Connection) -> int:
 
 
 def resets(history: Sequence[KeptAlarm], *, until: date) -> tuple[dict[str, date], dict[str, date]]:
-    """Days after which charts begin anew, and after which they learn a new baseline, by chart."""
+    """Days after which charts begin again, and after which they learn a new baseline, by chart."""
     anew: dict[str, date] = {}
     learn: dict[str, date] = {}
     for one in history:
