@@ -1,7 +1,8 @@
 """Overlay: corrections of labels, keyed to the index they were made for; the index is never edited.
 
 An overlay is a table with a row per correction. Applied, it gives an index with the corrected
-labels and, beside them, the original ones. The test split keeps its original labels unless told otherwise.
+labels and, beside them, the original ones. The test split keeps its original labels unless told
+otherwise.
 """
 
 from __future__ import annotations

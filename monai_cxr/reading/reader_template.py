@@ -2,8 +2,8 @@
 
 Importing takes half a second of CPU: a server of 64 cores would pay it 64 times, and each run
 again. The template pays it once for the life of its parent, and readers share its memory. It has
-one thread and opens no film, so forking it is safe; the parent, whose engines have threads, is never
-forked. On Linux alone: elsewhere each reader is started for itself.
+one thread and opens no film, so forking it is safe; the parent, whose engines have threads, is
+never forked. On Linux alone: elsewhere each reader is started for itself.
 
 The parent asks over a socket, one JSON packet a request: with a file descriptor, the memory of a
 reader that shall serve on it, answered by its process ID; without one, the process ID of a reader
