@@ -1,4 +1,4 @@
-"""Questions: pages that ask a reader one thing an item, blind to every answer but their own."""
+"""Questions: pages that ask a reader one thing per item, blind to every answer but their own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Question:
 
 
 def question_page(title: str, lead: str, questions: Sequence[Question]) -> str:
-    """A page that stands alone: keys p, a, u, x answer, left goes back, answers become a CSV.
+    """A page that stands alone: p, a, u, x answer, arrows move, s saves the answers as a CSV.
 
     Args:
         title: Heading.
