@@ -131,7 +131,7 @@ def _write_page(
         Question(
             str(row.id),
             str(row.finding),
-            f"What does the report say of {title_of(str(row.finding)).lower()}?",
+            f"What does the report say about {title_of(str(row.finding)).lower()}?",
             text=texts.get(str(row.id), ""),
         )
         for row in sample.sample(frac=1.0, random_state=seed)
