@@ -20,7 +20,7 @@ _ROOMS = {
     ("bundle", "bundle.engines"): "parity runtime",
     ("bundle", "bundle.explaining"): "explanation inspection saliency",
     ("bundle", "bundle.exporting"): "quantization",
-    ("bundle", "reading"): "film_input in_order read_ahead reader_process reader_template",
+    ("bundle", "reading"): "film_input in_order reader_process reader_template",
     ("dicom", "dicom.deidentified"): "deidentification identity_traces pseudonyms",
     ("dicom", "dicom.header"): "attributes elements parsing projection scope",
     ("dicom", "dicom.pixels"): (
@@ -69,6 +69,7 @@ _RENAMED = {
     "bundle.export_formats": "bundle.exporting.formats",
     "bundle.onnx_runtime": "bundle.engines.onnx_engine",
     "bundle.openvino_runtime": "bundle.engines.openvino_engine",
+    "bundle.read_ahead": "reading.film_readers",
     "bundle.torch_runtime": "bundle.engines.torch_engine",
     "dicom.color": "picture.gray",
     "dicom.deidentified_export": "dicom.deidentified.export",

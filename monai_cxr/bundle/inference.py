@@ -16,9 +16,9 @@ from monai_cxr.bundle.predictor import BatchScores, Predictor
 from monai_cxr.errors import InvalidBundle, InvalidTable
 from monai_cxr.folders import path_text
 from monai_cxr.reading.film_input import PreparedFilm
+from monai_cxr.reading.film_readers import Film, read_ahead
 from monai_cxr.reading.in_order import in_order
 from monai_cxr.reading.listing import film_paths
-from monai_cxr.reading.read_ahead import Film, read_ahead
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.tables import (
     CORRECTED_BY,

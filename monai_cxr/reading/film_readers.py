@@ -1,17 +1,20 @@
-"""Film readers: the reader processes that the threads of a process share."""
+"""Film readers: the reader processes that the threads of a process share, and films read ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 
 from monai_cxr.errors import InputError
-from monai_cxr.reading.film_input import RefusedFilm
+from monai_cxr.reading.film_input import InputSpec, PreparedFilm, RefusedFilm, read_film_input
+from monai_cxr.reading.in_order import in_order
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
 from monai_cxr.reading.reader_process import ReaderProcess
-from monai_cxr.reading.readings import Answer, PixelDigest, Reading
+from monai_cxr.reading.readings import Answer, NetworkInputs, PixelDigest, Reading
+
+Film = PreparedFilm | RefusedFilm
 
 _SHARED = 2
 
@@ -76,6 +79,40 @@ class FilmReaders:
     def __exit__(self, *_: object) -> None:
         """End the processes."""
         self.close()
+
+
+def read_ahead(
+    paths: Iterable[Path],
+    specs: Sequence[InputSpec],
+    *,
+    workers: int,
+    ahead: int,
+    processes: bool = True,
+    limits: ReaderLimits = DEFAULT_LIMITS,
+) -> Generator[Film, None, None]:
+    """Read films in parallel; give them in the order of their paths.
+
+    Args:
+        paths: Taken only as fast as films are asked for.
+        specs: What the networks take.
+        workers: How many readers.
+        ahead: Films in flight at most: waiting, being read, or read and not yet taken.
+        processes: Read in child processes, which a damaged file or a fault in a decoder may kill;
+            False for threads of this process.
+        limits: What one film may cost a child process.
+
+    Returns:
+        One film or refusal a path. Closing the iterator ends the readers.
+    """
+    reading = NetworkInputs(tuple(specs))
+    readers = FilmReaders(workers, limits)
+
+    def read(path: Path) -> Film:
+        return readers.read(reading, path) if processes else read_film_input(path, specs)
+
+    return in_order(
+        read, paths, workers=workers, ahead=ahead, name="film-reader", stop=readers.close
+    )
 
 
 _shared: FilmReaders | None = None

@@ -13,7 +13,7 @@ from PIL import Image
 
 from monai_cxr.preprocessing import MEAN, STANDARD_DEVIATION
 from monai_cxr.reading.film_input import InputSpec, PreparedFilm
-from monai_cxr.reading.read_ahead import read_ahead
+from monai_cxr.reading.film_readers import read_ahead
 
 
 def thumbnails(paths: Sequence[Path], side: int, *, workers: int = 2) -> Iterator[str]:

@@ -14,8 +14,8 @@ from monai_cxr.bundle.bench.report import EndToEndRate, EngineRate
 from monai_cxr.bundle.engines.runtime import Runtime, available_cores
 from monai_cxr.errors import SettingsError
 from monai_cxr.reading.film_input import InputSpec, RefusedFilm, read_film_input
+from monai_cxr.reading.film_readers import read_ahead
 from monai_cxr.reading.in_order import in_order
-from monai_cxr.reading.read_ahead import read_ahead
 
 _BATCHES = (1, 8, 32)
 

@@ -18,7 +18,7 @@ from monai_cxr.data.folder import index_folder
 from monai_cxr.errors import InvalidTable
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.reading.film_input import PreparedFilm
-from monai_cxr.reading.read_ahead import read_ahead
+from monai_cxr.reading.film_readers import read_ahead
 
 Progress = Callable[[int, int], None]
 

@@ -1,4 +1,4 @@
-"""Read ahead: order, the bound, readers that die, readers that hang, and a clean end."""
+"""Film readers: order, the bound, readers that die, readers that hang, and a clean end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from monai_cxr.reading import reader_process, reader_template
 from monai_cxr.reading.film_input import InputSpec, PreparedFilm, RefusedFilm, read_film_input
-from monai_cxr.reading.read_ahead import read_ahead
+from monai_cxr.reading.film_readers import read_ahead
 from monai_cxr.reading.reader_limits import ReaderLimits
 from monai_cxr.reading.reader_process import ReaderProcess
 from monai_cxr.reading.readings import NetworkInputs
