@@ -228,12 +228,7 @@ def _structured_report(service: Service, grant: Grant, _request: Request) -> Res
             "known here.",
             reason="another_model",
         )
-    instance = structured_report(
-        reported,
-        operating_points=model.operating_points,
-        calibration=model.calibrator.methods if model.calibrator is not None else {},
-        created=_predicted(case),
-    )
+    instance = structured_report(reported, created=_predicted(case), **model.stated)
     service.audit(grant.identity, "reported", study_name(case))
     name = f'attachment; filename="{short_name(case)}-sr.dcm"'
     headers = {"Content-Disposition": name, "Content-Encoding": "identity"}

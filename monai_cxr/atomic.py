@@ -55,6 +55,32 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def write_durably(data: bytes, part: Path, target: Path, *, file_mode: int = PRIVATE_FILE) -> None:
+    """Write a private file that survives a power cut, and is never seen half.
+
+    Args:
+        data: Its content.
+        part: Where it is until it is whole, on the same disk; its folder exists.
+        target: Where it is then; missing folders are made.
+        file_mode: As for :func:`open_private`.
+
+    Raises:
+        OSError: If that fails; ``part`` is gone then.
+    """
+    try:
+        with open_private(part, file_mode=file_mode) as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        private_folder(target.parent, file_mode=file_mode)
+        part.replace(target)
+        sync_folder(target.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
 def write_atomically(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
     """Let ``write`` fill a temporary file beside ``path``, sync it, then put it in place.
 

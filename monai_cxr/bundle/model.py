@@ -189,6 +189,12 @@ class BundleModel:
         return self.calibrator is not None
 
     @property
+    def stated(self) -> dict[str, Any]:
+        """What a report states beside the scores, as the writers of reports take it."""
+        methods = self.calibrator.methods if self.calibrator is not None else {}
+        return {"operating_points": self.operating_points, "calibration": methods}
+
+    @property
     def batch_size(self) -> int:
         """How many films at a time keep the engine busy."""
         return self.runtime.batch_size

@@ -93,11 +93,7 @@ def run_task(model: BundleModel, incoming: Path, outgoing: Path) -> Mapping[str,
                 [film.facts.patient_age_years],
             )
             data, _ = read_bytes(path)
-            report = structured_report(
-                ReportedFilm(data, prediction),
-                operating_points=model.operating_points,
-                calibration=model.calibrator.methods if model.calibrator is not None else {},
-            )
+            report = structured_report(ReportedFilm(data, prediction), **model.stated)
         except InputError as error:
             films.append({"sop_uid": path.stem.rpartition("#")[2], "reason": error.reason})
             continue

@@ -216,9 +216,8 @@ class ShardPredictor:
         try:
             report = structured_report(
                 ReportedFilm(read_bytes(path)[0], outcome.prediction),
-                operating_points=self._model.operating_points,
-                calibration=self._model.calibrator.methods if self._model.calibrator else {},
                 created=created,
+                **self._model.stated,
             )
         except InputError:  # the driver tries again and records the reason
             return outcome, None

@@ -94,8 +94,7 @@ def _work(task: ArchiveWork, ledger: Ledger, stop: _StopSignal) -> None:
     if (torch := sys.modules.get("torch")) is not None:  # an export is served without it
         torch.set_num_threads(task.threads)
     with_reports = task.reports is not None and model.calibrator is not None
-    methods = model.calibrator.methods if model.calibrator is not None else {}
-    build = report_builder(model.operating_points, methods)
+    build = report_builder(**model.stated)
 
     def report() -> int:
         if task.reports is None or not with_reports or stop():

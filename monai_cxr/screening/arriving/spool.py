@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from monai_cxr.atomic import open_private, private_folder, sync_folder
+from monai_cxr.atomic import private_folder, sync_folder, write_durably
 from monai_cxr.errors import CXRError, SettingsError
 from monai_cxr.screening.ledger.owners import is_running
 
@@ -74,16 +74,9 @@ class Spool:
             return target
         part = self._parts / f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
-            with open_private(part) as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            private_folder(target.parent)
-            part.replace(target)
-            sync_folder(target.parent)
+            write_durably(data, part, target)
             sync_folder(self._films)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise SpoolFull(
                 f"The film could not be stored ({error.strerror or type(error).__name__}). "
                 "Free some space; it will be sent or fetched again."

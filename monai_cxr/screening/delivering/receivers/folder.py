@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_cxr.atomic import PRIVATE_FILE, open_private, private_folder, sync_folder
+from monai_cxr.atomic import PRIVATE_FILE, private_folder, write_durably
 from monai_cxr.dicom.results.instances import DicomInstance
 from monai_cxr.dicom.results.report_document import BEST_REPORT_CLASS, alternatives
 from monai_cxr.screening.delivering.receivers.destination import Made
@@ -47,14 +46,7 @@ class Folder:
         part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         try:
             private_folder(self.path, file_mode=self.file_mode)
-            with open_private(part, file_mode=self.file_mode) as file:
-                file.write(one.data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-            sync_folder(self.path)
+            write_durably(one.data, part, target, file_mode=self.file_mode)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
             return Answer(False, error=os.strerror(error.errno or 0))
         return Answer(True, status="written", object_uid="" if one is made else one.identifier)
