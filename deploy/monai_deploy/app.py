@@ -79,11 +79,8 @@ class WriteResults(Operator):
         write_text(self.out / "predictions.json", json.dumps(content, indent=2) + "\n")
 
     def _report(self, path: Path, prediction: Prediction) -> str:
-        report = structured_report(
-            ReportedFilm(read_bytes(path)[0], prediction),
-            operating_points=self.model.operating_points,
-            calibration=self.model.calibrator.methods if self.model.calibrator else "",
-        )
+        film = ReportedFilm(read_bytes(path)[0], prediction)
+        report = structured_report(film, **self.model.stated)
         name = f"{report.sop_uid}.dcm"
         (self.out / name).write_bytes(report.data)
         return name
