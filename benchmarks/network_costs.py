@@ -1,96 +1,86 @@
-"""Sizes and costs of networks beside DenseNet-121: parameters, bytes of the export, CPU time.
+"""Sizes and costs of networks beside DenseNet-121, by ``monai-cxr bench``'s own measurement.
 
-    python benchmarks/network_costs.py [--rounds 9]
+    python benchmarks/network_costs.py [--seconds 2] [--json]
 
-All have random weights, run in ONNX Runtime on one thread, and take turns; the time is CPU time for
-a batch of 8, as a ratio to DenseNet-121 of the same input size in the same round. Parity is the
-largest difference of a logit to torch's.
+Bundles with random weights are made of each, exported to ONNX, and take turns in one run of the
+bench. The CPU time a film at batches of 8 stands as a ratio to DenseNet-121 of the same input size;
+parity is the largest difference of a logit to torch's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
-import torch
-
-from monai_cxr.bundle.engines.observed import observed
-from monai_cxr.bundle.exporting.formats import file_names, write_network
+from monai_cxr.bundle.bench.bench import bench
+from monai_cxr.bundle.bench.contestants import random_bundle
+from monai_cxr.bundle.bench.report import Bench
 from monai_cxr.bundle.pretrained_register import weights_named
 from monai_cxr.demo import NETWORK
-from monai_cxr.networks import build
-from monai_cxr.networks.grown import grow
+from monai_cxr.findings import FINDING_NAMES
 
 EVA = weights_named("eva-x-tiny-cxr14").network
 DEMO: dict[str, Any] = {"name": NETWORK["architecture"], "options": NETWORK["network_options"]}
 CSRA = {"head": "csra", "head_options": {"strength": 0.2}}
 CONTESTANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "DenseNet-121": (224, {"name": "densenet121"}),
-    "the same, class attention": (224, {"name": "densenet121", **CSRA}),
-    "the same, a finding added by few-shot": (224, {"name": "densenet121"}),
-    "DenseNet-121, stride 16": (224, {"name": "densenet121", "options": {"stride": 16}}),
-    "ResNet-50": (224, {"name": "resnet50"}),
-    "EVA-X-Ti": (224, dict(EVA)),
-    "DenseNet-121 ": (64, {"name": "densenet121"}),
-    "small_resnet": (64, {"name": "small_resnet"}),
-    "small_resnet of the demo": (64, DEMO),
-    "the same, class attention ": (64, {**DEMO, **CSRA}),
+    "densenet121": (224, {"name": "densenet121"}),
+    "densenet121_csra": (224, {"name": "densenet121", **CSRA}),
+    "densenet121_few_shot": (224, {"name": "densenet121"}),
+    "densenet121_stride_16": (224, {"name": "densenet121", "options": {"stride": 16}}),
+    "resnet50": (224, {"name": "resnet50"}),
+    "eva_x_tiny": (224, dict(EVA)),
+    "densenet121_64": (64, {"name": "densenet121"}),
+    "small_resnet_64": (64, {"name": "small_resnet"}),
+    "demo_64": (64, DEMO),
+    "demo_csra_64": (64, {**DEMO, **CSRA}),
 }
 BATCH = 8
 
 
-def session_of(name: str, size: int, settings: dict[str, Any], folder: Path) -> tuple[Any, ...]:
-    """A call that runs a batch, parameters, bytes of the export, and its parity."""
-    torch.manual_seed(0)
-    network = build(image_size=size, **settings)
-    network = (grow(network, 1) if "few-shot" in name else network).eval()
-    films = torch.randn(BATCH, 1, size, size)
-    write_network(observed(network, size).eval(), size, folder, "onnx", "fp32", films.numpy())
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    paths = [folder / one for one in file_names("onnx", "fp32")]
-    session = onnxruntime.InferenceSession(paths[0], options, providers=["CPUExecutionProvider"])
+def settings_of(name: str, size: int, network: dict[str, Any]) -> dict[str, Any]:
+    built = {"_target_": "monai_cxr.networks.build", "out_channels": 14, "image_size": size}
+    if not name.endswith("few_shot"):
+        return {"image_size": size, "network_def": {**built, **network}}
+    grown = {"_target_": "monai_cxr.networks.grown.grow", "network": {**built, **network}}
+    findings = [*FINDING_NAMES, "Added"]
+    return {"image_size": size, "findings": findings, "network_def": {**grown, "n_added": 1}}
 
-    def run() -> Any:
-        return session.run(None, {"image": films.numpy()})[0]
 
-    with torch.no_grad():
-        parity = float(np.abs(run() - network(films).numpy()).max())
-    n_bytes = sum(path.stat().st_size for path in folder.iterdir())
-    return run, sum(p.numel() for p in network.parameters()), n_bytes, parity
+def tell(found: Bench) -> None:
+    rates = {
+        Path(one.bundle).name: one
+        for one in found.engines
+        if one.runtime == "onnx" and one.batch_size == BATCH
+    }
+    parity = {Path(one.bundle).name: one.change.max_logit_change for one in found.agreement}
+    print("| bundle | network | input | parameters, M | ONNX, MB | CPU time, ratio | parity |")
+    print("|---|---|--:|--:|--:|--:|--:|")
+    for one in found.networks:
+        name, size = Path(one.bundle).name, one.image_size
+        base = rates["densenet121" if size == 224 else f"densenet121_{size}"]
+        ratio = rates[name].cpu_ms / base.cpu_ms
+        print(f"| `{name}` | {one.network} | {size} | {one.parameters / 1e6:.1f} | "
+              f"{rates[name].file_mb:.1f} | {ratio:.2f} | {parity[name]:.0e} |")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    made = {}
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--json", action="store_true", help="Print all that bench says.")
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        for name, (size, settings) in CONTESTANTS.items():
-            folder = Path(root) / str(len(made))
-            folder.mkdir()
-            made[name] = session_of(name, size, settings, folder)
-    times: dict[str, list[float]] = {name: [] for name in made}
-    for _ in range(rounds):
-        for name, (run, *_) in made.items():
-            began = time.process_time()
-            run()
-            times[name].append(time.process_time() - began)
-    print("| network | input | parameters, M | ONNX, MB | CPU time, ratio | parity |")
-    print("|---|--:|--:|--:|--:|--:|")
-    for name, (size, _) in CONTESTANTS.items():
-        first = next(one for one, (other, _) in CONTESTANTS.items() if other == size)
-        ratios = np.array(times[name]) / np.array(times[first])
-        _, n, n_bytes, parity = made[name]
-        print(
-            f"| {name.strip()} | {size} | {n / 1e6:.1f} | {n_bytes / 1e6:.1f} | "
-            f"{np.median(ratios):.2f} ({ratios.min():.2f}-{ratios.max():.2f}) | {parity:.0e} |"
-        )
+        bundles = [
+            random_bundle(Path(root) / name, settings_of(name, size, network), ["onnx"])
+            for name, (size, network) in CONTESTANTS.items()
+        ]
+        found = bench(*bundles, seconds=chosen.seconds, n_films=4)
+    if chosen.json:
+        print(json.dumps(found.to_json()))
+    else:
+        tell(found)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,32 @@ def with_description(readme: str, metadata: Mapping[str, Any], train: Mapping[st
     return text
 
 
+def network_in_words(definition: Mapping[str, Any]) -> str:
+    """What a ``network_def`` builds, for a table.
+
+    Args:
+        definition: Of an inference config.
+
+    Returns:
+        For example ``"densenet121 (stride 16), head csra, 1 output added"``.
+    """
+    if "networks" in definition:
+        return f"ensemble of {len(definition['networks'])}"
+    added = 0
+    while isinstance(definition.get("network"), dict):  # what a wrapper holds
+        added += int(definition.get("n_added", 0))
+        definition = definition["network"]
+    name = str(definition.get("name") or str(definition.get("_target_", "")).rpartition(".")[2])
+    options = ", ".join(f"{key} {value}" for key, value in definition.get("options", {}).items())
+    head = definition.get("head", "linear")
+    return (
+        name
+        + (f" ({options})" if options else "")
+        + (f", head {head}" if head != "linear" else "")
+        + (f", {added} output{'s' * (added > 1)} added" if added else "")
+    )
+
+
 def _counted(findings: Sequence[str], exclusive: bool) -> str:
     if tuple(findings) == FINDING_NAMES:
         return "the 14 findings of NIH ChestX-ray14"

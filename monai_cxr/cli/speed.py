@@ -73,11 +73,12 @@ def export(
 
 
 def bench(
-    bundle: Annotated[
-        str | None,
+    bundles: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[BUNDLE]",
-            help="Default: a DenseNet-121 with random weights, for each engine that is installed.",
+            metavar="[BUNDLE]...",
+            help="Several stand in one table, and take turns. Default: a DenseNet-121 with random "
+            "weights, for each engine that is installed.",
         ),
     ] = None,
     seconds: Annotated[
@@ -90,18 +91,22 @@ def bench(
 ) -> None:
     """Measure this machine: engines, decoding by transfer syntax, end to end; recommend settings.
 
-    The result is remembered: from then on --runtime auto takes the engine that was fastest here.
+    What each network is, and its size, stand above. The result is remembered: from then on
+    --runtime auto takes the engine that was fastest here. Of several bundles, decoding, end to end
+    and the recommendation are those of the first.
 
     Example: monai-cxr bench demo/bundle
     """
     from monai_cxr.bundle.bench.bench import bench as measure_engines
 
     with progress("measurements") as report:
-        found = measure_engines(bundle, seconds=seconds, n_films=films, progress=report)
+        found = measure_engines(
+            *(bundles or [None]), seconds=seconds, n_films=films, progress=report
+        )
     if json:
         emit(found.to_json())
         return
-    _tell_bench(found, bundle)
+    _tell_bench(found, (bundles or [None])[0])
 
 
 def _tell_bench(found: Bench, bundle: str | None) -> None:
@@ -113,15 +118,7 @@ def _tell_bench(found: Bench, bundle: str | None) -> None:
             "rates are too low and may mislead. Run bench again when it is idle."
         )
     say(f"Largest measured rate of multiplications: {machine.gflops:.0f} GFLOP/s (fp32)")
-    show(
-        f"Network, {found.image_size} px",
-        ("engine", "films at a time", "films/s", "CPU ms/film", "share of the fp32 FLOP limit"),
-        [
-            (one.runtime, one.batch_size, f"{one.films_per_second:.1f}", f"{one.cpu_ms:.1f}",
-             "-" if one.flop_share is None else f"{one.flop_share:.0%}")
-            for one in found.engines
-        ],
-    )  # fmt: skip
+    _tell_networks(found)
     show(
         "Reading one film on one core",
         ("file", "ms"),
@@ -132,20 +129,12 @@ def _tell_bench(found: Bench, bundle: str | None) -> None:
         ("file", "readers", "films/s"),
         [(one.kind, one.readers, f"{one.films_per_second:.1f}") for one in found.end_to_end],
     )
-    show(
-        "Probabilities beside torch in fp32",
-        ("engine", "largest change", "mean change", "films"),
-        [
-            (one.runtime, f"{one.change.max_probability_change:.1e}",
-             f"{one.change.mean_probability_change:.1e}",
-             f"{one.change.n_films} ({one.change.films})")
-            for one in found.agreement
-        ],
-    )  # fmt: skip
+    _tell_agreement(found)
     for name, engine_error in found.unavailable.items():
         note(f"Not measured: {name}: {engine_error}")
     say(f"Recommended: {found.recommendation}")
-    changes = {one.runtime: one.change for one in found.agreement}
+    first = found.networks[0]
+    changes = {one.runtime: one.change for one in found.agreement if one.bundle == first.bundle}
     for name, gain in found.faster.items():
         if name in changes:
             change = changes[name]
@@ -154,5 +143,43 @@ def _tell_bench(found: Bench, bundle: str | None) -> None:
                 f"moves by {change.max_probability_change:.2g} at most, by "
                 f"{change.mean_probability_change:.2g} in the mean"
             )
-    if bundle is not None and not any("int8" in name for name in changes):
+    if bundle is not None and first.findings and not any("int8" in name for name in changes):
         say(f"int8 may be faster: monai-cxr export {bundle} --to openvino --precision int8")
+
+
+def _tell_networks(found: Bench) -> None:
+    show(
+        "Networks",
+        ("bundle", "network", "input, px", "findings", "parameters, M", "GFLOP/film"),
+        [
+            (one.bundle, one.network, one.image_size, one.findings, f"{one.parameters / 1e6:.2f}",
+             f"{one.gflop:.2f}")
+            for one in found.networks
+        ],
+    )  # fmt: skip
+    several = len(found.networks) > 1
+    show(
+        "Engines" if several else f"Network, {found.image_size} px",
+        (*["bundle"] * several, "engine", "films at a time", "films/s", "CPU ms/film",
+         "share of the fp32 FLOP limit", "file, MB"),
+        [
+            (*[one.bundle] * several, one.runtime, one.batch_size, f"{one.films_per_second:.1f}",
+             f"{one.cpu_ms:.1f}", "-" if one.flop_share is None else f"{one.flop_share:.0%}",
+             f"{one.file_mb:.1f}")
+            for one in found.engines
+        ],
+    )  # fmt: skip
+
+
+def _tell_agreement(found: Bench) -> None:
+    several = len(found.networks) > 1
+    show(
+        "Probabilities beside torch in fp32",
+        (*["bundle"] * several, "engine", "largest change", "mean change", "films"),
+        [
+            (*[one.bundle] * several, one.runtime, f"{one.change.max_probability_change:.1e}",
+             f"{one.change.mean_probability_change:.1e}",
+             f"{one.change.n_films} ({one.change.films})")
+            for one in found.agreement
+        ],
+    )  # fmt: skip

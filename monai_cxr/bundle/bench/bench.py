@@ -6,16 +6,10 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from monai_cxr.bundle.bench.contestants import Contestant, open_contestant, random_bundle
 from monai_cxr.bundle.bench.films import write_bench_films
-from monai_cxr.bundle.bench.measures import (
-    end_to_end,
-    engine_rates,
-    gemm_gflops,
-    network_gflop,
-    read_ms,
-)
+from monai_cxr.bundle.bench.measures import end_to_end, engine_rates, gemm_gflops, read_ms
 from monai_cxr.bundle.bench.report import (
     Bench,
     EndToEndRate,
@@ -24,16 +18,11 @@ from monai_cxr.bundle.bench.report import (
     Machine,
     ReadingTime,
 )
-from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
-from monai_cxr.bundle.digests import WEIGHTS_NAME, model_digest, read_digests, write_digests
-from monai_cxr.bundle.engines.by_name import installed, open_named
-from monai_cxr.bundle.engines.choice import HALF, MIN_GAIN, half_change, half_pays
-from monai_cxr.bundle.engines.openvino_engine import offers_bf16
+from monai_cxr.bundle.config import find_bundle
+from monai_cxr.bundle.engines.choice import HALF, MIN_GAIN, half_pays
 from monai_cxr.bundle.engines.rates import Measured, processor, remember, versions
-from monai_cxr.bundle.engines.runtime import ENGINES, Runtime, RuntimeName, available_cores
-from monai_cxr.bundle.exports import read_exports
-from monai_cxr.errors import BundleError, MissingDependency, SettingsError
-from monai_cxr.evaluation.statistics.logits import sigmoid
+from monai_cxr.bundle.engines.runtime import Runtime, available_cores
+from monai_cxr.errors import SettingsError
 from monai_cxr.reading.film_input import InputSpec
 
 Progress = Callable[[int, int], None]
@@ -43,7 +32,7 @@ _STEPS = 5
 
 def bench(
     name: Path | str | None = None,
-    *,
+    *others: Path | str,
     seconds: float = 2.0,
     n_films: int = 32,
     progress: Progress | None = None,
@@ -53,92 +42,64 @@ def bench(
     Args:
         name: A bundle; None for the one that ships with the package, with random weights, exported
             for each engine that is installed.
+        others: Further bundles, whose engines take turns with those of the first; reading and the
+            whole are measured with the first.
         seconds: About how long to measure each engine at each batch size.
         n_films: Films of the end-to-end measurement.
         progress: Called with (done, total) steps.
 
     Raises:
-        InvalidBundle: If the bundle is.
+        InvalidBundle: If a bundle is.
+        SettingsError: If a bundle is named twice.
     """
     tell = progress or (lambda done, total: None)
+    labels = [str(one) for one in ("random weights" if name is None else name, *others)]
+    if len(set(labels)) < len(labels):
+        raise SettingsError(f"Name each bundle once, but got {', '.join(labels)}.")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     tell(0, _STEPS)
     machine = Machine(processor(), available_cores(), load, gemm_gflops(), versions())
     with tempfile.TemporaryDirectory(prefix="monai-cxr-") as folder:
-        bundle = _random_bundle(Path(folder)) if name is None else find_bundle(name)
-        config = read_config(bundle, "inference")
-        packaged = (bundle / "digests.json").is_file()
-        digest = model_digest(read_digests(bundle)) if packaged else ""
+        first = (
+            random_bundle(Path(folder) / "random_weights") if name is None else find_bundle(name)
+        )
+        bundles = [first, *map(find_bundle, others)]
         tell(1, _STEPS)
-        runtimes, unavailable = _open_all(bundle, config, digest)
-        agreement = _agreement(bundle, config, digest, runtimes)
+        opened = [open_contestant(*one) for one in zip(bundles, labels, strict=True)]
         tell(2, _STEPS)
-        size = int(config["image_size"])
-        gflop = network_gflop(runtimes["torch"].network, size)  # type: ignore[attr-defined]
-        engines = engine_rates(runtimes, size, seconds, gflop, machine.gflops)
-        fastest = _fastest(engines, agreement)
-        if packaged and name is not None:
-            remember(digest, _memory(engines, agreement))
+        engines = engine_rates(opened, seconds, machine.gflops)
+        for one in opened[name is None :]:
+            if one.digest:
+                remember(one.digest, _memory(_rates_of(one, engines), one.agreement))
         tell(3, _STEPS)
+        chosen, rates = opened[0], _rates_of(opened[0], engines)
+        fastest = _fastest(rates, chosen.agreement)
         films = write_bench_films(Path(folder))
-        spec = InputSpec(size, config["resize"])
+        spec = InputSpec(chosen.network.image_size, chosen.config["resize"])
         reading = _reading(films, spec)
         tell(4, _STEPS)
-        whole = _whole(films, spec, runtimes[fastest], n_films)
+        whole = _whole(films, spec, chosen.runtimes[fastest], n_films)
         tell(5, _STEPS)
-    advice = _recommend(fastest, engines, whole, machine)
-    faster = _faster(engines, fastest)
-    return Bench(machine, size, engines, reading, whole, agreement, unavailable, advice, faster)
+    return Bench(
+        machine,
+        tuple(one.network for one in opened),
+        chosen.network.image_size,
+        engines,
+        reading,
+        whole,
+        tuple(parity for one in opened for parity in one.agreement),
+        {
+            engine + (f" of {one.label}" if one is not chosen else ""): reason
+            for one in opened
+            for engine, reason in one.unavailable.items()
+        },
+        _recommend(fastest, rates, whole, machine),
+        _faster(rates, fastest),
+    )
 
 
-def _random_bundle(folder: Path) -> Path:
-    """The bundle that ships with the package, with random weights, and its exports."""
-    import torch
-
-    from monai_cxr.bundle.engines.torch_engine import build_network
-    from monai_cxr.bundle.exporting.network import export
-
-    bundle = folder / "random_weights"
-    copy_bundle(find_bundle("chest_xray_classification"), bundle, {})
-    torch.manual_seed(0)
-    (bundle / "models").mkdir()
-    network = build_network(read_config(bundle, "inference"))
-    torch.save(network.state_dict(), bundle / WEIGHTS_NAME)
-    write_digests(bundle)
-    for engine in ("openvino", "onnx"):
-        if installed(engine):
-            export(bundle, engine)
-    return bundle
-
-
-def _open_all(
-    bundle: Path, config: Mapping[str, Any], digest: str
-) -> tuple[dict[str, Runtime], dict[str, str]]:
-    runtimes: dict[str, Runtime] = {}
-    unavailable: dict[str, str] = {}
-    names = ["torch", *(export.name for export in read_exports(bundle))]
-    if "openvino" in names and str(HALF) not in names and installed("openvino") and offers_bf16():
-        names.append(str(HALF))
-    for name in names:
-        try:
-            runtimes[name] = open_named(bundle, config, digest, RuntimeName.parse(name), "auto")[0]
-        except (MissingDependency, SettingsError, BundleError) as error:
-            unavailable[name] = str(error)
-    for engine in ENGINES:
-        if engine not in names:
-            reason = "the bundle has no export for it: monai-cxr export BUNDLE --to " + engine
-            unavailable[engine] = reason if installed(engine) else "it is not installed"
-    return runtimes, unavailable
-
-
-def _agreement(
-    bundle: Path, config: Mapping[str, Any], digest: str, runtimes: Mapping[str, Runtime]
-) -> tuple[EngineParity, ...]:
-    stated = {export.name: export.parity for export in read_exports(bundle)}
-    if str(HALF) in runtimes and str(HALF) not in stated:
-        half = runtimes[str(HALF)]
-        stated[str(HALF)] = half_change(bundle, config, digest, half, sigmoid)
-    return tuple(EngineParity(name, stated[name]) for name in runtimes if name in stated)
+def _rates_of(one: Contestant, engines: Sequence[EngineRate]) -> list[EngineRate]:
+    return [rate for rate in engines if rate.bundle == one.label]
 
 
 def _best(engines: Sequence[EngineRate]) -> dict[str, float]:

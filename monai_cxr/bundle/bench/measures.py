@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from monai_cxr.bundle.bench.contestants import Contestant
 from monai_cxr.bundle.bench.report import EndToEndRate, EngineRate
-from monai_cxr.bundle.engines.runtime import Runtime, available_cores
+from monai_cxr.bundle.engines.runtime import FilmBatch, Runtime, available_cores
 from monai_cxr.errors import SettingsError
 from monai_cxr.reading.film_input import InputSpec, RefusedFilm, read_film_input
 from monai_cxr.reading.film_readers import read_ahead
@@ -33,49 +34,62 @@ def gemm_gflops() -> float:
     return 2 * side**3 / best / 1e9
 
 
-def network_gflop(network: Any, size: int) -> float:
-    """Cost of one film in 1e9 multiplications and additions, counted by torch.
+@dataclass(slots=True)
+class _Turn:
+    """One engine of one bundle at one batch size, and the seconds that it took."""
 
-    Args:
-        network: ``torch.nn.Module`` in evaluation mode, on the CPU.
-        size: Side of its input in pixels.
-    """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    bundle: Contestant
+    name: str
+    batch: FilmBatch
+    walls: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
 
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        network(torch.zeros(1, 1, size, size))
-    return float(counter.get_total_flops()) / 1e9
+    def take(self) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.bundle.runtimes[self.name].run(self.batch)
+        self.walls.append(time.perf_counter() - wall)
+        self.cpus.append(time.process_time() - cpu)
+
+    def rate(self, limit: float) -> EngineRate:
+        n_films, one = len(self.batch), self.bundle
+        rate = n_films / float(np.median(self.walls))
+        cpu_ms = 1000 * float(np.median(self.cpus)) / n_films
+        share, megabytes = rate * one.network.gflop / limit, one.file_mb[self.name]
+        return EngineRate(one.label, self.name, n_films, rate, cpu_ms, share, megabytes)
 
 
 def engine_rates(
-    runtimes: Mapping[str, Runtime], size: int, seconds: float, gflop: float | None, limit: float
+    bundles: Sequence[Contestant], seconds: float, limit: float
 ) -> tuple[EngineRate, ...]:
-    """Median rates by batch size; the engines take turns, so that a slow moment hits all alike."""
-    noise = np.random.default_rng(0).normal(size=(max(_BATCHES), 1, size, size)).astype(np.float32)
-    rates = []
+    """Median rates by batch size; all engines take turns, so that a slow moment hits all alike.
+
+    Args:
+        bundles: Opened.
+        seconds: About how long to measure each engine at each batch size.
+        limit: Fp32 multiplications and additions that the machine can do in a second, in 1e9.
+    """
+    rates: list[EngineRate] = []
     for batch_size in _BATCHES:
-        batch = noise[:batch_size]
-        walls: dict[str, list[float]] = {name: [] for name in runtimes}
-        cpus: dict[str, list[float]] = {name: [] for name in runtimes}
-        for runtime in runtimes.values():
-            runtime.run(batch)
-        end = time.perf_counter() + seconds * len(runtimes)
+        turns = [
+            _Turn(one, name, _noise(batch_size, one.network.image_size))
+            for one in bundles
+            for name in one.runtimes
+        ]
+        for turn in turns:  # the first batch of a size is slow
+            turn.bundle.runtimes[turn.name].run(turn.batch)
+        end = time.perf_counter() + seconds * len(turns)
         while True:
-            for name, runtime in runtimes.items():
-                wall, cpu = time.perf_counter(), time.process_time()
-                runtime.run(batch)
-                walls[name].append(time.perf_counter() - wall)
-                cpus[name].append(time.process_time() - cpu)
+            for turn in turns:
+                turn.take()
             if time.perf_counter() > end:
                 break
-        for name in runtimes:
-            rate = batch_size / float(np.median(walls[name]))
-            cpu_ms = 1000 * float(np.median(cpus[name])) / batch_size
-            share = None if gflop is None else rate * gflop / limit
-            rates.append(EngineRate(name, batch_size, rate, cpu_ms, share))
+        rates += [turn.rate(limit) for turn in turns]
     return tuple(rates)
+
+
+def _noise(batch_size: int, size: int) -> FilmBatch:
+    shape = (batch_size, 1, size, size)
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 def read_ms(path: Path, spec: InputSpec) -> float:

@@ -58,8 +58,8 @@ class ObservedNetwork(torch.nn.Module):
         logits = self.network(image)
         if self.head is None or self._embedding is None or self._embedding.dim() != 2:
             return (logits,)
-        if self.rectify is None or self._features is None:
-            return logits, self._embedding
+        if self.rectify is None or self._features is None or not self.head.out_features:
+            return logits, self._embedding  # an encoder has no finding to map
         if self._attention:
             return logits, self._embedding, self._attention[0].maps(self._features)
         features = self._features.relu() if self.rectify else self._features
