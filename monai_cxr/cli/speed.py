@@ -99,14 +99,14 @@ def bench(
     """
     from monai_cxr.bundle.bench.bench import bench as measure_engines
 
+    named = bundles or []
+    first = named[0] if named else None
     with progress("measurements") as report:
-        found = measure_engines(
-            *(bundles or [None]), seconds=seconds, n_films=films, progress=report
-        )
+        found = measure_engines(first, *named[1:], seconds=seconds, n_films=films, progress=report)
     if json:
         emit(found.to_json())
         return
-    _tell_bench(found, (bundles or [None])[0])
+    _tell_bench(found, first)
 
 
 def _tell_bench(found: Bench, bundle: str | None) -> None:
