@@ -98,11 +98,16 @@ def package_pretrained(entry: PretrainedWeights, out: Path, file: Path | None = 
         What verifying it says.
 
     Raises:
-        SettingsError: If the weights cannot be downloaded.
+        SettingsError: If the weights cannot be downloaded, or there is no such file.
         InvalidBundle: If the file is not those weights, or what lies beside it says another
             preprocessing; nothing in it is run.
     """
     if file is not None:
+        if not file.is_file():
+            raise SettingsError(
+                f"There is no file '{file.name}'. Give the weights of '{entry.name}' as --file, "
+                "or leave it out to download them."
+            )
         _check_processor(entry, file.parent / PROCESSOR_NAME)
     with tempfile.TemporaryDirectory() as folder:
         state, names, sha256 = _read(entry, file, Path(folder))

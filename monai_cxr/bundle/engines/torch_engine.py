@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,13 +181,20 @@ def read_weights(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        with torch.serialization.safe_globals(list(allowed)):
+        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch asks its own developers for other protocols
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InvalidBundle(
             f"There are no weights: expected '{path.name}'. Train first: monai-cxr train."
         ) from None
     except _DAMAGE as error:
+        if (named := re.search(r"GLOBAL ([\w.]+)", str(error))) is not None:
+            raise InvalidBundle(
+                f"The weights '{path.name}' hold more than weights: loading them would use "
+                f"'{named[1]}'. Nothing of it was run. Give a file that holds weights alone, best "
+                "as .safetensors."
+            ) from error
         raise InvalidBundle(
             f"The weights '{path.name}' are damaged, or hold more than weights "
             f"({type(error).__name__}). Restore the file."

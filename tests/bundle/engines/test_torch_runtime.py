@@ -32,7 +32,6 @@ class Attack:
         return os.system, (f"touch {self.path}",)
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 class TestWeights:
     def test_are_loaded(self, tmp_path):
         one, two = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
