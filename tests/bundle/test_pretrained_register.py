@@ -215,7 +215,7 @@ class TestRefused:
 
         torch.save({"model": {}, "args": Runs()}, tmp_path / "evil.pth")
         entry = weights_named("densenet121-medmae-cxr14")
-        with pytest.raises(InvalidBundle, match=r"would use 'posix.mkdir'. Nothing of it was run"):
+        with pytest.raises(InvalidBundle, match=r"would use '\w+.mkdir'. Nothing of it was run"):
             package_pretrained(entry, tmp_path / "bundle", tmp_path / "evil.pth")
         with pytest.raises(SettingsError, match=r"There is no file 'nothing.pth'"):
             package_pretrained(entry, tmp_path / "bundle", tmp_path / "nothing.pth")
