@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_cxr.bundle.bench.bench import bench
-from monai_cxr.bundle.bench.contestants import random_bundle
+from monai_cxr.bundle.bench.opened import random_bundle
 from monai_cxr.bundle.bench.report import Bench
 from monai_cxr.bundle.pretrained_register import weights_named
 from monai_cxr.demo import NETWORK

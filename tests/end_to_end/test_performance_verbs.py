@@ -12,7 +12,7 @@ import torch
 
 from monai_cxr import cli
 from monai_cxr.bundle.bench import films as bench_films
-from monai_cxr.bundle.bench.contestants import random_bundle
+from monai_cxr.bundle.bench.opened import random_bundle
 from monai_cxr.bundle.engines.openvino_engine import offers_bf16
 from monai_cxr.bundle.engines.rates import cache_file
 

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from monai_cxr.bundle.bench.contestants import Contestant, open_contestant, random_bundle
 from monai_cxr.bundle.bench.films import write_bench_films
 from monai_cxr.bundle.bench.measures import end_to_end, engine_rates, gemm_gflops, read_ms
+from monai_cxr.bundle.bench.opened import OpenedBundle, open_bundle, random_bundle
 from monai_cxr.bundle.bench.report import (
     Bench,
     EndToEndRate,
@@ -65,7 +65,7 @@ def bench(
         )
         bundles = [first, *map(find_bundle, others)]
         tell(1, _STEPS)
-        opened = [open_contestant(*one) for one in zip(bundles, labels, strict=True)]
+        opened = [open_bundle(*one) for one in zip(bundles, labels, strict=True)]
         tell(2, _STEPS)
         engines = engine_rates(opened, seconds, machine.gflops)
         for one in opened[name is None :]:
@@ -98,7 +98,7 @@ def bench(
     )
 
 
-def _rates_of(one: Contestant, engines: Sequence[EngineRate]) -> list[EngineRate]:
+def _rates_of(one: OpenedBundle, engines: Sequence[EngineRate]) -> list[EngineRate]:
     return [rate for rate in engines if rate.bundle == one.label]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_cxr.bundle.bench.contestants import Contestant
+from monai_cxr.bundle.bench.opened import OpenedBundle
 from monai_cxr.bundle.bench.report import EndToEndRate, EngineRate
 from monai_cxr.bundle.engines.runtime import FilmBatch, Runtime, available_cores
 from monai_cxr.errors import SettingsError
@@ -38,7 +38,7 @@ def gemm_gflops() -> float:
 class _Turn:
     """One engine of one bundle at one batch size, and the seconds that it took."""
 
-    bundle: Contestant
+    bundle: OpenedBundle
     name: str
     batch: FilmBatch
     walls: list[float] = field(default_factory=list)
@@ -59,7 +59,7 @@ class _Turn:
 
 
 def engine_rates(
-    bundles: Sequence[Contestant], seconds: float, limit: float
+    bundles: Sequence[OpenedBundle], seconds: float, limit: float
 ) -> tuple[EngineRate, ...]:
     """Median rates by batch size; all engines take turns, so that a slow moment hits all alike.
 

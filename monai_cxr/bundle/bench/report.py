@@ -29,7 +29,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class MeasuredNetwork:
     """What a bundle's network is and what it costs, whatever runs it.
 
     Attributes:
@@ -132,7 +132,7 @@ class Bench:
     """
 
     machine: Machine
-    networks: tuple[Network, ...]
+    networks: tuple[MeasuredNetwork, ...]
     image_size: int
     engines: tuple[EngineRate, ...]
     reading: tuple[ReadingTime, ...]

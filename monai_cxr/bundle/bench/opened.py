@@ -1,4 +1,4 @@
-"""Contestants of the bench: bundles with every engine that can run them, and what they hold."""
+"""Opened: bundles of the bench, with every engine that can run them, and what they hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.bundle.bench.report import EngineParity, Network
+from monai_cxr.bundle.bench.report import EngineParity, MeasuredNetwork
 from monai_cxr.bundle.config import copy_bundle, find_bundle, read_config
 from monai_cxr.bundle.description import network_in_words
 from monai_cxr.bundle.digests import WEIGHTS_NAME, model_digest, read_digests, write_digests
@@ -21,7 +21,7 @@ from monai_cxr.evaluation.statistics.logits import sigmoid
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
+class OpenedBundle:
     """One bundle, opened.
 
     Attributes:
@@ -40,12 +40,12 @@ class Contestant:
     digest: str
     runtimes: Mapping[str, Runtime]
     file_mb: Mapping[str, float]
-    network: Network
+    network: MeasuredNetwork
     unavailable: Mapping[str, str]
     agreement: tuple[EngineParity, ...]
 
 
-def open_contestant(bundle: Path, label: str) -> Contestant:
+def open_bundle(bundle: Path, label: str) -> OpenedBundle:
     """Open a bundle or a run with every engine that it is exported for.
 
     Raises:
@@ -55,7 +55,7 @@ def open_contestant(bundle: Path, label: str) -> Contestant:
     packaged = (bundle / "digests.json").is_file()
     digest = model_digest(read_digests(bundle)) if packaged else ""
     runtimes, unavailable = _open_all(bundle, config, digest)
-    return Contestant(
+    return OpenedBundle(
         label,
         config,
         digest,
@@ -123,9 +123,9 @@ def _file_mb(bundle: Path, runtime: str) -> float:
     return sum((bundle / file).stat().st_size for file in files) / 1e6
 
 
-def _network(label: str, config: Mapping[str, Any], network: Any) -> Network:
+def _network(label: str, config: Mapping[str, Any], network: Any) -> MeasuredNetwork:
     size = int(config["image_size"])
-    return Network(
+    return MeasuredNetwork(
         label,
         network_in_words(config["network_def"]),
         size,
