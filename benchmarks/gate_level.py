@@ -40,6 +40,8 @@ MARGINS = Margins(
 SENSITIVITY = 0.90
 SHARED = 0.8
 """Correlation of the two models' scores of one film."""
+RARE = 0.05
+"""Share of patients who have a rare finding."""
 NORMAL = NormalDist()
 
 
@@ -123,8 +125,22 @@ def brier_passes(n: int, loss: float, rng: np.random.Generator) -> bool:
         contestant(patients, labels, truth[patients]),
         contestant(patients, labels, other[patients]),
     )
-    check = brier("t", *pair, MARGINS, int(rng.integers(2**31)), goal=False)[0]
-    return check.outcome == PASSED
+    return brier("t", *pair, MARGINS, goal=False)[0].outcome == PASSED
+
+
+def rare_brier_passes(n: int, loss: float, rng: np.random.Generator, *, side: float) -> bool:
+    """One patient in 20 has the finding; the challenger says too little (-1) or too much (1)."""
+    shape, rest = 0.3, 0.3 * (1.0 - RARE) / RARE
+    mean_square = shape * (shape + 1.0) / ((shape + rest) * (shape + rest + 1.0))
+    patients = patients_of(round(n / RARE), rng)
+    truth = rng.beta(shape, rest, round(n / RARE))
+    labels = (rng.random(len(truth)) < truth)[patients].astype(float)
+    other = truth * (1.0 + side * math.sqrt(loss / mean_square))
+    pair = (
+        contestant(patients, labels, truth[patients]),
+        contestant(patients, labels, other[patients]),
+    )
+    return brier("t", *pair, MARGINS, goal=False)[0].outcome == PASSED
 
 
 def passes(measure: str, pair: tuple[Contestant, Contestant]) -> bool:
@@ -154,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="rows whose name begins so")
     given = parser.parse_args()
     rows: list[tuple[str, Run, tuple[float, float]]] = [
         ("AUROC 0.85, margin 0.05", lambda n, d, r: auroc_passes(n, d, r, of=0.85), (0.05, 0.0)),
@@ -161,18 +178,29 @@ def main() -> None:
         ("sensitivity 0.90, margin 0.1", sensitivity_passes, (0.1, 0.0)),
         ("flag rate 0.30, margin 0.05", flag_rate_passes, (0.05, 0.0)),
         ("Brier score, margin 0.01", brier_passes, (0.01, 0.0)),
+        (
+            "Brier score, 5 % have it, too low",
+            lambda n, d, r: rare_brier_passes(n, d, r, side=-1.0),
+            (0.01, 0.0),
+        ),
+        (
+            "Brier score, 5 % have it, too high",
+            lambda n, d, r: rare_brier_passes(n, d, r, side=1.0),
+            (0.01, 0.0),
+        ),
         ("goal AUROC: equal, and 0.05 better", goal_passes, (0.0, 0.05)),
     ]
     print("| check | patients with the finding | at the margin | equal |")
     print("|---|---|---|---|")
     for name, run, losses in rows:
-        for n in (50, 150):
+        for n in (50, 150) if name.startswith(given.only) else ():
             row(name, n, run, losses, given.runs, given.seed)
     for margin in (0.05, 0.1):
         n = for_non_inferiority(margin)
         run = lambda n, d, r, m=margin: promised_passes(n, d, r, margin=m)  # noqa: E731
         name = f"sensitivity, margin {margin}, as a plan promises"
-        row(name, n, run, (margin, 0.0), given.runs, given.seed)
+        if name.startswith(given.only):
+            row(name, n, run, (margin, 0.0), given.runs, given.seed)
 
 
 if __name__ == "__main__":

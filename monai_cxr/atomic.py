@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from monai_cxr.errors import SettingsError
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 """Modes of files and folders that hold patients, whatever the caller's umask is."""
+
+_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.[^.]+)?")
+"""Names that tempfile gives in :func:`write_atomically`."""
 
 
 def private_folder(path: Path, *, file_mode: int = PRIVATE_FILE) -> None:
@@ -112,6 +116,17 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, private: bo
             f"Could not write '{path.name}' ({error.strerror or type(error).__name__}). "
             "Free some space or choose another folder; nothing was changed."
         ) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of :func:`write_atomically` whose process was killed.
+
+    Args:
+        folder: Its files and those of the folders in it. Nobody else may be writing there.
+    """
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ ELSEWHERE = {
     r"monai-cxr train .*split.parquet --out run --set max_epochs": "tests/test_tutorials.py",
     r"monai-cxr train --from bundle": "tests/training/test_transfer.py",
     r"monai-cxr (plan|retrain|promote|rollback|accept)": "tests/lifecycle/test_story.py",
+    r"30 2 \* \* \* /opt": "tests/lifecycle/test_timer.py",
     r"monai-cxr shadow": "tests/lifecycle/test_shadow.py",
     r"monai-cxr view": "tests/viewer/test_browser.py",
     r"monai-cxr screen pull": "tests/pacs/test_pull.py",

@@ -92,7 +92,17 @@ def plan_seal(plan: PlanArgument, json: JsonOption = False) -> None:
 
 def retrain(
     plan: PlanArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the attempt.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the attempt.")
+    ] = None,
+    attempts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Instead of --out: continue the attempt in DIR that is not finished, or begin one "
+            "named by the day.",
+        ),
+    ] = None,
     if_due: Annotated[
         bool,
         typer.Option("--if-due", help="Only if a trigger of the plan fires; for cron."),
@@ -106,9 +116,17 @@ def retrain(
 
     Example: monai-cxr retrain plan.toml --out attempt
     """
+    from monai_cxr.errors import SettingsError
+    from monai_cxr.lifecycle.retraining import next_attempt
     from monai_cxr.lifecycle.retraining import retrain as run
     from monai_cxr.lifecycle.verdict import PASSED
 
+    if out is None and attempts is not None:
+        out = next_attempt(plan, attempts)
+    elif out is None or attempts is not None:
+        raise SettingsError(
+            "Expected --out DIR for one attempt, or --attempts DIR for a folder of attempts."
+        )
     if if_due and not (reasons := _due(plan, out)):
         if json:
             emit({"attempt": None, "due": []})

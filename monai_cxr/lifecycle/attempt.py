@@ -7,6 +7,7 @@ file that was changed since is named and ends it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_cxr.atomic import write_json
+from monai_cxr.atomic import remove_leftovers, write_json
 from monai_cxr.bundle.digests import file_digest
 from monai_cxr.errors import SettingsError
 
@@ -90,9 +91,10 @@ class Attempt:
         self.write()
 
     def add_failure(self, message: str) -> None:
-        """Keep what went wrong; the attempt can go on after it."""
+        """Keep what went wrong, unless the disk is full; the attempt can go on after it."""
         self.content["failures"].append(message)
-        self.write()
+        with contextlib.suppress(SettingsError):
+            self.write()
 
     def add_tried(self, kind: str, version: str, outcome: str) -> None:
         """Keep the result of one kind of change; a kind is tried once."""
@@ -134,7 +136,7 @@ def read_attempt(folder: Path) -> Attempt:
 
 
 def start_attempt(folder: Path, basis: Basis, registry: Path, facts: Mapping[str, Any]) -> Attempt:
-    """Begin an attempt, or go on with one that rests on the same.
+    """Begin an attempt, or go on with one that rests on the same; the caller holds the lock.
 
     Args:
         folder: Folder of the attempt.
@@ -145,6 +147,7 @@ def start_attempt(folder: Path, basis: Basis, registry: Path, facts: Mapping[str
     Raises:
         SettingsError: If the folder holds something else.
     """
+    remove_leftovers(folder)
     if (folder / ATTEMPT_NAME).is_file():
         attempt = read_attempt(folder)
         before = attempt.content["basis"]

@@ -41,7 +41,7 @@ def judge(
     Args:
         tests: Champion and challenger by name of the test, the most recent test last.
         margins: The rules.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap of superiority.
         serving: Checks of :mod:`monai_cxr.lifecycle.serving`.
 
     Returns:
@@ -67,7 +67,7 @@ def judge(
         areas[name] = areas_of(champion, challenger)
         last = name == list(tests)[-1]
         checks += by_finding(name, areas[name], champion, challenger, margins)
-        checks += brier(name, champion, challenger, margins, seed, goal=last)
+        checks += brier(name, champion, challenger, margins, goal=last)
         checks += subgroups(name, champion, challenger, margins)
         checks += auroc_goal(name, areas[name], champion, margins) if last else []
         notes += [f"{name}: {text}" for text in compared[name].warnings]

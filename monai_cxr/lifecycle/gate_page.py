@@ -55,4 +55,5 @@ def _picture(check: GateCheck) -> str:
     low, high = _DOMAIN
     values = (check.difference.estimate, check.difference.low, check.difference.high)
     shown = [v if math.isnan(v) else min(max(v, low), high) for v in values]
-    return forest(Interval(*shown), _DOMAIN, (check.limit,) if low < check.limit < high else ())
+    limits = (check.limit,) if low < check.limit < high else ()
+    return forest(Interval(*shown), _DOMAIN, limits, dashed=0.0)

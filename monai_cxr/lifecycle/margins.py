@@ -29,7 +29,7 @@ class Margins:
         subgroups: Facts whose levels are looked at, among the columns of an index.
         findings: Findings that are judged; none named means all.
         criterion: Rule of new thresholds.
-        n_bootstrap: Patient replicates.
+        n_bootstrap: Patient replicates, for superiority under Holm; no bound is drawn.
     """
 
     goal: str = "auroc"

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
-from monai_cxr.evaluation.statistics.bootstrap import BootstrapPlan
 from monai_cxr.evaluation.statistics.clusters import patient_codes, rarer_class
-from monai_cxr.evaluation.statistics.intervals import Resampled, mean_of, patient_interval
 from monai_cxr.evaluation.statistics.paired_areas import (
     Areas,
     area_difference,
     mean_areas,
     paired_areas,
 )
-from monai_cxr.evaluation.statistics.replicates import (
-    compile_calibration_errors,
-    plan_of_ones,
-    replicate,
+from monai_cxr.evaluation.statistics.paired_means import (
+    Means,
+    mean_gap,
+    mean_means,
+    paired_brier,
 )
 from monai_cxr.evaluation.statistics.shares import paired_share_difference
 from monai_cxr.evaluation.subgroups import fact_levels
@@ -29,8 +29,7 @@ from monai_cxr.lifecycle.margins import Margins
 from monai_cxr.lifecycle.verdict import NOT_DECIDED, PASSED, REFUSED, GateCheck
 from monai_cxr.prediction import Interval
 
-_BRIER = 2
-"""Row of the Brier score among the compiled calibration errors."""
+_Part = TypeVar("_Part", Areas, Means)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,55 +114,36 @@ def by_finding(
 
 
 def brier(
-    test: str,
-    champion: Contestant,
-    challenger: Contestant,
-    margins: Margins,
-    seed: int,
-    *,
-    goal: bool,
+    test: str, champion: Contestant, challenger: Contestant, margins: Margins, *, goal: bool
 ) -> list[GateCheck]:
     """Brier scores by finding and, where the goal is better probabilities, their mean."""
     a, b = champion.predictions, challenger.predictions
     codes, n_patients = patient_codes(a.patient_ids)
-    compiled = [
-        compile_calibration_errors(model.probabilities[:, i], a.labels[:, i], codes, n_patients)
-        for model in (a, b)
+    sizes = _patients(a)
+    scores = [
+        paired_brier(
+            a.probabilities[:, i], b.probabilities[:, i], a.labels[:, i], codes, n_patients
+        )
         for i in range(len(a.findings))
     ]
-    plan = BootstrapPlan(n_patients, margins.n_bootstrap, seed)
-    drawn = replicate(compiled, plan)
-    ones = plan_of_ones(plan)
-    behind = [rarer_class(codes, a.labels[:, i]) for i in range(len(a.findings))]
-    scores = [
-        Resampled(float(statistic(ones)[_BRIER, 0]), rows[_BRIER], behind[i % len(behind)])
-        for i, (statistic, rows) in enumerate(zip(compiled, drawn, strict=True))
-    ]
-    pairs = list(zip(scores[: len(behind)], scores[len(behind) :], strict=True))
-    differences = [second.minus(first) for first, second in pairs]
     checks = [
         _checked(
             (test, "Brier score", name, ""),
-            (len(clusters.codes), margins.n_positive),
-            (first.estimate, second.estimate),
-            patient_interval(difference),
+            (size, margins.n_positive),
+            (float(item.estimates[0]), float(item.estimates[1])),
+            mean_gap(item),
             margins.brier,
         )
-        for name, clusters, (first, second), difference in zip(
-            a.findings, behind, pairs, differences, strict=True
-        )
+        for name, size, item in zip(a.findings, sizes, scores, strict=True)
     ]
     if goal and margins.goal == "brier":
-        enough = [i for i, c in enumerate(behind) if len(c.codes) >= margins.n_positive]
-        means = [
-            mean_of([pairs[i][side] for i in enough]).estimate if enough else math.nan
-            for side in (0, 1)
-        ]
-        change = patient_interval(mean_of([differences[i] for i in enough])) if enough else None
-        n = max((len(c.codes) for c in behind), default=0)
-        checks.append(
-            _goal((test, "goal: Brier score"), n, margins, (means[0], means[1]), change, -1.0)
-        )
+        enough = _enough(scores, sizes, margins.n_positive)
+        values, change = (math.nan, math.nan), None
+        if enough:
+            mean = mean_means(enough)
+            values, change = (float(mean.estimates[0]), float(mean.estimates[1])), mean_gap(mean)
+        n = max(sizes, default=0)
+        checks.append(_goal((test, "goal: Brier score"), n, margins, values, change, -1.0))
     return checks
 
 
@@ -211,8 +191,8 @@ def _patients(predictions: PredictionSet) -> list[int]:
     return [len(rarer_class(codes, labels[:, i]).codes) for i in range(labels.shape[1])]
 
 
-def _enough(areas: Sequence[Areas], sizes: Sequence[int], least: int) -> list[Areas]:
-    return [one for one, size in zip(areas, sizes, strict=True) if size >= least]
+def _enough(parts: Sequence[_Part], sizes: Sequence[int], least: int) -> list[_Part]:
+    return [one for one, size in zip(parts, sizes, strict=True) if size >= least]
 
 
 def _checked(

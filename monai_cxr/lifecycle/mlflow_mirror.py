@@ -106,7 +106,7 @@ def bring_in_line(registry: Registry, mirror: Mirror) -> Mapping[str, str]:
             raise SettingsError(
                 f"MLflow could not be brought in line ({type(error).__name__}); the registry "
                 f"'{registry.folder.name}' is as it should be. When MLflow is back: monai-cxr "
-                "registry mirror"
+                f"registry mirror --registry {registry.folder.name}"
             ) from None
     return numbers
 

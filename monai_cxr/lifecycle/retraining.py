@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -18,10 +19,17 @@ from monai_cxr.atomic import held, write_json, write_text
 from monai_cxr.bundle.digests import DIGESTS_NAME
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel, bundle_digest, rules_of
-from monai_cxr.errors import CXRError, SettingsError
+from monai_cxr.errors import CXRError, InvalidTable, SettingsError
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.lifecycle import serving
-from monai_cxr.lifecycle.attempt import PLAN_NAME, Attempt, Basis, start_attempt
+from monai_cxr.lifecycle.attempt import (
+    ATTEMPT_NAME,
+    PLAN_NAME,
+    Attempt,
+    Basis,
+    read_attempt,
+    start_attempt,
+)
 from monai_cxr.lifecycle.challengers import recalibrated, retrained, with_new_thresholds
 from monai_cxr.lifecycle.films import (
     data_digests,
@@ -90,24 +98,20 @@ def retrain(path: Path, out: Path, *, tell: Progress = lambda _: None) -> Attemp
         InvalidTable: If a film of a test is among the new films.
         CXRError: If a step fails; the attempt keeps why, and the same command goes on from there.
     """
-    seal = check_seal(path)
     plan = read_plan(path)
-    registry = open_registry(plan.registry)
-    if not registry.aliases[CHAMPION]:
-        raise SettingsError(
-            f"The registry '{plan.registry.name}' has no champion to change. Add one with: "
-            "monai-cxr registry add BUNDLE"
-        )
+    _basis(path, plan)  # refused before a lock is made
     with held(plan.registry / ".attempt.lock") as ours:
         if not ours:
             raise SettingsError(
                 "Another attempt on this registry is running. Wait until it ends, or stop it."
             )
-        version, champion = resolve(registry, CHAMPION)
-        basis = Basis(seal.plan, version, data_digests(plan.data))
+        basis = _basis(path, plan)
+        champion = open_registry(plan.registry).path_of(basis.champion)
         attempt = start_attempt(out, basis, plan.registry, environment())
         work = _Work(attempt, plan, champion, tell)
-        if not attempt.outcome:
+        if attempt.outcome:
+            attempt.check_files()
+        else:
             try:
                 _films(work, path)
                 _champion_predictions(work)
@@ -124,6 +128,47 @@ def retrain(path: Path, out: Path, *, tell: Progress = lambda _: None) -> Attemp
                 ) from error
         _register(attempt, plan)
     return attempt
+
+
+def next_attempt(path: Path, folder: Path) -> Path:
+    """Where, in a folder of attempts, to go on or to begin.
+
+    Args:
+        path: A sealed plan.
+        folder: Of attempts, each in a folder of its own; it need not exist.
+
+    Returns:
+        The newest unfinished attempt that rests on the same plan, champion and data; else a new
+        folder that is named by the day.
+
+    Raises:
+        SettingsError: If the plan is not sealed or was changed, or its registry has no champion.
+    """
+    basis = _basis(path, read_plan(path))
+    unfinished = [
+        attempt
+        for found in folder.glob(f"*/{ATTEMPT_NAME}")
+        if not (attempt := read_attempt(found.parent)).outcome
+        and attempt.content["basis"] == basis.to_json()
+    ]
+    if unfinished:
+        return max(unfinished, key=lambda one: (one.folder / ATTEMPT_NAME).stat().st_mtime).folder
+    today = datetime.now().astimezone().date().isoformat()
+    names = (today, *(f"{today}-{number}" for number in range(2, 1000)))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
+def _basis(path: Path, plan: ChangePlan) -> Basis:
+    """What an attempt under a plan would rest on now."""
+    seal = check_seal(path)
+    registry = open_registry(plan.registry)
+    if not registry.aliases[CHAMPION]:
+        raise SettingsError(
+            f"The registry '{plan.registry.name}' has no champion to change. Add one with: "
+            "monai-cxr registry add BUNDLE"
+        )
+    version, _ = resolve(registry, CHAMPION)
+    return Basis(seal.plan, version, data_digests(plan.data))
 
 
 def _films(work: _Work, path: Path) -> None:
@@ -151,7 +196,24 @@ def _films(work: _Work, path: Path) -> None:
         write_json(work.folder / "films.json", counted | facts)
 
     tests = [f"{name}.parquet" for name in work.plan.data.tests]
+    is_there = "films" in work.attempt.content["steps"]
     work.attempt.step("films", [PLAN_NAME, TRAINING, APART, *tests, "films.json"], prepare)
+    if is_there:
+        _refuse_changed_films(work)
+
+
+def _refuse_changed_films(work: _Work) -> None:
+    """Whatever an attempt goes on with are the films that it began with, byte for byte."""
+    begun = json.loads((work.folder / "films.json").read_text(encoding="utf-8"))
+    for name in ("training", *work.plan.data.tests):
+        now = film_digests(read_table(work.folder / f"{name}.parquet"))
+        if digest_of_films(now) != begun[name]["digest"]:
+            raise InvalidTable(
+                f"Films of the {name} index were changed since this attempt began (expected "
+                f"SHA-256 {begun[name]['digest'][:12]}... over all {len(now)}). Restore them, or "
+                "begin another attempt.",
+                reason="films_changed",
+            )
 
 
 def _live_films(

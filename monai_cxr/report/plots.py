@@ -34,14 +34,16 @@ def forest(
     ticks: Sequence[float] = (),
     *,
     mean: bool = False,
+    dashed: float | None = None,
 ) -> str:
     """An interval as a dot with a whisker, for a row of a table.
 
     Args:
         interval: What to draw.
-        domain: Values of the left and right end; the left one, chance, is dashed.
+        domain: Values of the left and right end.
         ticks: Values with a faint line.
         mean: Draw a diamond as wide as the interval, as for a mean over rows.
+        dashed: Value of the dashed line; the left end, which is chance, by default.
 
     Returns:
         An SVG element.
@@ -49,7 +51,8 @@ def forest(
     x = Scale(domain, FOREST_SPAN)
     lines = "".join(f"M{x(tick)} 0V24" for tick in ticks)
     parts = [f'<path class="grid" d="{lines}"/>'] if lines else []
-    parts.append(f'<path class="chance" d="M{x(domain[0])} 0V24"/>')
+    nothing = domain[0] if dashed is None else dashed
+    parts.append(f'<path class="chance" d="M{x(nothing)} 0V24"/>')
     at, low, high = x(interval.estimate), x(interval.low), x(interval.high)
     if math.isnan(interval.estimate):
         return svg_element(FOREST, "".join(parts), "not estimable")

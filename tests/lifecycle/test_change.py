@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -176,6 +177,12 @@ def test_what_was_tampered_with_is_named(site):
         with pytest.raises(CXRError, match=said):
             promote(site / "attempt", by=SIGNER)
         path.write_bytes(kept)
+    page = site / "attempt" / "thresholds" / "gate.html"
+    kept = page.read_bytes()
+    page.write_bytes(kept + b" ")
+    with pytest.raises(SettingsError, match=r"thresholds/gate\.html"):
+        retrain(site / "plan.toml", site / "attempt")
+    page.write_bytes(kept)
     registry = open_registry(site / "registry")
     weights = registry.path_of(registry.champions[-1]) / "models" / "model.pt"
     kept = weights.read_bytes()
@@ -213,6 +220,25 @@ def test_an_attempt_killed_at_any_moment_goes_on(site):
     assert attempt.outcome == "passed"
     events = [e.action for e in open_registry(site / "registry").events]
     assert events == ["add", "promote", "add", "attempt"]
+
+
+def test_a_film_that_was_changed_in_between_is_refused(site):
+    """The index is the same, the film is not: what was begun does not go on with it."""
+    plan, out = site.sealed(), site / "attempt"
+    retrain(plan, out)
+    attempt = read_attempt(out)
+    attempt.note(outcome="")  # as if it had been killed before the end
+    locked = read_table(out / "locked.parquet")
+    film = Path(str(locked["path"].iloc[0]))
+    kept = film.read_bytes()
+    film.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    try:
+        with pytest.raises(InvalidTable, match="Films of the locked index were changed") as found:
+            retrain(plan, out)
+    finally:
+        film.write_bytes(kept)  # of the session
+    assert found.value.reason == "films_changed"
+    assert retrain(plan, out).outcome == "passed"
 
 
 def test_rollback_survives_kill_9(site):

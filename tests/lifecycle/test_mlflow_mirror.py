@@ -48,11 +48,17 @@ def test_mlflow_follows_and_a_server_that_is_away_stops_nothing(
     assert len(client.search_model_versions("name='cxr'")) == 2
 
     away = {"uri": "http://127.0.0.1:9", "name": "cxr"}
+    there = (site / "registry" / "mlflow.json").read_text()
     (site / "registry" / "mlflow.json").write_text(json.dumps(away))
     back = ["rollback", "--registry", registry, *SIGNER, "--reason", "Missed cases."]
     done = RUN.invoke(app, back)
     assert done.exit_code == 0, done.output
     assert "MLflow could not be brought in line" in done.output
+    assert "When MLflow is back: monai-cxr registry mirror" in " ".join(done.output.split())
     assert open_registry(site / "registry").champions == (before,)
+    (site / "registry" / "mlflow.json").write_text(there)  # it is back, and behind
+    assert (aliased("champion"), aliased("retired")) == (new, before)
+    assert RUN.invoke(app, command).exit_code == 0
+    assert (aliased("champion"), aliased("retired")) == (before, new)
     with_secret = [*command, "--mlflow", "http://a:b@host", "--name", "cxr"]
     assert "secret" in str(RUN.invoke(app, with_secret).exception)

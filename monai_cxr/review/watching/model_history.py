@@ -65,7 +65,7 @@ def in_use(registry: Registry, digest: str) -> str:
     changed = next(e for e in reversed(registry.events) if e.action in ("promote", "rollback"))
     champion = registry.champions[-1]
     words = f"{champion[:_DIGITS]} is in use since {_when(changed.at)}, by {changed.by}"
-    words += f": {changed.reason}." if changed.reason else "."
+    words += f": {changed.reason.rstrip('.')}." if changed.reason else "."
     if digest and digest != champion:
         words += f" This viewer has another one loaded ({digest[:_DIGITS]}); restart it."
     return words
