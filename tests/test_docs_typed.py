@@ -104,6 +104,8 @@ BLOCKS = {
     '"AuthenticationEnabled"': "Settings of Orthanc; dicom_peers.py starts one with the same.",
     "CXR8/": "A picture of folders.",
     "path,patient_id": "Rows of a table.",
+    "dn: cn=Films": "tests/pacs/test_routing_rules.py",
+    '{"targets"': "tests/pacs/test_routing_rules.py",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from datetime import date
@@ -13,6 +12,7 @@ import pydicom
 import pytest
 from dicom_peers import ORTHANC_USER, free_port, running_orthanc
 from hostile_dicomweb import ODD_OBJECTS, ODD_PAGES, ODD_STORES, HostileDicomWeb, running
+from odd_wire import RIGHT_OBJECTS, RIGHT_PAGES, WRONG_OBJECTS, WRONG_PAGES
 from pacs_films import film_bytes
 from tls_files import make_tls_files
 from typer.testing import CliRunner
@@ -66,6 +66,22 @@ class TestOddAnswerEndsService:
         assert jobs.n_unfinished(taken.ledger) == 3
         assert quarantine.entries(taken.ledger) == []
 
+    @pytest.mark.parametrize("odd", [*RIGHT_OBJECTS, *WRONG_OBJECTS])
+    def test_an_object_in_an_odd_form_and_no_whole_object(self, taken, odd):
+        """One that is whole is taken; of one that is not, nothing stays that hides the good one."""
+        there = films(2)
+        service = HostileDicomWeb(there, odd_objects={there[0][2]: odd})
+        with running(service) as url:
+            source = source_of(taken, url, timeout_seconds=2.0)
+            if odd in RIGHT_OBJECTS:
+                assert pull(taken.ledger, source, DAY, DAY).n_fetched == 2
+            else:
+                with pytest.raises(IncompletePull, match="not be retrieved"):
+                    pull(taken.ledger, source, DAY, DAY)
+                service.odd_objects.clear()
+                assert pull(taken.ledger, source, DAY, DAY).n_fetched == 1
+        assert jobs.n_unfinished(taken.ledger) == 2
+
     def test_another_object_is_not_taken_for_the_one_asked_for(self, taken):
         (one, two) = films(2)
         service = HostileDicomWeb([(*one[:3], two[3])])
@@ -76,9 +92,21 @@ class TestOddAnswerEndsService:
     @pytest.mark.parametrize("odd", ODD_PAGES)
     def test_an_odd_page_is_no_end_of_the_process(self, taken, odd):
         service = HostileDicomWeb(films(1), odd_page=odd)
-        with running(service) as url, contextlib.suppress(DeliveryError):
+        with running(service) as url, pytest.raises((DeliveryError, IncompletePull)):
             pull(taken.ledger, source_of(taken, url), DAY, DAY)
         assert service.requests["query"] <= 40
+
+    @pytest.mark.parametrize("odd", [*RIGHT_PAGES, *WRONG_PAGES])
+    def test_matches_in_an_odd_form_and_no_matches(self, taken, odd):
+        """What cannot be read is not "nothing was found": an exit status of 0 means all."""
+        service = HostileDicomWeb(films(1), odd_page=odd)
+        with running(service) as url:
+            source = source_of(taken, url, timeout_seconds=2.0)
+            if odd in RIGHT_PAGES:
+                assert pull(taken.ledger, source, DAY, DAY).n_fetched == 1
+            else:
+                with pytest.raises((DeliveryError, IncompletePull)):
+                    pull(taken.ledger, source, DAY, DAY)
 
     @pytest.mark.parametrize("odd", ODD_STORES)
     def test_an_odd_answer_to_stow_is_a_failed_attempt(self, odd):

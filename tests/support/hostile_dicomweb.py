@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
 import requests
+from odd_wire import ODD_PAGE_WIRES, ODD_WIRES
 
 MULTIPART = 'multipart/related; type="application/dicom"; boundary=x'
 JSON = "application/dicom+json"
@@ -49,6 +50,13 @@ ODD_STORES: dict[str, tuple[int, bytes]] = {
                          b'"00081197":{"vr":"US","Value":["full"]}}]}}'),
     "reason_two": (409, b'{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["UID"]},'
                         b'"00081197":{"vr":"US","Value":[1,2]}}]}}'),
+    "both": (202, b'{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["UID"]}}]},'
+                  b'"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["UID"]},'
+                  b'"00081197":{"vr":"US","Value":[272]}}]}}'),
+    "no_reason": (202, b'{"00081198":{"vr":"SQ","Value":['
+                       b'{"00081155":{"vr":"UI","Value":["UID"]}}]}}'),
+    "of_another": (200, b'{"00081199":{"vr":"SQ","Value":['
+                        b'{"00081155":{"vr":"UI","Value":["1"]}}]}}'),
     "failed_is_text": (200, b'{"00081198":{"vr":"SQ","Value":"text"}}'),
     "moved": (301, b""), "html": (200, b"<html>"), "teapot": (418, b"{}"), "empty": (200, b""),
 }  # fmt: skip
@@ -63,8 +71,9 @@ class HostileDicomWeb:
         most: Largest page that it gives.
         ignores_offset: Whether each page is the first.
         odd_objects: What it answers instead of a film, by SOP Instance UID; a key of
-            :data:`ODD_OBJECTS`, ``"cut"`` or ``"silent"``.
-        odd_page: Answer to each query for studies, a key of :data:`ODD_PAGES`.
+            :data:`ODD_OBJECTS` or of :data:`~odd_wire.ODD_WIRES`, ``"cut"`` or ``"silent"``.
+        odd_page: Answer to each query for studies, a key of :data:`ODD_PAGES`; or to each query, a
+            key of :data:`~odd_wire.ODD_PAGE_WIRES`.
         odd_store: Answer to STOW-RS, a key of :data:`ODD_STORES`.
         behind: Address of a real service that STOW-RS, and searches for single instances, are
             passed on to; every other odd answer comes after the object was stored there.
@@ -112,6 +121,11 @@ def running(service: HostileDicomWeb, tls: ssl.SSLContext | None = None) -> Iter
             self.end_headers()
             self.wfile.write(body)
 
+        def raw(self, answer: bytes) -> None:
+            self.close_connection = True
+            with contextlib.suppress(ConnectionError):  # some are enough to hang up on
+                self.wfile.write(answer)
+
         def do_POST(self) -> None:
             service.requests["store"] += 1
             sent, odd = self.rfile.read(int(self.headers["Content-Length"])), service.odd_store
@@ -134,6 +148,9 @@ def running(service: HostileDicomWeb, tls: ssl.SSLContext | None = None) -> Iter
                 return self.answer(passed.status_code, JSON, passed.content)
             if url.path.rpartition("/")[2] in ("studies", "series", "instances"):
                 service.requests["query"] += 1
+                if service.odd_page in ODD_PAGE_WIRES:
+                    found = json.dumps(service.found(url.path, parse_qs(url.query)))
+                    return self.raw(ODD_PAGE_WIRES[service.odd_page](JSON, found.encode()))
                 if service.odd_page and url.path.endswith("/studies"):
                     return self.answer(200, JSON, ODD_PAGES[service.odd_page])
                 found = service.found(url.path, parse_qs(url.query))
@@ -153,9 +170,11 @@ def running(service: HostileDicomWeb, tls: ssl.SSLContext | None = None) -> Iter
                 self.wfile.write(b"--x\r\n")
                 self.close_connection = True
                 return None
-            if odd:
+            if odd in ODD_OBJECTS:
                 return self.answer(*ODD_OBJECTS[odd])
             data = next(film[3] for film in service.films if film[2] == sop_uid)
+            if odd:
+                return self.raw(ODD_WIRES[odd](MULTIPART, data))
             head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
             return self.answer(200, MULTIPART, head + data + b"\r\n--x--\r\n")
 

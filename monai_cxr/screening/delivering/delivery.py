@@ -24,8 +24,9 @@ from monai_cxr.screening.delivering.receivers.destination import Destination, Ma
 from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb as DicomWeb
 from monai_cxr.screening.delivering.receivers.folder import Folder as Folder
 from monai_cxr.screening.delivering.receivers.pacs import Pacs as Pacs
+from monai_cxr.screening.delivering.study_message import Message
 from monai_cxr.screening.delivering.withdrawals import withdrawal
-from monai_cxr.screening.ledger import Ledger, outbox, presentation, studies
+from monai_cxr.screening.ledger import Ledger, outbox, presentation, sent_messages, studies
 from monai_cxr.screening.ledger.outbox import Delivery, DeliveryContent
 from monai_cxr.screening.ledger.rejections import WITHDRAWAL
 from monai_cxr.screening.ledger.studies import Study
@@ -176,8 +177,17 @@ class _Attempt:
         uid, place = sent_as or (sent.identifier if sent is not None else ""), ("", "")
         if isinstance(sent, DicomInstance):
             place = class_of(sent, uid), sent.series_uid
+        message = None
+        if isinstance(sent, Message) and delivery.kind in sent_messages.KINDS:
+            message = sent_messages.packed(sent.data)
         outbox.delivered(
-            self.ledger, self.owner, delivery.id, status=status, object_uid=uid, place=place
+            self.ledger,
+            self.owner,
+            delivery.id,
+            status=status,
+            object_uid=uid,
+            place=place,
+            message=message,
         )
         self.n_delivered += 1
         _LOG.info("delivered", extra=_told(delivery) | {"status": status})

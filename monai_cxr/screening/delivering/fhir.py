@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime
 from typing import Any
 
 from monai_cxr.findings import (
@@ -35,6 +36,9 @@ _SYSTEMS = {
 }
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _SECTION = "http://terminology.hl7.org/CodeSystem/v2-0074"
+SAID = frozenset({"Observation", "DiagnosticReport"})
+"""What a bundle says; the study and the device are not ours to change."""
+
 _NOTE = "Made by a model and verified by nobody. Research use only, not a medical device."
 
 
@@ -67,28 +71,48 @@ def fhir_bundle(report: StudyReport) -> str:
         "resourceType": "Bundle",
         "type": "transaction",
         "timestamp": _instant(report),
-        "entry": [_entry(resource) for resource in resources],
+        "entry": [_entry(one, is_update=report.is_update) for one in resources],
     }
     bundle = bundles.Bundle.model_validate(content)
     return json.dumps(json.loads(bundle.model_dump_json(exclude_none=True)), ensure_ascii=False)
 
 
-def _entry(resource: dict[str, Any]) -> dict[str, Any]:
+def _entry(resource: dict[str, Any], *, is_update: bool = False) -> dict[str, Any]:
+    """A resource that a server makes where it has none; what we said ourselves it may update."""
     kind, name = resource["resourceType"], resource["identifier"][0]
-    return {
-        "fullUrl": _urn(resource),
-        "resource": resource,
-        "request": {
-            "method": "POST",
-            "url": kind,
-            "ifNoneExist": f"identifier={name['system']}|{name['value']}",
-        },
-    }
+    query = f"identifier={name['system']}|{name['value']}"
+    request = {"method": "POST", "url": kind, "ifNoneExist": query}
+    if is_update and kind in SAID:
+        request = {"method": "PUT", "url": f"{kind}?{query}"}
+    return {"fullUrl": _urn(resource), "resource": resource, "request": request}
 
 
 def _urn(resource: dict[str, Any]) -> str:
     value = str(resource["identifier"][0]["value"])
     return value if value.startswith("urn:uuid:") else f"urn:uuid:{identifier([value], '', '')}"
+
+
+def retracted_bundle(text: str, created: datetime) -> str:
+    """A bundle that takes back what another one said: the same resources, entered in error.
+
+    Args:
+        text: A bundle as :func:`fhir_bundle` wrote it.
+        created: When it is taken back.
+
+    Returns:
+        JSON text. A server updates what it has by its identifier, and makes it where it has none.
+    """
+    bundle: dict[str, Any] = json.loads(text)
+    bundle["timestamp"] = created.isoformat(timespec="seconds")
+    bundle["entry"] = [_retracted(entry) for entry in bundle["entry"]]
+    return json.dumps(bundle, ensure_ascii=False)
+
+
+def _retracted(entry: dict[str, Any]) -> dict[str, Any]:
+    resource = entry["resource"]
+    if resource["resourceType"] not in SAID:
+        return entry
+    return _entry({**resource, "status": "entered-in-error"}, is_update=True)
 
 
 def _imaging_study(report: StudyReport) -> dict[str, Any]:
@@ -115,7 +139,7 @@ def _device(report: StudyReport) -> dict[str, Any]:
     model = report.predictions[0].model
     return {
         "resourceType": "Device",
-        "identifier": [_name([], report.digest, "device")],
+        "identifier": [_named(identifier([], report.digest, "device"))],
         "manufacturer": "monai_cxr",
         "serialNumber": model.digest,
         "deviceName": [{"name": model.name, "type": "model-name"}],
@@ -130,7 +154,7 @@ def _observation(
     sop_uid = prediction.key.sop_uid
     result: dict[str, Any] = {
         "resourceType": "Observation",
-        "identifier": [_name([sop_uid], report.digest, score.finding)],
+        "identifier": [_named(report.identifier_of([sop_uid], score.finding))],
         "status": "preliminary",
         "category": [{"coding": [{"system": _CATEGORY, "code": "imaging"}]}],
         "code": _concept(finding.code),
@@ -165,8 +189,7 @@ def _diagnostic_report(report: StudyReport, observations: list[str]) -> dict[str
     said = ", ".join(present) or "no finding above its operating point"
     return {
         "resourceType": "DiagnosticReport",
-        "identifier": [{"system": IDENTIFIER_SYSTEM,
-                        "value": f"urn:uuid:{report.identifier('fhir')}"}],
+        "identifier": [_named(report.identifier("fhir"))],
         "status": "preliminary",
         "category": [{"coding": [{"system": _SECTION, "code": "RAD"}]}],
         "code": _concept(CHEST_RADIOGRAPHY),
@@ -178,8 +201,7 @@ def _diagnostic_report(report: StudyReport, observations: list[str]) -> dict[str
     }  # fmt: skip
 
 
-def _name(sop_uids: list[str], digest: str, kind: str) -> dict[str, str]:
-    value = identifier(sop_uids, digest, kind)
+def _named(value: str) -> dict[str, str]:
     return {"system": IDENTIFIER_SYSTEM, "value": f"urn:uuid:{value}"}
 
 

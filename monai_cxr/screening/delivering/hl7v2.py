@@ -41,7 +41,7 @@ def oru_message(report: StudyReport) -> str:
     segments = [
         _segment(
             "MSH", {2: "^~\\&", 3: "monai_cxr", 5: "", 7: _moment(report.created),
-                    9: "ORU^R01^ORU_R01", 10: report.identifier("oru").replace("-", "")[:20],
+                    9: "ORU^R01^ORU_R01", 10: control_id(report.control_id),
                     11: "P", 12: "2.5.1", 18: "UNICODE UTF-8"},
         ),
         _segment("PID", {1: "1", 3: _patient(report), 5: _name(report),
@@ -56,6 +56,40 @@ def oru_message(report: StudyReport) -> str:
     for number, fields in enumerate(_observations(report), start=1):
         segments.append(_segment("OBX", {1: str(number), **fields}))
     return "".join(f"{segment}\r" for segment in segments)
+
+
+def retracted_message(text: str, status: str, identifier: str, created: datetime) -> str:
+    """Take back what a message said: the same observations, with another status.
+
+    Args:
+        text: A message as :func:`oru_message` wrote it.
+        status: OBX-11 (table 0085): ``"D"`` deletes an observation, ``"W"`` says that it was sent
+            for a wrong patient or order.
+        identifier: UUID of this message.
+        created: When it is taken back.
+
+    Returns:
+        ER7 text. OBR-25 is ``"C"``, correction to results (table 0123).
+    """
+    return "".join(
+        f"{_retracted(segment.split('|'), status, identifier, created)}\r"
+        for segment in text.rstrip("\r").split("\r")
+    )
+
+
+def _retracted(fields: list[str], status: str, identifier: str, created: datetime) -> str:
+    if fields[0] == "MSH":  # MSH-1 is the separator itself
+        fields[6], fields[9] = _moment(created), control_id(identifier)
+    elif fields[0] == "OBR":
+        fields[22], fields[25] = _moment(created), "C"
+    elif fields[0] == "OBX":
+        fields[11] = status
+    return "|".join(fields)
+
+
+def control_id(identifier: str) -> str:
+    """MSH-10, at most 20 characters (2.5.1), of a UUID."""
+    return identifier.replace("-", "")[:20]
 
 
 def _observations(report: StudyReport) -> Iterator[dict[int, str]]:

@@ -51,6 +51,8 @@ class StudyReport:
         issuer: Issuer of the patient ID: (namespace, universal ID, type of that), each or ``""``.
         placer_number: Placer order number (0040,2016), or ``""``.
         filler_number: Filler order number (0040,2017), or ``""`` for the accession number.
+        variant: What tells the report of a corrected film from that of the film before, or ``""``.
+        is_update: Whether a receiver may have the report under another patient ID.
     """
 
     predictions: tuple[Prediction, ...]
@@ -63,6 +65,8 @@ class StudyReport:
     issuer: tuple[str, str, str] = ("", "", "")
     placer_number: str = ""
     filler_number: str = ""
+    variant: str = ""
+    is_update: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a mixture.
@@ -98,7 +102,17 @@ class StudyReport:
 
     def identifier(self, kind: str) -> str:
         """A name-based UUID of this report's films, model and kind: the same on a resend."""
-        return identifier([p.key.sop_uid for p in self.predictions], self.digest, kind)
+        return self.identifier_of([p.key.sop_uid for p in self.predictions], kind)
+
+    def identifier_of(self, sop_uids: Sequence[str], kind: str) -> str:
+        """The same of some of its films, or of none."""
+        return identifier(sop_uids, self.digest, f"{kind} {self.variant}".rstrip())
+
+    @property
+    def control_id(self) -> str:
+        """MSH-10: another one where the same report goes out under another patient ID."""
+        again = f"oru {self.patient_id}" if self.is_update else "oru"
+        return self.identifier(again)
 
     @property
     def digest(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def fhir_message(report: StudyReport) -> Message:
 
 def hl7_message(report: StudyReport) -> Message:
     """An HL7 2.5.1 ORU^R01 message (ER7)."""
-    return Message(report.identifier("oru"), ".hl7", oru_message(report).encode())
+    return Message(report.control_id, ".hl7", oru_message(report).encode())
 
 
 MESSAGES: dict[str, Callable[[StudyReport], Message]] = {"fhir": fhir_message, "hl7": hl7_message}
@@ -48,7 +49,10 @@ def message_builder(kind: str) -> Builder:
     """A builder for deliveries of kind ``"fhir"`` or ``"hl7"``: one message per film."""
 
     def build(content: DeliveryContent) -> Message:
-        return MESSAGES[kind](study_report([(content.film, content.result)]))
+        report = study_report([(content.film, content.result)])
+        # A receiver files by identifiers, and has the report of the film before under them.
+        variant = Path(content.film.path).stem if content.is_corrected else ""
+        return MESSAGES[kind](replace(report, variant=variant, is_update=content.is_merged))
 
     return build
 

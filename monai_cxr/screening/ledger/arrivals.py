@@ -14,7 +14,14 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from monai_cxr.screening.ledger import audit, patients, quarantine, rejections, studies
+from monai_cxr.screening.ledger import (
+    audit,
+    patients,
+    quarantine,
+    rejections,
+    sent_messages,
+    studies,
+)
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.records import PRIORITY_DELAY_SECONDS, ReceivedFilm
 from monai_cxr.screening.ledger.schema import (
@@ -248,11 +255,13 @@ def _take_place(
     values = {name: value for name, value in row.items() if name not in ("received_at", "rank")}
     values |= {"attempts": 0, "reason": "", "finished_at": None, "model_digest": "", **UNLEASED}
     connection.execute(update(films).where(films.c.id == kept.id).values(**values))
-    is_delivered = (outbox.c.sop_uid == kept.sop_uid) & (outbox.c.state == DELIVERED)
+    sent_messages.take_back(connection, kept.sop_uid, sent_messages.WRONG, now=now)
+    said = (outbox.c.sop_uid == kept.sop_uid) & outbox.c.kind.not_in(sent_messages.WITHDRAWALS)
+    is_delivered = said & (outbox.c.state == DELIVERED)
     n_delivered = connection.execute(
         select(func.count()).select_from(outbox).where(is_delivered)
     ).scalar_one()
-    connection.execute(delete(outbox).where(outbox.c.sop_uid == kept.sop_uid))
+    connection.execute(delete(outbox).where(said))
     connection.execute(delete(results).where(results.c.sop_uid == kept.sop_uid))
     quarantine.supersede(connection, kept.id, outcome, now=now)
     detail = {"outcome": outcome, "changed": list(changed), "n_delivered_before": n_delivered}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Double, func, inspect, select, text
+from sqlalchemy import Connection, Double, LargeBinary, func, inspect, select, text
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.ledger.schema import metadata, schema_version
@@ -192,6 +192,12 @@ def _periods_by_lookup(connection: Connection) -> None:
     tallies.install(connection, [tallies.REPORTS])
 
 
+def _messages_are_taken_back(connection: Connection) -> None:
+    """Version 12: a delivery keeps the message that was sent, so that it can be taken back."""
+    kind = LargeBinary().compile(connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE outbox ADD COLUMN message {kind}")
+
+
 def _run(connection: Connection, script: str) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     kinds = {
@@ -214,6 +220,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _what_other_systems_take_back,
     _reports_of_studies,
     _periods_by_lookup,
+    _messages_are_taken_back,
 )
 """Step i brings a ledger of version i + 1 to version i + 2. A step, once released, never changes;
 each change of :mod:`~monai_cxr.screening.ledger.schema` adds one, and a test compares both ways."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select, update
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.screening.ledger import audit, studies
+from monai_cxr.screening.ledger import audit, sent_messages, studies
 from monai_cxr.screening.ledger.database import Ledger, changed, insert_new
 from monai_cxr.screening.ledger.schema import films, patient_merges, reports
 
@@ -49,7 +49,9 @@ def merge(ledger: Ledger, prior: str, surviving: str, *, source: str) -> int:
             for table in (films, reports)
         )
         studies.refresh_all(connection, touched, now=now)
-        audit.record(connection, source, "patients merged", "", {"n_films": n}, now=now)
+        again = sent_messages.send_again(connection, touched)
+        detail = {"n_films": n, "n_messages": again}
+        audit.record(connection, source, "patients merged", "", detail, now=now)
     return n
 
 

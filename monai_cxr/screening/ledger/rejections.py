@@ -1,7 +1,7 @@
 """Rejections: films that their source takes back (IHE RAD IOCM), before or after they came.
 
 A rejected film is quarantined, its result is deleted, and what has not gone out yet does not. What
-has gone out is taken back by a note of ours, which is a delivery of its own.
+has gone out is taken back by a note of ours, or by its message restated, in a delivery of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from monai_cxr.screening.ledger import audit, quarantine, studies
+from monai_cxr.screening.ledger import audit, quarantine, sent_messages, studies
 from monai_cxr.screening.ledger.database import Ledger, insert_new
 from monai_cxr.screening.ledger.outbox import scheduled
 from monai_cxr.screening.ledger.schema import (
@@ -30,6 +30,9 @@ from monai_cxr.screening.ledger.schema import (
 REASON = "rejected_instance"
 WITHDRAWAL = "ko"
 """Kind of a delivery that takes back what was delivered of a film."""
+
+_OF_ANOTHER = "113038"
+"""Title of a note (DCM): the film was made for a wrong worklist entry."""
 
 _TAKEN_BACK = ("sr", "sc", "seg", "pdf")
 _MESSAGE = "Its source rejected it ({}). Dismiss it, or release it if that was a mistake."
@@ -106,16 +109,19 @@ def _withdraw(connection: Connection, film: Any, code: str, source: str, now: fl
     ).all()
     connection.execute(
         update(outbox)
-        .where(of_film, outbox.c.state.in_((PENDING, FAILED)), outbox.c.kind != WITHDRAWAL)
+        .where(of_film, outbox.c.state.in_((PENDING, FAILED)))
+        .where(outbox.c.kind.not_in((WITHDRAWAL, *sent_messages.WITHDRAWALS)))
         .values(state=DISMISSED, last_error=REASON, **UNLEASED)
     )
     notes = ((WITHDRAWAL, row.destination, row.model_digest) for row in went_out)
     scheduled.schedule(
         connection, film.sop_uid, film.study_uid, notes, available_at=0.0, created_at=now
     )
+    why = sent_messages.WRONG if code == _OF_ANOTHER else sent_messages.DELETED
+    n_messages = sent_messages.take_back(connection, film.sop_uid, why, now=now)
     connection.execute(delete(results).where(results.c.sop_uid == film.sop_uid))
     connection.execute(update(films).where(films.c.id == film.id).values(model_digest=""))
     if film.state != QUARANTINED:
         quarantine.put_film(connection, film, REASON, _MESSAGE.format(code), now=now)
-    detail = {"code": code, "n_withdrawn": len(went_out)}
+    detail = {"code": code, "n_withdrawn": len(went_out) + n_messages}
     audit.record(connection, source, "film rejected", film.sop_uid, detail, now=now)

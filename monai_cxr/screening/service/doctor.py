@@ -225,6 +225,7 @@ def _pull(table: PullTable) -> str:
 
 
 def _destination(table: DestinationTable) -> str:
+    from monai_cxr.screening.network import fhir_client
     from monai_cxr.screening.network.mllp_client import connect
     from monai_cxr.screening.service.parts import dicomweb_of, mllp_of, peer_of
 
@@ -233,6 +234,9 @@ def _destination(table: DestinationTable) -> str:
         return f"{_echo(peer, table.calling_ae)} {_negotiated(peer, table)}"
     if table.kind == "dicomweb":
         return _query(dicomweb_of(table)) + " STOW-RS is not tried: it would store something."
+    if table.kind == "fhir":
+        version = fhir_client.probe(dicomweb_of(table))
+        return f"FHIR {version} answered. A transaction is not tried: it would store something."
     if table.kind == "mllp":
         connect(mllp_of(table))
         return "connected. A message is not tried."

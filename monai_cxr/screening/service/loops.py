@@ -114,11 +114,13 @@ def delivering(
 ) -> Callable[[], None]:
     """Deliver to one destination."""
     from monai_cxr.screening.delivering.delivery import run_delivery
+    from monai_cxr.screening.delivering.retractions import retraction_builders
     from monai_cxr.screening.service.served_builders import builders_of, study_report_builder_of
 
     destination, owner = destination_of(table), owner_name("deliver")
     builders = builders_of(served, table.objects)
     of_studies = {STUDY_REPORT: study_report_builder_of(served)}
+    of_studies |= retraction_builders(table.objects)
 
     def deliver() -> None:
         outbox.release_owners(ledger, owner)  # of before an outage of the database

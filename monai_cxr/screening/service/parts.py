@@ -14,6 +14,7 @@ from monai_cxr.screening.arriving.spool import Spool
 from monai_cxr.screening.arriving.storage_scp import StorageScp
 from monai_cxr.screening.delivering.receivers.destination import Destination
 from monai_cxr.screening.delivering.receivers.dicom_web import DicomWeb
+from monai_cxr.screening.delivering.receivers.fhir_server import FhirServer
 from monai_cxr.screening.delivering.receivers.folder import Folder
 from monai_cxr.screening.delivering.receivers.mllp import Mllp
 from monai_cxr.screening.delivering.receivers.pacs import Pacs
@@ -48,6 +49,8 @@ def require_extras(table: DestinationTable | PullTable) -> None:
         if name in _MODULES:
             module, extra = _MODULES[name]
             require(module, extra=extra)
+    if table.kind == "fhir":
+        require("requests", extra="pacs")
 
 
 def destination_of(table: DestinationTable) -> Destination:
@@ -60,6 +63,8 @@ def destination_of(table: DestinationTable) -> Destination:
         return Pacs(table.name, peer_of(table), table.calling_ae, table.sr_class)
     if table.kind == "dicomweb":
         return DicomWeb(table.name, dicomweb_of(table), table.sr_class)
+    if table.kind == "fhir":
+        return FhirServer(table.name, dicomweb_of(table))
     if table.kind == "mllp":
         return Mllp(table.name, mllp_of(table))
     if table.path is None:
@@ -132,7 +137,7 @@ def mllp_of(table: DestinationTable) -> MllpPeer:
 
 
 def dicomweb_of(table: DestinationTable | PullTable) -> DicomWebServer:
-    """The DICOMweb service that a table names."""
+    """The DICOMweb service or the FHIR server that a table names."""
     tls = table.tls
     return DicomWebServer(
         table.url,

@@ -36,6 +36,7 @@ VIEWER_TABLE = "viewer"
 _DESTINATION_NEEDS = {
     **{"folder": ("path",), "pacs": ("ae_title", "host"), "dicomweb": ("url",)},
     "mllp": ("host",),
+    "fhir": ("url",),
 }
 _PULL_NEEDS = {"pacs": ("ae_title", "host"), "dicomweb": ("url",)}
 _COMMON_KEYS = ("name", "kind", "objects", "every_seconds", "days", "priority", "modalities")
@@ -50,6 +51,7 @@ _KEYS = {
         "sr_class",
     ),
     "mllp": ("host", "port", "tls", "timeout_seconds"),
+    "fhir": ("url", "username", "password", "token", "tls", "authorities", "timeout_seconds"),
 }
 """Keys that each kind of destination and pull uses, beside the common ones."""
 
@@ -65,6 +67,7 @@ _TAKEN_BY = {
     "pacs": _DICOM_OBJECTS,
     "dicomweb": _DICOM_OBJECTS,
     "mllp": ("hl7",),
+    "fhir": ("fhir",),
 }
 _PRIORITIES = ("STAT", "HIGH", "ROUTINE", "LOW")
 _SQLITE = "sqlite:///"
@@ -219,8 +222,8 @@ def _check_destination(destination: DestinationTable) -> None:
             raise SettingsError(
                 f"Expected {where}.objects of {', '.join(_TAKEN_BY[destination.kind])}, but got "
                 f"'{item}', which a destination of kind {destination.kind} does not take: a "
-                "message goes to one of kind folder, for an interface engine to fetch, or hl7 by "
-                "kind mllp."
+                "message goes to one of kind folder, for an interface engine to fetch, hl7 by kind "
+                "mllp, or fhir by kind fhir."
             )
     _one_of(f"{where}.file_mode", destination.file_mode, FILE_MODES)
     _one_of(f"{where}.sr_class", destination.sr_class, SR_CLASSES)

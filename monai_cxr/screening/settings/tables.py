@@ -90,13 +90,14 @@ class DestinationTable:
 
     Attributes:
         name: Unique name.
-        kind: ``"folder"``, ``"pacs"`` (C-STORE), ``"dicomweb"`` (STOW-RS) or ``"mllp"`` (HL7
-            messages to an interface engine).
+        kind: ``"folder"``, ``"pacs"`` (C-STORE), ``"dicomweb"`` (STOW-RS), ``"mllp"`` (HL7
+            messages to an interface engine) or ``"fhir"`` (transactions to a FHIR R4 server).
         objects: What is sent: ``"sr"`` (structured report of a film), ``"study_sr"`` (of all films
             of a study, when it closes, in place of the one before), ``"sc"`` and ``"seg"`` (heat
             map of the most probable positive finding, as a picture and as a segmentation),
             ``"pdf"`` (report of a film as a page, encapsulated in DICOM); to a folder also
-            ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which is all that goes by MLLP.
+            ``"fhir"`` (R4 bundle) and ``"hl7"`` (ORU message), which are all that a FHIR server
+            and an interface engine take.
         sr_class: SOP Class that structured reports are sent in: ``"comprehensive_3d"``,
             ``"comprehensive"`` or ``"enhanced"``. A folder takes it as it is; a receiver that does
             not take it is offered the others.
@@ -109,9 +110,9 @@ class DestinationTable:
         port: Port of a PACS or an interface engine.
         tls: Mutual TLS with the other side.
         authorities: PEM file of the certificate authorities that may have signed the certificate of
-            a DICOMweb service; default: those of the system.
+            a DICOMweb service or a FHIR server; default: those of the system.
         timeout_seconds: Limit for connecting, for an answer, and for silence on the line.
-        url: Root of a DICOMweb service.
+        url: Root of a DICOMweb service or a FHIR server.
         username: User name for HTTP Basic.
         password: Given by ``password_env`` or ``password_file``.
         token: Given by ``token_env`` or ``token_file``.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from dicom_peers import free_port
+from dicom_peers import free_port, program
 from typer.testing import CliRunner
 
 from monai_cxr.atomic import held
@@ -100,11 +102,30 @@ def test_unit_container_and_settings_are_one_set_up():
     assert "fhir" in container
 
 
-def test_the_settings_of_deploy_are_read(tmp_path):
+def test_the_settings_of_deploy_are_read(tmp_path, monkeypatch):
     """Also with every commented table switched on."""
     text = (ROOT / "deploy" / "screening.toml").read_text()
     (tmp_path / "s.toml").write_text(text)
     assert read_settings(tmp_path / "s.toml").listener is not None
+    for name in ("DICOMWEB_PASSWORD", "FHIR_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    (tmp_path / "s.toml").write_text(re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text))
+    settings = read_settings(tmp_path / "s.toml")
+    kinds = {one.kind for one in settings.destinations}
+    assert kinds == {"folder", "pacs", "dicomweb", "fhir"}
+    assert settings.hl7 is not None
+    assert settings.pulls
+    assert settings.listener.rules
+
+
+def test_systemd_takes_the_unit(tmp_path):
+    verify = program("systemd-analyze", package="systemd")
+    unit = (ROOT / "deploy" / "monai-cxr-screening.service").read_text()
+    made = tmp_path / "monai-cxr-screening.service"
+    made.write_text(unit.replace("/opt/monai-cxr/bin/monai-cxr", "/bin/true"))
+    done = subprocess.run([verify, "verify", made], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "monai-cxr" not in done.stderr
 
 
 def test_a_lock_is_held_by_one(tmp_path):

@@ -99,8 +99,9 @@ def delivered(
     status: str = "",
     object_uid: str = "",
     place: tuple[str, str] = ("", ""),
+    message: bytes | None = None,
 ) -> bool:
-    """The receiver said that it has the object; ``place`` is its SOP Class and its series.
+    """The receiver said that it has the object, of this SOP Class and series, or this message.
 
     Returns:
         Whether this ended the delivery; False when it had ended before.
@@ -117,6 +118,7 @@ def delivered(
                 object_uid=object_uid,
                 object_class=place[0],
                 object_series=place[1],
+                message=message,
                 delivered_at=now,
                 **UNLEASED,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -14,6 +14,7 @@ from monai_cxr.screening.network.study_search import (
     Ask,
     FoundInstance,
     FoundStudy,
+    IncompleteAnswer,
     PartFailed,
     StudyFilter,
     images_of_day,
@@ -47,7 +48,10 @@ def search(
         IncompleteAnswer: At the end, if it answered but did not give everything.
     """
     with open_session(server) as session:
-        yield from images_of_day(_QidoQueries(server, session, day), modalities)
+        queries = _QidoQueries(server, session, day)
+        yield from images_of_day(queries, modalities)
+        if queries.nameless:
+            raise IncompleteAnswer({}, is_cut=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class _QidoQueries:
     server: DicomWebServer
     session: Any
     day: date
+    nameless: set[str] = field(default_factory=set)
+    """Queries with a match that names no UID: something is there, and nobody can say what."""
 
     def studies(self, modality: str) -> Ask:
         wanted = {"ModalitiesInStudy": modality}
@@ -111,6 +117,8 @@ class _QidoQueries:
             if not isinstance(page, list):
                 raise DeliveryError("no list of matches")
             matches = {_value(match, tag): match for match in page}
+            if "" in matches:
+                self.nameless.add(method)
             new = {uid: match for uid, match in matches.items() if uid and uid not in seen}
             if not new:
                 return
@@ -121,7 +129,7 @@ class _QidoQueries:
 
 def _value(match: Any, tag: str) -> str:
     """The first value of an attribute; ``""`` where the service says anything but a value."""
-    element = match.get(tag) if isinstance(match, Mapping) else None
+    element = match.get(tag, match.get(tag.lower())) if isinstance(match, Mapping) else None
     values = element.get("Value") if isinstance(element, Mapping) else None
     first = values[0] if isinstance(values, list) and values else None
-    return first.strip() if isinstance(first, str) else ""
+    return first.strip("\0 \t\r\n") if isinstance(first, str) else ""

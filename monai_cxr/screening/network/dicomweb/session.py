@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import email.message
 import http.client
 import ssl
 import time
@@ -113,10 +115,40 @@ def _bounded_adapter(requests: Any, timeout_seconds: float) -> Any:
                 if size > MAX_ANSWER_BYTES or time.monotonic() > deadline:
                     response.close()
                     raise requests.exceptions.ContentDecodingError("too large or too slow")
-            response._content = b"".join(content)
+            response._content = _whole(requests, request, response, b"".join(content))
             return response
 
     return BoundedAdapter()
+
+
+def _whole(requests: Any, request: Any, response: Any, content: bytes) -> bytes:
+    """The body of an answer, if it is all of one.
+
+    What is cut short must not pass for an object or for "nothing was found": a stream that was
+    compressed ends anywhere without a fault, and a multipart body has no length of its own.
+    """
+    status = response.status_code
+    if status == 206 or status >= 600:  # no part was asked for; no such status
+        raise requests.exceptions.HTTPError(f"HTTP {status}", response=response)
+    kind = response.headers.get("Content-Type", "")
+    if status == 200 and request.method == "GET":
+        if not content and "json" in request.headers.get("Accept", ""):
+            raise requests.exceptions.ContentDecodingError("empty")  # nothing found is 204, or []
+        boundary = _boundary(kind)
+        if boundary and content:
+            start, end = content.find(boundary), content.rfind(boundary)
+            if start == end or content[end + len(boundary) :].strip() not in (b"", b"--"):
+                raise requests.exceptions.ContentDecodingError("cut short")
+            return content[start:]  # without what stands before the first part (RFC 2046 5.1.1)
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _boundary(kind: str) -> bytes:
+    """The delimiter of a multipart body, ``b""`` where there is none."""
+    message = email.message.Message()
+    message["Content-Type"] = kind
+    name = message.get_boundary("") if message.get_content_maintype() == "multipart" else ""
+    return f"--{name}".encode("latin-1", "replace") if name else b""
 
 
 def exchange_errors() -> tuple[type[BaseException], ...]:
