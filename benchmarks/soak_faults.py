@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hostile_dicomweb import ODD_OBJECTS, ODD_PAGES, ODD_STORES, HostileDicomWeb
+from odd_wire import ODD_PAGE_WIRES, ODD_WIRES
 from postgres_peer import PostgresServer
 from soak_service import PARTS, Soak
 from sqlalchemy.exc import SQLAlchemyError
@@ -117,12 +118,14 @@ def disturb(
 
 def misbehave(soak: Soak, source: HostileDicomWeb, said: Counter[str]) -> None:
     """Answer wrongly most of the time, for two thirds of the work, then well."""
-    chance, objects = random.Random(soak.chance.random()), [*ODD_OBJECTS, "cut", "silent"]
+    chance = random.Random(soak.chance.random())
+    objects = [*ODD_OBJECTS, *ODD_WIRES, "cut", "silent"]
+    pages = [*ODD_PAGES, *ODD_PAGE_WIRES]
     is_bad = True
     while not soak.is_over.wait(1.0):
         with contextlib.suppress(SQLAlchemyError):  # the database is being restarted
             is_bad = is_bad and sum(soak.progress()) < 2 * len(soak.films)
-        source.odd_page = chance.choice([*ODD_PAGES, *[""] * len(ODD_PAGES)]) if is_bad else ""
+        source.odd_page = chance.choice([*pages, *[""] * len(pages)]) if is_bad else ""
         source.ignores_offset = is_bad and chance.random() < 0.2
         source.most = chance.choice((5, 1_000))
         source.odd_objects = {

@@ -14,6 +14,7 @@ service that answers wrongly most of the time, until two thirds of the work are 
 | | a connection that is cut, or silent, in the middle |
 | STOW-RS | lists, null, numbers, text, HTML, nothing; failures with two reasons or in words; 301, |
 | | 409, 418: each before the object was stored, or after |
+| all | what `tests/support/odd_wire.py` holds: odd forms; cut, empty, no HTTP, rings of redirects |
 
 Report and heat map (`sr`, `sc`, `seg`) go to two Orthancs, by C-STORE and by STOW-RS; the second is
 reached through the same service, which passes on what it likes. A process is killed with SIGKILL at
