@@ -214,6 +214,15 @@ class TestMerged:
         now = "preliminary"
         assert reports == [(now, "NEW"), (now, "NEW"), (now, "OTHER")]
 
+    def test_rejected_before_it_went_out_again(self, hospital):
+        hospital.film(1, PatientID="OLD")
+        hospital.report()
+        patients.merge(hospital.ledger, "OLD", "NEW", source="t")
+        rejections.reject(hospital.ledger, [f"{ROOT}.1.1"], "113001")
+        assert hospital.deliver() == [1, 1]
+        assert statuses(hospital.told()) == {"D"}
+        assert {one["status"] for one in hospital.peer.of("Observation")} == {"entered-in-error"}
+
     def test_a_rejected_film_stays_so(self, hospital):
         hospital.film(1, PatientID="OLD")
         hospital.report()

@@ -100,6 +100,10 @@ def test_unit_container_and_settings_are_one_set_up():
         if line.startswith(("folder =", "bundle =", "path =")):
             assert f'"{state}/' in line
     assert "fhir" in container
+    page = (ROOT / "docs" / "how-to" / "run-the-screening-service.md").read_text()
+    (program_of_unit,) = set(re.findall(r"(?m)^ExecStart\w*=(\S+)", unit))
+    assert f"python3 -m venv {program_of_unit.removesuffix('/bin/monai-cxr')}\n" in page
+    assert f"-- {program_of_unit} screen doctor" in page
 
 
 def test_the_settings_of_deploy_are_read(tmp_path, monkeypatch):
