@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -33,6 +34,9 @@ from monai_cxr.screening.ledger.people.reviews import ReviewRow
 from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import service_charts
 from monai_cxr.tables import read_table, write_table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+from running_service import WATCHING
 
 FINDING, DAY = "Cardiomegaly", 86_400.0
 GAMMA, NOISE = 0.4, 0.05
@@ -83,29 +87,6 @@ alarm_errors = 3
 [shadow]
 films = 6
 share = 1.0
-"""
-SERVICE = """
-[ledger]
-url = "sqlite:///{folder}/ledger.sqlite"
-[spool]
-folder = "spool"
-reserve_gib = 0
-[model]
-bundle = "registry/champion"
-device = "cpu"
-batch_size = 2
-[watch]
-folder = "in"
-settle_seconds = 0.1
-delete = true
-[rollup]
-quiet_seconds = 0
-[health]
-port = 0
-[[destinations]]
-name = "folder"
-kind = "folder"
-path = "out"
 """
 FILMS = {  # name: seed, films, whether the new scanner made them
     "champion": (1, 120, False),
@@ -162,7 +143,7 @@ def make_site(folder: Path) -> None:
         write_table(table, folder / f"{name}.parquet")
     (folder / "in").mkdir()
     (folder / "plan.toml").write_text(PLAN.lstrip(), encoding="utf-8")
-    text = SERVICE.lstrip().format(folder=folder.absolute())
+    text = WATCHING.lstrip().format(ledger=ledger_of(folder), bundle="registry/champion")
     (folder / "screening.toml").write_text(text, encoding="utf-8")
 
 

@@ -46,13 +46,9 @@ else:
 
 @pytest.fixture
 def running(site, packaged_bundle, tmp_path):
-    service = Running(
-        tmp_path, tmp_path / "registry" / "champion", f"sqlite:///{tmp_path}/l.sqlite"
-    )
-    yield service
-    if service.process is not None and service.process.poll() is None:
-        service.process.kill()
-        service.process.wait()
+    champion, ledger = tmp_path / "registry" / "champion", f"sqlite:///{tmp_path}/l.sqlite"
+    with Running.watching(tmp_path, champion, ledger) as service:
+        yield service
 
 
 def feed(source: Path, folder: Path, n: int) -> None:

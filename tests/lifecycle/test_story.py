@@ -64,11 +64,9 @@ def hospital(story, tmp_path_factory):
 
 @pytest.fixture
 def service(hospital, story):
-    running = Running(hospital, hospital / "registry" / "champion", story.ledger_of(hospital))
-    yield running
-    if running.process is not None and running.process.poll() is None:
-        running.process.kill()
-        running.process.wait()
+    champion, ledger = hospital / "registry" / "champion", story.ledger_of(hospital)
+    with Running.watching(hospital, champion, ledger) as running:
+        yield running
 
 
 @pytest.mark.slow

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import hl7
 import pydicom
 import pytest
 from dicom_peers import ORTHANC_USER, free_port, running_orthanc
+from running_service import Running
 from sqlalchemy import func, select
 
 from monai_cxr.screening.ledger import jobs, open_ledger, outbox
@@ -69,22 +66,8 @@ def second(tmp_path, move_port):
         yield server
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from monai_cxr.cli import main; main()", "screen", "run"]
-    environment = os.environ | {"TWO_PASSWORD": ORTHANC_USER[1]}
-    with (folder / "log.jsonl").open("ab") as log:
-        return subprocess.Popen(
-            [*command, "--settings", str(folder / "s.toml")], stdout=log, stderr=log,
-            env=environment,
-        )  # fmt: skip
-
-
-def wait_for(process: subprocess.Popen[bytes], folder: Path, condition) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert process.poll() is None, (folder / "log.jsonl").read_text()[-3000:]
-        assert time.monotonic() < deadline, (folder / "log.jsonl").read_text()[-3000:]
-        time.sleep(0.1)
+def n_sent(numbers: counts.Counts) -> int:
+    return sum(n for key, n in numbers.deliveries.items() if key[2] == "delivered")
 
 
 def header_of(path: Path) -> pydicom.Dataset:
@@ -104,49 +87,35 @@ def said(port: int, message: bytes) -> str:
 @pytest.mark.slow
 def test_sc_to_two_destinations_segfault(packaged_bundle, phantom_index, orthanc, second, tmp_path):
     """Heat maps are drawn in two threads; one kill in the middle changes nothing."""
-    (tmp_path / "in").mkdir()
-    port = free_port()
+    port, url = free_port(), f"sqlite:///{tmp_path}/ledger.sqlite"
     text = SETTINGS.format(
         bundle=packaged_bundle, dicom=orthanc.dicom_port, web=second.dicom_web,
         user=ORTHANC_USER[0], hl7=port,
     )  # fmt: skip
-    (tmp_path / "s.toml").write_text(text)
+    service = Running(tmp_path, text, url, TWO_PASSWORD=ORTHANC_USER[1])
     films = [Path(path) for path in phantom_index.table["path"][-N_FILMS:]]
     for film in films:
         shutil.copy(film, tmp_path / "in")
-    process = started(tmp_path)
-    try:
-        with open_ledger(tmp_path / "ledger.sqlite") as ledger:
-            n_sent = lambda: sum(  # noqa: E731
-                n for key, n in counts.count(ledger).deliveries.items() if key[2] == "delivered"
-            )
-            wait_for(process, tmp_path, lambda: n_sent() >= 2 * N_FILMS)
-            process.kill()
-            process.wait()
-            process = started(tmp_path)
-            wait_for(
-                process,
-                tmp_path,
-                lambda: jobs.n_unfinished(ledger) == outbox.n_pending(ledger) == 0,
-            )
-            taken = [jobs.film(ledger, str(header_of(path).SOPInstanceUID)) for path in films]
-            read = [f for f, one in zip(films, taken, strict=True) if one.state == "completed"]
-            assert len(read) >= N_FILMS - 1  # the model takes some for no chest
-            assert n_sent() == 2 * len(KINDS) * len(read)
-            header = header_of(read[0])
-            order = header.get("AccessionNumber") or "A1"
-            oru = (
-                f"MSH|^~\\&|RIS|H|||20260301||ORU^R01|1|P|2.5.1\rPID|1||{header.PatientID}\r"
-                f"OBR|1||{order}|XR|||20260301\rOBX|1|TX|R||No pneumothorax.||||||F\r"
-            )
-            assert said(port, oru.encode()) == "AA"
-            assert [m.report.accession_number for m in signed_reports.matches(ledger)] == [order]
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(120) == 0
-            check(ledger, orthanc, second, read)
-    finally:
-        process.kill()
-        process.wait()
+    with service, open_ledger(url) as ledger:
+        service.start()
+        service.wait_for(lambda numbers: n_sent(numbers) >= 2 * N_FILMS)
+        service.stop(signal.SIGKILL)
+        service.start()
+        service.wait_for(lambda _: jobs.n_unfinished(ledger) == outbox.n_pending(ledger) == 0)
+        taken = [jobs.film(ledger, str(header_of(path).SOPInstanceUID)) for path in films]
+        read = [f for f, one in zip(films, taken, strict=True) if one.state == "completed"]
+        assert len(read) >= N_FILMS - 1  # the model takes some for no chest
+        assert n_sent(counts.count(ledger)) == 2 * len(KINDS) * len(read)
+        header = header_of(read[0])
+        order = header.get("AccessionNumber") or "A1"
+        oru = (
+            f"MSH|^~\\&|RIS|H|||20260301||ORU^R01|1|P|2.5.1\rPID|1||{header.PatientID}\r"
+            f"OBR|1||{order}|XR|||20260301\rOBX|1|TX|R||No pneumothorax.||||||F\r"
+        )
+        assert said(port, oru.encode()) == "AA"
+        assert [m.report.accession_number for m in signed_reports.matches(ledger)] == [order]
+        assert service.stop(signal.SIGTERM) == 0
+        check(ledger, orthanc, second, read)
 
 
 def check(ledger, orthanc, second, films) -> None:

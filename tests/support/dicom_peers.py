@@ -139,12 +139,17 @@ def running_orthanc(
         _wait(process, log, lambda: server.get("/system"))
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Let a process end by itself; after a minute it is killed."""
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, probe: Callable[[], Any]) -> Any:

@@ -60,11 +60,8 @@ def films(phantom_index, tmp_path) -> list[Path]:
 @pytest.fixture
 def service(postgres_server, packaged_bundle, tmp_path):
     """With PostgreSQL as its ledger; the archive's tests kill processes on SQLite."""
-    running = Running(tmp_path, packaged_bundle, postgres_server.new_ledger())
-    yield running
-    if running.process is not None and running.process.poll() is None:
-        running.process.kill()
-        running.process.wait()
+    with Running.watching(tmp_path, packaged_bundle, postgres_server.new_ledger()) as running:
+        yield running
 
 
 @pytest.mark.slow
@@ -110,7 +107,8 @@ def test_hanging_film_stops_everything_healthy(
 ):
     """The fault is planted in every process, so whoever decodes such a film ends or hangs."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HOOK), *filter(None, sys.path)]))
-    running = Running(tmp_path, packaged_bundle, f"sqlite:///{tmp_path}/ledger.sqlite")
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    running = Running.watching(tmp_path, packaged_bundle, url)
     text = running.settings.read_text()
     limits = 'device = "cpu"\nreader_timeout_seconds = 5\nlease_seconds = 1'
     running.settings.write_text(text.replace('device = "cpu"', limits))
@@ -118,8 +116,8 @@ def test_hanging_film_stops_everything_healthy(
         plant(Path(phantom_index.table["path"][0]), tmp_path / "in" / f"{fault}.dcm", fault)
     for path in phantom_index.table["path"][:4]:
         shutil.copy(path, tmp_path / "in")
-    running.start()
-    try:
+    with running:
+        running.start()
         running.wait_for(lambda n: n.films["in_progress"] > 0)
         answers = []
         running.wait_for(
@@ -130,9 +128,6 @@ def test_hanging_film_stops_everything_healthy(
         running.wait_for(lambda n: n.deliveries.get(("sr", "folder", "delivered"), 0) == 4)
         assert running.get("/readyz") == (200, "ready\n")
         assert running.stop(signal.SIGTERM) == 0
-    finally:
-        running.process.kill()
-        running.process.wait()
     with open_ledger(running.ledger) as ledger:
         reasons = sorted(entry.reason for entry in quarantine.entries(ledger))
         assert reasons == ["reader_crashed", "reader_timeout"]
@@ -142,9 +137,8 @@ def test_a_part_that_fails_ends_the_service_with_one_calm_line(
     postgres_server, packaged_bundle, films, tmp_path
 ):
     url = postgres_server.new_ledger()
-    running = Running(tmp_path, packaged_bundle, url)
-    running.start("--only", "watch", "--health-port", "0")
-    try:
+    with Running.watching(tmp_path, packaged_bundle, url) as running:
+        running.start("--only", "watch", "--health-port", "0")
         while '"started"' not in running.log.read_text():
             assert running.process.poll() is None, running.log.read_text()
             time.sleep(0.05)
@@ -152,8 +146,6 @@ def test_a_part_that_fails_ends_the_service_with_one_calm_line(
         postgres_server.execute(f"ALTER TABLE {schema}.films RENAME TO elsewhere")
         shutil.copy(films[0], tmp_path / "in")
         assert running.process.wait(_DEADLINE_SECONDS) == 1
-    finally:
-        running.process.kill()
     lines = running.log.read_text().splitlines()
     assert [line for line in lines if not line.startswith("{")] == [
         "monai-cxr: The part 'watch' ended by an unexpected ProgrammingError, so the service "
