@@ -30,7 +30,8 @@ from browser import Browser, Viewer  # noqa: E402
 
 from monai_cxr.labels.audit_folder import QUEUE, with_digests  # noqa: E402
 from monai_cxr.review.local_store import LocalStore  # noqa: E402
-from monai_cxr.review.reviews import Access, FindingReview, Review  # noqa: E402
+from monai_cxr.review.reviews import FindingReview, Review  # noqa: E402
+from monai_cxr.review.stores import Access  # noqa: E402
 from monai_cxr.tables import write_table  # noqa: E402
 
 ENTER, DOWN = "\ue007", "\ue015"

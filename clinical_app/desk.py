@@ -9,20 +9,15 @@ from typing import Any
 
 from clinical_app.admission.access import Identity
 from clinical_app.service import Service
-from monai_cxr.findings import title_of
 from monai_cxr.picture.flags import flag_words
-from monai_cxr.prediction import Prediction
 from monai_cxr.review.cases import ROUTINE, Case, CaseStatus
 from monai_cxr.review.performance_file import UNKNOWN
-from monai_cxr.review.priors import PRIOR, ComparedStudy, Comparisons
 from monai_cxr.review.reviews import Review, last_review
 from monai_cxr.review.statements import URGENCY_WORDS, Statement, statements, summary_words
 from monai_cxr.review.words import SERIOUS, day, percent, reason_words
-from monai_cxr.review.worklist import closing, person, short_name, study_name
+from monai_cxr.review.worklist import closing, person, short_name
 
 HIDDEN = "Say what you see, then Enter: the model's scores come after your own word is stored."
-_MOST_PRIORS = 8
-_MOST_CHANGES = 4
 _GROUPS = {"present": "Present", "flagged": "Flagged", "uncertain": "Uncertain"}
 
 
@@ -77,7 +72,7 @@ def study(
         if hidden
         else [_statement(service, case, item) for item in made],
         "images": [
-            _image(service, case, token, number, hidden=hidden)
+            image_data(service, case, token, number, hidden=hidden)
             for number in range(len(case.images))
         ],
         "review": review_data(case, last_review(reviews, identity.user, _digest(case)), reviews),
@@ -94,19 +89,6 @@ def study(
         "priors": [],
         "comparison": [],
     }
-
-
-def with_priors(
-    service: Service, case: Case, identity: Identity, session: str, reviews: Sequence[Review]
-) -> dict[str, Any]:
-    """The same, with the films of other studies of this person, and what changed since."""
-    made = study(service, case, identity, session, reviews)
-    found = service.priors.of(case)
-    made["priors"] = [
-        _compared(service, one, identity, session) for one in found.studies[:_MOST_PRIORS]
-    ]
-    made["comparison"] = _comparison(service, case, found, hidden=made["hidden"])
-    return made
 
 
 def review_data(case: Case, review: Review | None, reviews: Sequence[Review]) -> dict[str, Any]:
@@ -154,9 +136,18 @@ def _version(case: Case, made: Sequence[Statement], *, hidden: bool) -> str:
     return f"{case.status.value} {len(made)} {_digest(case)[:12]} {hidden} {films}"
 
 
-def _image(
+def image_data(
     service: Service, case: Case, token: str, number: int, *, hidden: bool
 ) -> dict[str, Any]:
+    """One film of a study for the component.
+
+    Args:
+        service: Knows the addresses.
+        case: The study.
+        token: Link to the study.
+        number: Which film, counted from 0.
+        hidden: Whether what the model said must not reach the browser.
+    """
     image = case.images[number]
     heat = image.prediction is not None and service.spoke(case) and not hidden
     return {
@@ -166,71 +157,6 @@ def _image(
         "view": image.view.value,
         "sentence": image.sentence,
     }
-
-
-def _compared(
-    service: Service, one: ComparedStudy, identity: Identity, session: str
-) -> dict[str, Any]:
-    """Another study of this person: its films, and nothing of what a model said of them."""
-    token = service.grants.give("case", one.case.case_id, session, identity)
-    clock = f"{one.time[:2]}:{one.time[2:4]}" if one.time else ""
-    when = " ".join(part for part in (day(one.date), clock) if part)
-    return {
-        "id": one.case.case_id,
-        "relation": one.relation,
-        "title": " · ".join(part for part in (f"{one.relation} {when}", person(one.case)) if part),
-        "when": when,
-        "images": [
-            _image(service, one.case, token, number, hidden=True)
-            for number in range(len(one.case.images))
-        ],
-    }
-
-
-def _comparison(service: Service, case: Case, found: Comparisons, *, hidden: bool) -> list[str]:
-    """What a reader must know of other studies, and what the same model says of the last one."""
-    lines = []
-    if found.others:
-        lines.append(
-            f"Other studies here carry this patient ID with another {' and '.join(found.others)}: "
-            "they are not offered as priors."
-        )
-    if found.undated:
-        lines.append("Which studies of this person are earlier is not stated: one has no date.")
-    prior = next((one for one in found.studies if one.relation == PRIOR), None)
-    if prior is not None and not hidden:
-        lines += _changes(service, case, prior)
-    return lines
-
-
-def _changes(service: Service, case: Case, prior: ComparedStudy) -> list[str]:
-    now, then = case.prediction, prior.case.prediction
-    if now is None or then is None or not (service.spoke(case) and service.spoke(prior.case)):
-        return []
-    since = f"since {day(prior.date)}"
-    new = [name for name in case.flagged if name not in prior.case.flagged]
-    gone = [name for name in prior.case.flagged if name not in case.flagged]
-    lines = [f"New {since}: {_scores(new, then, now)}."] if new else []
-    lines += [f"No longer flagged {since}: {_scores(gone, then, now)}."] if gone else []
-    return lines or [f"The same findings are flagged as {day(prior.date)}."]
-
-
-def _scores(names: Sequence[str], then: Prediction, now: Prediction) -> str:
-    said = []
-    for name in names[:_MOST_CHANGES]:
-        before = next((s.probability for s in then.scores if s.finding == name), math.nan)
-        after = next((s.probability for s in now.scores if s.finding == name), math.nan)
-        known = not (math.isnan(before) or math.isnan(after))
-        said.append(f"{title_of(name)} ({_change(before, after)})" if known else title_of(name))
-    more = len(names) - _MOST_CHANGES
-    return ", ".join(said) + (f" and {more} more" if more > 0 else "")
-
-
-def _change(before: float, after: float) -> str:
-    """Two probabilities of a finding whose flag changed, in percent."""
-    if percent(before) == percent(after):
-        return f"{percent(after)} both times, on either side of its threshold"
-    return f"{percent(before)} to {percent(after)}"
 
 
 def _name(service: Service, case: Case) -> str:
@@ -363,8 +289,3 @@ def _foot(case: Case) -> str:
         return ""
     model = case.prediction.model
     return f"{model.name} {model.version} · {model.digest[:12]}"
-
-
-def study_uid(case: Case) -> str:
-    """What reviews and the audit call a study."""
-    return study_name(case)

@@ -24,7 +24,7 @@ from monai_cxr.review.folder import FolderCases
 from monai_cxr.review.labelling.label_audit import AuditQuestions
 from monai_cxr.review.local_store import LocalStore, default_path
 from monai_cxr.review.performance_file import find_performance
-from monai_cxr.review.reviews import ReviewStore
+from monai_cxr.review.stores import ReviewStore
 from monai_cxr.review.watching.model_history import registry_of
 from monai_cxr.screening.ledger import Ledger, open_ledger
 from monai_cxr.screening.settings.checks import bundle_of, ledger_of

@@ -31,7 +31,8 @@ from monai_cxr.review.performance_file import (
     localized_findings,
 )
 from monai_cxr.review.priors import Priors
-from monai_cxr.review.reviews import Access, Review, ReviewStore
+from monai_cxr.review.reviews import Review
+from monai_cxr.review.stores import Access, ReviewStore
 from monai_cxr.review.uploads import Owner, Uploads
 from monai_cxr.review.watching.drifting import find_references
 from monai_cxr.review.worklist import reviews_of

@@ -12,7 +12,7 @@ import streamlit as st
 from clinical_app import session
 from clinical_app.views import model_changes
 from monai_cxr.errors import DeliveryError
-from monai_cxr.review.reviews import Access, Asked
+from monai_cxr.review.stores import Access, Asked
 
 _ON_A_PAGE = 100
 _ON_SCREEN = 18

@@ -6,12 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from clinical_app import components, desk, session
+from clinical_app import components, session
 from clinical_app.admission.access import Identity
+from clinical_app.comparison import with_priors
 from clinical_app.service import Service
 from monai_cxr.errors import DeliveryError
 from monai_cxr.review.cases import Case
 from monai_cxr.review.reviews import Review
+from monai_cxr.review.worklist import study_name
 
 _KEY = "desk"
 _MOST_QUEUED = 400
@@ -31,7 +33,7 @@ def desk_page(case_id: str) -> None:
         return
     st.session_state["case"] = case.case_id
     if st.session_state.get("audited") != case.case_id:
-        service.opened(who, session.session_id(), desk.study_uid(case), again=True)
+        service.opened(who, session.session_id(), study_name(case), again=True)
         st.session_state["audited"] = case.case_id
     components.viewer(_data(service, case, who), key=_KEY, on_go=_go, on_kept=_kept)
 
@@ -57,7 +59,7 @@ def _data(service: Service, case: Case, who: Identity) -> dict[str, Any]:
 
 
 def _on_desk(service: Service, case: Case, who: Identity) -> dict[str, Any]:
-    return desk.with_priors(service, case, who, session.session_id(), _reviews(service, case))
+    return with_priors(service, case, who, session.session_id(), _reviews(service, case))
 
 
 def _reviews(service: Service, case: Case) -> list[Review]:

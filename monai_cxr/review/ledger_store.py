@@ -14,8 +14,6 @@ from typing import Any
 
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.reviews import (
-    Access,
-    Asked,
     Change,
     FindingReview,
     Review,
@@ -24,6 +22,7 @@ from monai_cxr.review.reviews import (
     merged,
     says_something,
 )
+from monai_cxr.review.stores import Access, Asked
 from monai_cxr.screening.ledger import Ledger, audit
 from monai_cxr.screening.ledger.people import label_answers, reviews
 from monai_cxr.screening.ledger.people.label_answers import LabelAnswer

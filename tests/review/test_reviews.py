@@ -20,12 +20,12 @@ from monai_cxr.review.ledger_store import LedgerStore
 from monai_cxr.review.local_store import LocalStore
 from monai_cxr.review.parsing import parse_findings, parse_note, parse_seconds
 from monai_cxr.review.reviews import (
-    Access,
     FindingReview,
     Review,
     reviews_csv,
     reviews_table,
 )
+from monai_cxr.review.stores import Access
 from monai_cxr.screening.ledger import open_ledger
 
 REVIEW = Review(

@@ -8,7 +8,8 @@ import pytest
 from viewer_service import READER, analysed, make_client
 
 from clinical_app.admission.access import Identity
-from clinical_app.desk import study, with_priors
+from clinical_app.comparison import with_priors
+from clinical_app.desk import study
 from clinical_app.session import reader_id
 from monai_cxr.review.priors import PRIOR, ComparedStudy, Comparisons
 from monai_cxr.review.worklist import by_study, case_status, closing, worklist

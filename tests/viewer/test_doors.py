@@ -22,7 +22,7 @@ from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings
 from monai_cxr.phantom.synthetic import synthetic_dicom
 from monai_cxr.review.local_store import LocalStore
-from monai_cxr.review.reviews import Access, Asked
+from monai_cxr.review.stores import Access, Asked
 from monai_cxr.review.uploads import STAYS_SECONDS, Owner, Uploads
 from monai_cxr.screening.ledger import audit
 

@@ -11,7 +11,8 @@ from viewer_service import analysed
 
 from clinical_app.admission.access import PERMISSIONS, Identity
 from clinical_app.admission.grants import Grants
-from clinical_app.desk import study, with_priors
+from clinical_app.comparison import with_priors
+from clinical_app.desk import study
 from clinical_app.launch import NoCases
 from clinical_app.service import Service, configure
 from clinical_app.settings import ViewerSettings

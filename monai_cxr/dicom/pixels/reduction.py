@@ -19,7 +19,7 @@ from pydicom.uid import JPEG2000, UID, JPEG2000Lossless
 from monai_cxr.dicom.header.attributes import HeaderFacts
 from monai_cxr.dicom.header.elements import MALFORMED
 from monai_cxr.dicom.header.parsing import ParsedFile
-from monai_cxr.dicom.pixels import decoding
+from monai_cxr.dicom.pixels import decoding, packing
 from monai_cxr.dicom.pixels.codestream import decomposition_levels
 from monai_cxr.dicom.pixels.grayscale import Grayscale, GrayscalePolicy
 from monai_cxr.dicom.pixels.presentation import CONFLICT
@@ -65,7 +65,7 @@ def decode_reduced(
     if UID(parsed.transfer_syntax, IGNORE) not in _SYNTAXES or not _pointwise(chain, policy, facts):
         return None
     decoding.check_layout(parsed, facts)
-    packed = decoding.packed_frame(parsed, facts, frame)
+    packed = packing.packed_frame(parsed, facts, frame)
     stream, precision = packed.data, packed.precision
     if packed.syntax not in _SYNTAXES or precision is None or precision > chain.bits_stored:
         return None
