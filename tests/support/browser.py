@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -11,8 +12,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -35,7 +39,7 @@ _START = "from monai_cxr.cli import main; main()"
 
 
 class Viewer:
-    """``monai-cxr view`` in a process of its own."""
+    """``monai-cxr view`` in a process of its own, which ends with the block."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, port: int = 0) -> None:
         self.log = folder / "viewer.log"
@@ -70,6 +74,12 @@ class Viewer:
             time.sleep(0.2)
         raise AssertionError(f"The viewer did not answer: {self.log.read_text(errors='replace')}")
 
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -80,7 +90,7 @@ class Viewer:
 
 
 class Browser:
-    """A page in Chromium; it looks into shadow roots and waits for what should come."""
+    """A page in Chromium, closed with the block; it sees shadow roots and waits for what comes."""
 
     def __init__(
         self, url: str, size: tuple[int, int] = (1500, 1000), *, log: bool = False
@@ -102,6 +112,12 @@ class Browser:
         self.driver.set_script_timeout(SECONDS)
         self.url = url
 
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def open(self, path: str = "/") -> None:
         self.driver.get(self.url + path)
 
@@ -114,6 +130,22 @@ class Browser:
 
     def text(self, selector: str) -> str:
         return self.run("return found ? found.textContent : '';", selector)
+
+    def rect(self, selector: str) -> dict[str, float]:
+        """Place and size of an element in pixels; of one that is not there, a height of 0."""
+        return self.run(
+            "return found ? found.getBoundingClientRect().toJSON() : {height: 0};", selector
+        )
+
+    def n_of_color(self, selector: str, color: int) -> int:
+        """Pixels of a canvas that have a colour, 0xRRGGBB."""
+        return self.run(
+            "const d = found.getContext('2d').getImageData(0, 0, found.width, found.height).data;"
+            "let n = 0; for (let i = 0; i < d.length; i += 4)"
+            " n += d[i] * 65536 + d[i + 1] * 256 + d[i + 2] === arguments[1]; return n;",
+            selector,
+            color,
+        )
 
     def keys(self, *keys: str) -> None:
         from selenium.webdriver.common.action_chains import ActionChains
@@ -203,3 +235,48 @@ def require_chromium() -> None:
     pytest.importorskip("selenium")
     if chromium() is None or shutil.which("chromedriver") is None:
         pytest.skip("The browser tests need Debian's packages chromium and chromium-driver.")
+
+
+_BLACK = "const c = found.querySelector('canvas.film'); const d = c.getContext('2d')"
+_BLACK += ".getImageData(0, 0, c.width, c.height).data; for (let i = 0; i < d.length; i += 4)"
+_BLACK += " if (d[i] > 0) return false; return true;"
+
+
+def open_new(browser: Browser) -> str | None:
+    """Open the first study of the list, and look at it for a second."""
+    browser.keys("\ue007")
+    browser.until_painted()
+    time.sleep(1.1)
+    return browser.case()
+
+
+def is_black(browser: Browser) -> bool:
+    """Whether nothing is on the pane's canvas."""
+    return browser.run(_BLACK, ".pane")
+
+
+@contextlib.contextmanager
+def looking_at_ledger(url: str, bundle: Path, folder: Path) -> Iterator[Browser]:
+    """A browser on the viewer of a screening service's own settings."""
+    settings = folder / "screening.toml"
+    settings.write_text(f"[ledger]\nurl = '{url}'\n[model]\nbundle = '{bundle}'\n")
+    with Viewer(["--settings", str(settings)], folder) as viewer, Browser(viewer.url) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def serving_modules() -> Iterator[str]:
+    """A web server of this machine with the viewer's modules as files; gives its address."""
+    from clinical_app.components import FRONTEND
+
+    class Quiet(SimpleHTTPRequestHandler):
+        extensions_map = {".js": "text/javascript", "": "text/html"}  # noqa: RUF012
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = partial(Quiet, directory=str(FRONTEND))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -46,3 +47,23 @@ def person(
         "ContentTime": None,
         **others,
     }
+
+
+ACROSS = "1.2.826.0.1.3680043.8.498.7"
+
+
+def seven_studies(sources: Sequence[Path], folder: Path) -> None:
+    """Seven studies of as many people, one of them with a prior of an inverse film."""
+    for number, source in enumerate(sources[:5]):
+        (folder / f"{number}.dcm").write_bytes(source.read_bytes())
+    who = {"PatientID": "PRIOR", "PatientName": "A^B", "PatientSex": "F"}
+    for number, (day, photometric) in enumerate(
+        (("20240301", "MONOCHROME2"), ("20230101", "MONOCHROME1"))
+    ):
+        whose = person("PRIOR", "F", "19600101", day, "080000") | who
+        data = film_of(
+            sources[5 + number], **whose, StudyInstanceUID=f"{ACROSS}.{number}",
+            SOPInstanceUID=f"{ACROSS}.{number}.1", PhotometricInterpretation=photometric,
+            PresentationLUTShape="INVERSE" if number else None,
+        )  # fmt: skip
+        (folder / f"prior{number}.dcm").write_bytes(data)

@@ -39,13 +39,9 @@ def page(films, packaged_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("accessible")
     (folder / "viewer.toml").write_text("[viewer]\ntheme = 'system'\n")
     settings = ["--settings", str(folder / "viewer.toml")]
-    viewer = Viewer([str(packaged_bundle), "--files", str(films), *settings], folder)
-    try:
-        browser = Browser(viewer.url, (1280, 860))
+    arguments = [str(packaged_bundle), "--files", str(films), *settings]
+    with Viewer(arguments, folder) as viewer, Browser(viewer.url, (1280, 860)) as browser:
         yield browser
-        browser.close()
-    finally:
-        viewer.stop()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -83,16 +83,14 @@ def predictions(findings) -> pd.DataFrame:
 def viewer(films, bundle, tmp_path_factory):
     require_chromium()
     folder = tmp_path_factory.mktemp("viewer")
-    running = Viewer([str(bundle), "--files", str(films)], folder)
-    yield running
-    running.stop()
+    with Viewer([str(bundle), "--files", str(films)], folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def tab(viewer):
-    page = Browser(viewer.url)
-    yield page
-    page.close()
+    with Browser(viewer.url) as page:
+        yield page
 
 
 @pytest.fixture
@@ -207,7 +205,7 @@ def test_boxes_are_drawn_where_the_model_localizes(browser):
     browser.until_painted()
     browser.until(lambda: browser.attribute(".pane", "data-heat") == "ready", "the heatmap")
     assert not browser.attribute(".pane", "data-boxes")
-    assert box_pixels(browser) == 0
+    assert browser.n_of_color(".pane canvas.over", 0x56B4E9) == 0
     browser.keys("b")
     findings = browser.run(
         "return [...found.children].map((row) => row.dataset.finding);", ".findings"
@@ -217,28 +215,17 @@ def test_boxes_are_drawn_where_the_model_localizes(browser):
         browser.until(lambda now=finding: chosen(browser) == now, finding)
         boxes = (browser.attribute(".pane", "data-boxes") or "").split()
         assert not set(boxes) & set(NO_BETTER_THAN_CHANCE)
-        assert (box_pixels(browser) > 100) is bool(boxes)
+        assert (browser.n_of_color(".pane canvas.over", 0x56B4E9) > 100) is bool(boxes)
         drawn |= set(boxes) & {finding}
         browser.keys(DOWN)
     assert drawn
     browser.keys("b")
     assert browser.attribute(".pane", "data-boxes") == ""
-    assert box_pixels(browser) == 0
+    assert browser.n_of_color(".pane canvas.over", 0x56B4E9) == 0
 
 
 def chosen(browser) -> str | None:
     return browser.attribute(".finding[aria-selected=true]", "data-finding")
-
-
-def box_pixels(browser) -> int:
-    """Pixels over the film that have the colour of a box."""
-    return browser.run(
-        "const c = found; const d = c.getContext('2d').getImageData(0,0,c.width,c.height).data;"
-        "let n = 0; for (let i = 0; i < d.length; i += 4)"
-        " n += d[i] === 0x56 && d[i + 1] === 0xb4 && d[i + 2] === 0xe9;"
-        "return n;",
-        ".pane canvas.over",
-    )
 
 
 def test_the_report_of_a_study_opens_beside_it_and_prints(browser):
@@ -268,7 +255,7 @@ def test_small_and_upright_screens_are_used_well(browser):
     assert not browser.run(CUT_OFF, ".worklist", ".row span:not(.flagged)")
     browser.resize(2160, 3840)
     browser.until(lambda: root_type(browser) == 24, "the type of a 4K screen")
-    browser.until(lambda: box(browser, ".row[role=option]")["height"] == 65, "rows of that type")
+    browser.until(lambda: browser.rect(".row[role=option]")["height"] == 65, "rows of that type")
     browser.keys(DOWN, DOWN, ENTER)
     browser.until_painted()
     _upright(browser)
@@ -287,21 +274,21 @@ def test_charts_are_as_high_as_the_type_of_the_screen(browser, screen, type_px):
     browser.until(lambda: root_type(browser) == type_px, "the type of the screen")
     chart = "[data-testid=stVegaLiteChart]:has(svg)"
     high = pytest.approx(14.3 * type_px, abs=1)
-    browser.until(lambda: box(browser, chart)["height"] == high, "a chart of that height")
+    browser.until(lambda: browser.rect(chart)["height"] == high, "a chart of that height")
     browser.resize(1280, 860)
 
 
 def _upright(browser) -> None:
     """The film is large, the panel as high as its findings, and nothing moves."""
-    pane, panel = box(browser, ".pane"), box(browser, ".panel")
-    last = box(browser, ".finding:last-child")
+    pane, panel = browser.rect(".pane"), browser.rect(".panel")
+    last = browser.rect(".finding:last-child")
     assert pane["width"] > 2100
     assert pane["height"] > 0.6 * 3840
     assert 0 < panel["top"] - pane["bottom"] < 24
     assert 0 < 3840 - panel["bottom"] < 72
     assert 0 < panel["bottom"] - last["bottom"] < 120
     browser.keys(DOWN, DOWN)
-    assert box(browser, ".pane") == pane
+    assert browser.rect(".pane") == pane
 
 
 BROKEN = r"""
@@ -318,12 +305,6 @@ return [...found.querySelectorAll(arguments[1])]
 def root_type(browser) -> float:
     """Pixels of the root's type, which all other type follows."""
     return browser.run("return parseFloat(getComputedStyle(found).fontSize);", "html")
-
-
-def box(browser, selector) -> dict[str, float]:
-    return browser.run(
-        "return found ? found.getBoundingClientRect().toJSON() : {height: 0};", selector
-    )
 
 
 def test_a_step_back_before_the_server_answers_is_not_lost(viewer, browser):

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, Viewer, require_chromium
-from desk_films import film_of, person
+from browser import Browser, Viewer, is_black, open_new, require_chromium
+from desk_films import ACROSS, film_of, person, seven_studies
 
 from monai_cxr.dicom.display import levels
 from monai_cxr.reading.files import read_display
 from monai_cxr.review.local_store import LocalStore
 
 ENTER, ESCAPE, DOWN = "\ue007", "\ue00c", "\ue015"
-ACROSS = "1.2.826.0.1.3680043.8.498.7"
+RULER = 0xFFD75E
 SLOW = {"offline": False, "latency": 40, "downloadThroughput": 2_500, "uploadThroughput": 9_000}
 FAST = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-PROBABILITY = re.compile(r'probability\\*":\s*(\d[\d.eE+-]*)')
-BLACK = "const c = found.querySelector('canvas.film'); const d = c.getContext('2d')"
-BLACK += ".getImageData(0, 0, c.width, c.height).data; for (let i = 0; i < d.length; i += 4)"
-BLACK += " if (d[i] > 0) return false; return true;"
 
 
 @pytest.fixture(scope="module")
@@ -35,35 +29,22 @@ def sources(phantom_index) -> list[Path]:
 def films(sources, tmp_path_factory) -> Path:
     """Seven studies of as many people, one of them with a prior of an inverse film."""
     folder = tmp_path_factory.mktemp("desk_films")
-    for number, source in enumerate(sources[:5]):
-        (folder / f"{number}.dcm").write_bytes(source.read_bytes())
-    who = {"PatientID": "PRIOR", "PatientName": "A^B", "PatientSex": "F"}
-    for number, (day, photometric) in enumerate(
-        (("20240301", "MONOCHROME2"), ("20230101", "MONOCHROME1"))
-    ):
-        whose = person("PRIOR", "F", "19600101", day, "080000") | who
-        data = film_of(
-            sources[5 + number], **whose, StudyInstanceUID=f"{ACROSS}.{number}",
-            SOPInstanceUID=f"{ACROSS}.{number}.1", PhotometricInterpretation=photometric,
-            PresentationLUTShape="INVERSE" if number else None,
-        )  # fmt: skip
-        (folder / f"prior{number}.dcm").write_bytes(data)
+    seven_studies(sources, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def viewer(films, packaged_bundle, tmp_path_factory):
     require_chromium()
-    running = Viewer([str(packaged_bundle), "--files", str(films)], tmp_path_factory.mktemp("desk"))
-    yield running
-    running.stop()
+    folder = tmp_path_factory.mktemp("desk")
+    with Viewer([str(packaged_bundle), "--files", str(films)], folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def tab(viewer):
-    page = Browser(viewer.url)
-    yield page
-    page.close()
+    with Browser(viewer.url) as page:
+        yield page
 
 
 @pytest.fixture
@@ -83,18 +64,6 @@ def store_of(viewer) -> LocalStore:
 
 def finished(viewer) -> int:
     return sum(review.finished for review in store_of(viewer).reviews())
-
-
-def open_new(browser) -> str:
-    """Open the first study of the list, and look at it for a second."""
-    browser.keys(ENTER)
-    browser.until_painted()
-    time.sleep(1.1)
-    return browser.case()
-
-
-def is_black(browser) -> bool:
-    return browser.run(BLACK, ".pane")
 
 
 def painted_of(browser, film) -> bool:
@@ -269,7 +238,7 @@ def test_rulers_and_the_queue_are_kept(browser, viewer):
     browser.until(lambda: browser.case() not in (None, first), "the next study")
     browser.keys("p")
     browser.until(lambda: browser.case() == first, "the first study again")
-    browser.until(lambda: ruler_pixels(browser) > 50, "the measurement on the film")
+    browser.until(lambda: browser.n_of_color(".pane canvas.over", RULER) > 50, "the measurement")
     browser.keys("\ue017")
     browser.until(lambda: marks(viewer) == 0, "the measurement taken away")
 
@@ -302,17 +271,17 @@ def test_linked_window_and_inverse_prior(browser):
 def test_small_screens_and_opening_jumps(browser):
     browser.keys(ENTER)
     browser.until(lambda: browser.case(), "a study")
-    top = rect(browser, ".pane")["top"]
+    top = browser.rect(".pane")["top"]
     browser.until_painted()
-    assert rect(browser, ".pane")["top"] == top
+    assert browser.rect(".pane")["top"] == top
     for width, height in ((1280, 800), (1024, 768), (768, 1024)):
         browser.resize(width, height)
-        browser.until(lambda w=width: rect(browser, ".desk")["width"] < w, "that screen")
-        done, pane = rect(browser, "button.primary"), rect(browser, ".pane")
+        browser.until(lambda w=width: browser.rect(".desk")["width"] < w, "that screen")
+        done, pane = browser.rect("button.primary"), browser.rect(".pane")
         assert done["bottom"] <= height, (width, height)
         assert pane["height"] >= 0.48 * height, (width, height)
         browser.keys("e")
-        alone = rect(browser, ".pane")
+        alone = browser.rect(".pane")
         assert alone["width"] * alone["height"] > pane["width"] * pane["height"]
         browser.keys("e")
 
@@ -339,29 +308,6 @@ def test_screen_scale_change(browser):
     browser.until(lambda: follows(1), "the canvas of the first screen")
 
 
-def test_pinch_destroys_the_window(browser):
-    """Two fingers zoom and leave the window as it is."""
-    open_new(browser)
-    window = browser.attribute(".pane", "data-window")
-    zoom = browser.text(".corner").split()[-2]
-    box = rect(browser, ".pane")
-    x, y = box["left"] + box["width"] / 2, box["top"] + box["height"] / 2
-    cdp = browser.driver.execute_cdp_cmd
-    cdp("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-
-    def touch(kind, *points):
-        spots = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
-        cdp("Input.dispatchTouchEvent", {"type": kind, "touchPoints": spots})
-
-    touch("touchStart", (x - 20, y), (x + 20, y))
-    for apart in (40, 60, 80, 100):
-        touch("touchMove", (x - apart, y), (x + apart, y))
-    touch("touchEnd")
-    cdp("Emulation.setTouchEmulationEnabled", {"enabled": False})
-    assert browser.attribute(".pane", "data-window") == window
-    assert browser.text(".corner").split()[-2] != zoom
-
-
 def test_lock_page_contrast(browser):
     browser.open("/account")
     browser.until(lambda: "Lock now" in browser.text("body"), "the button")
@@ -375,81 +321,6 @@ def test_lock_page_contrast(browser):
     assert contrast(dark, light) >= 4.5
     browser.driver.find_element("css selector", selector).click()
     browser.until(lambda: "Lock now" in browser.text("body"), "the account")
-
-
-def test_restart_loses_the_review_and_dialog_over_the_film(films, packaged_bundle, tmp_path):
-    """An open page saves again by itself after a restart, and says meanwhile what is true."""
-    require_chromium()
-    port = free_port()
-    running = Viewer([str(packaged_bundle), "--files", str(films)], tmp_path, port)
-    page = Browser(running.url)
-    try:
-        page.open()
-        page.until_analysed(7)
-        open_new(page)
-        running.stop()
-        page.keys("a")
-        page.until(lambda: "kept in this tab" in page.text(".status"), "a true sentence")
-        time.sleep(4)
-        dialogs = "return [...document.querySelectorAll('[data-baseweb=modal]')]"
-        dialogs += ".filter((one) => one.getClientRects().length).length;"
-        assert page.driver.execute_script(dialogs) == 0
-        assert not is_black(page)
-        running = Viewer([str(packaged_bundle), "--files", str(films)], tmp_path, port)
-        store = LocalStore(tmp_path / "reviews.sqlite")
-        page.until(lambda: any(r.findings for r in store.reviews()), "the review")
-        page.keys(DOWN, "d")
-        page.until(lambda: any(len(r.findings) == 2 for r in store.reviews()), "the next word")
-    finally:
-        page.close()
-        running.stop()
-
-
-def test_read_first_then_reveal(films, packaged_bundle, tmp_path):
-    """No score reaches the browser before the reader's word is stored; then all of it does."""
-    require_chromium()
-    settings = tmp_path / "viewer.toml"
-    settings.write_text("[viewer.read_first]\nadmin = 1.0\n")
-    arguments = ["--files", str(films), "--settings", str(settings)]
-    running = Viewer([str(packaged_bundle), *arguments], tmp_path)
-    page = Browser(running.url, log=True)
-    try:
-        page.open()
-        page.until_analysed(7)
-        assert "Nothing flagged" not in page.text(".worklist")
-        open_new(page)
-        assert "Your own reading first" in page.text(".panel")
-        page.keys("h", "a")
-        assert "%" not in page.text(".panel")
-        assert page.attribute(".pane", "data-heat") == ""
-        time.sleep(1)
-        store = LocalStore(tmp_path / "reviews.sqlite")
-        assert list(store.reviews()) == []
-        first = page.case()
-        before = page.received()  # by the network log
-        page.driver.refresh()
-        page.until_painted()
-        time.sleep(1.1)
-        before += page.received()
-        page.keys(ENTER)
-        page.until(lambda: page.attribute(".desk", "data-hidden") == "false", "the model's word")
-        assert page.case() == first
-        page.until(lambda: "%" in page.text(".panel"), "the scores")
-        page.until(lambda: page.attribute(".pane", "data-heat") == "ready", "the heatmap")
-        scores = set(PROBABILITY.findall(page.received()))
-        assert scores
-        assert not scores & set(PROBABILITY.findall(before))
-        assert first in before  # the log did see the study
-        (review,) = store.reviews()
-        assert (review.score_seen, review.finished) == (False, False)
-        assert {item.label for item in review.findings.values()} == {"present"}
-        page.keys(DOWN, "d", ENTER)
-        page.until(lambda: page.case() not in (None, first), "the next study")
-        page.until(lambda: store.reviews()[0].finished, "the finished study")
-        assert store.reviews()[0].score_seen is True
-    finally:
-        page.close()
-        running.stop()
 
 
 # ---- hands and eyes
@@ -490,19 +361,6 @@ def marks(viewer) -> int:
     return sum(len(review.marks) for review in store_of(viewer).reviews())
 
 
-def ruler_pixels(browser) -> int:
-    return browser.run(
-        "const d = found.getContext('2d').getImageData(0, 0, found.width, found.height).data;"
-        "let n = 0; for (let i = 0; i < d.length; i += 4)"
-        " n += d[i] === 0xff && d[i + 1] === 0xd7 && d[i + 2] === 0x5e; return n;",
-        ".pane canvas.over",
-    )
-
-
-def rect(browser, selector: str) -> dict[str, float]:
-    return browser.run("return found.getBoundingClientRect().toJSON();", selector)
-
-
 def contrast(one: str, other: str) -> float:
     """Contrast ratio of two CSS colours (WCAG 2.2)."""
 
@@ -514,9 +372,3 @@ def contrast(one: str, other: str) -> float:
 
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

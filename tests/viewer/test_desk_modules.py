@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-
 import numpy as np
 import pytest
-from browser import Browser, require_chromium
-
-from clinical_app.components import FRONTEND
+from browser import Browser, require_chromium, serving_modules
 
 
 @pytest.fixture(scope="module")
 def page():
     """A page that can import each module, of a web server of this machine."""
     require_chromium()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        extensions_map = {".js": "text/javascript", "": "text/html"}  # noqa: RUF012
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = partial(Quiet, directory=str(FRONTEND))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        browser = Browser(f"http://127.0.0.1:{server.server_port}")
+    with serving_modules() as url, Browser(url) as browser:
         browser.open("/viewer/main.js")
         yield browser
-        browser.close()
-        server.shutdown()
 
 
 def call(page, module: str, body: str, *values: object):

@@ -48,13 +48,9 @@ def films(phantom_index, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def page(films, tmp_path_factory):
     require_chromium()
-    running = Viewer(["--files", str(films)], tmp_path_factory.mktemp("screens"))
-    try:
-        opened = Browser(running.url)
+    folder = tmp_path_factory.mktemp("screens")
+    with Viewer(["--files", str(films)], folder) as running, Browser(running.url) as opened:
         yield opened
-        opened.close()
-    finally:
-        running.stop()
 
 
 @pytest.fixture
@@ -142,7 +138,7 @@ def test_one_key_and_one_button_each_for_reset_and_the_film_alone(browser):
 
 def test_pinch_destroys_the_window_and_one_finger_changes_it(browser):
     """Two fingers zoom and move the film, one sets the window, and none does both."""
-    box = browser.run("return found.getBoundingClientRect().toJSON();", ".pane")
+    box = browser.rect(".pane")
     x, y = box["left"] + box["width"] / 2, box["top"] + box["height"] / 2
     cdp = browser.driver.execute_cdp_cmd
     cdp("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
@@ -169,22 +165,17 @@ def test_pinch_destroys_the_window_and_one_finger_changes_it(browser):
 def test_upload_desk(films, tmp_path):
     """Without films the viewer begins at the upload; its desk has a film and no dead button."""
     require_chromium()
-    running = Viewer([], tmp_path)
-    page = Browser(running.url, (1280, 860))
-    try:
+    with Viewer([], tmp_path) as running, Browser(running.url, (1280, 860)) as page:
         page.open()
         page.until(lambda: "Read one film now" in page.text("body"), "the upload page")
         page.until(lambda: page.driver.find_elements("css selector", "input[type=file]"), "a field")
         field = page.driver.find_element("css selector", "input[type=file]")
         field.send_keys(str(films / "source.dcm"))
         page.until_painted()
-        pane = page.run("return found.getBoundingClientRect().toJSON();", ".pane")
+        pane = page.rect(".pane")
         assert pane["bottom"] <= 860
         assert pane["height"] > 400
         assert page.run(SHOWN, ".walk") == ["Film alone, without the panel", "Keys"]
-    finally:
-        page.close()
-        running.stop()
 
 
 SHOWN = """

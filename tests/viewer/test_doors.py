@@ -63,10 +63,9 @@ def viewer(films, tmp_path_factory) -> Iterator[Viewer]:
         f"{ROLES}"
     )
     options = ["--files", str(films), "--settings", str(settings), "--base-path", "/xray"]
-    running = Viewer(options, folder)
-    running.store = LocalStore(folder / "reviews.sqlite")
-    yield running
-    running.stop()
+    with Viewer(options, folder) as running:
+        running.store = LocalStore(folder / "reviews.sqlite")
+        yield running
 
 
 @pytest.fixture
@@ -215,15 +214,12 @@ class TestUploads:
             f"cookie_secret = '{SECRET * 2}'\nclient_id = 'viewer'\nclient_secret = 'secret'\n"
             "server_metadata_url = 'http://127.0.0.1:9/none'\n"
         )
-        running = Viewer(["--settings", str(settings)], tmp_path, port=port)
-        try:
+        with Viewer(["--settings", str(settings)], tmp_path, port=port) as running:
             page = Tab(running.url).open()
             assert "Sign in" in page.said
             assert page.upload(b"x" * MIB).status_code == 403
             assert page.get("/_stcore/metrics").status_code == 404
             page.close()
-        finally:
-            running.stop()
 
 
 class TestLinks:
@@ -276,8 +272,8 @@ class TestLock:
             f"[viewer]\nauthentication = 'proxy'\nproxy_secret = '{SECRET}'\nidle_minutes = 0.02\n"
             f"sign_out_url = 'https://login.example.org/sign_out'\n{ROLES}"
         )
-        running = Viewer(["--files", str(films), "--settings", str(settings)], tmp_path)
-        try:
+        arguments = ["--files", str(films), "--settings", str(settings)]
+        with Viewer(arguments, tmp_path) as running:
             page = Tab(running.url, by_proxy("ada@x.org")).open()
             time.sleep(1.5)
             for name in ("", "account", "audit"):
@@ -289,8 +285,6 @@ class TestLock:
             assert answer.headers["location"] == "https://login.example.org/sign_out"
             assert "cxr_session" not in page.http.cookies
             page.close()
-        finally:
-            running.stop()
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import combinations
-from threading import Thread
 
 import numpy as np
 import pytest
-from browser import Browser, require_chromium
+from browser import Browser, require_chromium, serving_modules
 
 from clinical_app.components import FRONTEND, QUESTIONS, VIEWER, WORKLIST
 from clinical_app.javascript import joined
@@ -56,53 +53,33 @@ def test_what_is_imported_stands_before_and_once(tmp_path):
 
 
 @pytest.fixture
-def served():
-    """The modules as files of a web server of this machine."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        extensions_map = {".js": "text/javascript", "": "text/html"}  # noqa: RUF012
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = partial(Quiet, directory=str(FRONTEND))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def page():
+    """A page that can import each module, of a web server of this machine."""
+    require_chromium()
+    with serving_modules() as url, Browser(url) as opened:
+        opened.open("/viewer/main.js")
+        yield opened
 
 
-def test_each_module_is_valid_by_itself(served):
+def test_each_module_is_valid_by_itself(page):
     """Chromium resolves every import to an export; so does it in the one source."""
-    require_chromium()
-    page = Browser(served)
-    try:
-        page.open("/viewer/main.js")
-        names = [path.relative_to(FRONTEND).as_posix() for path in MODULES]
-        said = page.driver.execute_async_script(_IMPORT_ALL, names)
-        assert said == dict.fromkeys(names, "")
-        for entry in ENTRIES:
-            assert page.driver.execute_async_script(_IMPORT_TEXT, joined(entry)) == "function"
-    finally:
-        page.close()
+    names = [path.relative_to(FRONTEND).as_posix() for path in MODULES]
+    said = page.driver.execute_async_script(_IMPORT_ALL, names)
+    assert said == dict.fromkeys(names, "")
+    for entry in ENTRIES:
+        assert page.driver.execute_async_script(_IMPORT_TEXT, joined(entry)) == "function"
 
 
-def test_names_of_boxes_do_not_cover_each_other(served):
-    require_chromium()
-    page = Browser(served)
-    try:
-        page.open("/viewer/main.js")
-        corners = [(0.2, 0.3), (0.2, 0.3), (0.21, 0.31), (0.2, 0.0), (0.2, 0.01), (0.7, 0.3)]
-        corners += [(0.4, 0.98)] * 3 + [(0.96, 0.98)] * 2  # at the lower edge, and in its corner
-        boxes = [
-            {"box": [x, y, 0.2, 0.2], "title": f"Finding {i}", "chosen": i == 1}
-            for i, (x, y) in enumerate(corners)
-        ]
-        unseen = [[-0.3, 0.5], [0.5, -0.3], [1.01, 0.5], [0.5, 1.01]]
-        boxes += [{"box": [*at, 0.2, 0.2], "title": "Unseen", "chosen": False} for at in unseen]
-        drawn = page.driver.execute_async_script(_DRAW_BOXES, boxes, UNITS)
-    finally:
-        page.close()
+def test_names_of_boxes_do_not_cover_each_other(page):
+    corners = [(0.2, 0.3), (0.2, 0.3), (0.21, 0.31), (0.2, 0.0), (0.2, 0.01), (0.7, 0.3)]
+    corners += [(0.4, 0.98)] * 3 + [(0.96, 0.98)] * 2  # at the lower edge, and in its corner
+    boxes = [
+        {"box": [x, y, 0.2, 0.2], "title": f"Finding {i}", "chosen": i == 1}
+        for i, (x, y) in enumerate(corners)
+    ]
+    unseen = [[-0.3, 0.5], [0.5, -0.3], [1.01, 0.5], [0.5, 1.01]]
+    boxes += [{"box": [*at, 0.2, 0.2], "title": "Unseen", "chosen": False} for at in unseen]
+    drawn = page.driver.execute_async_script(_DRAW_BOXES, boxes, UNITS)
     for unit, names in zip(UNITS, drawn, strict=True):
         places = {text: place for text, *place in names}
         assert set(places) == {box["title"] for box in boxes} - {"Unseen"}

@@ -26,16 +26,15 @@ def folder(phantom_index, tmp_path_factory):
 @pytest.fixture(scope="module")
 def viewer(folder, tmp_path_factory):
     require_chromium()
-    running = Viewer(["--label-audit", str(folder)], tmp_path_factory.mktemp("label_viewer"))
-    yield running
-    running.stop()
+    own = tmp_path_factory.mktemp("label_viewer")
+    with Viewer(["--label-audit", str(folder)], own) as running:
+        yield running
 
 
 @pytest.fixture
 def browser(viewer):
-    page = Browser(viewer.url)
-    yield page
-    page.close()
+    with Browser(viewer.url) as page:
+        yield page
 
 
 def item(browser) -> str | None:
@@ -95,9 +94,8 @@ def test_a_film_that_is_gone_says_so_and_can_be_passed(folder, tmp_path):
     """Nobody has answered for this store yet, and no film of the audit is where it was."""
     queue = (folder / "queue.csv").read_text().replace("/films/", "/nowhere/")
     (tmp_path / "queue.csv").write_text(queue)
-    running = Viewer(["--label-audit", str(tmp_path)], tmp_path)
-    page = Browser(running.url)
-    try:
+    arguments = ["--label-audit", str(tmp_path)]
+    with Viewer(arguments, tmp_path) as running, Browser(running.url) as page:
         page.open()
         until_ready(page)
         assert "does not exist" in page.text(".message") or "missing" in page.text(".message")
@@ -106,6 +104,3 @@ def test_a_film_that_is_gone_says_so_and_can_be_passed(folder, tmp_path):
         before = item(page)
         page.keys("x")
         page.until(lambda: item(page) != before, "the next question")
-    finally:
-        page.close()
-        running.stop()

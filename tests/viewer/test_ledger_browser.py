@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, Viewer, require_chromium
+from browser import looking_at_ledger, require_chromium
 
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.dicom.display import levels
@@ -58,17 +58,8 @@ def hospital(packaged_bundle, tmp_path):
 def browser(hospital, packaged_bundle, tmp_path):
     """A browser on the viewer of the service's own settings."""
     require_chromium()
-    settings = tmp_path / "screening.toml"
-    settings.write_text(
-        f"[ledger]\nurl = '{hospital.address}'\n[model]\nbundle = '{packaged_bundle}'\n"
-    )
-    viewer = Viewer(["--settings", str(settings)], tmp_path)
-    try:
-        page = Browser(viewer.url)
+    with looking_at_ledger(hospital.address, packaged_bundle, tmp_path) as page:
         yield page
-        page.close()
-    finally:
-        viewer.stop()
 
 
 def test_studies_arrive_are_read_and_their_reviews_kept(hospital, browser, phantom_index):

@@ -27,9 +27,8 @@ for path in ("/cxr/health", "/", "/_stcore/health", "/cxr/worklist/x"):
 
 @pytest.fixture(scope="module")
 def viewer(tmp_path_factory):
-    running = Viewer([], tmp_path_factory.mktemp("neighbours"))
-    yield running
-    running.stop()
+    with Viewer([], tmp_path_factory.mktemp("neighbours")) as running:
+        yield running
 
 
 def asked_by(uid: int, viewer: Viewer) -> list[str]:

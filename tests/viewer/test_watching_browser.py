@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from browser import Browser, Viewer, require_chromium
+from browser import Browser, looking_at_ledger, require_chromium
 from ledger_data import many_results
 
 from monai_cxr.screening.ledger import open_ledger
@@ -44,17 +44,8 @@ def ledger(tmp_path):
 @pytest.fixture
 def page(ledger, packaged_bundle, tmp_path):
     require_chromium()
-    settings = tmp_path / "screening.toml"
-    settings.write_text(
-        f"[ledger]\nurl = 'sqlite:///{ledger.path}'\n[model]\nbundle = '{packaged_bundle}'\n"
-    )
-    viewer = Viewer(["--settings", str(settings)], tmp_path)
-    try:
-        browser = Browser(viewer.url, SCREENS["wide"])
-        yield browser
-        browser.close()
-    finally:
-        viewer.stop()
+    with looking_at_ledger(f"sqlite:///{ledger.path}", packaged_bundle, tmp_path) as page:
+        yield page
 
 
 def headings(page: Browser) -> list[str]:
