@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import socket
 import threading
 
 import hl7
-import pydicom
 import pytest
+from hl7_feed import LEXICON, SECRET, YES, kept, oru, told, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_data import finish_all, received
 from pacs_films import film_bytes
 from sqlalchemy import text
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.labels.lexicon import read_lexicon
 from monai_cxr.screening.arriving import intake
 from monai_cxr.screening.arriving.hl7_intake import Hl7Intake
 from monai_cxr.screening.arriving.spool import Spool
-from monai_cxr.screening.delivering.builders import report_builder
-from monai_cxr.screening.delivering.delivery import deliver_batch
-from monai_cxr.screening.delivering.receivers.mllp import Mllp
-from monai_cxr.screening.delivering.study_messages import message_builder
-from monai_cxr.screening.ledger import arrivals, audit, jobs, outbox, patients, studies
-from monai_cxr.screening.ledger.people import signed_reports
 from monai_cxr.screening.network.mllp import FrameReader, MllpFrame, MllpLimits, MllpServer, framed
-from monai_cxr.screening.network.mllp_client import MllpPeer
-
-ROOT = "1.2.826.0.1.3680043.10.1479.77"
-LEXICON = read_lexicon("en")
-YES = "IMPRESSION: Large right pneumothorax."
-SECRET = "Geheimnis"
-
-
-def oru(accession="A1", said=YES, *, patient="PID1", number="77", head="ORU^R01", version="2.5.1"):
-    return "\r".join(
-        (
-            f"MSH|^~\\&|RIS|HOSP|||20260301||{head}|{number}|P|{version}",
-            f"PID|1||{patient}^^^HOSP||{SECRET}^Max",
-            f"OBR|1||{accession}|36554-4^XR|||20260301120000||||||||||||||20260301120000|||F",
-            f"OBX|1|TX|18748-4^Report||{said}||||||F",
-            "",
-        )
-    ).encode()
-
-
-def merge(prior="OLD", surviving="NEW", *, by="HOSP", kept_by=None, trigger="A40"):
-    return (
-        f"MSH|^~\\&|ADT|HOSP|||20260301||ADT^{trigger}^ADT_A39|78|P|2.5.1\rEVN||20260301\r"
-        f"PID|1||X^^^OTHER~{surviving}^^^{by if kept_by is None else kept_by}||{SECRET}\r"
-        f"MRG|{prior}^^^{by}\r"
-    ).encode()
-
-
-@pytest.fixture
-def taking(ledger):
-    return Hl7Intake(ledger, LEXICON, "")
 
 
 @pytest.fixture
@@ -83,20 +43,6 @@ def answers(client, n=1) -> list[hl7.Message]:
         assert piece, f"closed after {len(found)} of {n} answers"
         found += [hl7.parse(frame.data.decode()) for frame in reader.feed(piece)]
     return found
-
-
-def verdict(message: hl7.Message) -> tuple[str, str]:
-    errors = [s for s in message if str(s[0]) == "ERR"]
-    return str(message.segment("MSA")[1]), str(errors[0][3]).split("^")[0] if errors else ""
-
-
-def told(taking, message: bytes) -> tuple[str, str]:
-    return verdict(hl7.parse(taking.answer(MllpFrame(message)).decode()))
-
-
-def kept(ledger) -> list[tuple[str, dict]]:
-    found = [match.report for match in signed_reports.matches(ledger)]
-    return [(report.accession_number, dict(report.states)) for report in found]
 
 
 class TestReports:
@@ -280,120 +226,3 @@ class TestFrames:
 
         for message in (data, b"MSH|^~\\&|" + data):
             assert Hl7Intake(Away(), LEXICON).answer(MllpFrame(message)).startswith(b"MSH")
-
-
-class TestClient:
-    """Our results to an interface engine: AA is delivered, AE needs a person, the rest may pass."""
-
-    @pytest.fixture
-    def waiting(self, ledger):
-        for number in (1, 2):
-            arrivals.enqueue(ledger, received(number))
-        finish_all(ledger, deliveries=[("hl7", "engine")], positive=("Mass",))
-
-    def deliver(self, ledger, answer):
-        """(state, status, error) of each delivery after one attempt."""
-        local = frozenset({"127.0.0.1"})
-        with MllpServer(("127.0.0.1", 0), answer, allowed=local) as server:
-            engine = Mllp("engine", MllpPeer("127.0.0.1", server.port, timeout_seconds=2.0))
-            deliver_batch(ledger, engine, {"hl7": message_builder("hl7")}, "d")
-        made = sorted(outbox.deliveries(ledger), key=lambda delivery: delivery.id)
-        return [(one.state, one.last_status, one.last_error) for one in made]
-
-    @pytest.mark.parametrize(
-        ("code", "said"),
-        [
-            ("AA", ("delivered", "AA", "")),
-            ("CA", ("delivered", "CA", "")),
-            ("AE", ("failed", "AE", "refused")),
-            ("AR", ("pending", "AR", "refused")),
-            ("", ("pending", "", "refused")),
-            ("AA|", ("delivered", "AA", "")),
-        ],
-    )
-    def test_the_engine_s_word_decides(self, ledger, waiting, code, said):
-        taken = []
-
-        def answer(frame):
-            message = hl7.parse(frame.data.decode())
-            taken.append(str(message.segment("MSH")[9]))
-            number = message.segment("MSH")[10]
-            other = b"\x1c\r\x0bMSH|^~\\&|X\rMSA|AE|not-this-one\r"  # of somebody else
-            return f"MSH|^~\\&|E\rMSA|{code.rstrip('|')}|{number}\r".encode() + other
-
-        assert self.deliver(ledger, answer) == [said] * 2
-        assert taken == ["ORU^R01^ORU_R01"] * 2
-
-    @pytest.mark.parametrize("raw", [b"", b"MSA|AA", b"<html>", b"MSH|^~\\&\rMSA|AA|other\r"])
-    def test_what_is_no_answer_is_no_delivery(self, ledger, waiting, raw):
-        assert self.deliver(ledger, lambda frame: raw) == [("pending", "", "timed out")] * 2
-
-    def test_nobody_there(self, ledger, waiting):
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            engine = Mllp("engine", MllpPeer("127.0.0.1", held.getsockname()[1]))
-            assert deliver_batch(ledger, engine, {"hl7": message_builder("hl7")}, "d") == (0, 2)
-        assert {d.last_error for d in outbox.deliveries(ledger)} == {"connection refused"}
-
-    def test_to_ourselves_it_is_dropped(self, ledger, taking, waiting):
-        """A loop of engines brings our results back; they are no signed reports."""
-        assert [one[0] for one in self.deliver(ledger, taking.answer)] == ["delivered"] * 2
-        assert kept(ledger) == []
-
-
-class TestMerges:
-    @pytest.fixture
-    def film(self, ledger, tmp_path):
-        spool = Spool(tmp_path / "spool", reserve_bytes=0)
-        return lambda number, **values: (
-            intake.receive(ledger, spool, film_bytes(number, **values), source="t").outcome
-        )
-
-    def test_what_is_here_and_what_comes_goes_to_the_other(self, ledger, taking, film):
-        film(1, PatientID="OLD")
-        finish_all(ledger, deliveries=[("sr", "pacs")], positive=("Mass",))
-        told(taking, oru("A1", patient="OLD"))
-        assert told(taking, merge()) == ("AA", "")
-        assert jobs.film(ledger, f"{ROOT}.1.1").key.patient_id == "NEW"
-        assert studies.study(ledger, f"{ROOT}.2.1").patient_id == "NEW"
-        (delivery,) = outbox.lease(ledger, "d", 1)
-        made = report_builder({})(outbox.content(ledger, delivery))
-        report = pydicom.dcmread(io.BytesIO(made.data))
-        assert (report.PatientID, report.StudyInstanceUID) == ("NEW", f"{ROOT}.2.1")
-        assert film(1, PatientID="OLD") == "duplicate"
-        assert film(2, PatientID="OLD") == "new"
-        assert jobs.film(ledger, f"{ROOT}.1.2").key.patient_id == "NEW"
-        assert told(taking, oru("A2", patient="OLD")) == ("AA", "")
-        assert [match.fit for match in signed_reports.matches(ledger)] == ["matched"] * 2
-        actions = [entry for entry in audit.entries(ledger) if entry.action == "patients merged"]
-        assert actions
-        assert "OLD" not in str(actions)
-
-    def test_chains_and_the_way_back(self, ledger, taking, film):
-        told(taking, merge("A", "B"))
-        told(taking, merge("B", "C"))
-        film(1, PatientID="A")
-        assert jobs.film(ledger, f"{ROOT}.1.1").key.patient_id == "C"
-        assert told(taking, merge("C", "A")) == ("AA", "")
-        assert jobs.film(ledger, f"{ROOT}.1.1").key.patient_id == "A"
-        with ledger.read() as connection:
-            assert [patients.current(connection, p) for p in "ABC"] == ["A"] * 3
-
-    @pytest.mark.parametrize(
-        ("message", "said"),
-        [
-            (merge(), ("AA", "")),
-            (merge(trigger="A34"), ("AA", "")),
-            (merge("", "NEW"), ("AE", "101")),
-            (merge("X", "X"), ("AE", "101")),
-            (merge(by="ELSEWHERE"), ("AE", "101")),
-            (merge(kept_by="ELSEWHERE"), ("AE", "101")),
-            (merge().replace(b"MRG", b"ZZZ"), ("AE", "100")),
-        ],
-    )
-    def test_of_our_own_authority_only(self, ledger, message, said):
-        assert told(Hl7Intake(ledger, LEXICON, "HOSP"), message) == said
-
-    def test_of_two_authorities_without_ours(self, taking):
-        assert told(taking, merge()) == ("AA", "")
-        assert told(taking, merge(kept_by="ELSEWHERE")) == ("AE", "204")
