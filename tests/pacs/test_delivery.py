@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import io
 import json
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pydicom
 import pytest
 import sr_walker as walker
 from dicom_peers import ORTHANC_USER, free_port
+from http_peer import Quiet, answering
 from ledger_data import facts
 from pacs_films import film_bytes
 from pynetdicom import AE, evt
@@ -183,27 +182,13 @@ class _Said:
 
 @contextlib.contextmanager
 def stow_server(said: _Said):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
+    class Handler(Quiet):
+        def do_POST(self):  # noqa: N802
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(said.status)
-            self.send_header("Content-Type", "application/dicom+json; charset=utf-8")
-            self.send_header("Content-Length", str(len(said.body)))
-            self.end_headers()
-            self.wfile.write(said.body)
+            self.answer(said.status, "application/dicom+json; charset=utf-8", said.body)
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(Handler) as url:
+        yield url
 
 
 def _references(tag: str, *uids: str, reason: int | None = None) -> dict:
@@ -236,8 +221,8 @@ class TestStow:
     )  # fmt: skip
     def test_the_service_s_word_decides(self, status, body, expected):
         content = b"<html>" if body is None else json.dumps(body).encode()
-        with stow_server(_Said(status, content)) as port:
-            server = dicomweb.DicomWebServer(f"http://127.0.0.1:{port}")
+        with stow_server(_Said(status, content)) as url:
+            server = dicomweb.DicomWebServer(url)
             made = DicomInstance("", "1.2", "", "", b"data")
             assert dicomweb.store([made], server) == [expected]
 

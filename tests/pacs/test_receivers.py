@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import io
 import json
-import threading
 
 import pydicom
 import pytest
 import sr_walker as walker
 from dicom_peers import errors_of_dciodvfy
+from http_peer import Quiet, answering
 from pacs_films import film_bytes
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -170,8 +169,8 @@ class TestDuplicateAnswerCountsAsFailure:
 def service(made: DicomInstance, code: int, reason: int | None, has_it: bool, takes=None):
     """A DICOMweb service that answers each STOW so, and QIDO for what it has."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(Quiet):
+        def do_POST(self) -> None:  # noqa: N802
             content = self.rfile.read(int(self.headers["Content-Length"]))
             if takes is not None and takes.sop_uid.encode() in content:
                 self._say(200, {"00081199": _sequence(takes.sop_uid)})
@@ -179,29 +178,17 @@ def service(made: DicomInstance, code: int, reason: int | None, has_it: bool, ta
             failed = {} if reason is None else {"00081198": _sequence(made.sop_uid, reason)}
             self._say(code, failed if reason is not None else None)
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802
             path = f"/dicom-web/studies/{made.study_uid}/instances?SOPInstanceUID={made.sop_uid}"
             match = {"00080018": {"vr": "UI", "Value": [made.sop_uid]}}
             self._say(200, [match] if has_it and self.path == path else [])
 
         def _say(self, status: int, content: object) -> None:
             body = b"" if content is None else json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/dicom+json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body if status != 204 else b"")
+            self.answer(status, "application/dicom+json", body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield dicomweb.DicomWebServer(f"http://127.0.0.1:{server.server_address[1]}/dicom-web")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(Handler) as url:
+        yield dicomweb.DicomWebServer(f"{url}/dicom-web")
 
 
 def _sequence(sop_uid: str, reason: int | None = None) -> dict[str, object]:

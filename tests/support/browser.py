@@ -13,10 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -262,21 +259,3 @@ def looking_at_ledger(url: str, bundle: Path, folder: Path) -> Iterator[Browser]
     settings.write_text(f"[ledger]\nurl = '{url}'\n[model]\nbundle = '{bundle}'\n")
     with Viewer(["--settings", str(settings)], folder) as viewer, Browser(viewer.url) as page:
         yield page
-
-
-@contextlib.contextmanager
-def serving_modules() -> Iterator[str]:
-    """A web server of this machine with the viewer's modules as files; gives its address."""
-    from clinical_app.components import FRONTEND
-
-    class Quiet(SimpleHTTPRequestHandler):
-        extensions_map = {".js": "text/javascript", "": "text/html"}  # noqa: RUF012
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = partial(Quiet, directory=str(FRONTEND))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import requests
+from http_peer import Quiet, answering
 
 CONFIGURATION = """
 window.config = {
@@ -42,10 +42,7 @@ def running_ohif(dist: Path, dicom_web: str, user: tuple[str, str]) -> Iterator[
         user: Who asks it.
     """
 
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Handler(Quiet, SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path.startswith("/dicom-web"):
@@ -63,18 +60,5 @@ def running_ohif(dist: Path, dicom_web: str, user: tuple[str, str]) -> Iterator[
             kind = answer.headers.get("Content-Type", "application/octet-stream")
             self.answer(answer.status_code, kind, answer.content)
 
-        def answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(dist)))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(partial(Handler, directory=str(dist))) as url:
+        yield url

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from browser import Browser, require_chromium, serving_modules
+from browser import Browser, require_chromium
+from http_peer import serving_folder
+
+from clinical_app.components import FRONTEND
 
 
 @pytest.fixture(scope="module")
 def page():
     """A page that can import each module, of a web server of this machine."""
     require_chromium()
-    with serving_modules() as url, Browser(url) as browser:
+    with serving_folder(FRONTEND) as url, Browser(url) as browser:
         browser.open("/viewer/main.js")
         yield browser
 

@@ -7,7 +7,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from browser import Browser, require_chromium, serving_modules
+from browser import Browser, require_chromium
+from http_peer import serving_folder
 
 from clinical_app.components import FRONTEND, QUESTIONS, VIEWER, WORKLIST
 from clinical_app.javascript import joined
@@ -56,7 +57,7 @@ def test_what_is_imported_stands_before_and_once(tmp_path):
 def page():
     """A page that can import each module, of a web server of this machine."""
     require_chromium()
-    with serving_modules() as url, Browser(url) as opened:
+    with serving_folder(FRONTEND) as url, Browser(url) as opened:
         opened.open("/viewer/main.js")
         yield opened
 

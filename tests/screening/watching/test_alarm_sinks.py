@@ -6,12 +6,11 @@ import json
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 
 import pytest
+from http_peer import Quiet, serving
 
 from monai_cxr.errors import SettingsError
 from monai_cxr.monitoring.charts import Alarm
@@ -24,20 +23,8 @@ from monai_cxr.screening.watching.alarm_sinks import tell
 DAY = date(2026, 3, 1)
 
 
-@contextmanager
-def serving(server) -> Iterator[int]:
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class Hook(BaseHTTPRequestHandler):
-    def do_POST(self):
+class Hook(Quiet):
+    def do_POST(self):  # noqa: N802
         body = self.rfile.read(int(self.headers["Content-Length"]))
         time.sleep(self.server.wait)
         self.server.got.append((self.headers.get("Authorization"), json.loads(body)))
@@ -46,9 +33,6 @@ class Hook(BaseHTTPRequestHandler):
         if status == 302:
             self.send_header("Location", "http://127.0.0.1:1/elsewhere")
         self.end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 class Mail(socketserver.StreamRequestHandler):
