@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_cxr.data.chestxray14 import read_labels
+from monai_cxr.data.sets.chestxray14 import read_labels
 from monai_cxr.evaluation.calibration.calibrator import fit_calibrator
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions
 from monai_cxr.evaluation.statistics.discrimination import auroc

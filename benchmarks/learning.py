@@ -30,9 +30,9 @@ from learning_shares import Films, probe_origin, tell, tune
 from monai_cxr.bundle.config import parse_setting, read_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME
 from monai_cxr.bundle.engines.torch_engine import build_network
-from monai_cxr.bundle.few_shot import few_shots
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.linear_head import features_of, fit_head
+from monai_cxr.bundle.learning.few_shot import few_shots
+from monai_cxr.bundle.learning.linear_head import features_of, fit_head
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.evaluation.statistics.delong import delong
 from monai_cxr.evaluation.statistics.discrimination import auroc

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.linear_head import embedded, features_of, fit_head
+from monai_cxr.bundle.learning.linear_head import embedded, features_of, fit_head
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.cache import CacheSettings, FilmCache
 from monai_cxr.data.cache_build import build_cache

@@ -22,7 +22,7 @@ from PIL import Image
 from monai_cxr.bundle.explaining.explanation import heat_overlay
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.data.chestxray14 import read_boxes
+from monai_cxr.data.sets.chestxray14 import read_boxes
 from monai_cxr.evaluation.statistics.localization import (
     LocalizedFilm,
     box_mask,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from monai_cxr.bundle.model import BundleModel
-from monai_cxr.data.chestxray14 import read_labels
+from monai_cxr.data.sets.chestxray14 import read_labels
 from monai_cxr.errors import InputError
 from monai_cxr.monitoring import chart_names
 from monai_cxr.monitoring.charts import DaySums, alarms, charts

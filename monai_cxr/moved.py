@@ -21,6 +21,7 @@ _ROOMS = {
     ("bundle", "bundle.explaining"): "explanation inspection saliency",
     ("bundle", "bundle.exporting"): "quantization",
     ("bundle", "reading"): "film_input in_order reader_process reader_template",
+    ("data", "data.sets"): "chestxray14 medmnist nih_folder png_check xrv xrv_sets",
     ("dicom", "dicom.deidentified"): "deidentification identity_traces pseudonyms",
     ("dicom", "dicom.header"): "attributes elements parsing projection scope",
     ("dicom", "dicom.pixels"): (

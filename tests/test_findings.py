@@ -82,7 +82,7 @@ class TestNames:
         )
 
     def test_nih_has_exactly_these(self):
-        from monai_cxr.data.chestxray14 import read_labels
+        from monai_cxr.data.sets.chestxray14 import read_labels
 
         labels = read_labels()
         assert all(labels[name].sum() > 0 for name in FINDING_NAMES)

@@ -121,7 +121,7 @@ def calibrated(predictions: PredictionSet, calibration: Path | None) -> Predicti
 
 
 def _labels(named: str) -> pd.DataFrame:
-    from monai_cxr.data import chestxray14
+    from monai_cxr.data.sets import chestxray14
     from monai_cxr.tables import read_table
 
     if named.casefold() == "nih":

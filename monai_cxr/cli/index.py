@@ -15,7 +15,7 @@ from monai_cxr.cli.output import JsonOption, emit, note, progress, say, show, sh
 if TYPE_CHECKING:
     import pandas as pd
 
-    from monai_cxr.data.nih_folder import IndexSummary
+    from monai_cxr.data.sets.nih_folder import IndexSummary
 
 index_app = typer.Typer(
     no_args_is_help=True, help="Make an index: one row a film, with its patient, facts and labels."
@@ -53,7 +53,7 @@ def index_nih(
 
     Example: monai-cxr index nih CXR8/images --out index.parquet
     """
-    from monai_cxr.data import nih_folder
+    from monai_cxr.data.sets import nih_folder
     from monai_cxr.tables import write_table
 
     with progress("images") as report:
@@ -199,7 +199,7 @@ def index_xrv(
 
     Example: monai-cxr index xrv chexpert CheXpert-v1.0-small --csv train.csv --out chexpert.parquet
     """
-    from monai_cxr.data import xrv
+    from monai_cxr.data.sets import xrv
     from monai_cxr.tables import write_table
 
     counted = {"uncertain": uncertain, "blank": blank, "views": views}
@@ -285,7 +285,7 @@ def index_medmnist(
 
     Example: monai-cxr index medmnist pneumoniamnist.npz --out index.parquet
     """
-    from monai_cxr.data import medmnist
+    from monai_cxr.data.sets import medmnist
     from monai_cxr.tables import write_table
 
     names = [name.strip() for name in findings.split(",")] if findings else ()

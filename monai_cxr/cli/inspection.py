@@ -30,7 +30,7 @@ def inspect_films(
     """
     from monai_cxr.bundle.explaining import inspection
     from monai_cxr.bundle.model import BundleModel
-    from monai_cxr.data.chestxray14 import read_boxes
+    from monai_cxr.data.sets.chestxray14 import read_boxes
     from monai_cxr.report.inspection import ReportExtras
     from monai_cxr.tables import read_table
 

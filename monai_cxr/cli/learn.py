@@ -90,8 +90,8 @@ def probe(
 
     Example: monai-cxr probe demo/bundle demo/index.parquet --out probe
     """
-    from monai_cxr.bundle.probe import SHARES
-    from monai_cxr.bundle.probe import probe as run_probe
+    from monai_cxr.bundle.learning.probe import SHARES
+    from monai_cxr.bundle.learning.probe import probe as run_probe
     from monai_cxr.tables import write_table
 
     curve, probed = run_probe(
@@ -134,7 +134,7 @@ def few_shot(
     monai-cxr few-shot demo/bundle --finding Effusion_here --beside Effusion --index split.parquet
     --out demo/with_own_effusion
     """
-    from monai_cxr.bundle.few_shot import add_finding
+    from monai_cxr.bundle.learning.few_shot import add_finding
 
     made = add_finding(
         bundle, finding, index, out, shots=shots, beside=beside, seed=seed, workers=workers

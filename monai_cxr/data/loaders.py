@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from monai_cxr.data.cache import CacheSettings, FilmCache
 from monai_cxr.data.cache_build import build_cache
 from monai_cxr.data.memory_map import MemoryMappedFilms
-from monai_cxr.data.png_check import check_all, refuse_unreadable
 from monai_cxr.data.reader import RadiographReader
+from monai_cxr.data.sets.png_check import check_all, refuse_unreadable
 from monai_cxr.data.splits import assert_no_leakage, rows_of_split
 from monai_cxr.data.transforms import PrepareRadiographd
 from monai_cxr.errors import SettingsError

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.bundle.linear_head import folds_with_both
+from monai_cxr.bundle.learning.linear_head import folds_with_both
 from monai_cxr.data.cache import FilmCache, unreadable_films
 from monai_cxr.data.cache_build import Progress, build_cache
 from monai_cxr.data.splits import assert_no_leakage

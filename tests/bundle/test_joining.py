@@ -15,9 +15,9 @@ from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
 from monai_cxr.bundle.ensemble import Ensemble
 from monai_cxr.bundle.explaining.saliency import saliency
 from monai_cxr.bundle.exporting.network import export
-from monai_cxr.bundle.few_shot import add_finding
 from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.joining import join
+from monai_cxr.bundle.learning.few_shot import add_finding
 from monai_cxr.bundle.model import BundleModel, rules_of
 from monai_cxr.bundle.verification import verify
 from monai_cxr.errors import InvalidBundle, InvalidTable, SettingsError

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from monai_cxr.bundle.exporting.network import export
-from monai_cxr.bundle.few_shot import add_finding
 from monai_cxr.bundle.inference import predict_table
-from monai_cxr.bundle.linear_head import FEW, FIXED_VARIANCE, fit_head
+from monai_cxr.bundle.learning.few_shot import add_finding
+from monai_cxr.bundle.learning.linear_head import FEW, FIXED_VARIANCE, fit_head
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.verification import verify
 from monai_cxr.cli import app

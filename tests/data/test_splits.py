@@ -146,7 +146,7 @@ class TestOfficial:
             split_official(index, tmp_path, val_fraction=0.0)
 
     def test_real_lists(self, data_directory):
-        from monai_cxr.data.nih_folder import index_nih
+        from monai_cxr.data.sets.nih_folder import index_nih
 
         folder = data_directory / "chestxray14"
         index, summary = index_nih(folder)

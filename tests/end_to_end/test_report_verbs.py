@@ -89,7 +89,7 @@ class TestReportVerbs:
         assert not (tmp_path / "report").exists()
 
     def test_published_predictions_equal_scikit_learn(self, verb, data_directory, tmp_path):
-        from monai_cxr.data.chestxray14 import read_labels
+        from monai_cxr.data.sets.chestxray14 import read_labels
 
         source = data_directory / "predictions" / "densenet121_published.csv"
         arguments = ("evaluate", source, "--labels", "nih", "--out", tmp_path, "--bootstrap", 0)

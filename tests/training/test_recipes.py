@@ -19,7 +19,7 @@ from monai_cxr.bundle.inference import predict_table
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.bundle.packaging import package
 from monai_cxr.bundle.presets import read_preset
-from monai_cxr.data.medmnist import index_medmnist
+from monai_cxr.data.sets.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions.prediction_set import load_predictions

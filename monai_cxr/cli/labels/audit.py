@@ -183,7 +183,7 @@ def _out_of_fold(
 ) -> pd.DataFrame:
     from monai_cxr.bundle.config import parse_setting
     from monai_cxr.tables import write_table
-    from monai_cxr.training.out_of_fold import predict_out_of_fold
+    from monai_cxr.training.run.out_of_fold import predict_out_of_fold
 
     with progress("folds") as report:
         scores = predict_out_of_fold(

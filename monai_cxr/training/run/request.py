@@ -10,7 +10,7 @@ from typing import Any
 
 from monai_cxr.bundle.config import find_bundle, parse_setting, read_config
 from monai_cxr.bundle.presets import read_preset
-from monai_cxr.data.medmnist import index_medmnist
+from monai_cxr.data.sets.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
 from monai_cxr.labels.check import FLOOR, require_checked
 from monai_cxr.optional import require

@@ -11,8 +11,8 @@ import torch
 from monai_cxr.bundle.config import read_config, write_config
 from monai_cxr.bundle.digests import WEIGHTS_NAME, write_digests
 from monai_cxr.bundle.exporting.network import export
-from monai_cxr.bundle.few_shot import add_finding
 from monai_cxr.bundle.inference import predict_table
+from monai_cxr.bundle.learning.few_shot import add_finding
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.tables import read_table, write_table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cxr.data.medmnist import index_medmnist
+from monai_cxr.data.sets.medmnist import index_medmnist
 from monai_cxr.errors import SettingsError
 from monai_cxr.tables import write_table
 from monai_cxr.training.run import search as module

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from monai_cxr.data.chestxray14 import ARCHIVE_SIZES, label_version, read_boxes, read_labels
-from monai_cxr.data.png_check import check_all, refuse_unreadable
+from monai_cxr.data.sets.chestxray14 import ARCHIVE_SIZES, label_version, read_boxes, read_labels
+from monai_cxr.data.sets.png_check import check_all, refuse_unreadable
 from monai_cxr.errors import InvalidTable
 from monai_cxr.folders import require_folder
 from monai_cxr.tables import normalise_index

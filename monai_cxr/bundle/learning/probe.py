@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from monai_cxr.bundle.linear_head import embedded, features_of, fit_head
+from monai_cxr.bundle.learning.linear_head import embedded, features_of, fit_head
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.data.splits import assert_no_leakage
 from monai_cxr.errors import InvalidTable

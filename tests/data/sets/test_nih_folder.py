@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from monai_cxr.data import chestxray14, nih_folder
+from monai_cxr.data.sets import chestxray14, nih_folder
 from monai_cxr.errors import InvalidTable, SettingsError, UnreadableImage
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.phantom import PhantomSettings, write_nih_archive

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from monai_cxr.data.xrv_sets import SETS, Row, XrvSet
+from monai_cxr.data.sets.xrv_sets import SETS, Row, XrvSet
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
 from monai_cxr.folders import require_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_cxr.data.medmnist import index_medmnist
+from monai_cxr.data.sets.medmnist import index_medmnist
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 from monai_cxr.reading.files import read_radiograph

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from monai_cxr.data.xrv import index_xrv
-from monai_cxr.data.xrv_sets import SETS
+from monai_cxr.data.sets.xrv import index_xrv
+from monai_cxr.data.sets.xrv_sets import SETS
 from monai_cxr.errors import InvalidTable, SettingsError
 from monai_cxr.findings import FINDING_NAMES
 

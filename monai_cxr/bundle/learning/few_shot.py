@@ -20,7 +20,7 @@ from monai_cxr.bundle.engines.torch_engine import (
     with_outputs,
     write_weights,
 )
-from monai_cxr.bundle.linear_head import LinearHead, embedded, features_of, fit_head
+from monai_cxr.bundle.learning.linear_head import LinearHead, embedded, features_of, fit_head
 from monai_cxr.bundle.model import CALIBRATION_NAME, OPERATING_POINTS_NAME, BundleModel, rules_of
 from monai_cxr.bundle.packaging import describe, finish_package, staged_bundle, training_manifest
 from monai_cxr.bundle.verification import Verified, verify

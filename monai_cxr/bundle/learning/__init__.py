@@ -1,0 +1,1 @@
+"""Learning from little: a linear head on the frozen features of a bundle."""

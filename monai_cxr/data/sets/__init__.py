@@ -1,0 +1,1 @@
+"""Sets: published data sets as an index with our findings."""
