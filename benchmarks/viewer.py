@@ -73,16 +73,12 @@ def films_of(folder: Path, n_studies: int) -> Path:
 def measure(bundle: str, n_studies: int, n_cases: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        running = Viewer([bundle, "--files", str(films_of(folder, n_studies))], folder)
-        page = Browser(running.url)
-        try:
+        arguments = [bundle, "--files", str(films_of(folder, n_studies))]
+        with Viewer(arguments, folder) as running, Browser(running.url) as page:
             result = drive(page, n_studies)
             for label, values in memory(page, running.process.pid, n_cases).items():
                 print(f"{label}: {', '.join(f'{value:.0f}' for value in values)} MiB")
             return result
-        finally:
-            page.close()
-            running.stop()
 
 
 def drive(page: Browser, n_studies: int) -> dict[str, float]:
@@ -153,14 +149,10 @@ def long_list(bundle: str, n: int) -> dict[str, float]:
         with open_ledger(address) as ledger:
             fill(ledger, n)
         (folder / "viewer.toml").write_text(f"[viewer]\nledger = '{address}'\n")
-        running = Viewer([bundle, "--settings", str(folder / "viewer.toml")], folder)
-        page = Browser(running.url)
-        try:
+        arguments = [bundle, "--settings", str(folder / "viewer.toml")]
+        with Viewer(arguments, folder) as running, Browser(running.url) as page:
             times = [opened_list(page, n) for _ in range(6)][1:]
             moved = timed(page, ".worklist", key_script("PageDown"))
-        finally:
-            page.close()
-            running.stop()
     asked, opened = (statistics.median(values) for values in zip(*times, strict=True))
     return {
         f"worklist of {n:,} drawn after it was asked for": asked,

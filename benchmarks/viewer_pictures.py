@@ -194,18 +194,14 @@ def main() -> None:
         (folder / "viewer.toml").write_text(SETTINGS)
         arguments = ["--files", str(folder / "films"), "--settings", str(folder / "viewer.toml")]
         audit = made_up_audit(folder / "films", folder / "audit")
-        viewer = Viewer([options.bundle, *arguments, "--label-audit", str(audit)], folder)
-        page = Browser(viewer.url)
-        try:
+        arguments = [options.bundle, *arguments, "--label-audit", str(audit)]
+        with Viewer(arguments, folder) as viewer, Browser(viewer.url) as page:
             for screen in options.screens:
                 page.resize(*SCREENS[screen][:2])
                 for theme in THEMES:
                     page.prefer(theme)
                     Camera(page, options.out, theme, screen).walk(n, options.pages)
                     print(f"{theme}, {screen}")
-        finally:
-            page.close()
-            viewer.stop()
 
 
 if __name__ == "__main__":

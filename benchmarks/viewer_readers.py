@@ -109,23 +109,20 @@ def main() -> None:
             f"[viewer]\nledger = '{address}'\nauthentication = 'proxy'\n"
             f"proxy_secret = '{SECRET}'\n[viewer.roles]\nreader = [{people}]\n"
         )
-        viewer = Viewer(["--settings", str(folder / "viewer.toml")], folder)
-        try:
-            with ThreadPoolExecutor(n) as pool:
-                readers = list(pool.map(lambda number: Reader(viewer, number), range(n)))
-                memory = [resident(viewer.process.pid)]
-                together = threading.Barrier(n)
+        arguments = ["--settings", str(folder / "viewer.toml")]
+        with Viewer(arguments, folder) as viewer, ThreadPoolExecutor(n) as pool:
+            readers = list(pool.map(lambda number: Reader(viewer, number), range(n)))
+            memory = [resident(viewer.process.pid)]
+            together = threading.Barrier(n)
 
-                def work(step: int, reader: Reader) -> None:
-                    together.wait()
-                    reader.read(step)
+            def work(step: int, reader: Reader) -> None:
+                together.wait()
+                reader.read(step)
 
-                for step in range(steps):
-                    list(pool.map(lambda reader, at=step: work(at, reader), readers))
-                    if (step + 1) % max(steps // 5, 1) == 0:
-                        memory.append(resident(viewer.process.pid))
-        finally:
-            viewer.stop()
+            for step in range(steps):
+                list(pool.map(lambda reader, at=step: work(at, reader), readers))
+                if (step + 1) % max(steps // 5, 1) == 0:
+                    memory.append(resident(viewer.process.pid))
         lost, twice = lost_and_doubled(address, n, steps)
     print(f"{n} readers, {steps} studies each: {lost} lost, {twice} there twice")
     for label, times in (
