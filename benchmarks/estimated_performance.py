@@ -65,11 +65,7 @@ def main() -> None:
                 positives = np.sort(learnt.probabilities[before == 1.0, i])
                 threshold = float(positives[int(0.2 * len(positives))])  # sensitivity 0.80
                 keep = (y == 1.0) | ((y == 0.0) & (rng.random(len(y)) < kept))
-                options = {
-                    "threshold": threshold,
-                    "patients": test.patient_ids[keep],
-                    "seed": seed,
-                }
+                options = {"threshold": threshold, "patients": test.patient_ids[keep], "seed": seed}
                 found = estimate(
                     finding,
                     p[keep],

@@ -25,11 +25,7 @@ from monai_cxr.evaluation.decisions.conformal import ABSENT, PRESENT, ConformalR
 from monai_cxr.evaluation.performance import evaluate
 from monai_cxr.evaluation.predictions.prediction_set import PredictionSet
 from monai_cxr.evaluation.results import Performance
-from monai_cxr.evaluation.statistics.discrimination import (
-    any_finding,
-    auroc,
-    average_precision,
-)
+from monai_cxr.evaluation.statistics.discrimination import any_finding, auroc, average_precision
 from monai_cxr.evaluation.statistics.rates import rates_at
 from monai_cxr.evaluation.statistics.reliability import (
     assign_bins,

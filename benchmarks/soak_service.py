@@ -144,14 +144,7 @@ def draw(folder: Path, n: int) -> list[Path]:
 
 
 def settings_file(
-    folder: Path,
-    bundle: Path,
-    ledger: str,
-    port: int,
-    *,
-    pacs_port: int,
-    user: str,
-    hostile: str,
+    folder: Path, bundle: Path, ledger: str, port: int, *, pacs_port: int, user: str, hostile: str
 ) -> Path:
     """Films by C-STORE and from a hostile service; everything to two archives.
 

@@ -32,10 +32,7 @@ def viewer(
         on_kept: Finds in ``st.session_state[key]["kept"]`` what the tab kept through a reload.
     """
     mount = st.components.v2.component(
-        "cxr_viewer",
-        html='<div class="desk"></div>',
-        css=_style("viewer.css"),
-        js=joined(VIEWER),
+        "cxr_viewer", html='<div class="desk"></div>', css=_style("viewer.css"), js=joined(VIEWER)
     )
     mount(key=key, data=data, on_go_change=on_go, on_kept_change=on_kept)
 

@@ -159,11 +159,7 @@ def _require_asked(standing: Standing, item: AuditItem, reader: str, role: str, 
 
 
 def _take_back(
-    service: Service,
-    standing: Standing,
-    item: AuditItem,
-    reader: str,
-    role: str,
+    service: Service, standing: Standing, item: AuditItem, reader: str, role: str
 ) -> None:
     """Take back a reader's last word; the browser names its film, so that two presses take one."""
     last = standing.last_of(reader, role)

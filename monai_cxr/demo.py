@@ -32,12 +32,7 @@ from monai_cxr.evaluation.results import EvaluationIdentity, Performance
 from monai_cxr.phantom import PhantomSettings, write_dicom_archive
 from monai_cxr.report.files import write_report
 from monai_cxr.report.inspection import ReportExtras
-from monai_cxr.tables import (
-    columns_array,
-    probability_column,
-    read_table,
-    write_table,
-)
+from monai_cxr.tables import columns_array, probability_column, read_table, write_table
 from monai_cxr.training.run import workflow
 
 Say = Callable[[str], None]

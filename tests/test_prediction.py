@@ -7,13 +7,7 @@ import math
 import pytest
 
 from monai_cxr.errors import SettingsError
-from monai_cxr.prediction import (
-    FindingScore,
-    Interval,
-    ModelIdentity,
-    Prediction,
-    study_prediction,
-)
+from monai_cxr.prediction import FindingScore, Interval, ModelIdentity, Prediction, study_prediction
 from monai_cxr.radiograph import InstanceKey
 
 MODEL = ModelIdentity("bundle", "0.1.0", "d1")

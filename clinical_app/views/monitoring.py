@@ -81,11 +81,7 @@ def _tiles(numbers: monitoring.Overview) -> None:
         ("Analysed", f"{numbers.analysed:,}", f"{numbers.not_analysed:,} out of scope"),
         ("Failed", f"{numbers.failed:,}", "see Operations"),
         ("Read", f"{numbers.read:,}", "closed by a reader"),
-        (
-            "Arrival to read",
-            "-" if math.isnan(turnaround) else duration(turnaround * 60),
-            "median",
-        ),
+        ("Arrival to read", "-" if math.isnan(turnaround) else duration(turnaround * 60), "median"),
         ("Reading time", "-" if math.isnan(reading) else f"{reading:.0f} s", "median"),
     )
     for column, (name, value, detail) in zip(st.columns(6), tiles, strict=True):
@@ -151,11 +147,7 @@ def _drift(service: Service, cases: Sequence[Any]) -> None:
         )
         return
     period = st.segmented_control(
-        "Films that arrived in",
-        list(_PERIODS),
-        default="30 days",
-        required=True,
-        key="period",
+        "Films that arrived in", list(_PERIODS), default="30 days", required=True, key="period"
     )
     films = drifting.film_predictions(
         cases, service.model.identity.digest, since=drifting.since(_PERIODS[period])

@@ -187,10 +187,7 @@ def compare(
 
 
 def areas_of(
-    models: Sequence[PredictionSet],
-    labels: Floats,
-    codes: NDArray[np.intp],
-    plan: BootstrapPlan,
+    models: Sequence[PredictionSet], labels: Floats, codes: NDArray[np.intp], plan: BootstrapPlan
 ) -> list[list[Resampled]]:
     """AUROCs of each model, finding by finding, on the same replicates.
 

@@ -89,9 +89,7 @@ def digest_of_films(digests: pd.Series) -> str:
 
 
 def refuse_leaks(
-    training: pd.DataFrame,
-    tests: Mapping[str, pd.DataFrame],
-    digests: Mapping[str, pd.Series],
+    training: pd.DataFrame, tests: Mapping[str, pd.DataFrame], digests: Mapping[str, pd.Series]
 ) -> None:
     """Refuse new films that share a patient, a study, a film, or a file's bytes with a test.
 

@@ -103,10 +103,7 @@ def read_measured(path: Path) -> Mapping[str, Any]:
 
 def _seconds(champion: Path, challenger: Path, seed: int) -> dict[str, list[float]]:
     """Seconds a film, round by round; both models in turn, so that both meet the same machine."""
-    models = {
-        "champion": BundleModel.load(champion),
-        "challenger": BundleModel.load(challenger),
-    }
+    models = {"champion": BundleModel.load(champion), "challenger": BundleModel.load(challenger)}
     found: dict[str, list[float]] = {who: [] for who in models}
     generator = np.random.default_rng(seed)
     inputs: dict[str, NDArray[np.float32]] = {

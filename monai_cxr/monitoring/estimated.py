@@ -146,11 +146,7 @@ def _why_silent(found: PrevalenceNow, p: Floats, before: Floats | None) -> str:
 
 
 def _draws(
-    p: Floats,
-    names: NDArray[Any],
-    threshold: float | None,
-    spreads: tuple[float, float],
-    seed: int,
+    p: Floats, names: NDArray[Any], threshold: float | None, spreads: tuple[float, float], seed: int
 ) -> Floats:
     """Measures of draws of patients, with a calibration that errs; shape (3, draws)."""
     order = np.argsort(p, kind="stable")

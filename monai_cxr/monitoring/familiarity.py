@@ -195,8 +195,7 @@ def read_familiarity(path: Path) -> Familiarity:
         content = json.loads(path.read_text(encoding="utf-8")).get(_KEY, {})
         films, ages = content.get("films"), content.get("ages")
         return Familiarity(
-            None if films is None else _films(films),
-            None if ages is None else KnownAges(**ages),
+            None if films is None else _films(films), None if ages is None else KnownAges(**ages)
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidTable(

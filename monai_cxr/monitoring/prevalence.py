@@ -115,11 +115,7 @@ def at_prevalence(probabilities: Floats, reference: float, prevalence: float | F
 
 
 def _draws(
-    p: Floats,
-    patients: ArrayLike | None,
-    reference: float,
-    errors: tuple[Floats, ...],
-    seed: int,
+    p: Floats, patients: ArrayLike | None, reference: float, errors: tuple[Floats, ...], seed: int
 ) -> tuple[Floats, Floats]:
     """Prevalences and mean probabilities of draws of patients, each shape (R,)."""
     codes, n = patient_codes(np.arange(len(p)) if patients is None else np.asarray(patients))

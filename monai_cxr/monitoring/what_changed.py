@@ -17,13 +17,7 @@ from numpy.typing import NDArray
 
 from monai_cxr.evaluation.predictions.column_names import logit_columns
 from monai_cxr.evaluation.statistics.discrimination import auroc
-from monai_cxr.monitoring.two_sample import (
-    FEWEST,
-    FactChange,
-    TwoSampleTest,
-    changes,
-    energy_test,
-)
+from monai_cxr.monitoring.two_sample import FEWEST, FactChange, TwoSampleTest, changes, energy_test
 from monai_cxr.tables import EMBEDDING_COLUMN, QUALITY_COLUMNS
 
 Floats = NDArray[np.float64]

@@ -204,12 +204,7 @@ class FolderCases:
         self._put(path, stamp, header, CaseImage(header.key, view), data)
 
     def _put(
-        self,
-        path: Path,
-        stamp: tuple[int, int],
-        header: FilmHeader,
-        image: CaseImage,
-        data: bytes,
+        self, path: Path, stamp: tuple[int, int], header: FilmHeader, image: CaseImage, data: bytes
     ) -> None:
         named = replace(image, film_id=self._name(image.key.sop_uid, data))
         film = _Film(path, stamp, named, header)

@@ -183,10 +183,7 @@ class LedgerCases:
         for row in rows:
             film = film_of(row)
             key, result = film.key, stored.get((row.sop_uid, row.model_digest))
-            pair = (
-                film,
-                None if result is None else result_of(result, film),
-            )
+            pair = (film, None if result is None else result_of(result, film))
             found.setdefault(key.study_uid, []).append(pair)
         return found
 

@@ -31,10 +31,7 @@ def _index(patients, seed=0, prevalence=0.2):
 
 class TestByPatient:
     @settings(max_examples=25, deadline=None)
-    @given(
-        patients=st.lists(st.integers(0, 30), min_size=3, max_size=90),
-        seed=st.integers(0, 5),
-    )
+    @given(patients=st.lists(st.integers(0, 30), min_size=3, max_size=90), seed=st.integers(0, 5))
     def test_never_leaks_and_assigns_everyone(self, patients, seed):
         result = split_by_patient(_index(patients), seed=seed)
         assert_no_leakage(result)

@@ -12,8 +12,7 @@ PROGRAM = "import sys; sys.argv = ['monai-cxr']; from monai_cxr.cli import main;
 
 
 @pytest.mark.parametrize(
-    ("typed", "wanted"),
-    [("monai-cxr pre", "predict"), ("monai-cxr predict --emb", "--embeddings")],
+    ("typed", "wanted"), [("monai-cxr pre", "predict"), ("monai-cxr predict --emb", "--embeddings")]
 )
 def test_verbs_and_options_are_completed(typed, wanted):
     at = str(len(typed.split()) - 1)

@@ -15,11 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from monai_cxr.errors import InvalidTable
 from monai_cxr.evaluation.comparison import compare, write_comparison
 from monai_cxr.evaluation.statistics.clusters import clusters_of
-from monai_cxr.evaluation.statistics.delong import (
-    delong_covariance,
-    delong_difference,
-    delong_p,
-)
+from monai_cxr.evaluation.statistics.delong import delong_covariance, delong_difference, delong_p
 from monai_cxr.evaluation.statistics.discrimination import auroc
 from monai_cxr.evaluation.statistics.intervals import Resampled
 from monai_cxr.evaluation.statistics.significance import bootstrap_p, holm

@@ -16,10 +16,7 @@ from dicom_peers import free_port
 from light_network import LIGHT_NETWORK
 from zoo import BUNDLES, MARKS, SMALL, config_file
 
-from monai_cxr.bundle.config import (
-    copy_bundle,
-    read_config,
-)
+from monai_cxr.bundle.config import copy_bundle, read_config
 from monai_cxr.bundle.engines.torch_engine import build_network
 from monai_cxr.bundle.model import BundleModel
 from monai_cxr.preprocessing import normalise, prepare

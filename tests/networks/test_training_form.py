@@ -12,11 +12,7 @@ from torch import nn
 
 from monai_cxr.networks import build
 from monai_cxr.networks.pooling_order import pool_before_convolution
-from monai_cxr.networks.training_form import (
-    ProductGradientConv2d,
-    training_form,
-    weight_gradient,
-)
+from monai_cxr.networks.training_form import ProductGradientConv2d, training_form, weight_gradient
 
 
 @given(

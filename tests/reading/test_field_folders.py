@@ -8,11 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from field_films import (
-    PIXELS_AT,
-    dicom,
-    jpeg_ls,
-)
+from field_films import PIXELS_AT, dicom, jpeg_ls
 
 from monai_cxr.data.folder import index_folder
 from monai_cxr.errors import InvalidTable

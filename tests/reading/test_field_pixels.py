@@ -12,14 +12,7 @@ import zlib
 
 import numpy as np
 import pytest
-from field_films import (
-    EXPLICIT,
-    J2K,
-    JPEG_LS,
-    dicom,
-    reason,
-    same,
-)
+from field_films import EXPLICIT, J2K, JPEG_LS, dicom, reason, same
 from PIL import Image
 
 from monai_cxr.errors import InputError

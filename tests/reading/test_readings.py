@@ -15,13 +15,7 @@ from monai_cxr.phantom.synthetic import synthetic_dicom
 from monai_cxr.reading.film_input import InputSpec, RefusedFilm
 from monai_cxr.reading.film_readers import FilmReaders, read_apart
 from monai_cxr.reading.reader_limits import DEFAULT_LIMITS, ReaderLimits
-from monai_cxr.reading.readings import (
-    Display,
-    NetworkInputs,
-    PixelDigest,
-    SmallPicture,
-    WholeFilm,
-)
+from monai_cxr.reading.readings import Display, NetworkInputs, PixelDigest, SmallPicture, WholeFilm
 
 READINGS = (
     NetworkInputs((InputSpec(32, "stretch", "any"), InputSpec(48, "pad", "any"))),

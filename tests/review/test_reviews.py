@@ -19,12 +19,7 @@ from monai_cxr.errors import DeliveryError, InputError, SettingsError
 from monai_cxr.review.ledger_store import LedgerStore
 from monai_cxr.review.local_store import LocalStore
 from monai_cxr.review.parsing import parse_findings, parse_note, parse_seconds
-from monai_cxr.review.reviews import (
-    FindingReview,
-    Review,
-    reviews_csv,
-    reviews_table,
-)
+from monai_cxr.review.reviews import FindingReview, Review, reviews_csv, reviews_table
 from monai_cxr.review.stores import Access
 from monai_cxr.screening.ledger import open_ledger
 
@@ -146,10 +141,7 @@ class TestLocalStore:
 class TestParsing:
     def test_keeps_what_was_said_with_the_probability(self):
         parsed = parse_findings({"Effusion": {"opinion": "agree"}, "Mass": {}}, {"Effusion": 0.7})
-        assert parsed == {
-            "Effusion": FindingReview("agree", "", "", 0.7),
-            "Mass": FindingReview(),
-        }
+        assert parsed == {"Effusion": FindingReview("agree", "", "", 0.7), "Mass": FindingReview()}
 
     @pytest.mark.parametrize(
         "value",

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from monai_cxr.prediction import (
-    FindingScore,
-    Interval,
-    ModelIdentity,
-    OperatingPoint,
-    Prediction,
-)
+from monai_cxr.prediction import FindingScore, Interval, ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey, ViewPosition
 from monai_cxr.review.cases import Case, CaseImage, CaseStatus
 

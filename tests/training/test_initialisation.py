@@ -55,8 +55,7 @@ def test_is_finite_where_a_finding_has_one_class():
 
 
 @pytest.mark.parametrize(
-    "network",
-    [torch.nn.Linear(3, 5), torch.nn.Linear(3, 2, bias=False), torch.nn.Flatten()],
+    "network", [torch.nn.Linear(3, 5), torch.nn.Linear(3, 2, bias=False), torch.nn.Flatten()]
 )
 def test_other_networks_stay(network):
     before = {name: value.clone() for name, value in network.state_dict().items()}

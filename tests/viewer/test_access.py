@@ -9,12 +9,7 @@ import pytest
 from clinical_app.admission.access import PERMISSIONS, identify, local_identity, proxy_user
 from clinical_app.admission.grants import Grants
 from clinical_app.server import free_port, options
-from clinical_app.settings import (
-    ViewerSettings,
-    is_this_machine,
-    parse_settings,
-    read_settings,
-)
+from clinical_app.settings import ViewerSettings, is_this_machine, parse_settings, read_settings
 from monai_cxr.errors import SettingsError
 from monai_cxr.screening.settings.checks import bundle_of, ledger_of
 

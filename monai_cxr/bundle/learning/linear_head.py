@@ -105,11 +105,7 @@ def folds_with_both(
 
 
 def embedded(
-    model: Predictor,
-    rows: pd.DataFrame,
-    workers: int | None = None,
-    *,
-    keep: Sequence[str] = (),
+    model: Predictor, rows: pd.DataFrame, workers: int | None = None, *, keep: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The rows whose film could be read, with an ``embedding`` each.
 

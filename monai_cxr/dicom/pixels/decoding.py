@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.config import IGNORE
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    UID,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-)
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from monai_cxr.dicom.header import elements
 from monai_cxr.dicom.header.attributes import HeaderFacts

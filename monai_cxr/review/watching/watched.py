@@ -11,11 +11,7 @@ from typing import Any
 from monai_cxr.findings import title_of
 from monai_cxr.monitoring import chart_names
 from monai_cxr.monitoring.chart_content import chart_content
-from monai_cxr.monitoring.charts import (
-    FEWEST_BASELINE_DAYS,
-    FEWEST_BASELINE_FILMS,
-    Chart,
-)
+from monai_cxr.monitoring.charts import FEWEST_BASELINE_DAYS, FEWEST_BASELINE_FILMS, Chart
 from monai_cxr.monitoring.charts import alarms as alarms_of
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.words import MEASURES, reason_words

@@ -29,11 +29,7 @@ _MOST_FILES, _MOST_STUDIES = 500, 100
 
 
 def clean_spool(
-    ledger: Ledger,
-    spool: Spool,
-    *,
-    keep_days: float,
-    keep_refused_days: float = math.inf,
+    ledger: Ledger, spool: Spool, *, keep_days: float, keep_refused_days: float = math.inf
 ) -> int:
     """Delete the files of films that were completed long ago and have nothing left to deliver.
 

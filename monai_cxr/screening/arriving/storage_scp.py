@@ -36,12 +36,7 @@ from monai_cxr.screening.network.dicom_network import (
     send_at_once,
     server_tls,
 )
-from monai_cxr.screening.settings.listener import (
-    DROP,
-    ListenerRule,
-    ListenerSettings,
-    addresses_of,
-)
+from monai_cxr.screening.settings.listener import DROP, ListenerRule, ListenerSettings, addresses_of
 
 SOURCE = "c-store"
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 B.2.3

@@ -11,11 +11,7 @@ import pydicom
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monai_cxr.dicom.results.instances import DicomInstance, make_implicit
-from monai_cxr.dicom.results.report_document import (
-    BEST_REPORT_CLASS,
-    REPORT_CLASSES,
-    alternatives,
-)
+from monai_cxr.dicom.results.report_document import BEST_REPORT_CLASS, REPORT_CLASSES, alternatives
 from monai_cxr.errors import DeliveryError
 from monai_cxr.picture.bounds import MALFORMED
 from monai_cxr.picture.quiet import quiet

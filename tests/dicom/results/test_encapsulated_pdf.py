@@ -62,7 +62,7 @@ def test_it_says_what_the_report_says(tmp_path):
         name: lines[lines.index(name) : lines.index(name) + 6] for name in ("Effusion", "Mass")
     }
     assert table["Effusion"][1:] == [
-        *("0.345", "present", "0.120", "0.910 (0.850-0.950)", "0.800 (0.770-0.830)"),
+        *("0.345", "present", "0.120", "0.910 (0.850-0.950)", "0.800 (0.770-0.830)")
     ]
     assert table["Mass"][1:] == ["2.1e-04", "absent", "", "", ""]
     assert lines[lines.index("Hernia") + 2] == "not stated"

@@ -27,13 +27,7 @@ from monai_cxr.dicom.results.structured_report import ReportedFilm, structured_r
 from monai_cxr.errors import InputError, NotCalibrated, SettingsError, UnsupportedImage
 from monai_cxr.findings import FINDING_NAMES, FINDINGS
 from monai_cxr.phantom.synthetic import synthetic_dicom
-from monai_cxr.prediction import (
-    FindingScore,
-    Interval,
-    ModelIdentity,
-    OperatingPoint,
-    Prediction,
-)
+from monai_cxr.prediction import FindingScore, Interval, ModelIdentity, OperatingPoint, Prediction
 from monai_cxr.radiograph import InstanceKey
 
 MODEL = ModelIdentity("chest_model", "1.2.0", "ab" * 32, "torch-cpu-fp32")

@@ -95,10 +95,7 @@ ODD = {
     "gbk": {"PatientName": "王^小东".encode("gbk")},
     "utf-8": {"PatientName": "Müller^Jörg".encode()},
     "shift-jis": {"PatientName": "山田^太郎".encode("shift_jis")},
-    "gbk-as-utf-8": {
-        "SpecificCharacterSet": b"ISO_IR 192",
-        "PatientName": "王^小东".encode("gbk"),
-    },
+    "gbk-as-utf-8": {"SpecificCharacterSet": b"ISO_IR 192", "PatientName": "王^小东".encode("gbk")},
     "gbk-text-as-utf-8": {
         "SpecificCharacterSet": b"ISO_IR 192",
         "StudyDescription": "胸部正位".encode("gbk"),

@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_cxr.evaluation.statistics.clusters import (
-    clusters_of,
-    patient_codes,
-    pooled,
-    rarer_class,
-)
+from monai_cxr.evaluation.statistics.clusters import clusters_of, patient_codes, pooled, rarer_class
 
 
 def test_kish():

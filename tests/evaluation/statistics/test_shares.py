@@ -58,8 +58,7 @@ class TestEffectiveTrials:
         patients = np.sort(rng.integers(0, 120, 500))
         hits = rng.random(500) < rng.beta(1, 3, 120)[patients]
         fit = sm.OLS(hits.astype(float), np.ones(500)).fit(
-            cov_type="cluster",
-            cov_kwds={"groups": patients, "use_correction": False},
+            cov_type="cluster", cov_kwds={"groups": patients, "use_correction": False}
         )
         worth = [
             np.bincount(patients[side]).sum() ** 2 / (np.bincount(patients[side]) ** 2).sum()

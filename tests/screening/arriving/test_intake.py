@@ -177,7 +177,7 @@ class TestWatchFolder:
             clock.advance(6)
         assert taken == 1
         assert sorted(p.name for p in watch.folder.rglob("*") if p.is_file()) == [
-            *(".hidden", "1.2.3", "x.part", "y.TMP"),
+            *(".hidden", "1.2.3", "x.part", "y.TMP")
         ]
 
     def test_with_a_full_disk_files_wait(self, watch, ledger, tmp_path, film, clock):

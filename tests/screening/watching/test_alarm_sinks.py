@@ -165,11 +165,7 @@ def test_a_sink_is_not_told_of_what_was_dealt_with_before_it_was_there(tmp_path,
     ],
 )
 def test_wrong_settings_are_named(tmp_path, lines, said):
-    content = {
-        "ledger": {"url_file": "url"},
-        "spool": {"folder": "spool"},
-        "alarms": lines,
-    }
+    content = {"ledger": {"url_file": "url"}, "spool": {"folder": "spool"}, "alarms": lines}
     (tmp_path / "url").write_text("sqlite:///l.sqlite")
     with pytest.raises(SettingsError, match=said):
         settings_of(content, folder=tmp_path)

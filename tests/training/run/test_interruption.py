@@ -74,11 +74,7 @@ def test_killed_and_stopped_training_ends_in_the_same_weights(
     wait_until(lambda: not alive(int(children[0])))  # nobody trains on unseen
 
     process = subprocess.Popen(
-        train,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=hear_ctrl_c,
+        train, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear_ctrl_c
     )
     before = saved(cut)
     wait_until(lambda: saved(cut) > before, process)
