@@ -22,18 +22,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_cxr.phantom.synthetic import synthetic_dicom
+from monai_cxr.bundle.bench.films import SYNTAXES, encode
 from monai_cxr.preprocessing import normalise, prepare
 from monai_cxr.reading.files import read_for_model, read_radiograph
 
 SIZE = 224
-SYNTAXES = {
-    "DICOM raw": "1.2.840.10008.1.2.1",
-    "DICOM RLE": "1.2.840.10008.1.2.5",
-    "DICOM JPEG lossless": "1.2.840.10008.1.2.4.70",
-    "DICOM JPEG-LS": "1.2.840.10008.1.2.4.80",
-    "DICOM JPEG 2000": "1.2.840.10008.1.2.4.90",
-}
 Reader = Callable[[Path], torch.Tensor]
 
 
@@ -93,16 +86,6 @@ def make_films(data: Path, folder: Path, n_films: int) -> dict[str, list[Path]]:
             target.write_bytes(encode(stored, syntax))
             films[name].append(target)
     return films
-
-
-def encode(stored: np.ndarray, syntax: str) -> bytes:
-    attributes = {"BitsStored": 12, "HighBit": 11, "WindowCenter": 1800, "WindowWidth": 3400}
-    codestream = None
-    if syntax == SYNTAXES["DICOM JPEG lossless"]:
-        import imagecodecs
-
-        codestream = bytes(imagecodecs.jpeg8_encode(stored, lossless=True, bitspersample=12))
-    return synthetic_dicom(stored, transfer_syntax=syntax, codestream=codestream, **attributes)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_cxr.phantom.anatomy import Thorax, lung_point
+from monai_cxr.phantom.anatomy import Lung, Thorax, lung_point
 from monai_cxr.phantom.grid import Field, smooth_step
 from monai_cxr.phantom.pathology.lesion import Lesion, blob, draw_side, lung_of, noise, visible
 
@@ -46,12 +46,7 @@ def draw_pneumonia(thorax: Thorax, severity: float, rng: np.random.Generator) ->
     )  # fmt: skip
     core = smooth_step(radius, 1.25, 0.45)
     filling = core * np.float32(0.36 + 0.20 * severity)
-    lung = lung_of(thorax, sign)
-    return Lesion(
-        mask=visible(filling, lung.region, 0.35),
-        filling=np.where(lung.depth_cm > 0, filling, 0.0).astype(np.float32),
-        bronchogram=core,
-    )
+    return _in_lung(lung_of(thorax, sign), core, filling, 0.35)
 
 
 def draw_consolidation(thorax: Thorax, severity: float, rng: np.random.Generator) -> Lesion:
@@ -71,9 +66,13 @@ def draw_consolidation(thorax: Thorax, severity: float, rng: np.random.Generator
     inner = rng.uniform(20.0, 40.0)
     core = core * smooth_step(lateral, inner - 14.0, inner + 10.0)
     filling = core * np.float32(0.46 + 0.20 * severity)
-    lung = lung_of(thorax, sign)
+    return _in_lung(lung_of(thorax, sign), core, filling, 0.4)
+
+
+def _in_lung(lung: Lung, core: Field, filling: Field, share: float) -> Lesion:
+    """What of a filling lies in a lung, with air bronchograms in its core."""
     return Lesion(
-        mask=visible(filling, lung.region, 0.4),
+        mask=visible(filling, lung.region, share),
         filling=np.where(lung.depth_cm > 0, filling, 0.0).astype(np.float32),
         bronchogram=core,
     )
