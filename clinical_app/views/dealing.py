@@ -11,6 +11,7 @@ from monai_cxr.errors import SettingsError
 from monai_cxr.review.ledger_cases import answering
 from monai_cxr.review.watching import second_look, watched
 from monai_cxr.review.watching.watched import InOneSentence, Watched
+from monai_cxr.screening.ledger.people.signed_reports import fits_in_words
 from monai_cxr.screening.ledger.watching import alarms
 from monai_cxr.screening.ledger.watching.alarms import KeptAlarm
 
@@ -73,7 +74,7 @@ def reports(service: Service) -> None:
         if n > second_look.MOST_REPORTS
         else "the"
     )
-    title = f"Against {of} signed reports: {second_look.in_words(fits)}"
+    title = f"Against {of} signed reports: {fits_in_words(fits)}"
     with st.expander(title, expanded=True):
         tables.show(rows)
         st.caption(

@@ -27,7 +27,7 @@ from monai_cxr.prediction import Interval
 
 Floats = NDArray[np.float64]
 FEWEST = 200
-WIDEST_PPV = 0.3
+WIDEST_PPV = 0.4
 """A PPV that is known less well than this is not shown."""
 
 _DRAWS = 200
@@ -175,21 +175,23 @@ def _draws(
 def _with_prevalence(
     ppv: Interval, p: Floats, threshold: float | None, found: PrevalenceNow
 ) -> tuple[Interval, str]:
-    """Widen the PPV's interval by what the prevalence may be, or withhold it as not known."""
+    """Widen the PPV's interval by what the prevalence may be, or withhold it as not known.
+
+    All draws of the prevalence count, not 95 % of them: an estimate is shown where the prevalence
+    looks unchanged, and among changed ones these are the draws that look least changed.
+    """
     if math.isnan(ppv.estimate) or math.isnan(found.reference) or threshold is None:
         return ppv, ""
     flagged = p[p >= threshold]
-    ends = [
-        at_prevalence(flagged, found.reference, e).mean() for e in (found.now.low, found.now.high)
-    ]
+    ends = [at_prevalence(flagged, found.reference, e).mean() for e in found.extremes]
     middle, *sides = to_logits(np.array([ppv.estimate, ppv.low, ppv.high, *ends]))
     below = np.hypot(sides[0] - middle, min(sides[2] - middle, 0.0))
     above = np.hypot(sides[1] - middle, max(sides[3] - middle, 0.0))
     low, high = sigmoid(middle + np.array([-below, above])).tolist()
     if high - low > WIDEST_PPV:
         why = (
-            f"scores leave the prevalence open between {found.now.low:.1%} and "
-            f"{found.now.high:.1%}, and so the PPV between {low:.0%} and {high:.0%}"
+            f"scores leave the prevalence open between {found.extremes[0]:.1%} and "
+            f"{found.extremes[1]:.1%}, and so the PPV between {low:.0%} and {high:.0%}"
         )
         return Interval(math.nan), why
     return Interval(ppv.estimate, low, high), ""

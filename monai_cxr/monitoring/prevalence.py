@@ -35,11 +35,13 @@ class PrevalenceNow:
         now: By expectation maximisation, with a 95 % interval.
         reference: At which the probabilities were calibrated; NaN where it is not known.
         changed: Whether it seems to have changed by more than :data:`SMALL_CHANGE`.
+        extremes: The lowest and the highest of all draws: about a 99 % interval.
     """
 
     now: Interval
     reference: float
     changed: bool
+    extremes: tuple[float, float]
 
 
 def prevalence_now(
@@ -66,7 +68,7 @@ def prevalence_now(
     p = np.asarray(probabilities, dtype=np.float64)
     if reference is None or not 0.0 < reference < 1.0:
         mean = float(p.mean())
-        return PrevalenceNow(Interval(mean, mean, mean), math.nan, False)
+        return PrevalenceNow(Interval(mean, mean, mean), math.nan, False, (mean, mean))
     estimate = em_prevalence(p, reference)
     generator = np.random.default_rng(seed)
     errors = tuple(generator.normal(m, s, _DRAWS) for m, s in zip((0.0, 1.0), spreads, strict=True))
@@ -84,7 +86,9 @@ def prevalence_now(
     # The mean probability moves with the prevalence, though less, and is known better.
     is_other = not (low <= reference <= high and mean_low <= mean_before <= mean_high)
     is_large = not reference / SMALL_CHANGE <= estimate <= reference * SMALL_CHANGE
-    return PrevalenceNow(now, reference, is_other and is_large)
+    lowest = min(max(float(found.min()), 0.0), estimate)
+    highest = max(min(float(found.max()), 1.0), estimate)
+    return PrevalenceNow(now, reference, is_other and is_large, (lowest, highest))
 
 
 def em_prevalence(probabilities: Floats, reference: float | None) -> float:

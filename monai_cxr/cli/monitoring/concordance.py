@@ -65,6 +65,7 @@ def concordance(
     from monai_cxr.monitoring.concordance import ALL
     from monai_cxr.monitoring.concordance import concordance as concordance_of
     from monai_cxr.monitoring.labeller_error import by_language
+    from monai_cxr.screening.ledger.people.signed_reports import fits_in_words
     from monai_cxr.screening.watching import agreement
 
     errors = by_language(labeller)
@@ -75,7 +76,7 @@ def concordance(
     if json:
         emit({"reports": fits, "concordance": rows})
         return
-    say("Reports: " + (", ".join(f"{n} {fit}" for fit, n in sorted(fits.items())) or "none"))
+    say(f"Reports: {fits_in_words(fits)}.")
     show(
         "Flags against signed reports",
         ("finding", "group", "studies", "stated", "sensitivity", "specificity", "PPV", "kappa"),

@@ -71,8 +71,8 @@ def import_(
         emit(counts)
     else:
         say(
-            f"{counts['stored']} reports stored, {counts['known']} known already, "
-            f"{counts['refused']} refused: of another patient than the film's."
+            f"Reports: {counts['stored']} stored, {counts['known']} known already, "
+            f"{counts['refused']} refused because the film of this number is of another patient."
         )
 
 

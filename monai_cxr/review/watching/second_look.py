@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from monai_cxr.findings import title_of
@@ -105,12 +104,6 @@ def outcome_words(counts: dict[str, int]) -> str:
     """The same in a sentence."""
     said = [f"{OUTCOME_WORDS[name].lower()}: {counts.get(name, 0)}" for name in OUTCOMES]
     return "; ".join(said)
-
-
-def in_words(fits: dict[str, int]) -> str:
-    """How many reports fit how."""
-    said: Sequence[str] = [f"{n:,} {fit.replace('_', ' ')}" for fit, n in sorted(fits.items())]
-    return ", ".join(said) or "none"
 
 
 def _share(interval: Interval) -> str:

@@ -26,6 +26,7 @@ from monai_cxr.monitoring.labeller_error import shipped
 from monai_cxr.report.rendering import render
 from monai_cxr.screening.ledger import Ledger
 from monai_cxr.screening.ledger.people import second_looks
+from monai_cxr.screening.ledger.people.signed_reports import fits_in_words
 from monai_cxr.screening.ledger.schema import audit, results
 from monai_cxr.screening.ledger.watching import alarms, chart_sums
 from monai_cxr.screening.watching import agreement, service_charts
@@ -64,7 +65,8 @@ def write_surveillance(
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(folder / "surveillance.json", text + "\n", private=True)
-    page = render("surveillance.html", **content)
+    said = fits_in_words(content["reports"])
+    page = render("surveillance.html", **content, reports_in_words=said)
     write_text(folder / "surveillance.html", page, private=True)
     return content
 

@@ -16,7 +16,7 @@ from monai_cxr.cli import app
 from monai_cxr.labels.lexicon import read_lexicon
 from monai_cxr.review.watching import second_look
 from monai_cxr.screening.ledger import arrivals, open_ledger
-from monai_cxr.screening.ledger.people import second_looks, signed_reports
+from monai_cxr.screening.ledger.people import report_texts, second_looks, signed_reports
 from monai_cxr.screening.watching import agreement, service_charts
 from monai_cxr.screening.watching.surveillance import surveillance
 
@@ -207,6 +207,7 @@ def test_questions_of_years_go_by_indexes(ledger, take, clock):
         agreement.side_by_side(ledger, since=clock.now - 50 * DAY, until=clock.now)
         agreement.queue(ledger, newest=10)
         second_look.n_reports(ledger)
+        report_texts.prune(ledger, keep_days=90)
         service_charts.draw(ledger, since=day)
         surveillance(ledger, day, day)
     assert not walks

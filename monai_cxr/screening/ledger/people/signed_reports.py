@@ -39,6 +39,15 @@ MATCHED, NO_FILM, OTHER_PATIENT, AMBIGUOUS, PRELIMINARY, UNREAD = (
 """How a standing report fits: its study; none (yet); another patient's; several studies under its
 number; not final; or without a text that could be read."""
 
+_FIT_WORDS = {
+    MATCHED: "matched to a film",
+    NO_FILM: "whose film has not come",
+    OTHER_PATIENT: "of another patient than the film's",
+    AMBIGUOUS: "whose number several studies have",
+    PRELIMINARY: "preliminary",
+    UNREAD: "that could not be read",
+}
+
 STORED, KNOWN, REFUSED = "stored", "known", "refused"
 _PAGE = 500
 
@@ -136,6 +145,12 @@ def matches(ledger: Ledger) -> Iterator[Match]:
         yield from page
 
 
+def fits_in_words(fits: Mapping[str, int]) -> str:
+    """How many reports fit how, for people."""
+    said = [f"{fits[fit]:,} {words}" for fit, words in _FIT_WORDS.items() if fits.get(fit)]
+    return ", ".join(said) or "none"
+
+
 def match_pages(
     ledger: Ledger,
     *,
@@ -189,7 +204,7 @@ def _numbers(ledger: Ledger, since: float, until: float, newest: int | None) -> 
     else:
         yield from _all_numbers(ledger, until)
         return
-    ordered = sorted(names)
+    ordered = sorted(names - {""})
     yield from (ordered[i : i + _PAGE] for i in range(0, len(ordered), _PAGE))
 
 

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 from monai_cxr.cli import app
 from monai_cxr.errors import InputError, SettingsError
 from monai_cxr.labels.lexicon import read_lexicon
+from monai_cxr.screening.arriving.hl7_intake import Hl7Intake
 from monai_cxr.screening.ledger import arrivals, audit, open_ledger
 from monai_cxr.screening.ledger.people import report_texts
 from monai_cxr.screening.ledger.people.report_texts import TextSeal
+from monai_cxr.screening.network.mllp import MllpFrame
 from monai_cxr.screening.settings.checks import read_settings
 from monai_cxr.screening.watching import agreement
 
@@ -65,6 +67,19 @@ def test_what_was_closed_opens_for_a_person_and_is_said(kept, caplog):
     assert "Secret" not in everything(kept)
     assert "Secret" not in caplog.text
     assert FIRST not in repr(TextSeal(FIRST))
+
+
+def test_the_text_of_a_message_is_kept_too(ledger):
+    segments = (
+        "MSH|^~\\&|RIS|H|||20260301||ORU^R01|1|P|2.5.1",
+        "PID|1||P1^^^H||X",
+        "OBR|1||A1|36554-4^XR|||20260301||||||||||||||20260301|||F",
+        f"OBX|1|TX|18748-4^Report||{TEXT}||||||F",
+    )
+    intake = Hl7Intake(ledger, read_lexicon("en"), "", TextSeal(FIRST))
+    assert b"|AA|" in intake.answer(MllpFrame("\r".join(segments).encode()))
+    assert read(ledger, TextSeal(FIRST)) == [TEXT]
+    assert "Secret" not in repr(intake) + everything(ledger)
 
 
 def test_a_wrong_key_is_refused_and_said(kept):
