@@ -118,9 +118,11 @@ def _look(one: Look, case: Any, number: int) -> None:
     if case is None:
         return  # it was removed, or this reader gives their own word on it first
     words, opened, *outcomes = st.columns([5, 1.4, 1.2, 1.2, 1.8], vertical_alignment="center")
-    said = f"“{tables.as_written(one.span)}”" if one.span else "not mentioned"
+    said = "does not mention it"
+    if one.span:  # the words that a rule took for a denial: a reader sees whether they are one
+        said = f"rules it out, by the words “{tables.as_written(one.span)}”"
     words.markdown(
-        f"**{title_of(one.finding)}**, {percent(one.probability)}, {one.age}; report: {said}"
+        f"**{title_of(one.finding)}**, {percent(one.probability)}, {one.age}; the report {said}"
     )
     opened.link_button("Open", f"?case={case.case_id}", width="stretch")
     for column, (outcome, label) in zip(outcomes, OUTCOME_WORDS.items(), strict=True):

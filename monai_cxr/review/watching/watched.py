@@ -255,5 +255,5 @@ def what_was_done(seen: Watched, counts: Mapping[str, int]) -> InOneSentence:
     words = f"{len(closed)} of {len(seen.alarms)} alarms were dealt with."
     looks = sum(counts.values())
     if looks:
-        words += f" {looks} second looks were recorded."
+        words += f" {looks} second look{'s were' if looks > 1 else ' was'} recorded."
     return InOneSentence(LOOK if len(closed) < len(seen.alarms) else WELL, words)
