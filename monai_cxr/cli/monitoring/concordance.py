@@ -77,6 +77,9 @@ def concordance(
         emit({"reports": fits, "concordance": rows})
         return
     say(f"Reports: {fits_in_words(fits)}.")
+    if not rows:
+        say("No report fits a film that has a result, so there is nothing to compare.")
+        return
     show(
         "Flags against signed reports",
         ("finding", "group", "studies", "stated", "sensitivity", "specificity", "PPV", "kappa"),

@@ -240,7 +240,9 @@ def _print(content: dict[str, Any]) -> None:
     if rows:
         show("Charts", columns, rows)
     for sentence, names in missing.items():
-        say(f"No baseline yet for {len(names)} charts: {sentence}")
+        say(f"No baseline yet for {len(names)} chart{'s'[: len(names) - 1]}: {sentence}")
+    if not content["charts"]:
+        say("No chart yet: no film was finished on a day that is over.")
     if content["alarms"]:
         said = [
             (

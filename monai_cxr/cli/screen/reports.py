@@ -69,11 +69,13 @@ def import_(
         )
     if json:
         emit(counts)
-    else:
-        say(
-            f"Reports: {counts['stored']} stored, {counts['known']} known already, "
-            f"{counts['refused']} refused because the film of this number is of another patient."
-        )
+        return
+    if not sum(counts.values()):
+        say("No report was found there.")
+        return
+    say(f"Reports: {counts['stored']} stored, {counts['known']} known already.")
+    if counts["refused"]:
+        say(f"Refused: {counts['refused']}. The film of this number is of another patient.")
 
 
 def text_(
