@@ -50,8 +50,6 @@ body:has(.st-key-desk) [data-baseweb="modal"] { display: none !important; }
   border-radius: 4px; overflow: hidden; color: #9aa6b2; font-size: .86rem; }
 .thumbnail > * { grid-area: 1 / 1; }
 .thumbnail i { width: 6.9rem; height: 6.9rem; background: center / contain no-repeat; }
-/* On a phone a row of a table is one line, and the table moves sideways. */
-@media (max-width: 640px) { [data-testid="stTable"] :is(td, th) { white-space: nowrap; } }
 [data-testid="stMetricValue"] { font-size: 1.85rem; font-variant-numeric: tabular-nums; }
 /* Where there is no film yet, the place to drop one is the page. */
 [data-testid="stMain"]:not(:has(.st-key-upload_desk)) [data-testid="stFileUploaderDropzone"] {
