@@ -17,13 +17,29 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
+
+from monai_cxr.screening.ledger.columns import (
+    ID_TYPE,
+    count_column,
+    partial_index,
+    row_id,
+    text_column,
+    time_column,
+)
+from monai_cxr.screening.ledger.columns import metadata as metadata
+from monai_cxr.screening.ledger.people.tables import label_answers as label_answers
+from monai_cxr.screening.ledger.people.tables import report_texts as report_texts
+from monai_cxr.screening.ledger.people.tables import reports as reports
+from monai_cxr.screening.ledger.people.tables import reviews as reviews
+from monai_cxr.screening.ledger.people.tables import second_looks as second_looks
+from monai_cxr.screening.ledger.watching.tables import alarms as alarms
+from monai_cxr.screening.ledger.watching.tables import chart_sums as chart_sums
+from monai_cxr.screening.ledger.watching.tables import tallies as tallies
 
 SCHEDULED, IN_PROGRESS, COMPLETED, QUARANTINED = (
     "scheduled",
@@ -45,83 +61,57 @@ UNLEASED = {"lease_owner": "", "lease_until": None}
 TAKES_PLACE = frozenset({CORRECTED, REPLACED})
 """Outcomes of an arrival after which the newcomer is the film, and is read and reported again."""
 
-metadata = MetaData()
-
 
 def values_of(row: Any, names: Iterable[str]) -> dict[str, Any]:
     """Columns of a row, or attributes of a value, by their names."""
     return {name: getattr(row, name) for name in names}
 
 
-_ID = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER numbers its rows on SQLite
-
-
-def _id() -> Column[int]:
-    return Column("id", _ID, primary_key=True, autoincrement=True)
-
-
-def _text(name: str, *, index: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="", index=index)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default="0")
-
-
-def _time(name: str, *, nullable: bool = True) -> Column[float]:
-    return Column(name, Double, nullable=nullable)
-
-
-def _partial(name: str, column: str, condition: str) -> Index:
-    """An index of the rows that a condition holds for."""
-    return Index(name, column, sqlite_where=text(condition), postgresql_where=text(condition))
-
-
 films = Table(
     "films",
     metadata,
-    _id(),
+    row_id(),
     Column("sop_uid", Text, nullable=False, unique=True),
-    _text("study_uid", index=True),
-    _text("series_uid"),
-    _text("patient_id", index=True),
-    _text("path", index=True),
-    _text("pixel_sha256"),
+    text_column("study_uid", index=True),
+    text_column("series_uid"),
+    text_column("patient_id", index=True),
+    text_column("path", index=True),
+    text_column("pixel_sha256"),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
-    _text("sop_class_uid"),
-    _text("modality"),
-    _text("study_date"),
-    _text("accession_number"),
-    _text("source"),
-    _text("calling_ae"),
+    text_column("sop_class_uid"),
+    text_column("modality"),
+    text_column("study_date"),
+    text_column("accession_number"),
+    text_column("source"),
+    text_column("calling_ae"),
     Column("priority", String(16), nullable=False),
-    _time("rank", nullable=False),
+    time_column("rank", nullable=False),
     Column("state", String(16), nullable=False),
-    _text("reason"),
-    _count("attempts"),
-    _time("available_at", nullable=False),
-    _text("lease_owner", index=True),
-    _time("lease_until"),
-    _time("received_at", nullable=False),
-    _time("finished_at"),
-    _text("model_digest"),
+    text_column("reason"),
+    count_column("attempts"),
+    time_column("available_at", nullable=False),
+    text_column("lease_owner", index=True),
+    time_column("lease_until"),
+    time_column("received_at", nullable=False),
+    time_column("finished_at"),
+    text_column("model_digest"),
     Index("ix_films_queue", "state", "rank"),
     Index("ix_films_age", "state", "received_at"),
     Index("ix_films_model", "state", "model_digest"),
-    _partial("ix_films_spooled", "finished_at", "path <> ''"),
+    partial_index("ix_films_spooled", "finished_at", "path <> ''"),
 )
 
 arrivals = Table(
     "arrivals",
     metadata,
-    _id(),
-    _text("sop_uid"),
-    _text("path", index=True),
-    _text("source"),
-    _text("calling_ae"),
+    row_id(),
+    text_column("sop_uid"),
+    text_column("path", index=True),
+    text_column("source"),
+    text_column("calling_ae"),
     Column("outcome", String(16), nullable=False, index=True),
-    _text("reason"),
-    _time("arrived_at", nullable=False),
+    text_column("reason"),
+    time_column("arrived_at", nullable=False),
     Index("ix_arrivals_sop_uid", "sop_uid"),
     Index("ix_arrivals_arrived_at", "arrived_at"),
 )
@@ -129,24 +119,24 @@ arrivals = Table(
 results = Table(
     "results",
     metadata,
-    _id(),
+    row_id(),
     Column("sop_uid", Text, nullable=False),
-    _text("study_uid", index=True),
+    text_column("study_uid", index=True),
     Column("model_digest", Text, nullable=False),
-    _text("model_name"),
-    _text("model_version"),
-    _text("runtime"),
+    text_column("model_name"),
+    text_column("model_version"),
+    text_column("runtime"),
     Column("findings", JSON, nullable=False),
     Column("logits", JSON, nullable=False),
     Column("probabilities", JSON, nullable=False),
     Column("positive", JSON, nullable=False),
     Column("flags", JSON, nullable=False),
     Column("quality", JSON, nullable=False),
-    _text("view"),
-    _text("sex"),
+    text_column("view"),
+    text_column("sex"),
     Column("age", Double),
-    _text("manufacturer"),
-    _time("predicted_at", nullable=False),
+    text_column("manufacturer"),
+    time_column("predicted_at", nullable=False),
     UniqueConstraint("sop_uid", "model_digest", name="uq_results_key"),
     Index("ix_results_model", "model_digest", "predicted_at"),
 )
@@ -154,139 +144,96 @@ results = Table(
 outbox = Table(
     "outbox",
     metadata,
-    _id(),
+    row_id(),
     Column("kind", String(16), nullable=False),
     Column("destination", Text, nullable=False),
     Column("sop_uid", Text, nullable=False),
-    _text("study_uid", index=True),
+    text_column("study_uid", index=True),
     Column("model_digest", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    _count("attempts"),
-    _time("available_at", nullable=False),
-    _text("lease_owner"),
-    _time("lease_until"),
-    _text("last_status"),
-    _text("last_error"),
-    _text("object_uid", index=True),
-    _time("created_at", nullable=False),
-    _time("delivered_at"),
-    _count("unanswered"),
-    _time("tried_since"),
-    _text("object_class"),
-    _text("object_series"),
+    count_column("attempts"),
+    time_column("available_at", nullable=False),
+    text_column("lease_owner"),
+    time_column("lease_until"),
+    text_column("last_status"),
+    text_column("last_error"),
+    text_column("object_uid", index=True),
+    time_column("created_at", nullable=False),
+    time_column("delivered_at"),
+    count_column("unanswered"),
+    time_column("tried_since"),
+    text_column("object_class"),
+    text_column("object_series"),
     Column("message", LargeBinary),
     UniqueConstraint("kind", "destination", "sop_uid", "model_digest", name="uq_outbox_key"),
     Index("ix_outbox_queue", "state", "available_at"),
     Index("ix_outbox_due", "destination", "state", "available_at"),
     Index("ix_outbox_age", "state", "created_at"),
     Index("ix_outbox_sop_uid", "sop_uid"),
-    _partial("ix_outbox_leased", "lease_owner", "lease_owner <> ''"),
+    partial_index("ix_outbox_leased", "lease_owner", "lease_owner <> ''"),
 )
 
 quarantine = Table(
     "quarantine",
     metadata,
-    _id(),
-    Column("film_id", _ID, index=True),
-    _text("sop_uid"),
-    _text("study_uid", index=True),
-    _text("path", index=True),
+    row_id(),
+    Column("film_id", ID_TYPE, index=True),
+    text_column("sop_uid"),
+    text_column("study_uid", index=True),
+    text_column("path", index=True),
     Column("reason", String(64), nullable=False, index=True),
-    _text("message"),
-    _text("source"),
-    _text("calling_ae"),
-    _time("quarantined_at", nullable=False),
-    _time("resolved_at"),
-    _text("resolution"),
-    _time("file_deleted_at"),
+    text_column("message"),
+    text_column("source"),
+    text_column("calling_ae"),
+    time_column("quarantined_at", nullable=False),
+    time_column("resolved_at"),
+    text_column("resolution"),
+    time_column("file_deleted_at"),
     Index("ix_quarantine_sop_uid", "sop_uid"),
-    _partial("ix_quarantine_open", "id", "resolved_at IS NULL"),
-    _partial("ix_quarantine_files", "id", "file_deleted_at IS NULL AND path <> ''"),
+    partial_index("ix_quarantine_open", "id", "resolved_at IS NULL"),
+    partial_index("ix_quarantine_files", "id", "file_deleted_at IS NULL AND path <> ''"),
 )
 
 studies = Table(
     "studies",
     metadata,
     Column("study_uid", Text, primary_key=True),
-    _text("patient_id", index=True),
-    _text("accession_number", index=True),
-    _text("study_date"),
+    text_column("patient_id", index=True),
+    text_column("accession_number", index=True),
+    text_column("study_date"),
     Column("status", String(16), nullable=False, server_default="waiting"),
-    _count("n_films"),
-    _count("n_scored"),
-    _count("n_quarantined"),
-    _count("n_open"),
-    _text("positive"),
+    count_column("n_films"),
+    count_column("n_scored"),
+    count_column("n_quarantined"),
+    count_column("n_open"),
+    text_column("positive"),
     Column("urgency", Integer, nullable=False, server_default="4"),
     Column("max_probability", Double),
-    _time("rank"),
-    _time("first_received_at"),
-    _time("last_received_at"),
-    _time("finished_at"),
+    time_column("rank"),
+    time_column("first_received_at"),
+    time_column("last_received_at"),
+    time_column("finished_at"),
     Column("is_open", Integer, nullable=False, server_default="1"),
-    _time("opened_at"),
-    _count("version"),
-    _count("n_reviews"),
-    _time("last_review_at"),
+    time_column("opened_at"),
+    count_column("version"),
+    count_column("n_reviews"),
+    time_column("last_review_at"),
     Index("ix_studies_list", "status", "urgency", "rank"),
     Index("ix_studies_open", "is_open", "last_received_at"),
     Index("ix_studies_received", "last_received_at"),
-)
-
-reviews = Table(
-    "reviews",
-    metadata,
-    _id(),
-    Column("sop_uid", Text, nullable=False),
-    _text("study_uid", index=True),
-    Column("finding", Text, nullable=False),
-    Column("model_digest", Text, nullable=False),
-    Column("label_agrees", Integer),
-    Column("location_agrees", Integer),
-    Column("corrected_label", Integer),
-    _text("note"),
-    Column("reader", Text, nullable=False),
-    Column("seconds_to_read", Double),
-    _time("reviewed_at", nullable=False),
-    Column("uncertain", Integer),
-    Column("finished", Integer),
-    Column("score_seen", Integer),
-    Column("probability", Double),
-    _text("seen"),
-    _text("marks"),
-    Index("ix_reviews_film", "sop_uid", "finding"),
-)
-
-label_answers = Table(
-    "label_answers",
-    metadata,
-    _id(),
-    Column("audit", String(16), nullable=False),
-    Column("sop_uid", Text, nullable=False),
-    Column("finding", Text, nullable=False),
-    Column("reader", Text, nullable=False),
-    Column("turn", Integer, nullable=False),
-    Column("role", String(16), nullable=False),
-    _text("answer"),
-    _text("film_sha256"),
-    Column("seconds", Double),
-    _time("answered_at", nullable=False),
-    UniqueConstraint(
-        *("audit", "sop_uid", "finding", "reader", "turn"), name="uq_label_answers_key"
-    ),
 )
 
 audit = Table(
     "audit",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    _time("at", nullable=False),
-    _text("actor"),
-    _text("action"),
-    _text("subject", index=True),
-    _text("detail"),
-    _text("previous"),
-    _text("hash"),
+    time_column("at", nullable=False),
+    text_column("actor"),
+    text_column("action"),
+    text_column("subject", index=True),
+    text_column("detail"),
+    text_column("previous"),
+    text_column("hash"),
     Index("ix_audit_at", "at", "id"),
 )
 
@@ -294,86 +241,25 @@ cursors = Table(
     "cursors",
     metadata,
     Column("name", Text, primary_key=True),
-    _text("value"),
-    _time("updated_at", nullable=False),
+    text_column("value"),
+    time_column("updated_at", nullable=False),
 )
 
 audit_checkpoints = Table(
     "audit_checkpoints",
     metadata,
     Column("entry_id", BigInteger, primary_key=True, autoincrement=False),
-    _text("hash"),
-    _time("verified_at", nullable=False),
+    text_column("hash"),
+    time_column("verified_at", nullable=False),
 )
 
-tallies = Table(
-    "tallies",
-    metadata,
-    _id(),
-    Column("what", String(16), nullable=False),
-    _text("key"),
-    Column("n", BigInteger, nullable=False),
-)
-
-chart_sums = Table(
-    "chart_sums",
-    metadata,
-    _id(),
-    Column("chart", Text, nullable=False),
-    Column("day", String(10), nullable=False, index=True),
-    Column("n", BigInteger, nullable=False),
-    Column("total", Double, nullable=False),
-    Column("squares", Double, nullable=False),
-    Index("ix_chart_sums_chart", "chart", "day"),
-)
-
-alarms = Table(
-    "alarms",
-    metadata,
-    _id(),
-    Column("first_day", String(10), nullable=False),
-    Column("last_day", String(10), nullable=False),
-    _text("charts"),
-    _time("raised_at", nullable=False),
-    _time("acknowledged_at"),
-    _text("actor"),
-    _text("action"),
-    _text("note"),
-    _count("new_baseline"),
-)
-
-reports = Table(
-    "reports",
-    metadata,
-    _id(),
-    _text("accession_number", index=True),
-    _text("study_uid", index=True),
-    _text("patient_id", index=True),
-    _text("status"),
-    _text("observed"),
-    Column("digest", String(64), nullable=False, unique=True),
-    _text("problem"),
-    _text("states"),
-    _text("spans"),
-    _time("arrived_at", nullable=False),
-    Index("ix_reports_arrived_at", "arrived_at"),
-)
-
-report_texts = Table(
-    "report_texts",
-    metadata,
-    Column("report_id", _ID, primary_key=True, autoincrement=False),
-    Column("sealed", Text, nullable=False),
-    _time("kept_at", nullable=False),
-    Index("ix_report_texts_kept_at", "kept_at"),
-)
 
 patient_merges = Table(
     "patient_merges",
     metadata,
     Column("prior_id", Text, primary_key=True),
     Column("surviving_id", Text, nullable=False, index=True),
-    _time("merged_at", nullable=False),
+    time_column("merged_at", nullable=False),
 )
 
 rejections = Table(
@@ -381,27 +267,13 @@ rejections = Table(
     metadata,
     Column("sop_uid", Text, primary_key=True),
     Column("reason", String(16), nullable=False),
-    _text("note_uid"),
-    _time("rejected_at", nullable=False),
-)
-
-second_looks = Table(
-    "second_looks",
-    metadata,
-    _id(),
-    Column("study_uid", Text, nullable=False),
-    Column("finding", Text, nullable=False),
-    Column("outcome", String(16), nullable=False),
-    _text("actor"),
-    _text("note"),
-    _time("looked_at", nullable=False),
-    UniqueConstraint("study_uid", "finding", name="uq_second_looks_key"),
-    Index("ix_second_looks_looked_at", "looked_at"),
+    text_column("note_uid"),
+    time_column("rejected_at", nullable=False),
 )
 
 schema_version = Table(
     "schema_version",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
-    _time("applied_at", nullable=False),
+    time_column("applied_at", nullable=False),
 )

@@ -132,7 +132,11 @@ def test_it_is_deleted_after_its_time_and_the_labels_stay(kept, clock):
     assert len(agreement.side_by_side(kept)[0]) > 0
 
 
-@pytest.mark.parametrize("key", ["short", FIRST[:-4], "\n \n", f"{FIRST}\nx", "ü" * 44])
+@pytest.mark.parametrize(
+    "key",
+    ["short", FIRST[:-4], "\n \n", f"{FIRST}\nx", "ü" * 44],
+    ids=["short", "cut", "empty", "one of two", "letters"],
+)
 def test_what_is_no_key_is_refused(key):
     with pytest.raises(SettingsError, match="32 bytes in URL-safe base64"):
         TextSeal(key)
