@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_cxr.bundle.bench.measures import network_gflop
+from monai_cxr.bundle.bench.opened import network_gflop
 from monai_cxr.networks import build
 from monai_cxr.networks.pooling_order import pool_before_convolution
 
