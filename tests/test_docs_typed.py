@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pydicom
 import pytest
+from cryptography.fernet import Fernet
 from typed_pages import FENCED, lines_of, shell
 
 from monai_cxr.findings import FINDINGS as KNOWN
@@ -86,7 +87,7 @@ BLOCKS = {
     "[ledger]": "tests/pacs/test_tutorial.py",
     "export ORTHANC_PASSWORD": "tests/pacs/test_tutorial.py",
     "monai-cxr screen run": "tests/pacs/test_tutorial.py",
-    "monai-cxr index nih": "tests/data/test_nih_folder.py",
+    "monai-cxr index nih": "tests/data/sets/test_nih_folder.py",
     "monai-cxr evaluate test.parquet": "tests/evaluation/test_results.py",
     "monai-cxr cache": "tests/data/test_cache.py",
     "monai-cxr train": "tests/test_tutorials.py",
@@ -99,6 +100,7 @@ BLOCKS = {
     "python benchmarks/release.py": "Needs a package index and minutes.",
     "buildah bud": "Needs a base image, buildah and minutes.",
     "monai_cxr-0.1.0.tar.gz": "What a command printed.",
+    "start verifying": "What a command printed.",
     "python benchmarks/zoo_checks.py": "tests/bundle/test_publishing.py",
     "python benchmarks/tutorials.py": "Needs a package index and minutes.",
     '"AuthenticationEnabled"': "Settings of Orthanc; dicom_peers.py starts one with the same.",
@@ -144,6 +146,8 @@ def furnished(packaged_bundle, phantom_index, tmp_path_factory):
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in films.iterdir()]
     reports = pd.DataFrame({"id": [one.SOPInstanceUID for one in headers], "text": texts})
     reports.to_csv(folder / "reports.csv", index=False)
+    labelled = pd.DataFrame({"Report Impression": texts, "Pleural Effusion": [0.0, 1.0] * 6})
+    labelled.to_csv(folder / "labeled_reports.csv", index=False)
     return folder
 
 
@@ -215,6 +219,7 @@ def settings_of(page: Path) -> list[str]:
 def test_settings_that_a_page_shows_are_read(page, tmp_path, monkeypatch):
     for name in ("CXR_HOOK_TOKEN", "ORTHANC_PASSWORD"):
         monkeypatch.setenv(name, "a secret")
+    (tmp_path / "report-text.key").write_bytes(Fernet.generate_key())
     for number, block in enumerate(settings_of(page)):
         shown = tomllib.loads(block)
         base = '[ledger]\nurl = "sqlite:///l.sqlite"\n[spool]\nfolder = "spool"\n'

@@ -74,7 +74,7 @@ def read_reports(source: Path, *, text: str = "", id_column: str = "") -> Iterat
                 name = path.relative_to(source).with_suffix("").as_posix()
                 yield from _file_reports(path, name)
     elif not source.is_file():
-        raise InvalidTable(f"The source '{source.name}' does not exist.", reason="missing_file")
+        raise _missing(source)
     elif source.suffix.lower() in _TABLES:
         yield from _table_reports(source, text, id_column)
     else:
@@ -114,23 +114,29 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """Read a table whose cells stay text: an id keeps its leading zeros.
 
     Raises:
-        InvalidTable: If it cannot be parsed.
+        InvalidTable: If it does not exist or cannot be parsed.
     """
     from io import StringIO
 
-    if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path)
-    content = decoded(path.read_bytes())
-    first = content.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
+    if not path.is_file():
+        raise _missing(path)
     try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        content = decoded(path.read_bytes())
+        first = content.partition("\n")[0]
+        separator = max(",;\t", key=first.count)
         return pd.read_csv(
             StringIO(content), sep=separator, dtype=str, keep_default_na=False, na_values=[""]
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (ValueError, OSError) as error:  # pandas' and Arrow's own are kinds of them
         raise InvalidTable(
             f"'{path.name}' is not a table that can be parsed: {error}.", reason="damaged_table"
         ) from None
+
+
+def _missing(source: Path) -> InvalidTable:
+    return InvalidTable(f"The source '{source.name}' does not exist.", reason="missing_file")
 
 
 def _column(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -252,3 +253,12 @@ class TestForeignLabels:
     def test_a_row_that_is_repeated_counts_once(self, tmp_path):
         (tmp_path / "t.csv").write_text("id,Effusion\n1,1\n1,1\n")
         assert len(read_foreign_labels(tmp_path / "t.csv").table) == 1
+
+
+@pytest.mark.parametrize("name", ["away.csv", "away.parquet", "folder", "damaged.parquet", "e.csv"])
+def test_a_table_of_labels_that_cannot_be_read_is_said(name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "e.csv").touch()
+    with pytest.raises(InvalidTable, match=re.escape(name)):
+        read_foreign_labels(tmp_path / name)

@@ -113,11 +113,14 @@ def test_the_settings_of_deploy_are_read(tmp_path, monkeypatch):
     assert read_settings(tmp_path / "s.toml").listener is not None
     for name in ("DICOMWEB_PASSWORD", "FHIR_TOKEN"):
         monkeypatch.setenv(name, "secret")
+    (tmp_path / "report-text.key").write_text("A" * 43 + "=")
+    text = text.replace("/etc/monai-cxr/report-text.key", "report-text.key")
     (tmp_path / "s.toml").write_text(re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text))
     settings = read_settings(tmp_path / "s.toml")
     kinds = {one.kind for one in settings.destinations}
     assert kinds == {"folder", "pacs", "dicomweb", "fhir"}
     assert settings.hl7 is not None
+    assert settings.reports.text_key
     assert settings.pulls
     assert settings.listener.rules
 
