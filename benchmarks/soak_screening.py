@@ -149,6 +149,12 @@ def _times(ledger: Ledger, action: str) -> dict[int, int]:
         return dict(Counter(connection.execute(times).scalars()))
 
 
+def _is_missing(soak: Soak, limit: int) -> bool:
+    """Whether the quarantine names an image or a study that could not be retrieved."""
+    held = quarantine.entries(soak.ledger, limit=limit)
+    return any(one.reason == quarantine.NOT_RETRIEVED for one in held)
+
+
 def run(folder: Path, bundle: Path, n_films: int, n_kills: int, seed: int) -> dict[str, object]:
     with contextlib.ExitStack() as stack:
         postgres = stack.enter_context(running_postgres()) if is_installed() else None
@@ -190,6 +196,7 @@ def run(folder: Path, bundle: Path, n_films: int, n_kills: int, seed: int) -> di
                 sender.start()
             seen = disturb(soak, n_kills, orthanc_stopped, postgres)
             wait_until(soak, lambda: soak.progress() == (n_films,) * 3)
+            wait_until(soak, lambda: not _is_missing(soak, n_films))  # the next poll tries again
         finally:
             soak.is_over.set()
             for process in soak.processes.values():

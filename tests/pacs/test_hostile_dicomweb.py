@@ -108,6 +108,26 @@ class TestOddAnswerEndsService:
                 with pytest.raises((DeliveryError, IncompletePull)):
                     pull(taken.ledger, source, DAY, DAY)
 
+    @pytest.mark.parametrize("odd", ["uid_of_slashes", "uid_of_a_line", "uid_very_long"])
+    def test_what_is_no_uid_is_asked_for_nowhere(self, taken, odd):
+        service = HostileDicomWeb(films(1), odd_page=odd)
+        with running(service) as url, pytest.raises(IncompletePull):
+            pull(taken.ledger, source_of(taken, url, timeout_seconds=2.0), DAY, DAY)
+        assert quarantine.entries(taken.ledger) == []
+
+    def test_a_study_that_is_listed_again_needs_nobody(self, taken):
+        """Also where its films came before it could not be listed, so that none comes now."""
+        service = HostileDicomWeb(films(1))
+        with running(service) as url:
+            source = source_of(taken, url, timeout_seconds=2.0)
+            assert pull(taken.ledger, source, DAY, DAY, today=DAY).n_fetched == 1
+            (study,) = {one.study_uid for one in source.find(DAY)}
+            quarantine.not_retrieved(
+                taken.ledger, {(study, ""): "HTTP 500", ("1.9", ""): "HTTP 500"}
+            )
+            assert pull(taken.ledger, source, DAY, DAY, today=DAY).n_fetched == 0
+        assert [one.study_uid for one in quarantine.entries(taken.ledger)] == ["1.9"]
+
     @pytest.mark.parametrize("odd", ODD_STORES)
     def test_an_odd_answer_to_stow_is_a_failed_attempt(self, odd):
         film = DicomInstance("", "UID", "", "", film_bytes(1))

@@ -196,7 +196,7 @@ def pulled_batches(
     done = Pulled()
     for day in progress.days():
         gaps: list[str] = []
-        found = list(_listed(ledger, source, day, gaps))
+        found = _listed(ledger, source, day, gaps)
         settled = arrivals.settled(ledger, [one.sop_uid for one in found])
         missing = [one for one in found if one.sop_uid not in settled]
         done = replace(done, n_found=done.n_found + len(found), n_left=len(missing))
@@ -218,13 +218,19 @@ def pulled_batches(
         raise IncompletePull(done)
 
 
-def _listed(ledger: Ledger, source: Source, day: date, gaps: list[str]) -> Iterator[FoundInstance]:
+def _listed(ledger: Ledger, source: Source, day: date, gaps: list[str]) -> list[FoundInstance]:
+    """The images of a day; studies that could not be listed are noted, until they are."""
+    found: list[FoundInstance] = []
+    absent: dict[tuple[str, str], str] = {}
     try:
-        yield from source.find(day)
+        for one in source.find(day):
+            found.append(one)
     except IncompleteAnswer as error:
         gaps.append(str(error))
         absent = {(study, ""): said for study, said in error.studies.items()}
-        quarantine.not_retrieved(ledger, absent, source=f"pull {source.name}")
+    quarantine.listed(ledger, {one.study_uid for one in found} - {study for study, _ in absent})
+    quarantine.not_retrieved(ledger, absent, source=f"pull {source.name}")
+    return found
 
 
 def _fetched(ledger: Ledger, source: Source, part: Sequence[FoundInstance]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +129,29 @@ def retrieved(connection: Connection, study_uid: str, sop_uid: str, *, now: floa
         .where(quarantine.c.reason == NOT_RETRIEVED, quarantine.c.resolved_at.is_(None))
         .values(resolved_at=now, resolution=ARRIVED)
     )
+
+
+def listed(ledger: Ledger, study_uids: Collection[str]) -> None:
+    """Close the entries of studies whose images could not be listed before and are listed now.
+
+    Args:
+        ledger: The ledger.
+        study_uids: Study Instance UIDs whose images the PACS listed.
+    """
+    query = select(quarantine.c.id, quarantine.c.study_uid).where(
+        quarantine.c.reason == NOT_RETRIEVED,
+        quarantine.c.sop_uid == "",
+        quarantine.c.resolved_at.is_(None),
+    )
+    with ledger.read() as connection:
+        ids = [row.id for row in connection.execute(query) if row.study_uid in study_uids]
+    if ids:
+        with ledger.write() as connection:
+            connection.execute(
+                update(quarantine)
+                .where(quarantine.c.id.in_(ids), quarantine.c.resolved_at.is_(None))
+                .values(resolved_at=ledger.clock(), resolution=ARRIVED)
+            )
 
 
 def supersede(connection: Connection, film_id: int, resolution: str, *, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,6 +24,8 @@ from monai_cxr.screening.network.study_search import (
 MODALITIES = ("CR", "DX")
 """Modality (0008,0060) of the series that are pulled."""
 _PAGE = 100
+_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
+"""What can be asked for by its name: more than PS3.5 9.1 allows, and nothing else than a name."""
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _TIME, _PATIENT, _MODALITY = "00080030", "00100020", "00080060"
 
@@ -62,7 +65,8 @@ class _QidoQueries:
     session: Any
     day: date
     nameless: set[str] = field(default_factory=set)
-    """Queries with a match that names no UID: something is there, and nobody can say what."""
+    """Queries with a match that names no UID, or what cannot be one: something is there, and nobody
+    can say what."""
 
     def studies(self, modality: str) -> Ask:
         wanted = {"ModalitiesInStudy": modality}
@@ -117,9 +121,10 @@ class _QidoQueries:
             if not isinstance(page, list):
                 raise DeliveryError("no list of matches")
             matches = {_value(match, tag): match for match in page}
-            if "" in matches:
+            named = {uid: match for uid, match in matches.items() if _UID.fullmatch(uid)}
+            if len(named) < len(matches):
                 self.nameless.add(method)
-            new = {uid: match for uid, match in matches.items() if uid and uid not in seen}
+            new = {uid: match for uid, match in named.items() if uid not in seen}
             if not new:
                 return
             seen.update(new)
