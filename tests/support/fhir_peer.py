@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from fhir.resources.R4B.bundle import Bundle
+from http_peer import Quiet, answering
 
 JSON = "application/fhir+json"
 
@@ -61,33 +60,17 @@ class FhirPeer:
 def running(peer: FhirPeer) -> Iterator[str]:
     """Run it on the loopback interface; gives its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
+    class Handler(Quiet):
+        def do_POST(self) -> None:  # noqa: N802
             sent = self.rfile.read(int(self.headers["Content-Length"]))
             if peer.odd:
                 return self.answer(*peer.odd)
             status, said = peer.take(sent)
             return self.answer(status, JSON, json.dumps(said).encode())
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802
             said = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"}
             self.answer(*(peer.odd or (200, JSON, json.dumps(said).encode())))
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/fhir"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(Handler) as url:
+        yield f"{url}/fhir"
